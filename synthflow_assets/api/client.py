@@ -1,0 +1,317 @@
+"""One request to Synthflow: authentication, time-outs, retries, rate, and errors by what can be done about them.
+
+The endpoints are those of https://docs.synthflow.ai/api-reference. Retrying follows one formula: after attempt n
+(from 0) wait `min(30, 0.5 * 2**n)` seconds, times a random factor between 0.5 and 1.5, or what `Retry-After` asks
+for, until the kind of error at hand has been retried for its `retry_for_seconds`. A 429 or 503 pauses every
+connection of the client, not only the one that saw it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import itertools
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NameResolutionError
+
+from synthflow_assets.api.pages import Agent, CallPage, describe_error, read_agents, read_calls
+from synthflow_assets.api.throttle import Throttle
+from synthflow_assets.errors import (
+    AccessDeniedError,
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    ClientClosedError,
+    ConnectionFailedError,
+    NotFoundError,
+    OverloadedError,
+    RateLimitedError,
+    ServerError,
+    SettingsError,
+    TransientApiError,
+    UnexpectedAnswerError,
+    UnknownHostError,
+)
+from synthflow_assets.settings import API_KEY_VARIABLE, Settings
+
+MAX_PAGE_SIZE = 100  # above it the API answers an error
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 60.0
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 30.0
+
+
+class SynthflowClient:
+    """Talks to one workspace. Safe to share between threads; `close()` it, or use it in a `with`.
+
+    `requests_sent` counts every request, retries included.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str,
+        *,
+        max_connections: int = 8,
+        requests_per_second: float | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.max_connections = max_connections
+        self.requests_sent = 0
+        self._closed = threading.Event()
+        self._throttle = Throttle(requests_per_second, self._closed)
+        self._session = _session(api_key, self.base_url, max_connections)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Make the client that the settings describe.
+
+        Raises:
+            SettingsError: there is no key.
+        """
+        if settings.api_key is None:
+            raise SettingsError(
+                f"{API_KEY_VARIABLE} is not set. Put the key of your workspace into .env "
+                "(Synthflow dashboard, Settings, API keys), or try the package without one: make demo"
+            )
+        return cls(
+            settings.api_key.get_secret_value(),
+            settings.api_url,
+            max_connections=settings.max_connections,
+            requests_per_second=settings.requests_per_second,
+        )
+
+    def list_calls(
+        self,
+        model_id: str,
+        *,
+        limit: int = MAX_PAGE_SIZE,
+        offset: int = 0,
+        from_date: int | None = None,
+        to_date: int | None = None,
+        call_status: str | None = None,
+        duration_min: int | None = None,
+        duration_max: int | None = None,
+        lead_phone_number: str | None = None,
+    ) -> CallPage:
+        """One page of `GET /calls`.
+
+        Args:
+            model_id: the agent.
+            limit: calls a page, 1 to 100.
+            offset: index of the first call.
+            from_date: begin of the window, in epoch milliseconds.
+            to_date: end of the window, in epoch milliseconds.
+            call_status: only calls with this status.
+            duration_min: only calls of at least so many seconds.
+            duration_max: only calls of at most so many seconds.
+            lead_phone_number: only calls with this number, E.164.
+
+        Raises:
+            ApiError: permanent at once, transient after retrying.
+        """
+        parameters = {
+            "model_id": model_id,
+            "limit": limit,
+            "offset": offset,
+            "from_date": from_date,
+            "to_date": to_date,
+            "call_status": call_status,
+            "duration_min": duration_min,
+            "duration_max": duration_max,
+            "lead_phone_number": lead_phone_number,
+        }
+        return self._get("/calls", parameters, read_calls)
+
+    def list_agents(self) -> list[Agent]:
+        """Every agent of the workspace, page by page, from `GET /assistants/`.
+
+        Raises:
+            ApiError: permanent at once, transient after retrying.
+        """
+        return list(self._iter_agents())
+
+    def _iter_agents(self) -> Iterator[Agent]:
+        seen: set[str] = set()
+        while True:
+            parameters = {"limit": MAX_PAGE_SIZE, "offset": len(seen)}
+            agents, total = self._get("/assistants/", parameters, read_agents)
+            new = [agent for agent in agents if agent.model_id not in seen]
+            seen.update(agent.model_id for agent in new)
+            yield from new
+            # A page without news ends it as well: an API that ignores `offset` must not make this loop for ever.
+            if not new or (len(seen) >= total if total is not None else len(agents) < MAX_PAGE_SIZE):
+                return
+
+    def close(self) -> None:
+        """Close every connection and wake the threads that wait to retry; they raise `ClientClosedError`."""
+        self._closed.set()
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _get(self, path: str, parameters: dict[str, Any], read: Any) -> Any:
+        """Ask until `read` understands the answer, the error is permanent, or its time for retrying is over."""
+        first_failures: dict[type[TransientApiError], float] = {}
+        for attempt in itertools.count():
+            self._throttle.wait_for_turn()
+            if self._closed.is_set():
+                raise ClientClosedError("the client was closed while a request waited")
+            started = time.monotonic()
+            try:
+                return read(self._send(path, parameters))
+            except TransientApiError as error:
+                first_failure = first_failures.setdefault(type(error), started)
+                delay = _delay_seconds(attempt, error)
+                if time.monotonic() + delay - first_failure > error.retry_for_seconds:
+                    raise _gave_up(error, attempt + 1) from None
+                if error.concerns_every_connection:
+                    self._throttle.pause(delay)
+                else:
+                    self._closed.wait(delay)
+        raise AssertionError("unreachable")
+
+    def _send(self, path: str, parameters: dict[str, Any]) -> bytes:
+        """One request; the body of a 200, or the error that any other answer stands for."""
+        self.requests_sent += 1
+        try:
+            response = self._session.get(
+                self.base_url + path,
+                params=parameters,
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                # A redirect would carry the question, and on the same host the key, to an address nobody set.
+                allow_redirects=False,
+                stream=True,
+            )
+            with response:
+                # Straight from urllib3: requests' own reading goes in steps of 10 kB, too small for pages of 200 kB.
+                body: bytes = response.raw.read(decode_content=True)
+        # "from None" throughout: these exceptions quote the address with its whole query.
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._connection_error(error) from None
+        if response.status_code == 200:
+            return body
+        raise self._status_error(response, body)
+
+    def _connection_error(self, error: Exception) -> ApiError:
+        host = urlsplit(self.base_url).netloc
+        chain = list(_chain(error))
+        for link in chain:
+            if isinstance(link, NameResolutionError) and not _passing_dns_trouble(link):
+                return UnknownHostError(f"the host {host} does not exist; check SYNTHFLOW_BASE_URL")
+            if isinstance(link, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+                return UnknownHostError(f"no trusted TLS connection to {host}; check the address and this machine's CAs")
+            if isinstance(link, requests.exceptions.InvalidURL):
+                return UnknownHostError(f"{host} is not a usable host name; check SYNTHFLOW_BASE_URL")
+        # NewConnectionError is a kind of TimeoutError in urllib3, so it is asked for first.
+        if any(isinstance(link, urllib3.exceptions.NewConnectionError) for link in chain):
+            return ConnectionFailedError(f"cannot connect to {host}; is the address right and the network up?")
+        if any(isinstance(link, (requests.Timeout, urllib3.exceptions.TimeoutError)) for link in chain):
+            return ConnectionFailedError(f"no answer from {host} in time")
+        return ConnectionFailedError(f"the connection to {host} broke before the answer was whole")
+
+    def _status_error(self, response: requests.Response, body: bytes) -> ApiError:
+        status = response.status_code
+        said = describe_error(body)
+        detail = f": {said}" if said else ""
+        if status == 401:
+            return AuthenticationError(
+                f"401 from {self.base_url}{detail}. The key is wrong, or it belongs to another region: "
+                "check SYNTHFLOW_API_KEY, and set SYNTHFLOW_REGION to the one of your workspace (us, eu, global)"
+            )
+        if status == 403:
+            return AccessDeniedError(f"403{detail}. The key is valid but may not read this")
+        if status == 404:
+            return NotFoundError(
+                f"404{detail}. No such agent in this workspace, or SYNTHFLOW_BASE_URL does not end in /v2; "
+                "`synthflow-assets agents` lists the agents"
+            )
+        if status == 429:
+            return RateLimitedError(
+                f"429{detail}. Too many requests: set SYNTHFLOW_REQUESTS_PER_SECOND lower", _retry_after(response)
+            )
+        if status >= 500:
+            kind = OverloadedError if status == 503 else ServerError
+            return kind(f"{status} from the API{detail}. Its own trouble: try again later", _retry_after(response))
+        if 300 <= status < 400:
+            return UnexpectedAnswerError(f"{status}: the API redirects, so {self.base_url} is not its address")
+        return BadRequestError(f"{status}: the API refused the request{detail}")
+
+
+class _BearerAuth(requests.auth.AuthBase):
+    """Sets the key on each request. As an auth object it also keeps requests from reading ~/.netrc."""
+
+    def __init__(self, api_key: str) -> None:
+        self._header = f"Bearer {api_key}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._header
+        return request
+
+
+def _session(api_key: str, base_url: str, max_connections: int) -> requests.Session:
+    session = requests.Session()
+    session.auth = _BearerAuth(api_key)
+    session.headers["Accept"] = "application/json"
+    # Proxies and CA bundles of the machine are honoured, but looked up once: requests would do so for each request.
+    from_machine = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.proxies, session.verify = from_machine["proxies"], from_machine["verify"]
+    session.trust_env = False
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=max_connections, max_retries=0, pool_block=False)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _delay_seconds(attempt: int, error: TransientApiError) -> float:
+    if error.retry_after_seconds is not None:
+        return error.retry_after_seconds + random.uniform(0, 0.25)
+    return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0**attempt) * random.uniform(0.5, 1.5)
+
+
+def _gave_up(error: TransientApiError, attempts: int) -> TransientApiError:
+    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    wait = error.retry_after_seconds
+    asked = f"; the server asks to wait {wait:.0f} s" if wait is not None else ""
+    return type(error)(f"{error} (gave up after {tries}{asked})", wait)
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds that `Retry-After` asks for, in either of its forms (RFC 9110, 10.2.3)."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and all that it wraps: requests and urllib3 put causes into `reason` and `args`."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        link = pending.pop(0)
+        if not isinstance(link, BaseException) or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        pending += [getattr(link, "reason", None), link.__cause__, link.__context__, *link.args]
+
+
+def _passing_dns_trouble(error: NameResolutionError) -> bool:
+    return any(isinstance(link, socket.gaierror) and link.errno == socket.EAI_AGAIN for link in _chain(error))

@@ -1,0 +1,394 @@
+"""Fetches the calls of an agent that start within a span of time: complete, each once, in parallel.
+
+What the API leaves open, and how it is met:
+
+* **Which time its window filters** (start, end, or one for each end) and whether the ends are inclusive. The window
+  is asked one millisecond earlier and a margin later than wanted, and calls are kept by their own start.
+* **Drift.** Offsets shift while calls arrive. So the distinct calls of all pages are held against the API's own
+  total; where they fall short, the pages are asked for again, later in thinner slices of time, and at last the
+  window fails. It is never quietly short.
+* **Deep offsets.** A window with more calls than `DEEPEST_OFFSET` is cut into slices of time by what the API's
+  totals say, so that the cost grows with the calls and not with their square.
+
+One thread decides, a pool of threads asks. Windows are started in the given order and finish in any; a window that
+fails does not stop the others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from synthflow_assets.api.client import MAX_PAGE_SIZE, SynthflowClient
+from synthflow_assets.api.pages import CallPage, CallRecord
+from synthflow_assets.errors import (
+    ApiError,
+    IncompleteFetchError,
+    NotFoundError,
+    PermanentApiError,
+    TransientApiError,
+    UnexpectedAnswerError,
+)
+
+DEEPEST_OFFSET = 10_000
+_SLICE_TARGET = 5_000  # calls; slices are of equal time, so the busiest hold a few times the average
+_PASSES = 3  # over the pages of a slice, before it is cut thinner
+_DAY_MS = 86_400_000
+_CLOCK_SLACK_MS = 60_000
+
+
+@dataclass(frozen=True)
+class CallWindow:
+    """The calls of one agent whose start lies in [start_ms, end_ms), in epoch milliseconds."""
+
+    model_id: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True)
+class FetchStats:
+    """What fetching a window came to. All figures count calls, `requests` excepted."""
+
+    total_records: int  # what the API stated for the asked window, margin included
+    fetched: int  # distinct calls that came
+    duplicates: int  # came more than once
+    outside_window: int  # came, but start outside the wanted span
+    other_model: int  # came, but belong to another agent
+    requests: int
+    closed: bool  # the asked window, margin included, lay in the past
+
+
+@dataclass(frozen=True)
+class FetchedPage:
+    """Some calls of a window, none of which came before."""
+
+    window: CallWindow
+    records: list[CallRecord]
+
+
+@dataclass(frozen=True)
+class FetchedWindow:
+    """A window is complete: all its calls came in pages before."""
+
+    window: CallWindow
+    stats: FetchStats
+
+
+@dataclass(frozen=True)
+class FailedWindow:
+    """A window could not be fetched; what came of it before is to be thrown away."""
+
+    window: CallWindow
+    error: ApiError
+
+
+FetchEvent = FetchedPage | FetchedWindow | FailedWindow
+
+
+def fetch_windows(
+    client: SynthflowClient,
+    windows: Iterable[CallWindow],
+    *,
+    margin_seconds: int,
+    page_size: int = MAX_PAGE_SIZE,
+    now_ms: int | None = None,
+) -> Iterator[FetchEvent]:
+    """Fetch windows over the client's connections.
+
+    Args:
+        client: whom to ask; its `max_connections` bounds the requests under way.
+        windows: what to fetch; taken as connections become free.
+        margin_seconds: how far past its end a window is asked.
+        page_size: calls a request, 1 to 100.
+        now_ms: the present in epoch milliseconds, for tests.
+
+    Yields:
+        Pages as they come, and for every window one `FetchedWindow` or `FailedWindow` behind its last page.
+
+    Raises:
+        ApiError: what concerns every window: the key, the host, or an API that has stopped answering.
+    """
+    present_ms = int(time.time() * 1000) if now_ms is None else now_ms
+    fetches = (_WindowFetch(window, margin_seconds * 1000, page_size, present_ms) for window in windows)
+    answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+    active: deque[_WindowFetch] = deque()
+    under_way = 0
+    last_success = time.monotonic()
+    pool = ThreadPoolExecutor(client.max_connections, thread_name_prefix="synthflow")
+    try:
+        while True:
+            # As many again wait in the pool's queue, so that no connection idles while pages are looked at.
+            while under_way < 2 * client.max_connections and (request := _next_request(active, fetches)):
+                pool.submit(_ask, client, request, answers)
+                under_way += 1
+            if not under_way:
+                return
+            answer = answers.get()
+            under_way -= 1
+            fetch = answer.request.fetch
+            if isinstance(answer.outcome, CallPage):
+                last_success = time.monotonic()
+                events = fetch.take(answer.request, answer.outcome)
+            else:
+                _raise_if_it_concerns_all(answer.outcome, answer.started < last_success)
+                events = fetch.fail(answer.outcome)
+            if fetch.done and fetch in active:
+                active.remove(fetch)
+            yield from events
+    finally:
+        # Not waited for: a thread that sleeps before a retry ends when the client is closed.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Request:
+    fetch: _WindowFetch
+    slice: _Slice
+    offset: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class _Answer:
+    request: _Request
+    outcome: CallPage | ApiError
+    started: float  # in seconds of the monotonic clock
+
+
+def _ask(client: SynthflowClient, request: _Request, answers: queue.SimpleQueue[_Answer]) -> None:
+    started = time.monotonic()
+    outcome: CallPage | ApiError
+    try:
+        outcome = client.list_calls(
+            request.fetch.window.model_id,
+            limit=request.limit,
+            offset=request.offset,
+            from_date=request.slice.from_ms,
+            to_date=request.slice.to_ms,
+        )
+    except ApiError as error:
+        outcome = error
+    except Exception as error:  # a defect of ours: without an answer the deciding thread would wait for ever
+        outcome = ApiError(f"unexpected {type(error).__name__} while asking for calls")
+    answers.put(_Answer(request, outcome, started))
+
+
+def _next_request(active: deque[_WindowFetch], fetches: Iterator[_WindowFetch]) -> _Request | None:
+    for fetch in active:
+        if fetch.queued:
+            return fetch.queued.popleft()
+    started = next(fetches, None)
+    if started is None:
+        return None
+    active.append(started)
+    return started.queued.popleft()
+
+
+def _raise_if_it_concerns_all(error: ApiError, others_succeed: bool) -> None:
+    """A wrong key or a dead API would fail window after window; one agent's or one day's trouble does not."""
+    if isinstance(error, (NotFoundError, UnexpectedAnswerError)):
+        return
+    if isinstance(error, PermanentApiError) or (isinstance(error, TransientApiError) and not others_succeed):
+        raise error
+
+
+@dataclass
+class _Slice:
+    """A span of the asked window, and how far the pages over it have come."""
+
+    from_ms: int
+    to_ms: int
+    is_cut: bool = False  # replaced by thinner slices
+    seen: set[int] = field(default_factory=set)  # hashes of the ids that came, over all passes
+    passes: int = 0
+    # Of the present pass:
+    limit: int = MAX_PAGE_SIZE
+    pages_open: int = 0
+    total: int = 0  # the largest that a page stated
+    rows: int = 0
+    seen_this_pass: set[int] = field(default_factory=set)
+    # Page size and ids of the pass before, if it had as many rows as the API stated.
+    last_full_pass: tuple[int, set[int]] | None = None
+
+
+class _WindowFetch:
+    """Fetches one window: decides which requests are needed, and when the window is complete."""
+
+    def __init__(self, window: CallWindow, margin_ms: int, page_size: int, now_ms: int) -> None:
+        self.window = window
+        self.done = False
+        self.queued: deque[_Request] = deque()
+        self._page_size = page_size
+        # A millisecond earlier, in case the begin is exclusive.
+        from_ms, to_ms = window.start_ms - 1, window.end_ms + margin_ms
+        self._closed = to_ms <= now_ms
+        # Not into the future: a window that ends in the past does not grow while its pages turn.
+        self._root = _Slice(from_ms, max(from_ms + 1, min(to_ms, now_ms)))
+        self._open_slices = 1
+        self._seen: set[int] = set()
+        self._received = self._outside = self._other_model = self._requests = 0
+        self._begin_pass(self._root)
+
+    def take(self, request: _Request, page: CallPage) -> list[FetchEvent]:
+        """Account for a page; the events that it leads to."""
+        self._requests += 1
+        part = request.slice
+        if self.done or part.is_cut:
+            return []
+        try:
+            self._hold_to_the_question(part, page)
+            records = self._new_records(part, page.calls)
+            part.total = max(part.total, page.total_records)
+            part.pages_open -= 1
+            if request.offset == 0:
+                self._plan_pages(part)
+            if part.pages_open == 0:
+                self._end_pass(part)
+        except ApiError as error:
+            return self.fail(error)
+        events: list[FetchEvent] = [FetchedPage(self.window, records)] if records else []
+        return events + self._conclude()
+
+    def fail(self, error: ApiError) -> list[FetchEvent]:
+        """Give the window up."""
+        if self.done:
+            return []
+        self.done = True
+        self.queued.clear()
+        return [FailedWindow(self.window, error)]
+
+    def _conclude(self) -> list[FetchEvent]:
+        if self.done or self._open_slices:
+            return []
+        if self._root.is_cut and len(self._seen) < self._root.total:
+            return self.fail(self._incomplete(len(self._seen), self._root.total))
+        self.done = True
+        stats = FetchStats(
+            total_records=self._root.total,
+            fetched=len(self._seen),
+            duplicates=self._received - len(self._seen),
+            outside_window=self._outside,
+            other_model=self._other_model,
+            requests=self._requests,
+            closed=self._closed,
+        )
+        return [FetchedWindow(self.window, stats)]
+
+    def _begin_pass(self, part: _Slice) -> None:
+        part.passes += 1
+        part.total = part.rows = 0
+        part.seen_this_pass = set()
+        # The third pass turns its pages elsewhere: what repeats itself now is the listing, not the paging.
+        part.limit = self._page_size if part.passes < _PASSES else max(1, self._page_size * 3 // 4)
+        self._queue(part, 0)
+
+    def _queue(self, part: _Slice, offset: int) -> None:
+        part.pages_open += 1
+        self.queued.append(_Request(self, part, offset, part.limit))
+
+    def _plan_pages(self, part: _Slice) -> None:
+        """The first page of a pass states the total: ask for the rest, or cut the slice."""
+        if part.total > DEEPEST_OFFSET and part.to_ms - part.from_ms > 3:
+            self._cut(part, -(-part.total // _SLICE_TARGET))
+            return
+        for offset in range(part.limit, part.total, part.limit):
+            self._queue(part, offset)
+
+    def _end_pass(self, part: _Slice) -> None:
+        """All pages came: the slice is complete, or is asked for again, or is cut.
+
+        Raises:
+            IncompleteFetchError: nothing is left to try.
+        """
+        if part.is_cut:
+            return
+        if len(part.seen) >= part.total or self._lists_twice(part):
+            self._open_slices -= 1
+            part.seen = part.seen_this_pass = set()
+        elif part.passes < _PASSES:
+            self._begin_pass(part)
+        elif part.total > 1 and part.to_ms - part.from_ms > 3:
+            # A slice that fits on one page is read in one moment, so no drift can touch it.
+            self._cut(part, max(2, -(-part.total * 3 // self._page_size)))
+        else:
+            raise self._incomplete(len(part.seen), part.total)
+
+    def _cut(self, part: _Slice, pieces: int) -> None:
+        """Replace a slice by slices of equal time, which overlap by a millisecond at each side."""
+        part.is_cut = True
+        self._open_slices -= 1
+        span = part.to_ms - part.from_ms
+        pieces = min(pieces, span // 2)
+        borders = [part.from_ms + span * number // pieces for number in range(pieces + 1)]
+        for low, high in itertools.pairwise(borders):
+            # Whatever ends are inclusive, and whichever time is filtered, the overlap leaves no gap.
+            piece = _Slice(max(low - 1, part.from_ms), min(high + 1, part.to_ms))
+            self._open_slices += 1
+            self._begin_pass(piece)
+
+    def _lists_twice(self, part: _Slice) -> bool:
+        """Whether the API itself lists calls twice, rather than having skipped some while pages turned.
+
+        Then two passes with different page sizes are both full, and hold the same distinct calls.
+        """
+        if part.rows != part.total:
+            part.last_full_pass = None
+            return False
+        last, part.last_full_pass = part.last_full_pass, (part.limit, part.seen_this_pass)
+        return last is not None and last[0] != part.limit and last[1] == part.seen_this_pass
+
+    def _hold_to_the_question(self, part: _Slice, page: CallPage) -> None:
+        """Refuse an answer of which most is about something else.
+
+        Raises:
+            UnexpectedAnswerError: the window was ignored, or the calls are another agent's.
+        """
+        starts = [call.start_ms for call in page.calls if call.start_ms is not None]
+        # A call may start long before the window that it ends in, but none starts after it.
+        low, high = part.from_ms - _DAY_MS, part.to_ms + _CLOCK_SLACK_MS
+        if 2 * sum(not low <= start <= high for start in starts) > len(page.calls):
+            raise UnexpectedAnswerError(
+                "most calls of the answer start outside of the asked window: the API seems to ignore from_date and "
+                "to_date. Nothing of this day was landed; check that SYNTHFLOW_BASE_URL is Synthflow's v2 API"
+            )
+        if 2 * sum(self._is_foreign(call) for call in page.calls) > len(page.calls):
+            raise UnexpectedAnswerError(
+                f"asked for agent {self.window.model_id}, but most calls of the answer belong to another one. "
+                "Nothing of this day was landed"
+            )
+
+    def _is_foreign(self, call: CallRecord) -> bool:
+        return call.model_id is not None and call.model_id != self.window.model_id
+
+    def _new_records(self, part: _Slice, calls: list[CallRecord]) -> list[CallRecord]:
+        """The calls that came for the first time and belong to the window; counts all of them."""
+        wanted = []
+        for call in calls:
+            # 64 bits a call instead of its id: a day may hold a million. A collision would show as a missing call.
+            key = hash(call.call_id or call.raw)
+            part.seen.add(key)
+            part.seen_this_pass.add(key)
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            if self._is_foreign(call):
+                self._other_model += 1
+            elif call.start_ms is None or self.window.start_ms <= call.start_ms < self.window.end_ms:
+                wanted.append(call)
+            else:
+                self._outside += 1
+        part.rows += len(calls)
+        self._received += len(calls)
+        return wanted
+
+    def _incomplete(self, got: int, total: int) -> IncompleteFetchError:
+        return IncompleteFetchError(
+            f"agent {self.window.model_id}: {got} distinct calls came of the {total} that the API states, after asking "
+            "again several times. Nothing of this day was landed; the earlier data is untouched. Run it again later"
+        )

@@ -1,0 +1,138 @@
+"""From the API to the warehouse: which agents, which days, and what becomes of each of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.fetch import CallWindow, FetchedPage, FetchedWindow, fetch_windows
+from synthflow_assets.api.pages import Agent
+from synthflow_assets.days import day_bounds_ms
+from synthflow_assets.errors import AccessDeniedError, ApiError, NotFoundError, SettingsError, SynthflowError
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, Spool, land, land_agents
+
+_LAND_EVERY_SECONDS = 5.0  # what a killed backfill loses at most, besides the days under way
+_LAND_AT_PARTITIONS = 200
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FailedPartition:
+    """A day of an agent that did not land, and why; what landed of it before is untouched."""
+
+    day: dt.date
+    model_id: str
+    error: SynthflowError
+
+
+def resolve_agents(client: SynthflowClient, settings: Settings) -> list[Agent]:
+    """The agents to fetch: the set ones, or all of the workspace.
+
+    Raises:
+        SettingsError: a set agent does not exist, or the workspace does not say which it has and none is set.
+        ApiError: the API cannot be asked.
+    """
+    try:
+        known = {agent.model_id: agent for agent in client.list_agents()}
+    except (NotFoundError, AccessDeniedError):
+        if not settings.model_ids:
+            raise SettingsError(
+                "this account does not list its agents: set SYNTHFLOW_MODEL_IDS to their ids, separated by commas "
+                "(each agent's page in the Synthflow dashboard shows its id)"
+            ) from None
+        return [Agent(model_id, None, None) for model_id in settings.model_ids]
+    if not settings.model_ids:
+        if not known:
+            raise SettingsError("the workspace has no agents; is SYNTHFLOW_API_KEY the key of the right one?")
+        return list(known.values())
+    unknown = [model_id for model_id in settings.model_ids if model_id not in known]
+    if unknown:
+        raise SettingsError(
+            f"SYNTHFLOW_MODEL_IDS names {', '.join(unknown)}, which the workspace does not have; "
+            "`synthflow-assets agents` lists the agents"
+        )
+    return [known[model_id] for model_id in settings.model_ids]
+
+
+def load_calls(
+    client: SynthflowClient,
+    warehouse: Warehouse,
+    settings: Settings,
+    agents: Sequence[Agent],
+    days: Iterable[dt.date],
+    *,
+    run_id: str = "",
+    log: Log = lambda message: None,
+) -> Iterator[LoadSummary | FailedPartition]:
+    """Fetch days of agents and land them, each (day, agent) as a whole.
+
+    The warehouse is open only while complete partitions are written, never while the API is asked.
+
+    Yields:
+        A `LoadSummary` once a partition is committed, or a `FailedPartition`.
+
+    Raises:
+        ApiError: what concerns every partition. Those that were complete by then are landed first.
+        WarehouseError: the warehouse cannot be opened or written.
+    """
+    partitions: dict[CallWindow, Partition] = {}
+
+    def windows() -> Iterator[CallWindow]:
+        for day in days:
+            for agent in agents:
+                window = CallWindow(agent.model_id, *day_bounds_ms(day, settings.timezone))
+                partitions[window] = Partition(day, agent.model_id)
+                yield window
+
+    def land_ready() -> list[LoadSummary]:
+        batch = spool.take_ready()
+        if not batch.partitions:
+            return []
+        with warehouse.connect() as connection:
+            landed = land(connection, batch, run_id, dt.datetime.now(dt.UTC))
+        calls = sum(summary.landed for summary in landed)
+        log(f"landed {calls:,} calls of {len(landed):,} (day, agent) pairs")
+        return landed
+
+    hash_key = settings.pii_key.get_secret_value() if settings.pii_key else ""
+    trouble: ApiError | None = None
+    last_landing = time.monotonic()
+    with Spool(settings.pii, hash_key) as spool:
+        events = fetch_windows(
+            client, windows(), margin_seconds=settings.window_margin_seconds, page_size=settings.page_size
+        )
+        try:
+            for event in events:
+                if isinstance(event, FetchedPage):
+                    spool.add(partitions[event.window], [record.raw for record in event.records])
+                elif isinstance(event, FetchedWindow):
+                    spool.complete(partitions.pop(event.window), FetchCounts(**asdict(event.stats)))
+                else:
+                    failed = partitions.pop(event.window)
+                    spool.discard(failed)
+                    yield FailedPartition(failed.day, failed.model_id, event.error)
+                waited = time.monotonic() - last_landing
+                if spool.ready_partitions >= _LAND_AT_PARTITIONS or (
+                    spool.ready_partitions and waited > _LAND_EVERY_SECONDS
+                ):
+                    yield from land_ready()
+                    last_landing = time.monotonic()
+        except ApiError as error:
+            trouble = error
+        yield from land_ready()
+    if trouble is not None:
+        raise trouble
+
+
+def store_agents(warehouse: Warehouse, agents: Sequence[Agent]) -> None:
+    """Write ids, names and types of the agents to `synthflow.agents`; those without a name tell nothing new."""
+    named = [(agent.model_id, agent.name, agent.type) for agent in agents if agent.name]
+    if named:
+        with warehouse.connect() as connection:
+            land_agents(connection, named, dt.datetime.now(dt.UTC))

@@ -1,0 +1,39 @@
+"""From calls to metrics: one `.sql` file a table, named like it, and the code that runs them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import sql_file, transaction
+from synthflow_assets.warehouse.schema import CONNECTED_STATUSES, TABLES
+
+
+def compute_metric(
+    connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date], settings: Settings
+) -> dict[dt.date, int]:
+    """Compute some days of a metric table anew, in one transaction; other days are not touched.
+
+    Returns:
+        The number of rows of each day.
+    """
+    name = TABLES[table].qualified_name
+    query = sql_file(__name__, f"{table}.sql")
+    parameters: dict[str, Any] = {
+        "days": list(days),
+        "short_call_seconds": settings.short_call_seconds,
+        "connected_statuses": list(CONNECTED_STATUSES),
+    }
+    # A query may use only some of the parameters, and DuckDB refuses the others.
+    used = {key: value for key, value in parameters.items() if f"${key}" in query}
+    with transaction(connection):
+        connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [list(days)])
+        connection.execute(f"INSERT INTO {name} BY NAME {query}", used)
+    counted = connection.execute(
+        f"SELECT day, count(*) FROM {name} WHERE list_contains($1::DATE[], day) GROUP BY day", [list(days)]
+    ).fetchall()
+    return dict.fromkeys(days, 0) | {day: rows for day, rows in counted}

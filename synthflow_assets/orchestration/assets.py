@@ -1,0 +1,181 @@
+"""The assets: each is the table of the same name, and each partition a day of it."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource, failures_for_people
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES, SCHEMA, Column, Table
+
+if TYPE_CHECKING:
+    from synthflow_assets.loading import FailedPartition
+    from synthflow_assets.warehouse.landing import LoadSummary
+
+GROUP = "synthflow"
+_SUMMED = (
+    "total_records", "fetched", "landed", "rejected", "duplicates", "outside_window", "open_calls", "requests",
+)  # fmt: skip
+
+
+def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition a day, in the set time zone; the last one is yesterday."""
+    return dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat(), timezone=settings.timezone)
+
+
+def asset_key(table: str) -> dg.AssetKey:
+    """The asset of a table."""
+    return dg.AssetKey([SCHEMA, table])
+
+
+def build_calls_assets(settings: Settings, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+    """`calls`, `call_rejects` and `call_loads`: three tables of one fetch, always written together."""
+
+    @dg.multi_asset(
+        name="fetch_calls",
+        specs=[_spec(table, partitions, kinds={"python", "duckdb"}) for table in LANDED_TABLES],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def fetch_calls(
+        context: dg.AssetExecutionContext, synthflow: SynthflowResource, warehouse: WarehouseResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        # Imported when used: loading the definitions must not cost what fetching costs.
+        from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents, store_agents
+
+        days = _days(context)
+        landed: dict[dt.date, list[LoadSummary]] = defaultdict(list)
+        failed: list[FailedPartition] = []
+        with failures_for_people(), synthflow.get_client() as client:
+            tables = warehouse.get_warehouse()
+            agents = resolve_agents(client, settings)
+            store_agents(tables, agents)
+            context.log.info(f"fetching {len(days)} day(s) of {len(agents)} agent(s)")
+            outcomes = load_calls(
+                client, tables, settings, agents, days, run_id=context.run_id, log=context.log.info
+            )
+            try:
+                for outcome in outcomes:
+                    if isinstance(outcome, FailedPartition):
+                        context.log.error(f"{outcome.day} of agent {outcome.model_id} failed: {outcome.error}")
+                        failed.append(outcome)
+                    else:
+                        landed[outcome.day].append(outcome)
+            finally:
+                whole = [day for day in days if len(landed[day]) == len(agents)]
+                if len(whole) < len(days):
+                    _record_whole_days(context, whole, landed)
+        if failed:
+            raise _failure(failed, len(days) * len(agents))
+        for table in LANDED_TABLES:
+            key = asset_key(table.name)
+            if key in context.selected_asset_keys:
+                for day in days:
+                    context.add_asset_metadata(_metadata(table, landed[day]), key, day.isoformat())
+                yield dg.MaterializeResult(asset_key=key)
+
+    return fetch_calls
+
+
+def build_metric_asset(
+    table: Table, settings: Settings, partitions: dg.PartitionsDefinition[Any]
+) -> dg.AssetsDefinition:
+    """A metric table, computed from the day's calls in SQL."""
+
+    key = asset_key(table.name)
+
+    @dg.multi_asset(
+        name=f"compute_{table.name}",
+        specs=[
+            _spec(
+                table,
+                partitions,
+                kinds={"sql", "duckdb"},
+                deps=[asset_key(CALLS.name), asset_key(CALL_LOADS.name)],
+            )
+        ],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def compute(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+        from synthflow_assets.metrics import compute_metric
+
+        with failures_for_people(), warehouse.get_connection() as connection:
+            rows_of = compute_metric(connection, table.name, _days(context), settings)
+        for day, rows in rows_of.items():
+            context.add_asset_metadata({"dagster/partition_row_count": rows}, key, day.isoformat())
+        return dg.MaterializeResult(asset_key=key)
+
+    return compute
+
+
+def _days(context: dg.AssetExecutionContext) -> list[dt.date]:
+    return [dt.date.fromisoformat(key) for key in context.partition_keys]
+
+
+def _spec(
+    table: Table, partitions: dg.PartitionsDefinition[Any], kinds: set[str], deps: Sequence[dg.AssetKey] = ()
+) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        asset_key(table.name),
+        deps=deps,
+        description=table.description,
+        partitions_def=partitions,
+        group_name=GROUP,
+        kinds=kinds,
+        # For Asset Health. Whether every agent's latest day has landed is the business of a check of our own,
+        # because this policy is content with a backfill of any old day.
+        freshness_policy=dg.FreshnessPolicy.time_window(
+            fail_window=dt.timedelta(hours=36), warn_window=dt.timedelta(hours=27)
+        ),
+        metadata={
+            "dagster/table_name": table.qualified_name,
+            "dagster/column_schema": dg.TableSchema(columns=[_table_column(column) for column in table.columns]),
+        },
+    )
+
+
+def _table_column(column: Column) -> dg.TableColumn:
+    return dg.TableColumn(
+        column.name,
+        column.sql_type,
+        description=f"{column.description} Unit: {column.unit}." if column.unit else column.description,
+        constraints=dg.TableColumnConstraints(nullable=not column.required),
+    )
+
+
+def _metadata(table: Table, loads: "Sequence[LoadSummary]") -> dict[str, Any]:
+    """Numbers of a day, over its agents; Dagster plots them over the partitions."""
+    total = {name: sum(getattr(load, name) for load in loads) for name in _SUMMED}
+    rows = {CALLS.name: total["landed"], CALL_REJECTS.name: total["rejected"], CALL_LOADS.name: len(loads)}
+    return {
+        "dagster/partition_row_count": rows[table.name],
+        "agents": len(loads),
+        "settled": all(load.settled for load in loads),
+        **total,
+    }
+
+
+def _record_whole_days(
+    context: dg.AssetExecutionContext, days: Sequence[dt.date], landed: "dict[dt.date, list[LoadSummary]]"
+) -> None:
+    """A step that fails records nothing of its range by itself, but these days are in the warehouse."""
+    for table in LANDED_TABLES:
+        key = asset_key(table.name)
+        if key in context.selected_asset_keys:
+            for day in days:
+                context.log_event(
+                    dg.AssetMaterialization(key, partition=day.isoformat(), metadata=_metadata(table, landed[day]))
+                )
+
+
+def _failure(failed: "Sequence[FailedPartition]", total: int) -> dg.Failure:
+    first = failed[0]
+    others = f", and {len(failed) - 1} more (see the log)" if len(failed) > 1 else ""
+    return dg.Failure(
+        f"{len(failed)} of {total} (day, agent) pairs failed: {first.day} of agent {first.model_id}: "
+        f"{first.error}{others}. All others have landed; materialize the failed days again",
+        allow_retries=False,
+    )

@@ -1,0 +1,88 @@
+"""The two resources: who is asked, and where the tables live."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+from pydantic import Field
+
+from synthflow_assets.errors import SynthflowError
+from synthflow_assets.settings import API_KEY_VARIABLE, Settings
+from synthflow_assets.warehouse.connection import Warehouse
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from synthflow_assets.api.client import SynthflowClient
+
+
+class SynthflowResource(dg.ConfigurableResource[Any]):
+    """A Synthflow workspace. Give the key as `dg.EnvVar`, so that Dagster never shows it."""
+
+    api_key: str = Field(default="", description="API key, as dg.EnvVar.")
+    base_url: str = Field(description="Address of the API, ending in /v2.")
+    max_connections: int = Field(default=8, description="Requests under way at once.")
+    requests_per_second: float | None = Field(default=None, description="Upper bound on the request rate.")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "SynthflowResource":
+        """The resource that the settings describe; the key stays in the environment."""
+        return cls(
+            api_key=dg.EnvVar(API_KEY_VARIABLE) if settings.api_key else "",
+            base_url=settings.api_url,
+            max_connections=settings.max_connections,
+            requests_per_second=settings.requests_per_second,
+        )
+
+    def get_client(self) -> "SynthflowClient":
+        """A client, to be closed or used in a `with`.
+
+        Raises:
+            SettingsError: there is no key.
+        """
+        from synthflow_assets.api.client import SynthflowClient
+
+        return SynthflowClient.from_settings(
+            Settings.of(
+                api_key=self.api_key or None,
+                base_url=self.base_url,
+                max_connections=self.max_connections,
+                requests_per_second=self.requests_per_second,
+            )
+        )
+
+
+class WarehouseResource(DuckDBResource):
+    """dagster-duckdb's resource, with connections that are closed after an exception too, and waits made for people."""
+
+    def get_warehouse(self) -> Warehouse:
+        """The tables, for plain code.
+
+        Raises:
+            WarehouseUnusableError: this version cannot use such a place.
+        """
+        return Warehouse(self.database, on_wait=dg.get_dagster_logger().warning)
+
+    @contextmanager
+    def get_connection(self) -> "Iterator[DuckDBPyConnection]":
+        """A connection that may write.
+
+        Raises:
+            WarehouseError: the file is locked for too long, or cannot be used.
+        """
+        with self.get_warehouse().connect() as connection:
+            yield connection
+
+
+@contextmanager
+def failures_for_people() -> Iterator[None]:
+    """Turn the package's errors into a failed step that says what to do, and that Dagster does not retry.
+
+    What can pass was retried already, by whom it concerns: the client, or the warehouse's connection.
+    """
+    try:
+        yield
+    except SynthflowError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None

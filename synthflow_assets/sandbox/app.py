@@ -1,0 +1,224 @@
+"""The HTTP side of the sandbox: `/v2` answers as Synthflow does, `/sandbox` tells the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from synthflow_assets.sandbox.knobs import Knobs
+from synthflow_assets.sandbox.store import CallStore, Window
+
+_MAX_LIMIT = 100
+_DEFAULT_LIMIT = 20
+_RATE_LIMIT_WAIT_SECONDS = 1
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class SandboxApi:
+    """The state behind one sandbox server: its calls, its faults, and what was asked of it."""
+
+    def __init__(self, knobs: Knobs) -> None:
+        self.knobs = knobs
+        self.store = CallStore(knobs)
+        self.asked: list[dict[str, str]] = []  # the parameters of each list-calls request, for tests and benchmarks
+        self._strikes: dict[str, int] = {}
+        self._random = random.Random(knobs.seed)
+        self._turns: list[float] = []
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/v2/calls", self._api(self._calls)),
+                Route("/v2/calls/", self._api(self._calls)),
+                Route("/v2/assistants", self._api(self._assistants)),
+                Route("/v2/assistants/", self._api(self._assistants)),
+                Route("/sandbox/count", self._count),
+                Route("/sandbox/requests", self._requests),
+                Route("/v2/{path:path}", _no_such_path),
+                Route("/{path:path}", _no_such_route),
+            ]
+        )
+
+    def _strikes_now(self, fault: str) -> bool:
+        chance = self.knobs.faults.get(fault, 0.0)
+        if chance >= 1:
+            self._strikes[fault] = self._strikes.get(fault, 0) + 1
+            return self._strikes[fault] <= chance
+        return self._random.random() < chance
+
+    def _api(self, endpoint: Endpoint) -> Endpoint:
+        """What all endpoints of the API share: latency, rate limit, the key, and the faults of the transport."""
+
+        async def answer(request: Request) -> Response:
+            if self.knobs.latency_seconds:
+                await asyncio.sleep(self.knobs.latency_seconds)
+            failure = self._rate_failure() or self._transport_failure(request)
+            if failure is not None:
+                return failure
+            if request.headers.get("authorization") != f"Bearer {self.knobs.api_key}":
+                return _error(401, "Invalid or missing API key", "authentication")
+            response = await endpoint(request)
+            if self._strikes_now("truncate"):
+                return _truncated(response)
+            return response
+
+        return answer
+
+    def _rate_failure(self) -> Response | None:
+        if self.knobs.requests_per_second is None:
+            return None
+        now = time.monotonic()
+        self._turns = [turn for turn in self._turns if turn > now - 1]
+        self._turns.append(now)
+        if len(self._turns) > self.knobs.requests_per_second:
+            return _too_many(str(_RATE_LIMIT_WAIT_SECONDS))
+        return None
+
+    def _transport_failure(self, request: Request) -> Response | None:
+        if self._strikes_now("reset"):
+            # uvicorn hands its own request cycle to the application; nothing public closes the socket without a word.
+            request.receive.__self__.transport.abort()  # type: ignore[attr-defined]
+            return Response()
+        if self._strikes_now("error_500"):
+            return _error(500, "Internal server error", "internal")
+        if self._strikes_now("error_503"):
+            return _error(503, "Service unavailable", "internal")
+        if self._strikes_now("rate_limit"):
+            return _too_many(str(_RATE_LIMIT_WAIT_SECONDS))
+        if self._strikes_now("rate_limit_date"):
+            # HTTP dates have whole seconds, so one second ahead may already be the present.
+            return _too_many(email.utils.formatdate(time.time() + _RATE_LIMIT_WAIT_SECONDS + 1, usegmt=True))
+        if self._strikes_now("html"):
+            return HTMLResponse("<html><body><h1>502 Bad Gateway</h1></body></html>")
+        if self._strikes_now("wrong_json"):
+            return JSONResponse({"status": "ok", "response": {"items": []}})
+        if self._strikes_now("redirect"):
+            return RedirectResponse("/elsewhere")
+        return None
+
+    async def _calls(self, request: Request) -> Response:
+        query = request.query_params
+        self.asked.append(dict(query))
+        model_id = query.get("model_id")
+        if not model_id:
+            return JSONResponse({"detail": [{"msg": "Field required", "loc": ["query", "model_id"]}]}, 422)
+        numbers: dict[str, int | None] = {}
+        for name in ("limit", "offset", "from_date", "to_date", "duration_min", "duration_max"):
+            text = query.get(name)
+            if text is not None and not text.lstrip("-").isdecimal():
+                return JSONResponse({"detail": [{"msg": "Input should be a valid integer", "loc": ["query", name]}]}, 422)
+            numbers[name] = None if text is None else int(text)
+        limit, offset = numbers["limit"] or _DEFAULT_LIMIT, numbers["offset"] or 0
+        if not 1 <= limit <= _MAX_LIMIT:
+            return _error(400, f"Limit must be between 1 and {_MAX_LIMIT}", "validation")
+        if model_id not in self.store.agents:
+            if self.knobs.unknown_model == "not_found":
+                return _error(404, "Assistant not found", "not_found")
+            return _page(0, limit, offset, [])
+        return self._listing(model_id, limit, offset, numbers, query.get("call_status"), query.get("lead_phone_number"))
+
+    def _listing(
+        self,
+        model_id: str,
+        limit: int,
+        offset: int,
+        numbers: dict[str, int | None],
+        call_status: str | None,
+        lead_phone_number: str | None,
+    ) -> Response:
+        if self._strikes_now("other_model"):
+            model_id = next(other for other in self.store.agents if other != model_id)
+        unbounded = self._strikes_now("ignore_window")
+        window = Window(
+            None if unbounded else numbers["from_date"],
+            None if unbounded else numbers["to_date"],
+            call_status,
+            numbers["duration_min"],
+            numbers["duration_max"],
+            lead_phone_number,
+        )
+        if self._strikes_now("arrival"):
+            self.store.add_arrival(model_id, window)
+        if self._strikes_now("repeat_page"):
+            offset = max(0, offset - limit)
+        selection = self.store.select(model_id, window)
+        records = selection.page(offset, limit, self.store.now_ms())
+        if self.knobs.order == "shuffled":
+            everything = selection.page(0, len(selection), self.store.now_ms())
+            self._random.shuffle(everything)
+            records = everything[offset : offset + limit]
+        if records and self._strikes_now("short_page"):
+            records = records[:-1]
+        return _page(len(selection), limit, offset, records)
+
+    async def _assistants(self, request: Request) -> Response:
+        if not self.knobs.assistants_endpoint:
+            return JSONResponse({"detail": "Not Found"}, 404)
+        limit = int(request.query_params.get("limit", _DEFAULT_LIMIT))
+        offset = int(request.query_params.get("offset", 0))
+        listed = [
+            {
+                "model_id": agent.model_id,
+                "name": agent.name,
+                "type": agent.type,
+                "agent": {"prompt": "CONFIDENTIAL PROMPT. " * 50, "greeting_message": "Hello"},
+            }
+            for agent in list(self.store.agents.values())[offset : offset + limit]
+        ]
+        pagination = {"total_records": len(self.store.agents), "limit": limit, "offset": offset}
+        return JSONResponse({"status": "ok", "response": {"pagination": pagination, "assistants": listed}})
+
+    async def _count(self, request: Request) -> Response:
+        query = request.query_params
+        model_ids = [query["model_id"]] if "model_id" in query else list(self.store.agents)
+        window = int(query["from_date"]), int(query["to_date"])
+        return JSONResponse({model_id: self.store.started_between(model_id, *window) for model_id in model_ids})
+
+    async def _requests(self, _: Request) -> Response:
+        deepest = max((int(asked.get("offset", 0)) for asked in self.asked), default=0)
+        return JSONResponse({"list_calls": len(self.asked), "deepest_offset": deepest})
+
+
+def _page(total: int, limit: int, offset: int, records: list[str]) -> Response:
+    # Joined as text: the records are JSON already.
+    head = f'{{"status":"ok","response":{{"pagination":{{"total_records":{total},"limit":{limit},"offset":{offset}}},'
+    return Response(f'{head}"calls":[{",".join(records)}]}}}}', media_type="application/json")
+
+
+def _error(status: int, description: str, category: str) -> Response:
+    detail = {"status": "error", "description": description, "request_id": uuid.uuid4().hex, "category": category}
+    return JSONResponse({"detail": detail}, status)
+
+
+def _too_many(retry_after: str) -> Response:
+    response = _error(429, "Too many requests", "rate_limit")
+    response.headers["Retry-After"] = retry_after
+    return response
+
+
+def _truncated(response: Response) -> Response:
+    # The header promises the whole body; uvicorn closes the connection when less of it came.
+    response.body = response.body[: len(response.body) // 2]
+    return response
+
+
+async def _no_such_path(_: Request) -> Response:
+    return JSONResponse({"detail": "Not Found"}, 404)
+
+
+async def _no_such_route(_: Request) -> Response:
+    return JSONResponse({"error": "not_found", "message": "The requested route does not exist"}, 404)
+
+

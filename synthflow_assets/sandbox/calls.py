@@ -1,0 +1,274 @@
+"""Makes calls up: the same ones for the same seed, agent and day, however they are asked for.
+
+A day of an agent is a few NumPy arrays; the JSON of a call is written only when a page shows it. So a day of a
+million calls costs a fraction of a second and some 60 MB, and any page of it a millisecond.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+DAY_MS = 86_400_000
+
+_AGENT_NAMES = ("Front Desk", "Appointment Reminder", "Lead Qualifier", "Order Status", "Claims Intake", "Night Line")
+_STATUSES = (
+    ("completed", 0.70),
+    ("no-answer", 0.09),
+    ("hangup_on_voicemail", 0.05),
+    ("left_voicemail", 0.05),
+    ("busy", 0.04),
+    ("failed", 0.03),
+    ("user-canceled", 0.02),
+    ("canceled", 0.01),
+    ("spam", 0.01),
+)
+_CONNECTED = {"completed", "hangup_on_voicemail", "left_voicemail"}
+_END_REASONS = {
+    "completed": ("human_goodbye", "agent_goodbye", "human_ended_call", "agent_ended_call", "custom_end_call"),
+    "hangup_on_voicemail": ("voicemail",),
+    "left_voicemail": ("voicemail_message_left",),
+    "failed": ("error", "undefined"),
+}
+_OPENERS = ("Thank you for calling, how can I help?", "Hello, this is the assistant of Dr. Weber's practice.")
+_HUMAN = (
+    "I would like to move my appointment to next week.",
+    "Could you tell me where my order is?",
+    "I'm calling about the invoice from last month.",
+    "Yes, Thursday at nine would be fine. Äh, or half past nine.",
+    "No, that is all. Thank you!",
+)
+_AGENT = (
+    "Of course. May I have your name and your date of birth, please?",
+    "One moment, I am looking that up for you.",
+    "I have found it. Shall I send you a confirmation by text message?",
+    "Your request has been noted; a colleague will call you back today.",
+)
+_LEADS = ("Ada Jensen", "Ben Okafor", "Chiara Russo", "Dmitri Hale", "Elif Kaya", "Fatima Noor", "Gus O'Neil")
+_JUDGE_CHECKS = ("greeting", "identity_verified", "answered_question", "no_hallucination", "polite", "goal_reached")
+_VARIANTS = 64
+
+
+@dataclass(frozen=True)
+class SandboxAgent:
+    """An agent of the sandbox's workspace."""
+
+    model_id: str
+    name: str
+    type: str
+    share: float  # of the busiest agent's volume
+
+
+def agents(count: int, seed: int) -> list[SandboxAgent]:
+    """The workspace's agents, busiest first."""
+    made = []
+    for index in range(count):
+        base = _AGENT_NAMES[index % len(_AGENT_NAMES)]
+        name = base if index < len(_AGENT_NAMES) else f"{base} {index // len(_AGENT_NAMES) + 1}"
+        digest = hashlib.sha256(f"{seed}/agent/{index}".encode()).hexdigest()
+        made.append(SandboxAgent(_uuid(digest), name, ("inbound", "outbound")[index % 2], 1 / (1 + 0.6 * index)))
+    return made
+
+
+@dataclass(frozen=True)
+class DayOfCalls:
+    """All calls of an agent that start on a UTC day, in the order of their starts."""
+
+    model_id: str
+    type_of_call: str
+    start_ms: npt.NDArray[np.int64]
+    end_ms: npt.NDArray[np.int64]
+    duration_seconds: npt.NDArray[np.int64]
+    ringing_ms: npt.NDArray[np.int64]
+    status: npt.NDArray[np.int8]
+    variant: npt.NDArray[np.int16]
+    ids: bytes  # 16 bytes a call
+
+    def call_id(self, index: int) -> str:
+        """The id of a call: a UUID, or for some the older form of milliseconds and digits."""
+        digest = self.ids[16 * index : 16 * index + 16].hex()
+        if self.variant[index] == 0:
+            return f"{self.start_ms[index]}x{int(digest, 16) % 10**18:018d}"
+        return _uuid(digest)
+
+
+@lru_cache(maxsize=64)
+def day_of_calls(agent: SandboxAgent, day: int, seed: int, calls_per_day: int, same_volume: bool) -> DayOfCalls:
+    """Make up a day.
+
+    Args:
+        agent: whose calls.
+        day: days since 1970-01-01, UTC.
+        seed: another seed, other calls.
+        calls_per_day: volume of the busiest agent on a weekday.
+        same_volume: exactly so many for every agent and day.
+    """
+    digest = hashlib.sha256(f"{seed}/{agent.model_id}/{day}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    weekend = (day + 3) % 7 >= 5  # 1970-01-01 was a Thursday
+    volume = calls_per_day * agent.share * (0.35 if weekend else 1.0)
+    count = calls_per_day if same_volume else int(rng.poisson(volume))
+    # Two thirds around office hours, the rest at any time, so that some calls run across midnight.
+    office = np.clip(rng.normal(13.5, 3.2, count), 0, 23.99)
+    hours = np.where(rng.random(count) < 0.67, office, rng.random(count) * 24)
+    start_ms = np.sort(day * DAY_MS + (hours * 3_600_000).astype(np.int64))
+    status = rng.choice(len(_STATUSES), count, p=[share for _, share in _STATUSES]).astype(np.int8)
+    talks = np.isin(status, [i for i, (name, _) in enumerate(_STATUSES) if name in _CONNECTED])
+    ringing_ms = rng.integers(1_000, 25_000, count)
+    talk_seconds = np.clip(rng.lognormal(4.3, 0.9, count), 2, 3_000).astype(np.int64)
+    duration_seconds = np.where(talks, talk_seconds + ringing_ms // 1000, ringing_ms // 1000 * (status % 2))
+    return DayOfCalls(
+        model_id=agent.model_id,
+        type_of_call=agent.type,
+        start_ms=start_ms,
+        end_ms=start_ms + duration_seconds * 1000 + rng.integers(0, 1000, count),
+        duration_seconds=duration_seconds,
+        ringing_ms=ringing_ms,
+        status=status,
+        variant=rng.integers(0, _VARIANTS, count).astype(np.int16),
+        ids=rng.bytes(16 * count),
+    )
+
+
+def render(calls: DayOfCalls, index: int, now_ms: int) -> str:
+    """The JSON text of one call, as the live API was seen to write it; still open if it ends after `now_ms`."""
+    start, end = int(calls.start_ms[index]), int(calls.end_ms[index])
+    ringing, seconds = int(calls.ringing_ms[index]), int(calls.duration_seconds[index])
+    variant = int(calls.variant[index])
+    status = _STATUSES[calls.status[index]][0]
+    is_open = end > now_ms
+    talked = status in _CONNECTED and not is_open
+    if is_open:
+        status, seconds = ("ringing" if start + ringing > now_ms else "in-progress"), 0
+    reasons = _END_REASONS.get(status, ())
+    inbound = calls.type_of_call == "inbound"
+    lead, own = f'"+1415555{start // 7 % 10000:04d}"', '"+14155550100"'
+    fragments = _fragments(variant)
+    call_id, model_id = calls.call_id(index), calls.model_id
+    talk_ms = max(0, seconds * 1000 - ringing - 250)
+    return (
+        f'{{"call_id":"{call_id}","model_id":"{model_id}","duration":"{seconds}",'
+        f'"end_call_reason":{_quoted(reasons[variant % len(reasons)] if reasons else None)},'
+        f'"judge_results":{fragments.judge_results if talked else "null"},"lead_phone_number":{lead},'
+        f'"agents_used":["{model_id}"],"executed_actions":{fragments.executed_actions if talked else "{}"},'
+        f'"recording_url":{_quoted(f"https://recordings.invalid/{call_id}.wav" if talked else None)},'
+        f'"type_of_call":"{calls.type_of_call}","recording_duration":{_quoted(str(seconds) if talked else None)},'
+        f'"transcript":{fragments.transcript if talked else "null"},'
+        f'"error_message":{_quoted("SIP 503 from the carrier" if status == "failed" else None)},'
+        f'"call_status":"{status}","start_time":"{start}","lead_name":{fragments.lead_name},'
+        f'"name":{fragments.lead_name},"labels":{fragments.labels},"agent_phone_number":{own},'
+        f'"deployment_type":"phone","timezone":"America/New_York",'
+        f'"telephony_hangup":{_quoted(_hangup(variant) if talked else None)},'
+        f'"telephony_disconnect_reason":{_quoted(None if is_open else _disconnect_reason(status, variant))},'
+        f'"telephony_duration":{talk_ms if talked else "null"},"telephony_start":{_quoted(_utc(start + ringing))},'
+        f'"telephony_end":{_quoted(None if is_open else _utc(end))},"campaign_type":"single",'
+        f'"phone_number_from":{lead if inbound else own},"phone_number_to":{own if inbound else lead},'
+        f'"collected_variables":{fragments.collected_variables.replace("AGENT", model_id) if talked else "null"},'
+        f'"assistant_version":"{variant % 3 + 1}","telephony_ringing_duration":{ringing},'
+        f'"telephony_sip_headers":{fragments.sip_headers}}}'
+    )
+
+
+@dataclass(frozen=True)
+class _Fragments:
+    """The long parts of a call, as JSON: made once for each variant, because writing them is what takes time."""
+
+    transcript: str
+    judge_results: str
+    executed_actions: str
+    collected_variables: str
+    labels: str
+    lead_name: str
+    sip_headers: str
+
+
+@lru_cache(maxsize=_VARIANTS)
+def _fragments(variant: int) -> _Fragments:
+    rng = np.random.default_rng(variant)
+    lines = [f"bot: {_OPENERS[variant % 2]}"]
+    for turn in range(3 + variant % 7):
+        lines.append(f"human: {_HUMAN[(variant + turn) % len(_HUMAN)]}")
+        lines.append(f"bot: {_AGENT[(variant * 3 + turn) % len(_AGENT)]}")
+    verdicts: dict[str, str] = {}
+    for check in _JUDGE_CHECKS:
+        verdicts[check] = str(rng.choice(["true", "True", "true", "false", "partial"]))
+        verdicts[f"{check}_reason"] = "The agent followed its instructions in this part of the conversation."
+    transfer = {
+        "name": "transfer to a person",
+        "action_type": "REAL_TIME_TRANSFER",
+        "return_value": json.dumps({"status": "ok" if variant % 9 else "error", "attempts": variant % 3}),
+        "parameters_hard_coded": json.dumps({"queue": "service"}),
+        "parameters_from_speech": None,
+    }
+    collected = variant % 4 != 0
+    variables = {
+        "date_of_birth": {"value": "1980-01-01" if collected else None, "collected": collected},
+        "wants_callback": {"value": variant % 2 == 0, "collected": True},
+    }
+    return _Fragments(
+        transcript=json.dumps("\n".join(lines)),
+        judge_results=json.dumps(verdicts) if variant % 8 else "null",
+        executed_actions=json.dumps({"transfer 1": transfer} if variant % 5 == 0 else {}),
+        # The changelog's example has no agent level, so some calls come in that shape.
+        collected_variables=json.dumps(variables if variant % 10 == 0 else {"AGENT": variables}),
+        labels=json.dumps(["vip"] if variant % 11 == 0 else []),
+        lead_name=json.dumps(_LEADS[variant % len(_LEADS)]),
+        sip_headers=json.dumps({"X-Call-Source": "trunk-1"} if variant % 6 == 0 else None),
+    )
+
+
+def _disconnect_reason(status: str, variant: int) -> str | None:
+    if status == "failed":
+        return ("error", "forbidden")[variant % 2]
+    if status in ("no-answer", "busy"):
+        return None
+    return ("caller_hangup", "callee_hangup", "callee_hangup", "caller_hangup", "unknown", None)[variant % 6]
+
+
+def _hangup(variant: int) -> str:
+    return ("caller", "callee")[variant % 2]
+
+
+def _quoted(text: str | None) -> str:
+    return "null" if text is None else f'"{text}"'
+
+
+def _utc(ms: int) -> str:
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def _uuid(digest: str) -> str:
+    return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:32]}"
+
+
+def odd_calls(model_id: str, start_ms: int) -> list[tuple[str, Any]]:
+    """Calls that a careful landing must survive: (what is odd, JSON text of the record)."""
+    good = {"call_id": "?", "model_id": model_id, "duration": "25", "call_status": "completed"}
+    odd: dict[str, dict[str, Any]] = {
+        "word_for_a_number": {"duration": "long"},
+        "fraction_for_a_whole_number": {"duration": 1.7},
+        "number_too_large": {"duration": "99999999999999999999"},
+        "no_call_id": {"call_id": None},
+        "list_for_a_text_list": {"labels": {"not": "a list"}},
+        "number_as_integer": {"duration": 25},
+        "unknown_status": {"call_status": "teleported", "telephony_disconnect_reason": "solar_flare"},
+        "unknown_field": {"mood": {"score": 0.5}},
+        "nul_in_text": {"transcript": "before\0after"},
+        "long_transcript": {"transcript": "human: " + "word " * 1_000_000},
+    }
+    made: list[tuple[str, Any]] = []
+    for name, change in odd.items():
+        record = {**good, "call_id": f"odd-{name}-{model_id}", "start_time": str(start_ms), **change}
+        made.append((name, json.dumps(record)))
+    surrogate = json.dumps({**good, "call_id": f"odd-surrogate-{model_id}", "start_time": str(start_ms)})
+    made.append(("lone_surrogate", surrogate[:-1] + ',"transcript":"half \\ud83d an emoji"}'))
+    nan = surrogate.replace("odd-surrogate", "odd-nan")
+    made.append(("not_a_number", nan[:-1] + ',"telephony_duration":NaN}'))
+    return made

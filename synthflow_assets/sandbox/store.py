@@ -1,0 +1,189 @@
+"""Answers which calls a question selects, under every reading of the API that the knobs allow."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthflow_assets.sandbox.calls import DAY_MS, DayOfCalls, SandboxAgent, agents, day_of_calls, odd_calls, render
+from synthflow_assets.sandbox.knobs import Knobs
+
+_LONGEST_CALL_MS = 3_100_000  # of the made-up calls; how far a window filtering ends must look back for starts
+
+
+@dataclass(frozen=True)
+class Window:
+    """A question's filters; None where it sets none."""
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+    call_status: str | None = None
+    duration_min: int | None = None
+    duration_max: int | None = None
+    lead_phone_number: str | None = None
+
+
+@dataclass(frozen=True)
+class ExtraCall:
+    """A call that is not made up by rule: an odd record, or one that arrived while pages turned."""
+
+    start_ms: int
+    end_ms: int
+    record: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The calls that a question selects, in the order of the answer: extra ones first."""
+
+    days: list[DayOfCalls]
+    day_of: npt.NDArray[np.int32]
+    index_of: npt.NDArray[np.int64]
+    extra: list[ExtraCall] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.index_of) + len(self.extra)
+
+    def page(self, offset: int, limit: int, now_ms: int) -> list[str]:
+        """The JSON texts of the calls at `offset` to `offset + limit`."""
+        from_extra = [call.record for call in self.extra[offset : offset + limit]]
+        start = max(0, offset - len(self.extra))
+        stop = max(0, offset + limit - len(self.extra))
+        return from_extra + [
+            render(self.days[day], int(index), now_ms)
+            for day, index in zip(self.day_of[start:stop], self.index_of[start:stop], strict=True)
+        ]
+
+
+class CallStore:
+    """The workspace's calls. One thread only."""
+
+    def __init__(self, knobs: Knobs) -> None:
+        self.knobs = knobs
+        self.agents = {agent.model_id: agent for agent in agents(knobs.agents, knobs.seed)}
+        self._arrived: dict[str, list[ExtraCall]] = {}
+        self._selections: dict[tuple[str, Window, int], Selection] = {}
+
+    def now_ms(self) -> int:
+        """The sandbox's present, in epoch milliseconds."""
+        return int((self.knobs.now.timestamp() if self.knobs.now else time.time()) * 1000)
+
+    def select(self, model_id: str, window: Window) -> Selection:
+        """The calls that the API would list for this question."""
+        # The last minute counts as one moment, so that the pages of a question come from one selection.
+        key = (model_id, window, self.now_ms() // 60_000)
+        if key not in self._selections:
+            if len(self._selections) >= 32:
+                self._selections.pop(next(iter(self._selections)))
+            self._selections[key] = self._select(self.agents[model_id], window)
+        return self._selections[key]
+
+    def started_between(self, model_id: str, from_ms: int, to_ms: int) -> int:
+        """The truth: how many calls of the agent start in [from_ms, to_ms)."""
+        made_up = sum(
+            int(np.count_nonzero((day.start_ms >= from_ms) & (day.start_ms < min(to_ms, self.now_ms()))))
+            for day in self._days(self.agents[model_id], from_ms, to_ms)
+        )
+        return made_up + sum(from_ms <= call.start_ms < to_ms for call in self._extra(model_id, from_ms, to_ms))
+
+    def ids_between(self, model_id: str, from_ms: int, to_ms: int) -> set[str]:
+        """The truth: the ids of the made-up calls of the agent that start in [from_ms, to_ms)."""
+        days = self._days(self.agents[model_id], from_ms, min(to_ms, self.now_ms()))
+        return {
+            day.call_id(int(index))
+            for day in days
+            for index in np.flatnonzero((day.start_ms >= from_ms) & (day.start_ms < min(to_ms, self.now_ms())))
+        } | {
+            str(json.loads(call.record)["call_id"])
+            for call in self._arrived.get(model_id, [])
+            if from_ms <= call.start_ms < to_ms
+        }
+
+    def add_arrival(self, model_id: str, window: Window) -> None:
+        """Let a call begin in the middle of the window, in time for the page that is being cut."""
+        from_ms, to_ms = window.from_ms or 0, window.to_ms or self.now_ms()
+        number = len(self._arrived.setdefault(model_id, []))
+        start = (from_ms + to_ms) // 2 + number
+        record = {
+            "call_id": f"arrival-{number}-{model_id}",
+            "model_id": model_id,
+            "start_time": str(start),
+            "duration": "30",
+            "call_status": "completed",
+        }
+        self._arrived[model_id].append(ExtraCall(start, start + 30_000, json.dumps(record)))
+        self._selections.clear()
+
+    def _days(self, agent: SandboxAgent, from_ms: int, to_ms: int) -> list[DayOfCalls]:
+        knobs = self.knobs
+        return [
+            day_of_calls(agent, day, knobs.seed, knobs.calls_per_day, knobs.same_volume)
+            for day in range(from_ms // DAY_MS, -(-max(to_ms, from_ms) // DAY_MS))
+        ]
+
+    def _extra(self, model_id: str, from_ms: int, to_ms: int) -> list[ExtraCall]:
+        extra = list(self._arrived.get(model_id, []))
+        if "odd_records" in self.knobs.faults:
+            for day in range(from_ms // DAY_MS, -(-to_ms // DAY_MS)):
+                noon = day * DAY_MS + DAY_MS // 2
+                extra += [ExtraCall(noon, noon + 25_000, record) for _, record in odd_calls(model_id, noon)]
+        return extra
+
+    def _select(self, agent: SandboxAgent, window: Window) -> Selection:
+        now = self.now_ms()
+        from_ms = window.from_ms if window.from_ms is not None else now - self.knobs.history_days * DAY_MS
+        to_ms = window.to_ms if window.to_ms is not None else now + DAY_MS
+        days = self._days(agent, from_ms - _LONGEST_CALL_MS, min(to_ms, now) + 1)
+        chosen = [np.flatnonzero(self._matches(day, window, now)) for day in days]
+        day_of = np.concatenate([np.full(len(c), i, np.int32) for i, c in enumerate(chosen)] or [np.empty(0, np.int32)])
+        index_of = np.concatenate(chosen or [np.empty(0, np.int64)])
+        order = self._order(len(index_of), agent.model_id)
+        extra = [
+            call
+            for call in self._extra(agent.model_id, from_ms, min(to_ms, now))
+            if self._in_window(np.array([call.start_ms]), np.array([call.end_ms]), window)[0]
+        ]
+        return Selection(days, day_of[order], index_of[order], extra)
+
+    def _order(self, count: int, model_id: str) -> Any:
+        if self.knobs.order == "descending":
+            return slice(None, None, -1)
+        if self.knobs.order == "arbitrary":
+            seed = int.from_bytes(hashlib.sha256(model_id.encode()).digest()[:4], "big")
+            return np.random.default_rng(seed).permutation(count)
+        return slice(None)
+
+    def _matches(self, day: DayOfCalls, window: Window, now_ms: int) -> npt.NDArray[np.bool_]:
+        keep = (day.start_ms <= now_ms) & self._in_window(day.start_ms, day.end_ms, window)
+        is_open = day.end_ms > now_ms
+        if self.knobs.hide_open_calls:
+            keep &= ~is_open
+        if window.duration_min is not None:
+            keep &= day.duration_seconds >= window.duration_min
+        if window.duration_max is not None:
+            keep &= day.duration_seconds <= window.duration_max
+        for wanted, name in ((window.call_status, "call_status"), (window.lead_phone_number, "lead_phone_number")):
+            if wanted is not None:
+                for index in np.flatnonzero(keep):
+                    keep[index] = json.loads(render(day, int(index), now_ms))[name] == wanted
+        return keep
+
+    def _in_window(
+        self, start_ms: npt.NDArray[np.int64], end_ms: npt.NDArray[np.int64], window: Window
+    ) -> npt.NDArray[np.bool_]:
+        lower = end_ms if self.knobs.window_filters == "end" else start_ms
+        upper = start_ms if self.knobs.window_filters == "start" else end_ms
+        exclusive, half_open = self.knobs.window_ends == "exclusive", self.knobs.window_ends != "inclusive"
+        keep = np.ones(len(start_ms), bool)
+        if window.from_ms is not None:
+            keep &= lower > window.from_ms if exclusive else lower >= window.from_ms
+        if window.to_ms is not None:
+            keep &= upper < window.to_ms if half_open else upper <= window.to_ms
+        return keep

@@ -1,0 +1,209 @@
+"""Every setting: name, type, default, what it means. Nothing else in the package reads the environment.
+
+Values come from the environment variables `SYNTHFLOW_*` and from a `.env` file in the working directory
+(the environment wins). A bad value raises `SettingsError` with one line a problem; secrets are never in it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import zoneinfo
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import load_dotenv
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from synthflow_assets.errors import SettingsError
+
+PREFIX = "SYNTHFLOW_"
+API_KEY_VARIABLE = PREFIX + "API_KEY"
+
+# https://docs.synthflow.ai: one cluster a region; the global one is retired at the end of 2026.
+REGION_URLS = {
+    "us": "https://api.us.synthflow.ai/v2",
+    "eu": "https://api.eu.synthflow.ai/v2",
+    "global": "https://api.synthflow.ai/v2",
+}
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field of `Settings`."""
+    return PREFIX + field.upper()
+
+
+class Settings(BaseModel):
+    """The settings of one Synthflow workspace and its warehouse.
+
+    `Settings.load()` reads the environment; `Settings.of(region="eu", ...)` takes its values from the caller alone.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    api_key: SecretStr | None = Field(
+        None, description="API key of the workspace. Needed for every fetch, never printed."
+    )
+    region: Literal["us", "eu", "global"] = Field(
+        "us", description="Cluster that the workspace lives on. A key works in its own region only."
+    )
+    base_url: str | None = Field(
+        None, description="Address of the API, for a proxy or the sandbox. Wins over the region."
+    )
+    model_ids: tuple[str, ...] = Field(
+        (), description="Agents to fetch, separated by commas. Empty: every agent of the workspace."
+    )
+    timezone: str = Field("UTC", description="IANA time zone that says when a day begins and ends.")
+    start_date: dt.date = Field(dt.date(2025, 1, 1), description="First daily partition, as YYYY-MM-DD.")
+    warehouse: str = Field(
+        "data/synthflow.duckdb",
+        description="Where the tables live: the path of a DuckDB file, `md:NAME`, or `ducklake:...`.",
+    )
+    page_size: int = Field(100, ge=1, le=100, description="Calls a request; the API allows at most 100.")
+    max_connections: int = Field(8, ge=1, le=64, description="Requests under way at once.")
+    requests_per_second: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Upper bound on the request rate, over all connections. Unset: no bound."
+    )
+    window_margin_seconds: int = Field(
+        3600,
+        ge=0,
+        le=86_400,
+        description=(
+            "How far past the end of a day the API is asked, so that calls which end after midnight are found "
+            "whatever its window filters. Set it to the longest call that you expect."
+        ),
+    )
+    lookback_days: int = Field(
+        3, ge=1, le=31, description="Days that the daily schedule fetches again, for late changes."
+    )
+    short_call_seconds: int = Field(
+        10, ge=0, description="A connected call that lasted less than this is a short call."
+    )
+    pii: Literal["keep", "hash", "drop"] = Field(
+        "keep",
+        description=(
+            "Personal data: `keep` as it is, `hash` text with a keyed hash so that joins still work, or `drop` it. "
+            "Applied before anything is written."
+        ),
+    )
+    pii_key: SecretStr | None = Field(None, description="Key of the hash; needed for `hash`, never printed.")
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment and `.env`.
+
+        Raises:
+            SettingsError: naming each bad variable, its value and what is allowed.
+        """
+        # Into the process's own environment, so that `dg.EnvVar` and run workers see the same values.
+        load_dotenv(Path(".env"))
+        _refuse_unknown_variables()
+        # An empty variable is an unset one: that is how `.env` files leave a line blank.
+        return cls.of(**{field: value for field in cls.model_fields if (value := os.environ.get(variable(field)))})
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Build settings from keyword arguments, with errors made for people.
+
+        Raises:
+            SettingsError: naming each bad value and what is allowed.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            problems = [_describe(problem, values) for problem in error.errors(include_url=False)]
+        raise SettingsError("; ".join(problems))
+
+    @field_validator("model_ids", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        # A repeated id would be fetched twice at once; order is kept for readable logs.
+        return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        key = value.get_secret_value().strip() if value else ""
+        if not re.fullmatch(r"[!-~]*", key):
+            raise ValueError("printable ASCII without spaces")
+        return SecretStr(key) if key else None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("an IANA time zone such as UTC or America/New_York") from None
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _http_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise ValueError("an http(s) address without user name or query, such as https://host/v2")
+        return value.rstrip("/")
+
+    @field_validator("start_date")
+    @classmethod
+    def _plausible_start(cls, value: dt.date) -> dt.date:
+        if not dt.date(2020, 1, 1) <= value <= dt.date(2100, 1, 1):
+            raise ValueError("a date from 2020-01-01 on")
+        return value
+
+    @model_validator(mode="after")
+    def _hash_has_key(self) -> Self:
+        if self.pii == "hash" and not (self.pii_key and self.pii_key.get_secret_value()):
+            raise ValueError(f"{PREFIX}PII is hash, which needs {PREFIX}PII_KEY: set it to a long random text")
+        return self
+
+    @property
+    def api_url(self) -> str:
+        """Address of the API without a slash at its end: the base URL, else that of the region."""
+        return self.base_url or REGION_URLS[self.region]
+
+
+_ALLOWED = {
+    "start_date": "a date such as 2026-01-31",
+    "region": "us, eu or global",
+    "pii": "keep, hash or drop",
+}
+
+
+def _describe(problem: Any, values: dict[str, Any]) -> str:
+    """One pydantic problem as `NAME is 'VALUE': allowed is ...`."""
+    if not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    field = str(problem["loc"][0])
+    name = variable(field)
+    if problem["type"] == "extra_forbidden":
+        return f"{field} is not a setting"
+    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    # pydantic's texts for a malformed value speak of parsing; ours say what to type.
+    if message.startswith("a valid integer") or problem["type"].startswith("int_"):
+        message = "a whole number"
+    elif problem["type"].startswith("float_"):
+        message = "a number"
+    allowed = _ALLOWED.get(field, message) if "Value error" not in problem["msg"] else message
+    if field in ("api_key", "pii_key", "base_url"):  # an address may hold a password
+        return f"{name} is not usable (its value is not shown); allowed is {allowed}"
+    return f"{name} is {str(values[field])!r}; allowed is {allowed}"
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be a silent default, so it is an error that names its likely twin."""
+    import difflib
+
+    known = {variable(field) for field in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known and re.fullmatch(r"[A-Z0-9_]+", name):
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            raise SettingsError(f"{name} is not a setting of this package; {hint}")

@@ -1,0 +1,176 @@
+"""Opens the warehouse: waits for its lock, makes its tables, gives it back whatever happens."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
+from synthflow_assets.warehouse.schema import SCHEMA, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOCK_WAIT_SECONDS = 300.0
+_LONGEST_NAP_SECONDS = 1.0  # waiting longer between tries loses more time than it saves
+
+
+class Warehouse:
+    """The tables of one workspace in a DuckDB file.
+
+    DuckDB lets one process write at a time, so connections are for as short as can be: open late, close at once.
+    """
+
+    def __init__(
+        self,
+        location: str,
+        *,
+        lock_wait_seconds: float = LOCK_WAIT_SECONDS,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> None:
+        if location.startswith(("md:", "ducklake:", "motherduck:")):
+            raise WarehouseUnusableError(
+                f"SYNTHFLOW_WAREHOUSE={location.split(':')[0]}:... is not supported by this version; set a file path"
+            )
+        self.location = location
+        self._lock_wait_seconds = lock_wait_seconds
+        self._on_wait = on_wait or (lambda message: None)
+
+    @contextmanager
+    def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection, closed at the end of the block whatever happens.
+
+        Args:
+            read_only: take the shared lock, under which other readers can work. The file must exist.
+
+        Raises:
+            WarehouseLockedError: another process held the file for longer than the limit.
+            WarehouseUnusableError: the file cannot be opened, made or written.
+        """
+        connection = self._open(read_only)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            if not read_only:
+                _make_tables(connection)
+            yield connection
+        finally:
+            connection.close()
+
+    def exists(self) -> bool:
+        """Whether there is a file yet."""
+        return Path(self.location).exists()
+
+    def read_frame(
+        self, table: str, from_day: dt.date | None = None, to_day: dt.date | None = None
+    ) -> pd.DataFrame:
+        """A table, or the days of it from `from_day` to `to_day` inclusive, as a pandas frame.
+
+        Raises:
+            KeyError: no such table.
+            WarehouseError: the warehouse cannot be read.
+        """
+        relation = TABLES[table]
+        order = ", ".join(relation.grain)
+        with self.connect(read_only=True) as connection:
+            if not any(column.name == "day" for column in relation.columns):
+                return connection.execute(f"FROM {relation.qualified_name} ORDER BY {order}").df()
+            return connection.execute(
+                f"FROM {relation.qualified_name} WHERE day BETWEEN coalesce($1, '0001-01-01'::DATE) "
+                f"AND coalesce($2, '9999-12-31'::DATE) ORDER BY {order}",
+                [from_day, to_day],
+            ).df()
+
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        if not read_only:
+            self._make_folder()
+        deadline = time.monotonic() + self._lock_wait_seconds
+        nap = 0.02
+        waited = False
+        while True:
+            try:
+                return duckdb.connect(self.location, read_only=read_only)
+            except duckdb.Error as error:
+                if "Could not set lock" not in str(error):
+                    raise WarehouseUnusableError(_unusable(self.location, error)) from None
+                holder = _lock_holder(error)
+            if time.monotonic() + nap > deadline:
+                raise WarehouseLockedError(
+                    f"{self.location} is held by {holder} for more than {self._lock_wait_seconds:.0f} s. "
+                    "Close that program, or open the file read-only there; then run again"
+                )
+            if not waited:
+                self._on_wait(f"{self.location} is held by {holder}; waiting")
+                waited = True
+            time.sleep(nap * random.uniform(0.5, 1.5))
+            nap = min(_LONGEST_NAP_SECONDS, nap * 2)
+
+    def _make_folder(self) -> None:
+        try:
+            Path(self.location).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseUnusableError(
+                f"SYNTHFLOW_WAREHOUSE={self.location}: its folder cannot be made ({error.strerror}); set another path"
+            ) from None
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of the block's changes, or none of them."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        # A transaction that DuckDB has ended itself cannot be rolled back again; its error is the one to see.
+        with suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@cache
+def sql_file(package: str, name: str) -> str:
+    """The text of a `.sql` file of this project, such as `sql_file("synthflow_assets.metrics", "a.sql")`."""
+    return files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    there = {
+        name
+        for (name,) in connection.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = $1", [SCHEMA]
+        ).fetchall()
+    }
+    if there >= set(TABLES):
+        return
+    with transaction(connection):
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        for table in TABLES.values():
+            connection.execute(table.ddl())
+
+
+def _lock_holder(error: duckdb.Error) -> str:
+    found = re.search(r"held in (.+?) \(PID (\d+)\)", str(error))
+    return f"{Path(found[1]).name} (process {found[2]})" if found else "another process"
+
+
+def _unusable(location: str, error: duckdb.Error) -> str:
+    text = str(error)
+    if "not a valid DuckDB database" in text:
+        reason = "it is not a DuckDB file"
+    elif "does not exist" in text or "No such file" in text:
+        reason = "there is no such file yet; materialize synthflow/calls first"
+    elif found := re.search(r": (Permission denied|Is a directory|Not a directory|Read-only file system)", text):
+        reason = found[1].lower()
+    else:
+        reason = text.splitlines()[0].removeprefix("IO Error: ")
+    return f"the warehouse {location} cannot be opened: {reason}. Check SYNTHFLOW_WAREHOUSE"

@@ -1,0 +1,133 @@
+"""The one way from a record of the API to a row: SQL that follows from the schema.
+
+It runs on DuckDB's own threads, so that Python goes on fetching meanwhile, and it is strict: where a whole number
+is expected, `25` and `"25"` are taken, but words, fractions and numbers beyond 64 bits reject the record. (DuckDB's
+own cast would take 1.7 for 2.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES, Column, Kind
+
+_WHOLE_NUMBER = "[+-]?[0-9]{1,19}"
+_HMAC_BLOCK_BYTES = 64  # of SHA-256
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _parsed(column: Column) -> str:
+    """The field as the record holds it: text, or JSON; NULL where it is absent or null."""
+    value = f"r.{column.source}"
+    return f"nullif({value}, 'null')" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else value
+
+
+def _typed(column: Column) -> str:
+    """The value of a column, NULL where the field cannot be typed."""
+    value = _parsed(column)
+    whole = f"CASE WHEN regexp_full_match({value}, '{_WHOLE_NUMBER}') THEN TRY_CAST({value} AS BIGINT) END"
+    match column.kind:
+        case Kind.WHOLE_NUMBER:
+            return whole
+        case Kind.EPOCH_MS:
+            # Beyond the range of TIMESTAMP the multiplication would overflow; no call starts after the year 9999.
+            return f"CASE WHEN abs({whole}) < 253402300800000 THEN make_timestamptz(({whole}) * 1000) END"
+        case Kind.MOMENT:
+            return f"TRY_CAST({value} AS TIMESTAMPTZ)"
+        case Kind.TEXT_LIST:
+            return f"CASE WHEN json_type({value}) = 'ARRAY' THEN CAST({value} AS VARCHAR[]) END"
+        case _:
+            return value
+
+
+_EXPECTED = {
+    Kind.WHOLE_NUMBER: "is not a whole number of at most 64 bits",
+    Kind.EPOCH_MS: "is not a time in epoch milliseconds",
+    Kind.MOMENT: "is not a date-time",
+    Kind.TEXT_LIST: "is not a list",
+}
+
+
+def _complaint(column: Column) -> str | None:
+    """SQL for what is wrong with a field, NULL where nothing is; None where nothing can be."""
+    cases = []
+    if column.kind in _EXPECTED:
+        wrong = f"{_parsed(column)} IS NOT NULL AND {column.name} IS NULL"
+        cases.append(f"WHEN {wrong} THEN {_text(f'{column.source} {_EXPECTED[column.kind]}')}")
+    if column.required:
+        cases.append(f"WHEN coalesce({column.name}::VARCHAR, '') = '' THEN {_text(f'{column.source} is missing')}")
+    return f"CASE {' '.join(cases)} END" if cases else None
+
+
+def _private(column: Column, pii: str, hash_key: str) -> str:
+    """The column after the treatment of personal data."""
+    if not column.personal or pii == "keep":
+        return column.name
+    if pii == "hash" and column.sql_type == Kind.TEXT.value:
+        return f"{_hmac(column.name, hash_key)} AS {column.name}"
+    # A hash of a JSON tree joins with nothing, and its parts may be anything.
+    return f"NULL::{column.sql_type} AS {column.name}"
+
+
+def _hmac(value: str, key: str) -> str:
+    """HMAC-SHA-256 (RFC 2104) of a text in SQL, in hexadecimal."""
+    raw = key.encode()
+    block = (hashlib.sha256(raw).digest() if len(raw) > _HMAC_BLOCK_BYTES else raw).ljust(_HMAC_BLOCK_BYTES, b"\0")
+    inner, outer = (f"unhex('{bytes(byte ^ pad for byte in block).hex()}')" for pad in (0x36, 0x5C))
+    return f"sha256({outer} || unhex(sha256({inner} || encode({value}))))"
+
+
+def decode_sql(source: str, pii: str, hash_key: str = "") -> str:
+    """SQL that types the records of a relation.
+
+    Args:
+        source: name of a relation with the columns `day DATE`, `model_id VARCHAR`, `record VARCHAR` (JSON text).
+        pii: keep, hash or drop.
+        hash_key: for hash.
+
+    Returns:
+        A query with the columns of `calls` but `loaded_at`, and `reason`, `record` and `is_open`. Where `reason`
+        is not NULL the record is to be rejected.
+    """
+    shape = {
+        str(column.source): "JSON" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "VARCHAR" for column in CALL_FIELDS
+    }
+    # model_id is the agent that was asked for; the record's own is the same, or it was left out before.
+    known = json.dumps(dict.fromkeys([*shape, "model_id"]))
+    known_names = ", ".join(_text(name) for name in [*shape, "model_id"])
+    typed = ",\n".join(f"        {_typed(column)} AS {column.name}" for column in CALL_FIELDS)
+    complaints = ", ".join(filter(None, (_complaint(column) for column in CALL_FIELDS)))
+    columns = ",\n    ".join(_private(column, pii, hash_key) for column in CALLS.columns if column.name != "loaded_at")
+    is_open = ", ".join(_text(status) for status in OPEN_STATUSES)
+    return f"""
+WITH parsed AS (
+    SELECT day, model_id, record, from_json(record, {_text(json.dumps(shape))}) AS r
+    FROM {source}
+),
+typed AS (
+    SELECT
+        day,
+        model_id,
+        record,
+        r,
+{typed},
+        CASE
+            WHEN NOT list_has_all([{known_names}], json_keys(record)) THEN json_merge_patch(record, {_text(known)})
+        END AS extra
+    FROM parsed
+),
+judged AS (
+    SELECT *, nullif(concat_ws('; ', {complaints}), '') AS reason
+    FROM typed
+)
+SELECT
+    {columns},
+    reason,
+    CASE WHEN reason IS NOT NULL THEN {"record" if pii == "keep" else "NULL::VARCHAR"} END AS record,
+    coalesce(call_status IN ({is_open}), false) AS is_open
+FROM judged
+"""

@@ -1,0 +1,239 @@
+"""Records to rows: types them while fetching goes on, then replaces whole partitions in one transaction.
+
+The spool types records on DuckDB's threads into Parquet files in a private folder; personal data is treated on that
+way, so none of it reaches a disk that should not. The warehouse itself is opened only when whole partitions wait.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import shutil
+import tempfile
+from array import array
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import duckdb
+import pyarrow as pa
+
+from synthflow_assets.warehouse.connection import sql_file, transaction
+from synthflow_assets.warehouse.decoding import decode_sql
+from synthflow_assets.warehouse.schema import LANDED_TABLES
+
+_CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
+_CHUNKS_UNDER_WAY = 2
+_SQL = "synthflow_assets.warehouse.sql"
+
+
+class Partition(NamedTuple):
+    """What is replaced as a whole: a day of an agent."""
+
+    day: dt.date
+    model_id: str
+
+
+@dataclass(frozen=True)
+class FetchCounts:
+    """What fetching a partition came to, as `call_loads` keeps it."""
+
+    total_records: int
+    fetched: int
+    duplicates: int
+    outside_window: int
+    other_model: int
+    requests: int
+    closed: bool
+
+
+@dataclass(frozen=True)
+class LoadSummary:
+    """A row of `call_loads` without its time and run."""
+
+    day: dt.date
+    model_id: str
+    total_records: int
+    fetched: int
+    landed: int
+    rejected: int
+    duplicates: int
+    outside_window: int
+    other_model: int
+    open_calls: int
+    requests: int
+    settled: bool
+
+
+@dataclass
+class ReadyBatch:
+    """Complete partitions and the files that hold their typed records."""
+
+    partitions: dict[Partition, FetchCounts] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+
+
+@dataclass
+class _Chunk:
+    """Records that wait to be typed."""
+
+    partitions: list[tuple[Partition, int]] = field(default_factory=list)  # and how many records of each
+    records: list[bytes] = field(default_factory=list)
+    size_bytes: int = 0
+
+    def add(self, partition: Partition, records: list[bytes], size_bytes: int) -> None:
+        self.partitions.append((partition, len(records)))
+        self.records += records
+        self.size_bytes += size_bytes
+
+
+class Spool:
+    """Holds what was fetched until its partition is complete. For a `with` block; one thread only.
+
+    Memory stays bounded: a partition beyond some megabytes goes to files while it is still being fetched.
+    """
+
+    def __init__(self, pii: str = "keep", hash_key: str = "") -> None:
+        self._decode_sql = decode_sql("chunk", pii, hash_key)
+        self._folder = Path(tempfile.mkdtemp(prefix="synthflow-"))
+        self._names = itertools.count()
+        self._incomplete: dict[Partition, _Chunk] = {}
+        self._files: dict[Partition, list[Path]] = {}
+        self._complete = _Chunk()
+        self._ready = ReadyBatch()
+        self._under_way: list[Future[None]] = []
+        self._typist = ThreadPoolExecutor(1, thread_name_prefix="synthflow-typing")
+        self._connection = duckdb.connect(config={"threads": 1, "memory_limit": "256MB"})
+        self._connection.execute("SET TimeZone = 'UTC'")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._typist.shutdown(wait=True, cancel_futures=True)
+        self._connection.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def ready_partitions(self) -> int:
+        """How many partitions wait to be landed."""
+        return len(self._ready.partitions)
+
+    def add(self, partition: Partition, records: list[bytes]) -> None:
+        """Take records of a partition that is being fetched."""
+        chunk = self._incomplete.setdefault(partition, _Chunk())
+        chunk.add(partition, records, sum(map(len, records)))
+        if chunk.size_bytes >= _CHUNK_BYTES:
+            self._files.setdefault(partition, []).append(self._type(self._incomplete.pop(partition)))
+
+    def discard(self, partition: Partition) -> None:
+        """Forget what came of a partition."""
+        self._incomplete.pop(partition, None)
+        self._files.pop(partition, None)
+
+    def complete(self, partition: Partition, counts: FetchCounts) -> None:
+        """Say that a partition has all its records."""
+        rest = self._incomplete.pop(partition, _Chunk())
+        self._complete.add(partition, rest.records, rest.size_bytes)
+        self._ready.partitions[partition] = counts
+        self._ready.files += self._files.pop(partition, [])
+        if self._complete.size_bytes >= _CHUNK_BYTES:
+            self._type_complete()
+
+    def take_ready(self) -> ReadyBatch:
+        """The complete partitions, all typed; the spool forgets them, their files stay until its end."""
+        # Even without a record: a file of no rows saves every query below a case of its own.
+        self._type_complete()
+        self._wait(0)
+        ready, self._ready = self._ready, ReadyBatch()
+        return ready
+
+    def _type_complete(self) -> None:
+        self._ready.files.append(self._type(self._complete))
+        self._complete = _Chunk()
+
+    def _type(self, chunk: _Chunk) -> Path:
+        """Begin to type a chunk; its file is whole once `_wait(0)` returns."""
+        path = self._folder / f"{next(self._names)}.parquet"
+        self._wait(_CHUNKS_UNDER_WAY - 1)
+        self._under_way.append(self._typist.submit(self._write, chunk, path))
+        return path
+
+    def _write(self, chunk: _Chunk, path: Path) -> None:
+        self._connection.register("chunk", _arrow(chunk))
+        try:
+            target = str(path).replace("'", "''")
+            self._connection.execute(f"COPY ({self._decode_sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+        finally:
+            self._connection.unregister("chunk")
+
+    def _wait(self, at_most: int) -> None:
+        while len(self._under_way) > at_most:
+            self._under_way.pop(0).result()
+
+
+def _arrow(chunk: _Chunk) -> pa.Table:
+    """The chunk as Arrow, without a Python object for each value: one buffer of bytes and one of offsets."""
+    offsets = array("q", itertools.accumulate(map(len, chunk.records), initial=0))
+    record = pa.Array.from_buffers(
+        pa.large_string(), len(chunk.records), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(chunk.records))]
+    )
+    positions = array("i", itertools.chain.from_iterable([i] * n for i, (_, n) in enumerate(chunk.partitions)))
+    index = pa.Array.from_buffers(pa.int32(), len(positions), [None, pa.py_buffer(positions)])
+
+    def spread(values: pa.Array) -> pa.Array:
+        return values.take(index)
+
+    return pa.table(
+        {
+            "day": spread(pa.array([partition.day for partition, _ in chunk.partitions], pa.date32())),
+            "model_id": spread(pa.array([partition.model_id for partition, _ in chunk.partitions], pa.string())),
+            "record": record,
+        }
+    )
+
+
+def land(
+    connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, run_id: str, loaded_at: dt.datetime
+) -> list[LoadSummary]:
+    """Replace the batch's partitions in `calls`, `call_rejects` and `call_loads`, in one transaction.
+
+    Returns:
+        What `call_loads` now says of them, by day and agent.
+    """
+    partitions = list(batch.partitions)
+    keys: dict[str, Any] = {"days": [p.day for p in partitions], "model_ids": [p.model_id for p in partitions]}
+    files: dict[str, Any] = {"files": [str(path) for path in batch.files]}
+    stamp: dict[str, Any] = {"loaded_at": loaded_at}
+    counts: dict[str, Any] = {
+        name: [getattr(counted, name) for counted in batch.partitions.values()]
+        for name in FetchCounts.__dataclass_fields__
+    }
+    with transaction(connection):
+        for table in LANDED_TABLES:
+            # The name is the schema's own, never a user's.
+            connection.execute(sql_file(_SQL, "delete_partitions.sql").format(table=table.qualified_name), keys)
+        connection.execute(sql_file(_SQL, "delete_moved_calls.sql"), {"days": keys["days"], **files})
+        connection.execute(sql_file(_SQL, "insert_calls.sql"), {**files, **stamp})
+        connection.execute(sql_file(_SQL, "insert_rejects.sql"), {**files, **stamp})
+        connection.execute(sql_file(_SQL, "insert_loads.sql"), {**keys, **files, **counts, **stamp, "run_id": run_id})
+    rows = connection.execute(sql_file(_SQL, "read_loads.sql"), keys)
+    names = [column[0] for column in rows.description or []]
+    return [LoadSummary(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+
+
+def land_agents(
+    connection: duckdb.DuckDBPyConnection, agents: Iterable[tuple[str, str | None, str | None]], loaded_at: dt.datetime
+) -> None:
+    """Add or rename agents, given as (model_id, name, type). None is removed: its calls still bear its id."""
+    rows = [(*agent, loaded_at) for agent in agents]
+    if not rows:
+        return
+    with transaction(connection):
+        connection.execute(
+            "DELETE FROM synthflow.agents WHERE list_contains($1, model_id)", [[model_id for model_id, *_ in rows]]
+        )
+        connection.executemany("INSERT INTO synthflow.agents VALUES ($1, $2, $3, $4)", rows)

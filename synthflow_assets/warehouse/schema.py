@@ -1,0 +1,269 @@
+"""Every table and column, once: type, unit, meaning, source, personal or not.
+
+From here follow the DDL, the decoding of the API's records, the treatment of personal data, and the column
+descriptions in Dagster and in the docs. The fields are those of the public reference of "List calls"
+(https://docs.synthflow.ai/api-reference/platform-api/calls/list-calls) and those that the live API was seen to add.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+SCHEMA = "synthflow"
+
+
+class Kind(StrEnum):
+    """How a field of a record becomes a value."""
+
+    TEXT = "VARCHAR"
+    WHOLE_NUMBER = "BIGINT"  # a JSON number or string of digits; words, fractions and overflow reject the record
+    MOMENT = "TIMESTAMPTZ"  # a date-time; UTC where it names no zone
+    EPOCH_MS = "EPOCH_MS"  # epoch milliseconds, as a number or string of digits
+    TEXT_LIST = "VARCHAR[]"
+    JSON = "JSON"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    `source` is the field of the API's record that it is read from; None where the package makes the value.
+    `values` are the values that the documentation knows; others land as well, and a check says so.
+    """
+
+    name: str
+    sql_type: str
+    description: str
+    unit: str | None = None
+    required: bool = False
+    source: str | None = None
+    kind: Kind | None = None
+    personal: bool = False
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its grain is the columns that tell its rows apart."""
+
+    name: str
+    description: str
+    grain: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def qualified_name(self) -> str:
+        """`synthflow.NAME`."""
+        return f"{SCHEMA}.{self.name}"
+
+    def ddl(self) -> str:
+        """The statement that makes the table. No constraint but NOT NULL: DuckLake knows no other."""
+        lines = [f'    "{c.name}" {c.sql_type}{" NOT NULL" if c.required else ""}' for c in self.columns]
+        return f"CREATE TABLE IF NOT EXISTS {self.qualified_name} (\n" + ",\n".join(lines) + "\n)"
+
+
+def _field(
+    source: str,
+    kind: Kind,
+    description: str,
+    *,
+    name: str | None = None,
+    unit: str | None = None,
+    required: bool = False,
+    personal: bool = False,
+    values: tuple[str, ...] = (),
+) -> Column:
+    sql_type = Kind.MOMENT.value if kind is Kind.EPOCH_MS else kind.value
+    return Column(name or source, sql_type, description, unit, required, source, kind, personal, values)
+
+
+_DAY = Column("day", "DATE", "Day that the call started on, in the set time zone.", required=True)
+_MODEL_ID = Column("model_id", "VARCHAR", "Agent that the calls were asked for.", required=True)
+_LOADED_AT = Column("loaded_at", "TIMESTAMPTZ", "When the row was written.", required=True)
+
+# Shown by the dashboard as still going on; their duration and end are not known yet.
+OPEN_STATUSES = ("pending", "ringing", "in-progress", "queue", "initiated", "checking", "paused", "registered")
+# Somebody, or something, picked up.
+CONNECTED_STATUSES = ("completed", "hangup_on_voicemail", "left_voicemail")
+_CLOSED_STATUSES = ("no-answer", "busy", "failed", "canceled", "user-canceled", "spam")
+
+CALLS = Table(
+    "calls",
+    "Every call, one row each, with all fields that the API lists.",
+    ("call_id",),
+    (
+        _DAY,
+        _MODEL_ID,
+        _field("call_id", Kind.TEXT, "Id of the call; unique.", required=True),
+        _field("start_time", Kind.EPOCH_MS, "When the call started.", required=True),
+        _field(
+            "duration",
+            Kind.WHOLE_NUMBER,
+            "Length of the call, ringing and delay included.",
+            name="duration_seconds",
+            unit="seconds",
+        ),
+        _field(
+            "call_status",
+            Kind.TEXT,
+            "Where the call stands or how it went.",
+            values=OPEN_STATUSES + CONNECTED_STATUSES + _CLOSED_STATUSES,
+        ),
+        _field(
+            "type_of_call", Kind.TEXT, "Direction of the call.", values=("inbound", "outbound", "widget", "chat", "test")
+        ),
+        _field(
+            "end_call_reason",
+            Kind.TEXT,
+            "Why the conversation ended, in Synthflow's words; an open set.",
+            values=(
+                "human_pick_up_cut_off", "voicemail", "voicemail_message_left", "agent_ended_call", "human_ended_call",
+                "human_goodbye", "agent_goodbye", "custom_end_call", "user_canceled", "timeout", "max_duration",
+                "idle_time_exceeded", "error", "undefined",
+            ),
+        ),
+        _field(
+            "telephony_disconnect_reason",
+            Kind.TEXT,
+            "Why the line was cut, as the telephony layer says; an open set.",
+            values=("unknown", "callee_hangup", "caller_hangup", "error", "forbidden"),
+        ),
+        _field("telephony_hangup", Kind.TEXT, "Who hung up.", values=("caller", "callee", "agent")),
+        _field(
+            "telephony_duration",
+            Kind.WHOLE_NUMBER,
+            "Length of the connection.",
+            name="telephony_duration_ms",
+            unit="milliseconds",
+        ),
+        _field(
+            "telephony_ringing_duration",
+            Kind.WHOLE_NUMBER,
+            "Length of the ringing; not in the reference.",
+            name="telephony_ringing_duration_ms",
+            unit="milliseconds",
+        ),
+        _field("telephony_start", Kind.MOMENT, "When the line was connected."),
+        _field("telephony_end", Kind.MOMENT, "When the line was cut."),
+        _field("lead_phone_number", Kind.TEXT, "Phone number of the person called or calling.", personal=True),
+        _field("lead_name", Kind.TEXT, "Name of the lead.", personal=True),
+        _field("name", Kind.TEXT, "Name of the recipient.", personal=True),
+        _field("phone_number_from", Kind.TEXT, "Number that called.", personal=True),
+        _field("phone_number_to", Kind.TEXT, "Number that was called.", personal=True),
+        _field("agent_phone_number", Kind.TEXT, "Number that the agent used.", personal=True),
+        _field("transcript", Kind.TEXT, "The conversation; lines begin with `bot:` or `human:`.", personal=True),
+        _field("recording_url", Kind.TEXT, "Address of the recording; the API drops it in January 2027.", personal=True),
+        _field("recording_duration", Kind.TEXT, "Length of the recording as the API writes it; unit not documented."),
+        _field("error_message", Kind.TEXT, "What went wrong, where something did.", personal=True),
+        _field("agents_used", Kind.TEXT_LIST, "Agents that took part."),
+        _field("labels", Kind.TEXT_LIST, "Labels on the call."),
+        _field("judge_results", Kind.JSON, "Verdicts of the judge, check by check.", personal=True),
+        _field("executed_actions", Kind.JSON, "Actions that ran, by action id.", personal=True),
+        _field("collected_variables", Kind.JSON, "What the agent asked for and got, by agent and variable.", personal=True),
+        _field("telephony_sip_headers", Kind.JSON, "SIP headers; not in the reference.", personal=True),
+        _field("assistant_version", Kind.TEXT, "Version of the agent; not in the reference."),
+        _field("campaign_type", Kind.TEXT, "Kind of campaign that the call belongs to."),
+        _field("deployment_type", Kind.TEXT, "How the agent was deployed."),
+        _field("timezone", Kind.TEXT, "Time zone that the API notes for the call."),
+        Column("extra", "JSON", "Fields that this version of the package does not know.", personal=True),
+        _LOADED_AT,
+    ),
+)
+
+CALL_REJECTS = Table(
+    "call_rejects",
+    "Records that could not be typed, with the reason; none of them is in `calls`.",
+    ("day", "model_id", "record"),
+    (
+        _DAY,
+        _MODEL_ID,
+        Column("reason", "VARCHAR", "What is wrong with the record, without its content.", required=True),
+        Column("record", "VARCHAR", "The record as it came; NULL where personal data is not kept.", personal=True),
+        _LOADED_AT,
+    ),
+)
+
+CALL_LOADS = Table(
+    "call_loads",
+    "Every day of every agent that was fetched, also where it had no calls.",
+    ("day", "model_id"),
+    (
+        _DAY,
+        _MODEL_ID,
+        Column("total_records", "BIGINT", "Calls that the API stated for the asked window, margin included.", "calls"),
+        Column("fetched", "BIGINT", "Distinct calls that came for the asked window.", "calls"),
+        Column("landed", "BIGINT", "Rows written to `calls`.", "calls"),
+        Column("rejected", "BIGINT", "Rows written to `call_rejects`.", "calls"),
+        Column("duplicates", "BIGINT", "Calls that came again, from overlaps and repeated pages.", "calls"),
+        Column("outside_window", "BIGINT", "Calls of the margin that start on another day.", "calls"),
+        Column("other_model", "BIGINT", "Calls that belong to another agent, and were left out.", "calls"),
+        Column("open_calls", "BIGINT", "Landed calls that were still going on.", "calls"),
+        Column("requests", "BIGINT", "Requests that it took.", "requests"),
+        Column("settled", "BOOLEAN", "The window had passed and no call was open: it need not be fetched again."),
+        Column("run_id", "VARCHAR", "Dagster run that fetched it."),
+        _LOADED_AT,
+    ),
+)
+
+AGENTS = Table(
+    "agents",
+    "The agents of the workspace. Their prompts are never read.",
+    ("model_id",),
+    (
+        Column("model_id", "VARCHAR", "Id of the agent.", required=True),
+        Column("name", "VARCHAR", "Name of the agent."),
+        Column("type", "VARCHAR", "Kind of the agent."),
+        _LOADED_AT,
+    ),
+)
+
+
+def _statistic(name: str, description: str, sql_type: str = "DOUBLE") -> Column:
+    return Column(f"{name}_duration_seconds", sql_type, f"{description} of connected calls.", "seconds")
+
+
+CALL_DURATION_DAILY = Table(
+    "call_duration_daily",
+    "How many calls there were and how long they lasted; statistics over connected calls.",
+    ("day", "model_id"),
+    (
+        _DAY,
+        _MODEL_ID,
+        Column("calls", "BIGINT", "All calls.", "calls", required=True),
+        Column(
+            "connected_calls",
+            "BIGINT",
+            f"Calls whose status is {', '.join(CONNECTED_STATUSES)}.",
+            "calls",
+            required=True,
+        ),
+        Column("short_calls", "BIGINT", "Connected calls under SYNTHFLOW_SHORT_CALL_SECONDS.", "calls", required=True),
+        _statistic("total", "Sum of the durations", "BIGINT"),
+        _statistic("mean", "Mean duration"),
+        _statistic("median", "Median duration"),
+        _statistic("p90", "90th percentile of the duration, interpolated,"),
+        _statistic("p95", "95th percentile of the duration, interpolated,"),
+        _statistic("p99", "99th percentile of the duration, interpolated,"),
+        _statistic("max", "Longest duration", "BIGINT"),
+    ),
+)
+
+DISCONNECT_REASONS_DAILY = Table(
+    "disconnect_reasons_daily",
+    "Why the line was cut, by the telephony layer's reason.",
+    ("day", "model_id", "disconnect_reason"),
+    (
+        _DAY,
+        _MODEL_ID,
+        Column("disconnect_reason", "VARCHAR", "The reason; `not_reported` where the API gave none.", required=True),
+        Column("calls", "BIGINT", "Calls with this reason.", "calls", required=True),
+        Column("share", "DOUBLE", "Part of the day's calls of the agent; sums to 1.", "1", required=True),
+        Column("mean_duration_seconds", "DOUBLE", "Mean duration of these calls.", "seconds"),
+    ),
+)
+
+LANDED_TABLES = (CALLS, CALL_REJECTS, CALL_LOADS)
+METRIC_TABLES = (CALL_DURATION_DAILY, DISCONNECT_REASONS_DAILY)
+TABLES = {table.name: table for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES)}
+CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not None)
