@@ -68,7 +68,7 @@ def load_calls(
     days: Iterable[dt.date],
     *,
     run_id: str = "",
-    log: Log = lambda message: None,
+    log: Log,
 ) -> Iterator[LoadSummary | FailedPartition]:
     """Fetch days of agents and land them, each (day, agent) as a whole.
 
@@ -82,52 +82,59 @@ def load_calls(
         WarehouseError: the warehouse cannot be opened or written.
     """
     partitions: dict[CallWindow, Partition] = {}
-
-    def windows() -> Iterator[CallWindow]:
-        for day in days:
-            for agent in agents:
-                window = CallWindow(agent.model_id, *day_bounds_ms(day, settings.timezone))
-                partitions[window] = Partition(day, agent.model_id)
-                yield window
-
-    def land_ready() -> list[LoadSummary]:
-        batch = spool.take_ready()
-        if not batch.partitions:
-            return []
-        with warehouse.connect() as connection:
-            landed = land(connection, batch, run_id, dt.datetime.now(dt.UTC))
-        calls = sum(summary.landed for summary in landed)
-        log(f"landed {calls:,} calls of {len(landed):,} (day, agent) pairs")
-        return landed
-
     hash_key = settings.pii_key.get_secret_value() if settings.pii_key else ""
     trouble: ApiError | None = None
     last_landing = time.monotonic()
     with Spool(settings.pii, hash_key) as spool:
         events = fetch_windows(
-            client, windows(), margin_seconds=settings.window_margin_seconds, page_size=settings.page_size
+            client,
+            _windows(days, agents, settings.timezone, partitions),
+            margin_seconds=settings.window_margin_seconds,
+            page_size=settings.page_size,
         )
         try:
             for event in events:
                 if isinstance(event, FetchedPage):
                     spool.add(partitions[event.window], [record.raw for record in event.records])
-                elif isinstance(event, FetchedWindow):
-                    spool.complete(partitions.pop(event.window), FetchCounts(**asdict(event.stats)))
+                    continue
+                partition = partitions.pop(event.window)
+                if isinstance(event, FetchedWindow):
+                    spool.complete(partition, FetchCounts(**asdict(event.stats)))
                 else:
-                    failed = partitions.pop(event.window)
-                    spool.discard(failed)
-                    yield FailedPartition(failed.day, failed.model_id, event.error)
-                waited = time.monotonic() - last_landing
+                    spool.discard(partition)
+                    yield FailedPartition(*partition, event.error)
                 if spool.ready_partitions >= _LAND_AT_PARTITIONS or (
-                    spool.ready_partitions and waited > _LAND_EVERY_SECONDS
+                    spool.ready_partitions and time.monotonic() - last_landing > _LAND_EVERY_SECONDS
                 ):
-                    yield from land_ready()
+                    yield from _land_ready(spool, warehouse, run_id, log)
                     last_landing = time.monotonic()
         except ApiError as error:
             trouble = error
-        yield from land_ready()
+        yield from _land_ready(spool, warehouse, run_id, log)
     if trouble is not None:
         raise trouble
+
+
+def _windows(
+    days: Iterable[dt.date], agents: Sequence[Agent], timezone: str, partitions: dict[CallWindow, Partition]
+) -> Iterator[CallWindow]:
+    """The windows to fetch, day by day; notes in `partitions` what each of them is."""
+    for day in days:
+        bounds = day_bounds_ms(day, timezone)
+        for agent in agents:
+            window = CallWindow(agent.model_id, *bounds)
+            partitions[window] = Partition(day, agent.model_id)
+            yield window
+
+
+def _land_ready(spool: Spool, warehouse: Warehouse, run_id: str, log: Log) -> list[LoadSummary]:
+    if not spool.ready_partitions:
+        return []
+    batch = spool.take_ready()
+    with warehouse.connect() as connection:
+        landed = land(connection, batch, run_id, dt.datetime.now(dt.UTC))
+    log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
+    return landed
 
 
 def store_agents(warehouse: Warehouse, agents: Sequence[Agent]) -> None:

@@ -64,7 +64,10 @@ class Settings(BaseModel):
     page_size: int = Field(100, ge=1, le=100, description="Calls a request; the API allows at most 100.")
     max_connections: int = Field(8, ge=1, le=64, description="Requests under way at once.")
     requests_per_second: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Upper bound on the request rate, over all connections. Unset: no bound."
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Upper bound on the request rate, over all connections. Unset: no bound.",
     )
     window_margin_seconds: int = Field(
         3600,

@@ -14,8 +14,8 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -48,6 +48,8 @@ _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
+
+Answer = TypeVar("Answer")
 
 
 class SynthflowClient:
@@ -163,7 +165,7 @@ class SynthflowClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _get(self, path: str, parameters: dict[str, Any], read: Any) -> Any:
+    def _get(self, path: str, parameters: dict[str, Any], read: Callable[[bytes], Answer]) -> Answer:
         """Ask until `read` understands the answer, the error is permanent, or its time for retrying is over."""
         first_failures: dict[type[TransientApiError], float] = {}
         for attempt in itertools.count():
@@ -213,8 +215,10 @@ class SynthflowClient:
             if isinstance(link, NameResolutionError) and not _passing_dns_trouble(link):
                 return UnknownHostError(f"the host {host} does not exist; check SYNTHFLOW_BASE_URL")
             if isinstance(link, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
-                return UnknownHostError(f"no trusted TLS connection to {host}; check the address and this machine's CAs")
-            if isinstance(link, requests.exceptions.InvalidURL):
+                return UnknownHostError(
+                    f"no trusted TLS connection to {host}; check the address and this machine's CAs"
+                )
+            if isinstance(link, (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError, UnicodeError)):
                 return UnknownHostError(f"{host} is not a usable host name; check SYNTHFLOW_BASE_URL")
         # NewConnectionError is a kind of TimeoutError in urllib3, so it is asked for first.
         if any(isinstance(link, urllib3.exceptions.NewConnectionError) for link in chain):

@@ -37,6 +37,7 @@ from synthflow_assets.errors import (
 
 DEEPEST_OFFSET = 10_000
 _SLICE_TARGET = 5_000  # calls; slices are of equal time, so the busiest hold a few times the average
+_THINNEST_SLICE_MS = 3
 _PASSES = 3  # over the pages of a slice, before it is cut thinner
 _DAY_MS = 86_400_000
 _CLOCK_SLACK_MS = 60_000
@@ -174,7 +175,7 @@ def _ask(client: SynthflowClient, request: _Request, answers: queue.SimpleQueue[
         )
     except ApiError as error:
         outcome = error
-    except Exception as error:  # a defect of ours: without an answer the deciding thread would wait for ever
+    except Exception as error:  # noqa: BLE001 (a defect of ours: without an answer the deciding thread would wait for ever)
         outcome = ApiError(f"unexpected {type(error).__name__} while asking for calls")
     answers.put(_Answer(request, outcome, started))
 
@@ -294,7 +295,7 @@ class _WindowFetch:
 
     def _plan_pages(self, part: _Slice) -> None:
         """The first page of a pass states the total: ask for the rest, or cut the slice."""
-        if part.total > DEEPEST_OFFSET and part.to_ms - part.from_ms > 3:
+        if part.total > DEEPEST_OFFSET and part.to_ms - part.from_ms > _THINNEST_SLICE_MS:
             self._cut(part, -(-part.total // _SLICE_TARGET))
             return
         for offset in range(part.limit, part.total, part.limit):
@@ -313,7 +314,7 @@ class _WindowFetch:
             part.seen = part.seen_this_pass = set()
         elif part.passes < _PASSES:
             self._begin_pass(part)
-        elif part.total > 1 and part.to_ms - part.from_ms > 3:
+        elif part.total > 1 and part.to_ms - part.from_ms > _THINNEST_SLICE_MS:
             # A slice that fits on one page is read in one moment, so no drift can touch it.
             self._cut(part, max(2, -(-part.total * 3 // self._page_size)))
         else:

@@ -95,11 +95,9 @@ def read_calls(body: bytes) -> CallPage:
         MalformedAnswerError: the body is not the JSON that the reference describes.
     """
     try:
-        if _UNSTORABLE.search(body):
-            raise ValueError("needs the slow way")
         if not body.isascii():
             body.decode()
-        answer = _calls_answer.decode(body)
+        answer = _read_calls_slowly(body) if _UNSTORABLE.search(body) else _calls_answer.decode(body)
     except ValueError:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         answer = _read_calls_slowly(body)
     response = answer.response
@@ -150,9 +148,7 @@ def _record(raw: bytes) -> CallRecord:
     except ValueError:
         # Odd types in one record must not cost its neighbours: landing rejects it with a reason.
         return CallRecord(None, None, None, raw)
-    return CallRecord(
-        _text(key.call_id), _text(key.model_id), _whole_number(key.start_time), raw
-    )
+    return CallRecord(_text(key.call_id), _text(key.model_id), _whole_number(key.start_time), raw)
 
 
 def _text(value: str | int | None) -> str | None:

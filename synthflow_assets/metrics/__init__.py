@@ -36,4 +36,4 @@ def compute_metric(
     counted = connection.execute(
         f"SELECT day, count(*) FROM {name} WHERE list_contains($1::DATE[], day) GROUP BY day", [list(days)]
     ).fetchall()
-    return dict.fromkeys(days, 0) | {day: rows for day, rows in counted}
+    return dict.fromkeys(days, 0) | dict(counted)

@@ -54,9 +54,7 @@ def build_calls_assets(settings: Settings, partitions: dg.PartitionsDefinition[A
             agents = resolve_agents(client, settings)
             store_agents(tables, agents)
             context.log.info(f"fetching {len(days)} day(s) of {len(agents)} agent(s)")
-            outcomes = load_calls(
-                client, tables, settings, agents, days, run_id=context.run_id, log=context.log.info
-            )
+            outcomes = load_calls(client, tables, settings, agents, days, run_id=context.run_id, log=context.log.info)
             try:
                 for outcome in outcomes:
                     if isinstance(outcome, FailedPartition):
@@ -84,7 +82,6 @@ def build_metric_asset(
     table: Table, settings: Settings, partitions: dg.PartitionsDefinition[Any]
 ) -> dg.AssetsDefinition:
     """A metric table, computed from the day's calls in SQL."""
-
     key = asset_key(table.name)
 
     @dg.multi_asset(

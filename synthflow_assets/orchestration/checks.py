@@ -43,9 +43,7 @@ def _build(name: str, promises: Sequence[Promise], settings: Settings) -> dg.Ass
         ],
         can_subset=True,
     )
-    def check(
-        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
-    ) -> Iterator[dg.AssetCheckResult]:
+    def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
         with failures_for_people(), warehouse.get_connection() as connection:
             days, latest = _days(context), last_closed_day(settings.timezone)
             for promise in promises:
@@ -73,5 +71,8 @@ def _result(promise: Promise, problems: Sequence[Problem]) -> dg.AssetCheckResul
         description=f"{problems[0]}" + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
         if problems
         else promise.description,
-        metadata={"problems": len(problems), **({"details": dg.MarkdownMetadataValue(shown + more)} if problems else {})},
+        metadata={
+            "problems": len(problems),
+            **({"details": dg.MarkdownMetadataValue(shown + more)} if problems else {}),
+        },
     )

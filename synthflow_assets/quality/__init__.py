@@ -65,9 +65,7 @@ PROMISES = (
         blocking=False,
     ),
 )
-FRESHNESS = Promise(
-    "calls", "fresh_per_model", "The latest closed day has landed for every agent.", blocking=False
-)
+FRESHNESS = Promise("calls", "fresh_per_model", "The latest closed day has landed for every agent.", blocking=False)
 
 
 def find_problems(

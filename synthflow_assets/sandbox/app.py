@@ -8,7 +8,6 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -118,7 +117,9 @@ class SandboxApi:
         for name in ("limit", "offset", "from_date", "to_date", "duration_min", "duration_max"):
             text = query.get(name)
             if text is not None and not text.lstrip("-").isdecimal():
-                return JSONResponse({"detail": [{"msg": "Input should be a valid integer", "loc": ["query", name]}]}, 422)
+                return JSONResponse(
+                    {"detail": [{"msg": "Input should be a valid integer", "loc": ["query", name]}]}, 422
+                )
             numbers[name] = None if text is None else int(text)
         limit, offset = numbers["limit"] or _DEFAULT_LIMIT, numbers["offset"] or 0
         if not 1 <= limit <= _MAX_LIMIT:
@@ -220,5 +221,3 @@ async def _no_such_path(_: Request) -> Response:
 
 async def _no_such_route(_: Request) -> Response:
     return JSONResponse({"error": "not_found", "message": "The requested route does not exist"}, 404)
-
-

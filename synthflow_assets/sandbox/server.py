@@ -24,7 +24,7 @@ class Sandbox:
     def __init__(self, knobs: Knobs | None = None) -> None:
         self.knobs = knobs or Knobs()
         self.api = SandboxApi(self.knobs)
-        config = uvicorn.Config(self.api.app(), log_level="critical", access_log=False, lifespan="off")
+        config = uvicorn.Config(self.api.app(), log_level="critical", access_log=False, lifespan="off", ws="none")
         self._server = uvicorn.Server(config)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
@@ -44,7 +44,9 @@ class Sandbox:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(timeout=10)

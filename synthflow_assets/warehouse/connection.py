@@ -40,11 +40,12 @@ class Warehouse:
     ) -> None:
         if location.startswith(("md:", "ducklake:", "motherduck:")):
             raise WarehouseUnusableError(
-                f"SYNTHFLOW_WAREHOUSE={location.split(':')[0]}:... is not supported by this version; set a file path"
+                f"SYNTHFLOW_WAREHOUSE={location.split(':', maxsplit=1)[0]}:... is not supported by this version; "
+                "set the path of a DuckDB file"
             )
         self.location = location
         self._lock_wait_seconds = lock_wait_seconds
-        self._on_wait = on_wait or (lambda message: None)
+        self._on_wait = on_wait or _say_nothing
 
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -70,9 +71,7 @@ class Warehouse:
         """Whether there is a file yet."""
         return Path(self.location).exists()
 
-    def read_frame(
-        self, table: str, from_day: dt.date | None = None, to_day: dt.date | None = None
-    ) -> pd.DataFrame:
+    def read_frame(self, table: str, from_day: dt.date | None = None, to_day: dt.date | None = None) -> pd.DataFrame:
         """A table, or the days of it from `from_day` to `to_day` inclusive, as a pandas frame.
 
         Raises:
@@ -98,11 +97,11 @@ class Warehouse:
         waited = False
         while True:
             try:
-                return duckdb.connect(self.location, read_only=read_only)
+                return self._attach(read_only)
             except duckdb.Error as error:
-                if "Could not set lock" not in str(error):
-                    raise WarehouseUnusableError(_unusable(self.location, error)) from None
                 holder = _lock_holder(error)
+                if holder is None:
+                    raise WarehouseUnusableError(_unusable(self.location, error)) from None
             if time.monotonic() + nap > deadline:
                 raise WarehouseLockedError(
                     f"{self.location} is held by {holder} for more than {self._lock_wait_seconds:.0f} s. "
@@ -114,6 +113,19 @@ class Warehouse:
             time.sleep(nap * random.uniform(0.5, 1.5))
             nap = min(_LONGEST_NAP_SECONDS, nap * 2)
 
+    def _attach(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        # Attached under a name of its own: opened directly, `synthflow.duckdb` would be a catalog named like the
+        # schema, and DuckDB refuses `synthflow.calls` as ambiguous.
+        connection = duckdb.connect(":memory:")
+        try:
+            place = self.location.replace("'", "''")
+            connection.execute(f"ATTACH '{place}' AS warehouse{' (READ_ONLY)' if read_only else ''}")
+            connection.execute("USE warehouse")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
     def _make_folder(self) -> None:
         try:
             Path(self.location).parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +133,10 @@ class Warehouse:
             raise WarehouseUnusableError(
                 f"SYNTHFLOW_WAREHOUSE={self.location}: its folder cannot be made ({error.strerror}); set another path"
             ) from None
+
+
+def _say_nothing(_: str) -> None:
+    """Where nobody asked to be told."""
 
 
 @contextmanager
@@ -147,7 +163,8 @@ def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
     there = {
         name
         for (name,) in connection.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE schema_name = $1", [SCHEMA]
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = $1",
+            [SCHEMA],
         ).fetchall()
     }
     if there >= set(TABLES):
@@ -158,8 +175,14 @@ def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(table.ddl())
 
 
-def _lock_holder(error: duckdb.Error) -> str:
-    found = re.search(r"held in (.+?) \(PID (\d+)\)", str(error))
+def _lock_holder(error: duckdb.Error) -> str | None:
+    """Who holds the file, if that is what the error says."""
+    text = str(error)
+    if "already attached" in text or "Unique file handle conflict" in text:
+        return "another connection of this process"
+    if "Could not set lock" not in text:
+        return None
+    found = re.search(r"held in (.+?) \(PID (\d+)\)", text)
     return f"{Path(found[1]).name} (process {found[2]})" if found else "another process"
 
 

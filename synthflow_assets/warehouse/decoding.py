@@ -94,7 +94,8 @@ def decode_sql(source: str, pii: str, hash_key: str = "") -> str:
         is not NULL the record is to be rejected.
     """
     shape = {
-        str(column.source): "JSON" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "VARCHAR" for column in CALL_FIELDS
+        str(column.source): "JSON" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "VARCHAR"
+        for column in CALL_FIELDS
     }
     # model_id is the agent that was asked for; the record's own is the same, or it was left out before.
     known = json.dumps(dict.fromkeys([*shape, "model_id"]))

@@ -112,7 +112,9 @@ class Spool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._typist.shutdown(wait=True, cancel_futures=True)
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)

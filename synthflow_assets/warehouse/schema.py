@@ -111,16 +111,30 @@ CALLS = Table(
             values=OPEN_STATUSES + CONNECTED_STATUSES + _CLOSED_STATUSES,
         ),
         _field(
-            "type_of_call", Kind.TEXT, "Direction of the call.", values=("inbound", "outbound", "widget", "chat", "test")
+            "type_of_call",
+            Kind.TEXT,
+            "Direction of the call.",
+            values=("inbound", "outbound", "widget", "chat", "test"),
         ),
         _field(
             "end_call_reason",
             Kind.TEXT,
             "Why the conversation ended, in Synthflow's words; an open set.",
             values=(
-                "human_pick_up_cut_off", "voicemail", "voicemail_message_left", "agent_ended_call", "human_ended_call",
-                "human_goodbye", "agent_goodbye", "custom_end_call", "user_canceled", "timeout", "max_duration",
-                "idle_time_exceeded", "error", "undefined",
+                "human_pick_up_cut_off",
+                "voicemail",
+                "voicemail_message_left",
+                "agent_ended_call",
+                "human_ended_call",
+                "human_goodbye",
+                "agent_goodbye",
+                "custom_end_call",
+                "user_canceled",
+                "timeout",
+                "max_duration",
+                "idle_time_exceeded",
+                "error",
+                "undefined",
             ),
         ),
         _field(
@@ -153,14 +167,18 @@ CALLS = Table(
         _field("phone_number_to", Kind.TEXT, "Number that was called.", personal=True),
         _field("agent_phone_number", Kind.TEXT, "Number that the agent used.", personal=True),
         _field("transcript", Kind.TEXT, "The conversation; lines begin with `bot:` or `human:`.", personal=True),
-        _field("recording_url", Kind.TEXT, "Address of the recording; the API drops it in January 2027.", personal=True),
+        _field(
+            "recording_url", Kind.TEXT, "Address of the recording; the API drops it in January 2027.", personal=True
+        ),
         _field("recording_duration", Kind.TEXT, "Length of the recording as the API writes it; unit not documented."),
         _field("error_message", Kind.TEXT, "What went wrong, where something did.", personal=True),
         _field("agents_used", Kind.TEXT_LIST, "Agents that took part."),
         _field("labels", Kind.TEXT_LIST, "Labels on the call."),
         _field("judge_results", Kind.JSON, "Verdicts of the judge, check by check.", personal=True),
         _field("executed_actions", Kind.JSON, "Actions that ran, by action id.", personal=True),
-        _field("collected_variables", Kind.JSON, "What the agent asked for and got, by agent and variable.", personal=True),
+        _field(
+            "collected_variables", Kind.JSON, "What the agent asked for and got, by agent and variable.", personal=True
+        ),
         _field("telephony_sip_headers", Kind.JSON, "SIP headers; not in the reference.", personal=True),
         _field("assistant_version", Kind.TEXT, "Version of the agent; not in the reference."),
         _field("campaign_type", Kind.TEXT, "Kind of campaign that the call belongs to."),

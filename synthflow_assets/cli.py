@@ -1,0 +1,122 @@
+"""The command `synthflow-assets`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import click
+
+from synthflow_assets.errors import SynthflowError
+
+_DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+class _PeopleGroup(click.Group):
+    """Shows the package's own errors as one line."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except SynthflowError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_PeopleGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="synthflow-assets")
+def main() -> None:
+    """Synthflow voice-agent calls as Dagster assets."""
+
+
+@main.command()
+def agents() -> None:
+    """List the agents of the workspace: id, type, name."""
+    from synthflow_assets.api.client import SynthflowClient
+    from synthflow_assets.settings import Settings
+
+    with SynthflowClient.from_settings(Settings.load()) as client:
+        for agent in client.list_agents():
+            click.echo(f"{agent.model_id}  {agent.type or '-':<10}  {agent.name or '-'}")
+
+
+@main.command()
+@click.option("--from", "from_day", type=_DAY, help="First day, YYYY-MM-DD. Default: a week before the last.")
+@click.option("--to", "to_day", type=_DAY, help="Last day, YYYY-MM-DD. Default: yesterday.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("data/report.html"), show_default=True)
+def report(from_day: dt.datetime | None, to_day: dt.datetime | None, output: Path) -> None:
+    """Write the HTML report from the metric tables."""
+    from synthflow_assets.days import last_closed_day
+    from synthflow_assets.report import write_report
+    from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
+
+    settings = Settings.load()
+    last = to_day.date() if to_day else last_closed_day(settings.timezone)
+    first = from_day.date() if from_day else last - dt.timedelta(days=6)
+    if first > last:
+        raise click.BadParameter(f"{first} is after {last}", param_hint="--from")
+    click.echo(write_report(Warehouse(settings.warehouse), output, first, last))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8765, show_default=True)
+@click.option("--api-key", default="sandbox-key", show_default=True, help="The key that it accepts.")
+@click.option("--agents", "agent_count", default=3, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--calls-per-day", default=120, show_default=True, type=click.IntRange(0, 5_000_000))
+@click.option("--same-volume", is_flag=True, help="Exactly so many calls for every agent and day.")
+@click.option("--seed", default=7, show_default=True)
+@click.option("--latency-ms", default=0.0, show_default=True, type=click.FloatRange(0))
+@click.option("--requests-per-second", type=click.FloatRange(0, min_open=True), help="Above it: 429.")
+@click.option("--window-filters", type=click.Choice(["start", "end", "start_and_end"]), default="start")
+@click.option("--window-ends", type=click.Choice(["half_open", "inclusive", "exclusive"]), default="half_open")
+@click.option("--order", type=click.Choice(["descending", "ascending", "arbitrary", "shuffled"]), default="descending")
+@click.option("--hide-open-calls", is_flag=True)
+@click.option("--fault", "faults", multiple=True, metavar="NAME=CHANCE", help="Repeatable; `help` lists them.")
+def sandbox(
+    host: str, port: int, agent_count: int, latency_ms: float, faults: tuple[str, ...], **knobs: object
+) -> None:
+    """Serve the stand-in for Synthflow's API, with made-up calls."""
+    from synthflow_assets.sandbox.knobs import FAULTS, Knobs
+
+    if "help" in faults:
+        for name, effect in FAULTS.items():
+            click.echo(f"{name:<16} {effect}")
+        click.echo("A CHANCE below 1 is a probability; from 1 on it strikes the first so many requests.")
+        return
+    chances: dict[str, float] = {}
+    for fault in faults:
+        name, _, chance = fault.partition("=")
+        try:
+            chances[name] = float(chance or 1)
+            known = Knobs(
+                agents=agent_count,
+                latency_seconds=latency_ms / 1000,
+                faults=chances,
+                **knobs,  # type: ignore[arg-type]
+            )
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--fault") from None
+    if not faults:
+        known = Knobs(agents=agent_count, latency_seconds=latency_ms / 1000, **knobs)  # type: ignore[arg-type]
+    from synthflow_assets.sandbox.server import serve
+
+    click.echo(f"SYNTHFLOW_BASE_URL=http://{host}:{port}/v2 SYNTHFLOW_API_KEY={known.api_key}")
+    serve(known, host, port)
+
+
+@main.command()
+def demo() -> None:
+    """Run the pipeline for the last seven days over the sandbox and show the result."""
+    from synthflow_assets.local import run_demo
+
+    run_demo()
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dev(arguments: tuple[str, ...]) -> None:
+    """Start Dagster's UI and daemon on this project; ARGUMENTS go to `dg dev`."""
+    from synthflow_assets.local import run_dev
+
+    raise SystemExit(run_dev(list(arguments)))

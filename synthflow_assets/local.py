@@ -1,0 +1,147 @@
+"""Runs the project on this machine: the demo, and Dagster's UI with its history in one folder.
+
+What the sandbox makes up is kept apart from real calls: in `data/sandbox`, with a warehouse and a Dagster home of
+its own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import dotenv
+
+from synthflow_assets.days import last_closed_day
+from synthflow_assets.errors import SynthflowError
+from synthflow_assets.metrics.frames import headline, named_frame
+from synthflow_assets.report import write_report
+from synthflow_assets.settings import PREFIX, Settings, variable
+from synthflow_assets.warehouse.connection import Warehouse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_DATA = Path("data")
+_SANDBOX_DATA = _DATA / "sandbox"
+_DEMO_DAYS = 7
+
+
+class LocalRunError(SynthflowError):
+    """Dagster's own command failed; its output was kept."""
+
+
+def run_demo() -> None:
+    """Run the whole pipeline for the last seven days over the sandbox, and show what came of it.
+
+    Raises:
+        LocalRunError: the run failed.
+    """
+    from synthflow_assets.sandbox.server import Sandbox
+
+    last = last_closed_day("UTC")
+    first = last - dt.timedelta(days=_DEMO_DAYS - 1)
+    with Sandbox() as sandbox:
+        environment = _environment(_SANDBOX_DATA, _sandbox_settings(sandbox.url))
+        click.echo(f"Sandbox API with made-up calls at {sandbox.url}")
+        click.echo(f"Dagster materializes {first} to {last} ...")
+        _launch(first, last, environment)
+        started = {
+            model_id: sandbox.api.store.started_between(model_id, _ms(first), _ms(last + dt.timedelta(days=1)))
+            for model_id in sandbox.model_ids
+        }
+        requests = len(sandbox.api.asked)
+    _show(Warehouse(environment[variable("warehouse")]), first, last, sum(started.values()), requests)
+
+
+def run_dev(arguments: list[str]) -> int:
+    """Start Dagster's UI and daemon; over the sandbox where no key is set. Returns its exit code."""
+    with ExitStack() as stack:
+        if Settings.load().api_key is not None:
+            environment = _environment(_DATA, {})
+        else:
+            from synthflow_assets.sandbox.server import Sandbox
+
+            sandbox = stack.enter_context(Sandbox())
+            environment = _environment(_SANDBOX_DATA, _sandbox_settings(sandbox.url))
+            click.echo("SYNTHFLOW_API_KEY is not set, so this runs over the sandbox: made-up calls, kept apart in")
+            click.echo(f"{_SANDBOX_DATA}. Put your key into .env and start again to see your own.")
+        try:
+            return subprocess.call([_script("dg"), "dev", *arguments], env=environment)
+        except KeyboardInterrupt:
+            return 0
+
+
+def _sandbox_settings(url: str) -> dict[str, str]:
+    """Every setting by name, most of them empty: an empty one is unset, and keeps `.env` from filling it."""
+    settings = {variable(field): "" for field in Settings.model_fields}
+    settings |= {
+        variable("api_key"): "sandbox-key",
+        variable("base_url"): url,
+        variable("warehouse"): str(_SANDBOX_DATA / "synthflow.duckdb"),
+    }
+    return settings
+
+
+def _environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
+    """The environment of a Dagster process whose home is below the folder."""
+    home = (folder / "dagster").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    link = home / "dagster.yaml"
+    if not link.is_symlink() and not link.exists():
+        # Dagster reads its settings from its home only.
+        link.symlink_to(Path("dagster.yaml").resolve())
+    from_file = {name: value for name, value in dotenv.dotenv_values(".env").items() if name.startswith(PREFIX)}
+    known = {**from_file, **os.environ} if not settings else {**os.environ, **settings}
+    return {name: value for name, value in {**known, "DAGSTER_HOME": str(home)}.items() if value is not None}
+
+
+def _launch(first: dt.date, last: dt.date, environment: dict[str, str]) -> None:
+    log = _SANDBOX_DATA / "demo.log"
+    command = ["launch", "--assets", "group:synthflow", "--partition-range", f"{first}...{last}"]
+    with log.open("w", encoding="utf-8") as output:
+        code = subprocess.call([_script("dg"), *command], env=environment, stdout=output, stderr=subprocess.STDOUT)
+    if code != 0:
+        raise LocalRunError(f"the run failed; see {log}, which ends:\n{_tail(log)}")
+
+
+def _show(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: int, requests: int) -> None:
+    import pandas as pd
+
+    landed = int(warehouse.read_frame("call_loads", first, last)["landed"].sum())
+    report = write_report(warehouse, _SANDBOX_DATA / "report.html", first, last)
+    durations = named_frame(warehouse, "call_duration_daily", first, last)
+    columns = ["day", "agent", "calls", "connected_calls", "short_calls", "median_duration_seconds"]
+    reasons = named_frame(warehouse, "disconnect_reasons_daily", last, last)
+    with pd.option_context("display.width", 120, "display.max_columns", 20, "display.max_rows", 100):
+        click.echo(f"\nsynthflow.call_duration_daily ({', '.join(columns[2:])}, and more columns)")
+        click.echo(_text(durations[[*columns, "p90_duration_seconds"]]))
+        click.echo(f"\nsynthflow.disconnect_reasons_daily, {last}")
+        click.echo(_text(reasons.drop(columns="day")))
+    click.echo("\n" + " · ".join(f"{name}: {value}" for name, value in headline(warehouse, first, last)))
+    click.echo(f"The sandbox counts {sandbox_count:,} calls for these days; {landed:,} landed, by {requests} requests.")
+    click.echo(f"\nWarehouse  {warehouse.location}\nReport     {report}")
+    click.echo("\nNext:  make dev   (Dagster's UI on these days)")
+    click.echo("       then put SYNTHFLOW_API_KEY into .env, as .env.example shows, for your own calls")
+
+
+def _text(frame: pd.DataFrame) -> str:
+    return str(frame.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+
+
+def _ms(day: dt.date) -> int:
+    return int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp() * 1000)
+
+
+def _script(name: str) -> str:
+    """A command of the environment that this Python belongs to, also where that one is not activated."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def _tail(path: Path, lines: int = 15) -> str:
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

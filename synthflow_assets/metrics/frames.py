@@ -1,0 +1,44 @@
+"""The metrics as pandas frames, for the demo, the report and whoever goes on from here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from synthflow_assets.warehouse.connection import Warehouse, sql_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def named_frame(warehouse: Warehouse, table: str, from_day: dt.date, to_day: dt.date) -> pd.DataFrame:
+    """A daily table with the agents' names in place of their ids, where the names are known.
+
+    Raises:
+        WarehouseError: the warehouse cannot be read.
+    """
+    frame = warehouse.read_frame(table, from_day, to_day)
+    agents = warehouse.read_frame("agents").set_index("model_id")["name"]
+    frame.insert(1, "agent", frame["model_id"].map(agents).fillna(frame["model_id"]))
+    return frame.drop(columns="model_id").sort_values(["day", "agent"], kind="stable", ignore_index=True)
+
+
+def headline(warehouse: Warehouse, from_day: dt.date, to_day: dt.date) -> list[tuple[str, str]]:
+    """The few numbers that everybody asks for first, as (name, text)."""
+    with warehouse.connect(read_only=True) as connection:
+        row = connection.execute(
+            sql_file(__package__ or "", "headline.sql"), {"from_day": from_day, "to_day": to_day}
+        ).fetchone()
+    calls, connected, minutes, mean_seconds = row or (0, 0, 0, None)
+    return [
+        ("Calls", f"{calls:,}"),
+        ("Connected", f"{connected:,} ({connected / calls:.0%})" if calls else "0"),
+        ("Minutes", f"{minutes:,.0f}"),
+        ("Average call duration", f"{mean_seconds:.0f} s" if mean_seconds is not None else "-"),
+    ]
+
+
+def completeness(warehouse: Warehouse, from_day: dt.date, to_day: dt.date) -> pd.DataFrame:
+    """What was fetched of each day and agent, so that nobody takes a gap for a quiet day."""
+    frame = named_frame(warehouse, "call_loads", from_day, to_day)
+    return frame[["day", "agent", "total_records", "landed", "rejected", "outside_window", "open_calls", "settled"]]

@@ -1,0 +1,232 @@
+"""A window holds exactly the calls that started in it, whatever the API means and however it misbehaves."""
+
+import collections
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from synthflow_assets.api import fetch as fetch_module
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.fetch import (
+    CallWindow,
+    FetchedPage,
+    FetchedWindow,
+    FetchStats,
+    fetch_windows,
+)
+from synthflow_assets.errors import (
+    AuthenticationError,
+    IncompleteFetchError,
+    NotFoundError,
+    ServerError,
+    UnexpectedAnswerError,
+)
+from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
+from synthflow_assets.sandbox.server import Sandbox
+
+StartSandbox = Callable[..., Sandbox]
+DAY_START_MS, HOUR_MS = 1_773_100_800_000, 3_600_000  # 2026-03-10 in UTC
+DAY_MS = 24 * HOUR_MS
+
+
+def day_of(model_id: str, days: int = 0) -> CallWindow:
+    return CallWindow(model_id, DAY_START_MS + days * DAY_MS, DAY_START_MS + (days + 1) * DAY_MS)
+
+
+def fetch(
+    sandbox: Sandbox, windows: Sequence[CallWindow], *, margin_seconds: int = 3600, page_size: int = 100, **options: Any
+) -> tuple[dict[CallWindow, list[str]], dict[CallWindow, FetchStats | Exception]]:
+    """The ids that came of each window, and how each ended."""
+    ids: dict[CallWindow, list[str]] = collections.defaultdict(list)
+    ends: dict[CallWindow, FetchStats | Exception] = {}
+    with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
+        for event in fetch_windows(client, windows, margin_seconds=margin_seconds, page_size=page_size, **options):
+            assert event.window not in ends, "nothing comes after a window's end"
+            if isinstance(event, FetchedPage):
+                ids[event.window] += [str(record.call_id) for record in event.records]
+            else:
+                ends[event.window] = event.stats if isinstance(event, FetchedWindow) else event.error
+    return ids, ends
+
+
+def assert_exact(sandbox: Sandbox, windows: Sequence[CallWindow], **options: Any) -> list[FetchStats]:
+    ids, ends = fetch(sandbox, windows, **options)
+    for window in windows:
+        stats = ends[window]
+        assert isinstance(stats, FetchStats), stats
+        truth = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
+        assert sorted(ids[window]) == sorted(truth)  # sorted lists: nothing missing, nothing twice
+        assert stats.fetched == len(ids[window]) + stats.outside_window + stats.other_model
+    return [stats for stats in ends.values() if isinstance(stats, FetchStats)]
+
+
+READINGS = list(
+    itertools.product(
+        ["start", "end", "start_and_end"],
+        ["half_open", "inclusive", "exclusive"],
+        ["descending", "ascending", "arbitrary"],
+    )
+)
+
+
+@pytest.mark.parametrize(("filters", "ends", "order"), READINGS)
+def test_days_are_exact_under_every_reading(start_sandbox: StartSandbox, filters: str, ends: str, order: str) -> None:
+    sandbox = start_sandbox(window_filters=filters, window_ends=ends, order=order, calls_per_day=400, agents=1)
+    days = [day_of(sandbox.model_ids[0], day) for day in range(3)]
+    assert_exact(sandbox, days, page_size=37)
+
+
+def test_without_margin_a_call_across_midnight_is_lost(start_sandbox: StartSandbox) -> None:
+    """Shows that the margin is needed, and that these tests would notice its absence."""
+    sandbox = start_sandbox(window_filters="start_and_end", calls_per_day=3000, agents=1)
+    window = day_of(sandbox.model_ids[0])
+    ids, _ = fetch(sandbox, [window], margin_seconds=0)
+    assert set(ids[window]) < sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
+
+
+@pytest.mark.parametrize("filters", ["start", "end"])
+def test_big_days_are_cut_so_that_no_offset_is_deep(
+    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, filters: str
+) -> None:
+    monkeypatch.setattr(fetch_module, "DEEPEST_OFFSET", 400)
+    monkeypatch.setattr(fetch_module, "_SLICE_TARGET", 200)
+    sandbox = start_sandbox(window_filters=filters, calls_per_day=3000, same_volume=True, agents=1)
+    [stats] = assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
+    assert max(int(asked["offset"]) for asked in sandbox.api.asked) < 400
+    # Slices cost their last, partly filled page and the first look at the whole; not more.
+    assert stats.requests <= 2.5 * stats.fetched / 100
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"faults": {"arrival": 3}},
+        {"faults": {"short_page": 2}},
+        {"faults": {"short_page": 0.2}},
+        {"faults": {"repeat_page": 2}},
+        {"faults": {"repeat_page": 0.2}},
+        {"order": "shuffled"},
+        {"faults": {"reset": 1, "truncate": 2, "html": 1, "error_500": 2, "wrong_json": 1}},
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("impatient")
+def test_drift_and_faults_are_noticed_and_mended(start_sandbox: StartSandbox, knobs: dict[str, Any]) -> None:
+    sandbox = start_sandbox(calls_per_day=700, same_volume=True, agents=1, **knobs)
+    assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
+
+
+def test_a_day_that_stays_short_fails_after_a_bounded_number_of_requests(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(calls_per_day=300, same_volume=True, agents=1, faults={"short_page": 0.9999})
+    window = day_of(sandbox.model_ids[0])
+    _, ends = fetch(sandbox, [window])
+    assert isinstance(ends[window], IncompleteFetchError)
+    assert "distinct calls came of the" in str(ends[window])
+    assert len(sandbox.api.asked) < 500
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"), [("ignore_window", "ignore from_date and to_date"), ("other_model", "belong to another one")]
+)
+def test_an_answer_to_another_question_is_said(start_sandbox: StartSandbox, fault: str, says: str) -> None:
+    sandbox = start_sandbox(faults={fault: 1000})
+    window = day_of(sandbox.model_ids[0])
+    _, ends = fetch(sandbox, [window])
+    assert isinstance(ends[window], UnexpectedAnswerError)
+    assert says in str(ends[window])
+
+
+def test_one_agents_failure_does_not_cost_the_others(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox()
+    windows = [day_of("nobody"), *(day_of(model_id) for model_id in sandbox.model_ids)]
+    ids, ends = fetch(sandbox, windows)
+    assert isinstance(ends[windows[0]], NotFoundError)
+    assert all(isinstance(ends[window], FetchStats) and ids[window] for window in windows[1:])
+
+
+def test_a_wrong_key_ends_everything_at_once(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox()
+    windows = [day_of(sandbox.model_ids[0], day) for day in range(100)]
+    with SynthflowClient("wrong", sandbox.url) as client, pytest.raises(AuthenticationError):
+        list(fetch_windows(client, windows, margin_seconds=0))
+    assert client.requests_sent < 50
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_dead_api_ends_everything(start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.1)
+    sandbox = start_sandbox(faults={"error_500": 10_000})
+    windows = [day_of(sandbox.model_ids[0], day) for day in range(100)]
+    with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client, pytest.raises(ServerError):
+        list(fetch_windows(client, windows, margin_seconds=0))
+
+
+def test_small_days_cost_one_request(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(calls_per_day=60, agents=1)
+    stats = assert_exact(sandbox, [day_of(sandbox.model_ids[0], day) for day in range(10)])
+    assert [one.requests for one in stats] == [1] * 10
+
+
+def test_a_window_that_reaches_into_the_present_is_not_closed(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(agents=1)
+    window = day_of(sandbox.model_ids[0])
+    for hours, closed in ((24.5, False), (25.0, True)):
+        _, ends = fetch(sandbox, [window], now_ms=int(DAY_START_MS + hours * HOUR_MS))
+        stats = ends[window]
+        assert isinstance(stats, FetchStats)
+        assert stats.closed is closed
+    assert int(sandbox.api.asked[0]["to_date"]) == DAY_START_MS + 24.5 * HOUR_MS  # never asks for the future
+
+
+def test_no_window_no_request(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox()
+    assert fetch(sandbox, []) == ({}, {})
+    assert sandbox.api.asked == []
+
+
+def test_a_consumer_that_stops_leaves_no_thread_waiting(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(calls_per_day=2000)
+    with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
+        events = fetch_windows(client, [day_of(sandbox.model_ids[0])], margin_seconds=0)
+        next(events)
+        events.close()  # type: ignore[attr-defined]
+
+
+@given(data=st.data())
+@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
+    """Random calls, windows, page sizes, orders, readings and drift: each id once, or a failed window."""
+    sliced = data.draw(st.booleans(), "sliced")
+    monkeypatch.setattr(fetch_module, "DEEPEST_OFFSET", 60 if sliced else 10_000)
+    monkeypatch.setattr(fetch_module, "_SLICE_TARGET", 30 if sliced else 5_000)
+    knobs = Knobs(
+        seed=data.draw(st.integers(0, 1000), "seed"),
+        agents=1,
+        calls_per_day=data.draw(st.integers(0, 500), "calls"),
+        window_filters=data.draw(st.sampled_from(["start", "end", "start_and_end"]), "filters"),
+        window_ends=data.draw(st.sampled_from(["half_open", "inclusive", "exclusive"]), "ends"),
+        order=data.draw(st.sampled_from(["descending", "ascending", "arbitrary", "shuffled"]), "order"),
+        faults=data.draw(
+            st.dictionaries(st.sampled_from(["arrival", "short_page", "repeat_page"]), st.integers(1, 3), max_size=2),
+            "faults",
+        ),
+    )
+    start = DAY_START_MS + data.draw(st.integers(0, DAY_MS), "start")
+    length = data.draw(st.integers(1, 2 * DAY_MS), "length")
+    with Sandbox(knobs) as sandbox:
+        window = CallWindow(sandbox.model_ids[0], start, start + length)
+        ids, ends = fetch(sandbox, [window], page_size=data.draw(st.integers(5, 100), "page size"))
+        truth = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
+        assert len(ids[window]) == len(set(ids[window]))
+        if isinstance(ends[window], FetchStats):
+            assert set(ids[window]) == truth
+        else:
+            assert isinstance(ends[window], IncompleteFetchError)
+            # Giving up is right only where a single question cannot settle it.
+            assert knobs.window_filters == "start_and_end" or knobs.faults
+

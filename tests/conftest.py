@@ -1,0 +1,60 @@
+"""Shared by all tests: the sandbox over HTTP, settings that point to it, a clean environment."""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from synthflow_assets.api import client as client_module
+from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import PREFIX, Settings
+
+# An example may start a server, so time says nothing; what was found once is found again.
+hypothesis_settings.register_profile("project", deadline=None, derandomize=True, print_blob=True)
+hypothesis_settings.load_profile("project")
+
+DAY = dt.date(2026, 3, 10)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting, no `.env` and no Dagster home of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith((PREFIX, "DAGSTER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first wait before a retry is 5 ms instead of half a second."""
+    monkeypatch.setattr(client_module, "_FIRST_WAIT_SECONDS", 0.005)
+
+
+@pytest.fixture
+def start_sandbox() -> Iterator[Callable[..., Sandbox]]:
+    """Starts sandboxes with the given knobs; all are stopped at the end."""
+    with ExitStack() as stack:
+
+        def start(**knobs: Any) -> Sandbox:
+            return stack.enter_context(Sandbox(Knobs(**{"calls_per_day": 150, "agents": 2, **knobs})))
+
+        yield start
+
+
+@pytest.fixture
+def settings_for(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings for a sandbox, with a warehouse in the test's folder."""
+
+    def make(sandbox: Sandbox, **values: Any) -> Settings:
+        defaults = {"api_key": DEFAULT_API_KEY, "base_url": sandbox.url, "warehouse": str(tmp_path / "synthflow.duckdb")}
+        return Settings.of(**{**defaults, **values})
+
+    return make

@@ -1,0 +1,49 @@
+"""Days are as long as the clock makes them, and no moment is in two of them or in none."""
+
+import datetime as dt
+import zoneinfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthflow_assets.days import day_bounds_ms, last_closed_day
+
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("timezone", "day", "hours"),
+    [
+        ("UTC", "2026-03-08", 24),
+        ("America/New_York", "2026-03-08", 23),
+        ("America/New_York", "2026-11-01", 25),
+        ("Europe/Berlin", "2026-03-29", 23),
+        ("Australia/Lord_Howe", "2026-04-05", 24.5),
+        ("Africa/Cairo", "2026-04-24", 23),  # midnight does not exist
+        ("America/Havana", "2026-11-01", 25),  # midnight comes twice
+    ],
+)
+def test_length_of_days(timezone: str, day: str, hours: float) -> None:
+    start, end = day_bounds_ms(dt.date.fromisoformat(day), timezone)
+    assert (end - start) / HOUR_MS == hours
+
+
+@given(
+    st.dates(dt.date(2020, 1, 1), dt.date(2030, 12, 31)),
+    st.sampled_from(sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})),
+)
+def test_days_meet_without_gap_or_overlap(day: dt.date, timezone: str) -> None:
+    start, end = day_bounds_ms(day, timezone)
+    assert start < end
+    assert day_bounds_ms(day + dt.timedelta(days=1), timezone)[0] == end
+    zone = zoneinfo.ZoneInfo(timezone)
+    assert dt.datetime.fromtimestamp(start / 1000, zone).date() == day
+    assert dt.datetime.fromtimestamp((end - 1) / 1000, zone).date() == day
+
+
+def test_last_closed_day_is_yesterday_in_the_zone() -> None:
+    now = dt.datetime(2026, 3, 10, 3, tzinfo=dt.UTC)
+    assert last_closed_day("UTC", now) == dt.date(2026, 3, 9)
+    assert last_closed_day("America/New_York", now) == dt.date(2026, 3, 8)
+    assert last_closed_day("Asia/Tokyo", now) == dt.date(2026, 3, 9)

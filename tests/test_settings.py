@@ -1,0 +1,104 @@
+"""Every bad value ends in one line that names the variable, the value and what is allowed."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from synthflow_assets.errors import SettingsError
+from synthflow_assets.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("REGION", "mars", "us, eu or global"),
+        ("TIMEZONE", "Mars/Olympus", "an IANA time zone"),
+        ("TIMEZONE", "../../etc/passwd", "an IANA time zone"),
+        ("START_DATE", "soon", "a date such as 2026-01-31"),
+        ("START_DATE", "1999-01-01", "a date from 2020-01-01 on"),
+        ("PAGE_SIZE", "101", "less than or equal to 100"),
+        ("PAGE_SIZE", "ten", "a whole number"),
+        ("MAX_CONNECTIONS", "0", "greater than or equal to 1"),
+        ("REQUESTS_PER_SECOND", "0", "greater than 0"),
+        ("REQUESTS_PER_SECOND", "inf", "a finite number"),
+        ("WINDOW_MARGIN_SECONDS", "-1", "greater than or equal to 0"),
+        ("LOOKBACK_DAYS", "1.5", "a whole number"),
+        ("PII", "maybe", "keep, hash or drop"),
+    ],
+)
+def test_bad_value_names_variable_value_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
+) -> None:
+    monkeypatch.setenv(f"SYNTHFLOW_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    message = str(caught.value)
+    assert f"SYNTHFLOW_{name} is {value!r}" in message
+    assert allowed in message
+    assert "\n" not in message
+    assert caught.value.__cause__ is None
+
+
+def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNTHFLOW_REGION", "mars")
+    monkeypatch.setenv("SYNTHFLOW_PAGE_SIZE", "0")
+    with pytest.raises(SettingsError, match=r"SYNTHFLOW_REGION.*SYNTHFLOW_PAGE_SIZE"):
+        Settings.load()
+
+
+def test_misspelt_variable_names_its_likely_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNTHFLOW_REGOIN", "eu")
+    with pytest.raises(SettingsError, match="SYNTHFLOW_REGOIN is not a setting.*SYNTHFLOW_REGION"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("API_KEY", "my secret key"), ("API_KEY", "sch\u00fcssel"), ("BASE_URL", "https://user:secret@host/v2")],
+)
+def test_secrets_are_in_no_message(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"SYNTHFLOW_{name}", value)
+    with pytest.raises(SettingsError, match=f"SYNTHFLOW_{name}") as caught:
+        Settings.load()
+    assert value not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_secrets_are_in_no_repr() -> None:
+    settings = Settings.of(api_key="topsecret", pii="hash", pii_key="alsosecret")
+    assert "topsecret" not in repr(settings)
+    assert "alsosecret" not in repr(settings)
+
+
+def test_hash_needs_its_key() -> None:
+    with pytest.raises(SettingsError, match="SYNTHFLOW_PII_KEY"):
+        Settings.of(pii="hash")
+
+
+def test_values_come_from_env_file_and_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "SYNTHFLOW_REGION=eu\nSYNTHFLOW_MODEL_IDS= a, b,,a\nSYNTHFLOW_START_DATE=2026-02-03\nSYNTHFLOW_API_KEY=\n"
+    )
+    monkeypatch.setenv("SYNTHFLOW_REGION", "global")
+    settings = Settings.load()
+    for name in ("MODEL_IDS", "START_DATE", "API_KEY"):  # load_dotenv wrote them where monkeypatch does not look
+        monkeypatch.delenv(f"SYNTHFLOW_{name}", raising=False)
+    assert settings.api_url == "https://api.synthflow.ai/v2"
+    assert settings.model_ids == ("a", "b")
+    assert settings.start_date == dt.date(2026, 2, 3)
+    assert settings.api_key is None
+
+
+def test_given_values_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNTHFLOW_REGION", "eu")
+    assert Settings.of().region == "us"
+
+
+def test_unknown_argument_is_named() -> None:
+    with pytest.raises(SettingsError, match="colour is not a setting"):
+        Settings.of(colour="red")
+
+
+def test_base_url_wins_over_region() -> None:
+    assert Settings.of(region="eu", base_url="http://localhost:1/v2/").api_url == "http://localhost:1/v2"
