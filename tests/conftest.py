@@ -23,13 +23,17 @@ DAY = dt.date(2026, 3, 10)
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting, no `.env` and no Dagster home of the machine reaches a test."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No setting, no `.env` and no Dagster home of the machine reaches a test, nor does a test's reach the next."""
+    before = dict(os.environ)
     for name in list(os.environ):
         if name.startswith((PREFIX, "DAGSTER_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
 
 
 @pytest.fixture

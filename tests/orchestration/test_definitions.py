@@ -1,0 +1,260 @@
+"""What Dagster is told: keys, partitions, schedule; and how bad input ends in a run."""
+
+import datetime as dt
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from synthflow_assets.errors import ServerError
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+
+StartSandbox = Callable[..., Sandbox]
+MakeSettings = Callable[..., Settings]
+DAY = "2026-03-10"
+
+
+@pytest.fixture
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+        yield made
+
+
+def run(
+    settings: Settings, instance: dg.DagsterInstance, first: str = DAY, last: str | None = None
+) -> dg.ExecuteInProcessResult:
+    """The daily job over a range of days, as the schedule would start it."""
+    if settings.api_key is not None:
+        os.environ["SYNTHFLOW_API_KEY"] = settings.api_key.get_secret_value()  # removed by clean_environment
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last or first}
+    return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    error = failed.step_failure_data.error
+    assert error is not None
+    return error.message
+
+
+def days_of(instance: dg.DagsterInstance, table: str) -> set[str]:
+    return set(instance.get_materialized_partitions(dg.AssetKey(["synthflow", table])))
+
+
+def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {one.check_name: one for one in result.get_asset_check_evaluations()}
+
+
+def test_assets_are_the_tables_of_the_contract() -> None:
+    repository = build_synthflow_defs(Settings.of()).get_repository_def()
+    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {
+        "synthflow/calls",
+        "synthflow/call_rejects",
+        "synthflow/call_loads",
+        "synthflow/call_duration_daily",
+        "synthflow/disconnect_reasons_daily",
+    }
+    for key in repository.asset_graph.get_all_asset_keys():
+        node = repository.asset_graph.get(key)
+        assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
+        assert node.metadata["dagster/table_name"] == key.to_user_string().replace("/", ".")
+
+
+@pytest.mark.parametrize(("timezone", "day", "hours"), [("America/New_York", "2026-03-08", 23), ("UTC", DAY, 24)])
+def test_partitions_are_days_of_the_zone(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    timezone: str,
+    day: str,
+    hours: int,
+) -> None:
+    sandbox = start_sandbox(agents=1)
+    assert run(settings_for(sandbox, timezone=timezone, window_margin_seconds=0), instance, day).success
+    asked = sandbox.api.asked[0]
+    assert int(asked["to_date"]) - int(asked["from_date"]) - 1 == hours * 3_600_000
+
+
+def test_a_range_lands_exactly_what_the_sandbox_has(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=3)
+    settings = settings_for(sandbox)
+    for _ in range(2):  # the second time changes nothing
+        result = run(settings, instance, "2026-03-08", "2026-03-10")
+        assert result.success
+    for offset, day in enumerate(["2026-03-08", "2026-03-09", "2026-03-10"]):
+        start = int(dt.datetime(2026, 3, 8 + offset, tzinfo=dt.UTC).timestamp() * 1000)
+        stored = Warehouse(settings.warehouse).read_frame("calls", dt.date.fromisoformat(day), dt.date.fromisoformat(day))
+        for model_id in sandbox.model_ids:
+            truth = sandbox.api.store.ids_between(model_id, start, start + 86_400_000)
+            assert set(stored.loc[stored["model_id"] == model_id, "call_id"]) == truth
+    for table in ("calls", "call_rejects", "call_loads", "call_duration_daily", "disconnect_reasons_daily"):
+        assert days_of(instance, table) == {"2026-03-08", "2026-03-09", "2026-03-10"}
+    assert all(one.passed for name, one in evaluations(result).items() if name != "fresh_per_model")
+    agents = Warehouse(settings.warehouse).read_frame("agents")
+    assert "Front Desk" in set(agents["name"])
+    assert "CONFIDENTIAL" not in agents.to_string()
+
+
+def test_row_counts_are_recorded_for_each_partition(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox())
+    run(settings, instance, "2026-03-09", "2026-03-10")
+    frame = Warehouse(settings.warehouse).read_frame("calls")
+    records = instance.fetch_materializations(dg.AssetKey(["synthflow", "calls"]), limit=10).records
+    assert {
+        record.partition_key: record.asset_materialization.metadata["dagster/partition_row_count"].value
+        for record in records
+        if record.asset_materialization
+    } == {day.date().isoformat(): int(count) for day, count in frame.groupby("day").size().items()}
+
+
+def test_odd_records_are_rejected_warned_of_and_the_day_lands(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, faults={"odd_records": 1})
+    settings = settings_for(sandbox)
+    result = run(settings, instance)
+    assert result.success
+    checks = evaluations(result)
+    assert not checks["no_rejects"].passed
+    assert checks["no_rejects"].severity is dg.AssetCheckSeverity.WARN
+    assert not checks["known_values"].passed
+    assert checks["complete"].passed
+    loads = Warehouse(settings.warehouse).read_frame("call_loads")
+    assert loads["rejected"].tolist() == [5]
+    assert loads["landed"].tolist() == [len(Warehouse(settings.warehouse).read_frame("calls"))]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_whole_days_stay_recorded_when_another_day_fails(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox = start_sandbox(agents=2)
+    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.2)
+    select = sandbox.api.store.select
+
+    def poisoned(model_id: str, window: Any) -> Any:
+        if model_id == sandbox.model_ids[1] and window.from_ms == 1_773_014_400_000 - 1:  # 2026-03-09
+            raise RuntimeError("poison")
+        return select(model_id, window)
+
+    monkeypatch.setattr(sandbox.api.store, "select", poisoned)
+    settings = settings_for(sandbox)
+    result = run(settings, instance, "2026-03-08", "2026-03-10")
+    assert not result.success
+    assert "1 of 6 (day, agent) pairs failed: 2026-03-09" in failure(result)
+    assert days_of(instance, "calls") == {"2026-03-08", "2026-03-10"}
+    assert len(Warehouse(settings.warehouse).read_frame("call_loads")) == 5
+    monkeypatch.setattr(sandbox.api.store, "select", select)
+    assert run(settings, instance, "2026-03-09").success
+    assert days_of(instance, "calls") == {"2026-03-08", "2026-03-09", "2026-03-10"}
+
+
+BAD_INPUT = [
+    ({"api_key": None}, "SYNTHFLOW_API_KEY is not set"),
+    ({"api_key": "wrong"}, "401 .*SYNTHFLOW_REGION"),
+    ({"base_url": "http://no-such-host.invalid/v2"}, "does not exist; check SYNTHFLOW_BASE_URL"),
+    ({"model_ids": "nobody"}, "SYNTHFLOW_MODEL_IDS names nobody"),
+    ({"warehouse": "/proc/nowhere/synthflow.duckdb"}, "SYNTHFLOW_WAREHOUSE=/proc/nowhere"),
+    ({"warehouse": "md:cloud"}, "not supported by this version"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), BAD_INPUT, ids=str)
+def test_bad_input_is_one_message_and_leaves_the_data(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    says: str,
+) -> None:
+    sandbox = start_sandbox()
+    good = settings_for(sandbox)
+    monkeypatch.setenv("SYNTHFLOW_API_KEY", "sandbox-key")
+    assert run(good, instance).success
+    before = Warehouse(good.warehouse).read_frame("call_loads")
+    result = run(settings_for(sandbox, **change), instance)
+    assert not result.success
+    message = failure(result)
+    assert dg.Failure.__name__ in message
+    assert re.search(says, message)
+    assert before.equals(Warehouse(good.warehouse).read_frame("call_loads"))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_answer_that_is_no_json_fails_within_seconds(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+) -> None:
+    sandbox = start_sandbox(faults={"html": 100_000})
+    result = run(settings_for(sandbox), instance)
+    assert "is an HTML page" in failure(result)
+
+
+def test_an_account_without_the_agents_endpoint_needs_ids(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(assistants_endpoint=False)
+    assert "set SYNTHFLOW_MODEL_IDS to their ids" in failure(run(settings_for(sandbox), instance))
+    assert run(settings_for(sandbox, model_ids=sandbox.model_ids[0]), instance).success
+
+
+def test_the_key_is_in_no_event_log_or_table(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    key = "very-secret-key-1234567890"
+    settings = settings_for(start_sandbox(api_key=key), api_key=key)
+    assert run(settings, instance).success
+    wrong = settings_for(start_sandbox(api_key="another"), api_key=key)
+    assert not run(wrong, instance).success
+    written = [path for folder in (tmp_path, Path(instance.root_directory)) for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".duckdb" for path in written)
+    assert [path for path in written if key.encode() in path.read_bytes()] == []
+
+
+def test_schedule_covers_the_look_back_once_a_tick() -> None:
+    settings = Settings.of(timezone="America/New_York", start_date="2026-03-01", lookback_days=3)
+    definitions = build_synthflow_defs(settings)
+    schedule = definitions.resolve_schedule_def("synthflow_daily_schedule")
+
+    def tick(*moment: int) -> Any:
+        when = dt.datetime(*moment, tzinfo=dt.UTC)  # type: ignore[arg-type]
+        with dg.build_schedule_context(scheduled_execution_time=when, repository_def=definitions.get_repository_def()) as c:
+            return schedule.evaluate_tick(c)
+
+    [request] = tick(2026, 3, 10, 9).run_requests
+    assert request.run_key == "2026-03-09"
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-03-07"
+    assert request.tags["dagster/asset_partition_range_end"] == "2026-03-09"
+    [early] = tick(2026, 3, 3, 10).run_requests  # the second day of all
+    assert early.tags["dagster/asset_partition_range_start"] == "2026-03-01"
+    assert tick(2026, 3, 1, 10).run_requests == []  # nothing is closed yet
+    assert schedule.execution_timezone == "America/New_York"
+
+
+def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox())
+    run(settings, instance, "2025-01-05")  # a backfill of an old day
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_freshness")
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    checks = evaluations(result)
+    assert set(checks) == {"fresh_per_model"}
+    assert not checks["fresh_per_model"].passed

@@ -1,0 +1,112 @@
+"""The lock is waited for and named; nothing is leaked; places that cannot be used are said at once."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
+from synthflow_assets.warehouse.connection import Warehouse
+
+HOLD = """
+import duckdb, sys, time
+connection = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def hold(path: Path, seconds: float) -> "subprocess.Popen[str]":
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.stdout.close()
+    return holder
+
+
+def test_a_held_file_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    said: list[str] = []
+    holder = hold(path, 1.0)
+    with Warehouse(str(path), on_wait=said.append).connect() as connection:
+        assert connection.execute("SELECT count(*) FROM synthflow.calls").fetchone() == (0,)
+    holder.wait()
+    assert len(said) == 1
+    assert f"(process {holder.pid})" in said[0]
+
+
+def test_after_the_limit_the_holder_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    holder = hold(path, 30)
+    try:
+        started = time.monotonic()
+        with (
+            pytest.raises(WarehouseLockedError, match=rf"process {holder.pid}\).*Close that program"),
+            Warehouse(str(path), lock_wait_seconds=0.5).connect(),
+        ):
+            pass
+        assert time.monotonic() - started < 5
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_no_connection_is_leaked_after_an_exception(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+
+    def fail() -> None:
+        with warehouse.connect():
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    hold(tmp_path / "w.duckdb", 0).wait()  # another process gets the lock
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda folder: folder, "is a directory|cannot be opened"),
+        (lambda folder: folder / "text.duckdb", "not a DuckDB file"),
+        (lambda folder: folder / "text.duckdb" / "below.duckdb", "cannot be made|not a directory"),
+        (lambda _: Path("/proc/nowhere/w.duckdb"), "cannot be made"),
+    ],
+)
+def test_unusable_places_are_said_at_once(tmp_path: Path, make: "object", says: str) -> None:
+    (tmp_path / "text.duckdb").write_text("not a database " * 1000)
+    place = make(tmp_path)  # type: ignore[operator]
+    started = time.monotonic()
+    with pytest.raises(WarehouseUnusableError, match=f"(?i)SYNTHFLOW_WAREHOUSE.*|{says}") as caught, Warehouse(
+        str(place)
+    ).connect():
+        pass
+    assert time.monotonic() - started < 3
+    assert "SYNTHFLOW_WAREHOUSE" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_reading_what_is_not_there_yet_tells_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseUnusableError, match="materialize synthflow/calls first"):
+        Warehouse(str(tmp_path / "none.duckdb")).read_frame("calls")
+    assert not (tmp_path / "none.duckdb").exists()
+
+
+@pytest.mark.parametrize("location", ["md:synthflow", "ducklake:postgres:dbname=x"])
+def test_places_of_later_versions_are_refused_clearly(location: str) -> None:
+    with pytest.raises(WarehouseUnusableError, match="not supported by this version"):
+        Warehouse(location)
+
+
+def test_schema_and_file_may_have_the_same_name(tmp_path: Path) -> None:
+    with Warehouse(str(tmp_path / "synthflow.duckdb")).connect() as connection:
+        assert connection.execute("SELECT count(*) FROM synthflow.calls").fetchone() == (0,)
+
+
+def test_a_quote_in_the_path_is_only_a_quote(tmp_path: Path) -> None:
+    with Warehouse(str(tmp_path / "o'neil.duckdb")).connect():
+        pass
+    assert (tmp_path / "o'neil.duckdb").exists()

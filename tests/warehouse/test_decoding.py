@@ -1,0 +1,176 @@
+"""One strict way from record to row: odd records are rejected with a reason, and cost their neighbours nothing."""
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthflow_assets.api.pages import read_calls
+from synthflow_assets.sandbox.calls import odd_calls
+from synthflow_assets.warehouse.decoding import decode_sql
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS
+
+START_MS = 1_773_100_800_000
+
+
+def decode(*records: Any, pii: str = "keep", key: str = "") -> list[dict[str, Any]]:
+    """Decode records as the API would send them: through the page reader, then the SQL."""
+    texts = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    body = f'{{"response":{{"pagination":{{"total_records":{len(texts)}}},"calls":[{",".join(texts)}]}}}}'
+    page = read_calls(body.encode("utf-8", "surrogatepass"))
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("CREATE TABLE source (day DATE, model_id VARCHAR, record VARCHAR)")
+        for call in page.calls:
+            connection.execute("INSERT INTO source VALUES ('2026-03-10', 'agent', $1)", [call.raw.decode()])
+        result = connection.execute(decode_sql("source", pii, key))
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def call(**fields: Any) -> dict[str, Any]:
+    return {"call_id": "c1", "model_id": "agent", "start_time": str(START_MS), **fields}
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [(25, 25), ("25", 25), ("+25", 25), (0, 0), (None, None), (2**63 - 1, 2**63 - 1), ("-9223372036854775808", -(2**63))],
+)
+def test_whole_numbers_are_taken(value: Any, stored: int | None) -> None:
+    [row] = decode(call(duration=value))
+    assert (row["duration_seconds"], row["reason"]) == (stored, None)
+
+
+@pytest.mark.parametrize("value", [1.7, "1.7", 25.0, "1e3", "25 s", "", " 25", "0x19", 2**63, True, [25], {"s": 25}])
+def test_what_is_no_whole_number_rejects_the_record(value: Any) -> None:
+    [row] = decode(call(duration=value))
+    assert row["reason"] == "duration is not a whole number of at most 64 bits"
+    assert json.loads(row["record"])["call_id"] == "c1"
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (call(call_id=None), "call_id is missing"),
+        (call(call_id=""), "call_id is missing"),
+        (call(start_time=None), "start_time is missing"),
+        (call(start_time="yesterday"), "start_time is not a time in epoch milliseconds"),
+        (call(start_time=10**18), "start_time is not a time in epoch milliseconds"),
+        (call(labels={"a": 1}), "labels is not a list"),
+        (call(telephony_start="noon"), "telephony_start is not a date-time"),
+        ("5", "call_id is missing; start_time is missing"),
+        ("null", "call_id is missing; start_time is missing"),
+        ('"text"', "call_id is missing; start_time is missing"),
+        ("[]", "call_id is missing; start_time is missing"),
+    ],
+    ids=str,
+)
+def test_reasons_tell_what_is_wrong_and_nothing_of_the_call(record: Any, reason: str) -> None:
+    good = call(call_id="good")
+    odd, neighbour = decode(record, good)
+    assert odd["reason"] == reason
+    assert (neighbour["call_id"], neighbour["reason"]) == ("good", None)
+
+
+def test_every_odd_record_of_the_sandbox_lands_or_is_rejected() -> None:
+    odd = odd_calls("agent", START_MS)
+    rows = decode(*(record for _, record in odd))
+    rejected = {name for (name, _), row in zip(odd, rows, strict=True) if row["reason"] is not None}
+    assert rejected == {
+        "word_for_a_number",
+        "fraction_for_a_whole_number",
+        "number_too_large",
+        "no_call_id",
+        "list_for_a_text_list",
+    }
+    texts = {name: row["transcript"] for (name, _), row in zip(odd, rows, strict=True)}
+    assert texts["nul_in_text"] == "before\ufffdafter"
+    assert texts["lone_surrogate"] == "half \ufffd an emoji"
+    assert len(texts["long_transcript"]) > 5_000_000
+
+
+def test_emoji_land_unchanged() -> None:
+    [row] = decode('{"call_id":"c1","start_time":1,"transcript":"\\ud83d\\ude00 ok"}')
+    assert row["transcript"] == "😀 ok"
+
+
+def test_every_field_of_the_reference_has_a_typed_column() -> None:
+    reference = {
+        "call_id", "duration", "end_call_reason", "judge_results", "lead_phone_number", "agents_used",
+        "executed_actions", "recording_url", "type_of_call", "recording_duration", "transcript", "error_message",
+        "call_status", "start_time", "lead_name", "name", "labels", "agent_phone_number", "deployment_type", "timezone",
+        "telephony_hangup", "telephony_disconnect_reason", "telephony_duration", "telephony_start", "telephony_end",
+        "campaign_type", "phone_number_from", "phone_number_to", "collected_variables",
+    }  # fmt: skip
+    assert reference <= {column.source for column in CALL_FIELDS}
+    assert "model_id" in {column.name for column in CALLS.columns}
+
+
+def test_moments_without_zone_are_utc() -> None:
+    rows = decode(
+        call(telephony_start="2026-03-10T12:00:00"),
+        call(telephony_start="2026-03-10T12:00:00Z"),
+        call(telephony_start="2026-03-10 14:00:00+02:00"),
+    )
+    assert len({row["telephony_start"] for row in rows}) == 1
+    assert rows[0]["telephony_start"].isoformat() == "2026-03-10T12:00:00+00:00"
+
+
+def test_json_null_is_sql_null_and_unknown_fields_are_kept() -> None:
+    [row] = decode(call(judge_results=None, executed_actions={}, labels=["a", "b"], mood={"score": 0.5}, tone=None))
+    assert row["judge_results"] is None
+    assert row["executed_actions"] == "{}"
+    assert row["labels"] == ["a", "b"]
+    assert json.loads(row["extra"]) == {"mood": {"score": 0.5}, "tone": None}
+    [plain] = decode(call())
+    assert plain["extra"] is None
+
+
+def test_dropped_personal_data_is_nowhere() -> None:
+    personal = call(
+        lead_phone_number="+14155550123", lead_name="Ada Secret", transcript="human: Ada Secret",
+        collected_variables={"a": {"name": {"value": "Ada Secret"}}}, unheard_of="Ada Secret",
+    )  # fmt: skip
+    rows = decode(personal, {**personal, "duration": "Ada Secret"}, pii="drop")
+    assert "Secret" not in str(rows)
+    assert "4155550123" not in str(rows)
+    assert rows[0]["call_id"] == "c1"
+    assert rows[1]["reason"] == "duration is not a whole number of at most 64 bits"
+
+
+@pytest.mark.parametrize("key", ["k", "a long key " * 20, "schlüssel"])
+def test_hash_is_hmac_sha_256(key: str) -> None:
+    [row] = decode(call(lead_phone_number="+14155550123", lead_name=None, transcript="Ada"), pii="hash", key=key)
+    expected = hmac.new(key.encode(), b"+14155550123", hashlib.sha256).hexdigest()
+    assert row["lead_phone_number"] == expected
+    assert row["lead_name"] is None
+    assert "Ada" not in str(row)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from([str(column.source) for column in CALL_FIELDS]) | st.text(), JSON_VALUES, max_size=8
+        )
+        | JSON_VALUES,
+        max_size=6,
+    )
+)
+def test_any_json_becomes_a_row_or_a_reject(records: list[Any]) -> None:
+    rows = decode(*map(json.dumps, records))
+    assert len(rows) == len(records)
+    for row in rows:
+        complete = row["call_id"] and row["start_time"] is not None
+        assert complete or row["reason"] is not None

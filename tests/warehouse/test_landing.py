@@ -1,0 +1,154 @@
+"""Whole partitions are replaced, counted, and left untouched when something fails."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthflow_assets.warehouse import landing as landing_module
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, Spool, land, land_agents
+
+DAY = dt.date(2026, 3, 10)
+START_MS = 1_773_100_800_000
+NOW = dt.datetime(2026, 3, 12, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    return Warehouse(str(tmp_path / "folder" / "synthflow.duckdb"))
+
+
+def records(*ids: str, **fields: Any) -> list[bytes]:
+    return [json.dumps({"call_id": one, "start_time": START_MS, "duration": 5, **fields}).encode() for one in ids]
+
+
+def load(
+    warehouse: Warehouse, contents: dict[Partition, list[bytes]], *, closed: bool = True, pii: str = "keep"
+) -> list[LoadSummary]:
+    with Spool(pii) as spool, warehouse.connect() as connection:
+        for partition, lines in contents.items():
+            spool.add(partition, lines)
+            count = len(lines)
+            spool.complete(partition, FetchCounts(count, count, 0, 0, 0, 1, closed))
+        return land(connection, spool.take_ready(), "run", NOW)
+
+
+def stored(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
+    with warehouse.connect(read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_partition_is_replaced_and_others_are_not_touched(warehouse: Warehouse) -> None:
+    first, second = Partition(DAY, "a"), Partition(DAY, "b")
+    load(warehouse, {first: records("a1", "a2"), second: records("b1")})
+    [summary] = load(warehouse, {first: records("a2", "a3", "a4")})
+    assert summary.landed == 3
+    rows = stored(warehouse, "SELECT model_id, call_id FROM synthflow.calls ORDER BY call_id")
+    assert rows == [("a", "a2"), ("a", "a3"), ("a", "a4"), ("b", "b1")]
+    assert stored(warehouse, "SELECT model_id, landed FROM synthflow.call_loads ORDER BY 1") == [("a", 3), ("b", 1)]
+
+
+def test_a_day_without_calls_is_a_landed_day(warehouse: Warehouse) -> None:
+    partition = Partition(DAY, "a")
+    load(warehouse, {partition: records("a1")})
+    [summary] = load(warehouse, {partition: []})
+    assert (summary.landed, summary.settled) == (0, True)
+    assert stored(warehouse, "FROM synthflow.calls") == []
+    assert stored(warehouse, "SELECT total_records, landed FROM synthflow.call_loads") == [(0, 0)]
+
+
+def test_rejects_are_kept_with_reason_and_replaced_too(warehouse: Warehouse) -> None:
+    partition = Partition(DAY, "a")
+    bad = records("a1", duration="long") + records("a2")
+    [summary] = load(warehouse, {partition: bad})
+    assert (summary.landed, summary.rejected) == (1, 1)
+    [(reason, record)] = stored(warehouse, "SELECT reason, record FROM synthflow.call_rejects")
+    assert reason == "duration is not a whole number of at most 64 bits"
+    assert record.encode() == bad[0]
+    load(warehouse, {partition: records("a1", "a2")})
+    assert stored(warehouse, "FROM synthflow.call_rejects") == []
+
+
+def test_rejects_hold_no_record_where_personal_data_is_not_kept(warehouse: Warehouse) -> None:
+    load(warehouse, {Partition(DAY, "a"): records("a1", duration="long")}, pii="drop")
+    assert stored(warehouse, "SELECT record FROM synthflow.call_rejects") == [(None,)]
+
+
+def test_open_calls_and_open_windows_are_not_settled(warehouse: Warehouse) -> None:
+    partition = Partition(DAY, "a")
+    [still_open] = load(warehouse, {partition: records("a1", call_status="in-progress")})
+    assert (still_open.open_calls, still_open.settled) == (1, False)
+    [too_early] = load(warehouse, {partition: records("a1", call_status="completed")}, closed=False)
+    assert (too_early.open_calls, too_early.settled) == (0, False)
+    [done] = load(warehouse, {partition: records("a1", call_status="completed")})
+    assert done.settled
+
+
+def test_a_call_that_moved_to_another_day_stays_unique(warehouse: Warehouse) -> None:
+    load(warehouse, {Partition(DAY, "a"): records("a1", "a2")})
+    load(warehouse, {Partition(DAY + dt.timedelta(days=1), "a"): records("a2")})
+    assert stored(warehouse, "SELECT day, call_id FROM synthflow.calls ORDER BY call_id") == [
+        (DAY, "a1"),
+        (DAY + dt.timedelta(days=1), "a2"),
+    ]
+
+
+def test_large_partitions_go_to_files_while_they_are_fetched(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landing_module, "_CHUNK_BYTES", 500)
+    big, small = Partition(DAY, "big"), Partition(DAY, "small")
+    with Spool() as spool, warehouse.connect() as connection:
+        for number in range(40):
+            spool.add(big, records(f"big{number}"))
+        assert len(list(spool._folder.iterdir())) > 1
+        spool.add(small, records("small"))
+        spool.complete(small, FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        [first] = land(connection, spool.take_ready(), "run", NOW)
+        spool.complete(big, FetchCounts(40, 40, 0, 0, 0, 1, closed=True))
+        [second] = land(connection, spool.take_ready(), "run", NOW)
+        folder = spool._folder
+    assert (first.model_id, first.landed, second.model_id, second.landed) == ("small", 1, "big", 40)
+    assert not folder.exists()
+
+
+def test_discarded_records_do_not_land(warehouse: Warehouse) -> None:
+    with Spool() as spool, warehouse.connect() as connection:
+        spool.add(Partition(DAY, "a"), records("a1"))
+        spool.discard(Partition(DAY, "a"))
+        spool.complete(Partition(DAY, "b"), FetchCounts(0, 0, 0, 0, 0, 1, closed=True))
+        land(connection, spool.take_ready(), "run", NOW)
+    assert stored(warehouse, "FROM synthflow.calls") == []
+
+
+def test_a_failure_in_the_middle_leaves_the_old_partition(warehouse: Warehouse) -> None:
+    partition = Partition(DAY, "a")
+    load(warehouse, {partition: records("a1")})
+    with Spool() as spool, warehouse.connect() as connection:
+        spool.add(partition, records("a2"))
+        spool.complete(partition, FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        batch = spool.take_ready()
+        connection.execute("DROP TABLE synthflow.call_loads")  # the last table of the transaction
+        with pytest.raises(Exception, match="call_loads"):
+            land(connection, batch, "run", NOW)
+    assert stored(warehouse, "SELECT call_id FROM synthflow.calls") == [("a1",)]
+
+
+def test_agents_are_added_and_renamed(warehouse: Warehouse) -> None:
+    with warehouse.connect() as connection:
+        land_agents(connection, [("a", "Old", "inbound"), ("b", "Other", None)], NOW)
+        land_agents(connection, [("a", "New", "inbound")], NOW)
+        land_agents(connection, [], NOW)
+    assert stored(warehouse, "SELECT model_id, name FROM synthflow.agents ORDER BY 1") == [("a", "New"), ("b", "Other")]
+
+
+def test_frames_have_the_right_types(warehouse: Warehouse) -> None:
+    load(warehouse, {Partition(DAY, "a"): records("a1")})
+    frame = warehouse.read_frame("calls", DAY, DAY)
+    assert str(frame["day"].dtype).startswith("datetime64")
+    assert str(frame["start_time"].dtype) == "datetime64[us, UTC]"
+    assert frame["duration_seconds"].tolist() == [5]
+    assert warehouse.read_frame("calls", DAY + dt.timedelta(days=1)).empty
