@@ -20,6 +20,7 @@ import dotenv
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import SynthflowError
 from synthflow_assets.metrics.frames import headline, named_frame
+from synthflow_assets.quality import FRESHNESS, PROMISES, find_problems
 from synthflow_assets.report import write_report
 from synthflow_assets.settings import PREFIX, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _DATA = Path("data")
 _SANDBOX_DATA = _DATA / "sandbox"
+_SANDBOX_WAREHOUSE = _SANDBOX_DATA / "synthflow.duckdb"
 _DEMO_DAYS = 7
 
 
@@ -56,25 +58,39 @@ def run_demo() -> None:
             for model_id in sandbox.model_ids
         }
         requests = len(sandbox.api.asked)
-    _show(Warehouse(environment[variable("warehouse")]), first, last, sum(started.values()), requests)
+    _show(Warehouse(str(_SANDBOX_WAREHOUSE)), first, last, sum(started.values()), requests)
 
 
 def run_dev(arguments: list[str]) -> int:
     """Start Dagster's UI and daemon; over the sandbox where no key is set. Returns its exit code."""
     with ExitStack() as stack:
         if Settings.load().api_key is not None:
-            environment = _environment(_DATA, {})
+            folder, environment = Path(), _environment(_DATA, {})
         else:
             from synthflow_assets.sandbox.server import Sandbox
 
             sandbox = stack.enter_context(Sandbox())
-            environment = _environment(_SANDBOX_DATA, _sandbox_settings(sandbox.url))
+            folder, environment = _sandbox_project(), _environment(_SANDBOX_DATA, _sandbox_settings(sandbox.url))
             click.echo("SYNTHFLOW_API_KEY is not set, so this runs over the sandbox: made-up calls, kept apart in")
             click.echo(f"{_SANDBOX_DATA}. Put your key into .env and start again to see your own.")
         try:
-            return subprocess.call([_script("dg"), "dev", *arguments], env=environment)
+            return subprocess.call([_script("dg"), "dev", *arguments], env=environment, cwd=folder)
         except KeyboardInterrupt:
             return 0
+
+
+def _sandbox_project() -> Path:
+    """The sandbox's folder, made a Dagster project by two links.
+
+    `dg` reads the `.env` of the project that it runs in, over the environment; from here it finds none, so that no
+    made-up call can land in the real warehouse, and no real key is sent anywhere.
+    """
+    _SANDBOX_DATA.mkdir(parents=True, exist_ok=True)
+    for name in ("pyproject.toml", "synthflow_assets"):
+        link = _SANDBOX_DATA / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path(name).resolve())
+    return _SANDBOX_DATA
 
 
 def _sandbox_settings(url: str) -> dict[str, str]:
@@ -83,7 +99,7 @@ def _sandbox_settings(url: str) -> dict[str, str]:
     settings |= {
         variable("api_key"): "sandbox-key",
         variable("base_url"): url,
-        variable("warehouse"): str(_SANDBOX_DATA / "synthflow.duckdb"),
+        variable("warehouse"): str(_SANDBOX_WAREHOUSE.resolve()),
     }
     return settings
 
@@ -105,9 +121,11 @@ def _launch(first: dt.date, last: dt.date, environment: dict[str, str]) -> None:
     log = _SANDBOX_DATA / "demo.log"
     command = ["launch", "--assets", "group:synthflow", "--partition-range", f"{first}...{last}"]
     with log.open("w", encoding="utf-8") as output:
-        code = subprocess.call([_script("dg"), *command], env=environment, stdout=output, stderr=subprocess.STDOUT)
+        code = subprocess.call(
+            [_script("dg"), *command], env=environment, cwd=_sandbox_project(), stdout=output, stderr=subprocess.STDOUT
+        )
     if code != 0:
-        raise LocalRunError(f"the run failed; see {log}, which ends:\n{_tail(log)}")
+        raise LocalRunError(f"the run failed; {log} tells why:\n{_failures(log)}")
 
 
 def _show(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: int, requests: int) -> None:
@@ -125,9 +143,20 @@ def _show(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: in
         click.echo(_text(reasons.drop(columns="day")))
     click.echo("\n" + " · ".join(f"{name}: {value}" for name, value in headline(warehouse, first, last)))
     click.echo(f"The sandbox counts {sandbox_count:,} calls for these days; {landed:,} landed, by {requests} requests.")
+    click.echo(_checked(warehouse, first, last))
     click.echo(f"\nWarehouse  {warehouse.location}\nReport     {report}")
     click.echo("\nNext:  make dev   (Dagster's UI on these days)")
     click.echo("       then put SYNTHFLOW_API_KEY into .env, as .env.example shows, for your own calls")
+
+
+def _checked(warehouse: Warehouse, first: dt.date, last: dt.date) -> str:
+    """The asset checks' promises, asked once more for whoever does not open Dagster's UI."""
+    days = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
+    promises = [*PROMISES, FRESHNESS]
+    with warehouse.connect(read_only=True) as connection:
+        broken = [one.name for one in promises if find_problems(connection, one, days, Settings.of(), last)]
+    kept = f"{len(promises) - len(broken)} of {len(promises)} checks passed"
+    return f"{kept}; look at {', '.join(broken)}" if broken else f"{kept}: {', '.join(one.name for one in promises)}."
 
 
 def _text(frame: pd.DataFrame) -> str:
@@ -140,8 +169,11 @@ def _ms(day: dt.date) -> int:
 
 def _script(name: str) -> str:
     """A command of the environment that this Python belongs to, also where that one is not activated."""
-    return str(Path(sys.executable).with_name(name))
+    return str(Path(sys.executable).absolute().with_name(name))
 
 
-def _tail(path: Path, lines: int = 15) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+def _failures(path: Path) -> str:
+    """What Dagster's log says of the failure, without its stack traces."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line for line in lines if "Failure: " in line or "Error: " in line]
+    return "\n".join(dict.fromkeys(said or lines[-15:]))

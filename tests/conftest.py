@@ -58,7 +58,11 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
     """Settings for a sandbox, with a warehouse in the test's folder."""
 
     def make(sandbox: Sandbox, **values: Any) -> Settings:
-        defaults = {"api_key": DEFAULT_API_KEY, "base_url": sandbox.url, "warehouse": str(tmp_path / "synthflow.duckdb")}
+        defaults = {
+            "api_key": DEFAULT_API_KEY,
+            "base_url": sandbox.url,
+            "warehouse": str(tmp_path / "synthflow.duckdb"),
+        }
         return Settings.of(**{**defaults, **values})
 
     return make

@@ -54,7 +54,9 @@ def build_calls_assets(settings: Settings, partitions: dg.PartitionsDefinition[A
             agents = resolve_agents(client, settings)
             store_agents(tables, agents)
             context.log.info(f"fetching {len(days)} day(s) of {len(agents)} agent(s)")
-            outcomes = load_calls(client, tables, settings, agents, days, run_id=context.run.run_id, log=context.log.info)
+            outcomes = load_calls(
+                client, tables, settings, agents, days, run_id=context.run.run_id, log=context.log.info
+            )
             try:
                 for outcome in outcomes:
                     if isinstance(outcome, FailedPartition):

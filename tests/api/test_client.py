@@ -96,7 +96,10 @@ def test_agents_come_page_by_page(start_sandbox: StartSandbox) -> None:
 )
 @pytest.mark.usefixtures("impatient")
 def test_what_can_pass_is_retried_and_then_raised(
-    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, faults: dict[str, float], kind: type[TransientApiError]
+    start_sandbox: StartSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    faults: dict[str, float],
+    kind: type[TransientApiError],
 ) -> None:
     sandbox = start_sandbox(faults=faults)
     with client_for(sandbox) as client:
@@ -172,7 +175,10 @@ def test_permanent_errors_are_not_retried(
 
 def test_wrong_key_names_the_region_as_a_possible_cause(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
-    with client_for(sandbox, "wrong-key") as client, pytest.raises(AuthenticationError, match="SYNTHFLOW_REGION") as caught:
+    with (
+        client_for(sandbox, "wrong-key") as client,
+        pytest.raises(AuthenticationError, match="SYNTHFLOW_REGION") as caught,
+    ):
         client.list_agents()
     assert client.requests_sent == 1
     assert "wrong-key" not in str(caught.value)

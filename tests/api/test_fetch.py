@@ -229,4 +229,3 @@ def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.Monkey
             assert isinstance(ends[window], IncompleteFetchError)
             # Giving up is right only where a single question cannot settle it.
             assert knobs.window_filters == "start_and_end" or knobs.faults
-

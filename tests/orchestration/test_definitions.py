@@ -93,7 +93,9 @@ def test_a_range_lands_exactly_what_the_sandbox_has(
         assert result.success
     for offset, day in enumerate(["2026-03-08", "2026-03-09", "2026-03-10"]):
         start = int(dt.datetime(2026, 3, 8 + offset, tzinfo=dt.UTC).timestamp() * 1000)
-        stored = Warehouse(settings.warehouse).read_frame("calls", dt.date.fromisoformat(day), dt.date.fromisoformat(day))
+        stored = Warehouse(settings.warehouse).read_frame(
+            "calls", dt.date.fromisoformat(day), dt.date.fromisoformat(day)
+        )
         for model_id in sandbox.model_ids:
             truth = sandbox.api.store.ids_between(model_id, start, start + 86_400_000)
             assert set(stored.loc[stored["model_id"] == model_id, "call_id"]) == truth
@@ -223,7 +225,9 @@ def test_the_key_is_in_no_event_log_or_table(
     assert run(settings, instance).success
     wrong = settings_for(start_sandbox(api_key="another"), api_key=key)
     assert not run(wrong, instance).success
-    written = [path for folder in (tmp_path, Path(instance.root_directory)) for path in folder.rglob("*") if path.is_file()]
+    written = [
+        path for folder in (tmp_path, Path(instance.root_directory)) for path in folder.rglob("*") if path.is_file()
+    ]
     assert any(path.suffix == ".duckdb" for path in written)
     assert [path for path in written if key.encode() in path.read_bytes()] == []
 
@@ -235,7 +239,9 @@ def test_schedule_covers_the_look_back_once_a_tick() -> None:
 
     def tick(*moment: int) -> Any:
         when = dt.datetime(*moment, tzinfo=dt.UTC)  # type: ignore[arg-type]
-        with dg.build_schedule_context(scheduled_execution_time=when, repository_def=definitions.get_repository_def()) as c:
+        with dg.build_schedule_context(
+            scheduled_execution_time=when, repository_def=definitions.get_repository_def()
+        ) as c:
             return schedule.evaluate_tick(c)
 
     [request] = tick(2026, 3, 10, 9).run_requests

@@ -54,7 +54,9 @@ def store(connection: duckdb.DuckDBPyConnection, calls: Sequence[Call], day: dt.
 
 def rows(connection: duckdb.DuckDBPyConnection, table: str, day: dt.date = DAY) -> list[tuple[Any, ...]]:
     compute_metric(connection, table, [day], Settings.of())
-    return connection.execute(f"SELECT * EXCLUDE (day) FROM synthflow.{table} WHERE day = $1 ORDER BY ALL", [day]).fetchall()
+    return connection.execute(
+        f"SELECT * EXCLUDE (day) FROM synthflow.{table} WHERE day = $1 ORDER BY ALL", [day]
+    ).fetchall()
 
 
 DURATION_SPECS: list[tuple[str, list[Call], list[tuple[Any, ...]]]] = [
@@ -89,7 +91,9 @@ DURATION_SPECS: list[tuple[str, list[Call], list[tuple[Any, ...]]]] = [
 ]
 
 
-@pytest.mark.parametrize(("calls", "expected"), [spec[1:] for spec in DURATION_SPECS], ids=[s[0] for s in DURATION_SPECS])
+@pytest.mark.parametrize(
+    ("calls", "expected"), [spec[1:] for spec in DURATION_SPECS], ids=[s[0] for s in DURATION_SPECS]
+)
 def test_call_duration_daily(
     connection: duckdb.DuckDBPyConnection, calls: list[Call], expected: list[tuple[Any, ...]]
 ) -> None:
@@ -139,7 +143,9 @@ def test_recomputing_a_day_touches_that_day_only(connection: duckdb.DuckDBPyConn
     store(connection, [("a", "completed", 99, "error")], DAY)
     store(connection, [("a", "completed", 99, "error")], other)
     assert rows(connection, "call_duration_daily", DAY)[0][4] == 99
-    kept = connection.execute("SELECT total_duration_seconds FROM synthflow.call_duration_daily WHERE day = $1", [other])
+    kept = connection.execute(
+        "SELECT total_duration_seconds FROM synthflow.call_duration_daily WHERE day = $1", [other]
+    )
     assert kept.fetchone() == (10,)
 
 

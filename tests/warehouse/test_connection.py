@@ -19,9 +19,7 @@ time.sleep(float(sys.argv[2]))
 
 
 def hold(path: Path, seconds: float) -> "subprocess.Popen[str]":
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     holder.stdout.close()
@@ -80,9 +78,10 @@ def test_unusable_places_are_said_at_once(tmp_path: Path, make: "object", says: 
     (tmp_path / "text.duckdb").write_text("not a database " * 1000)
     place = make(tmp_path)  # type: ignore[operator]
     started = time.monotonic()
-    with pytest.raises(WarehouseUnusableError, match=f"(?i)SYNTHFLOW_WAREHOUSE.*|{says}") as caught, Warehouse(
-        str(place)
-    ).connect():
+    with (
+        pytest.raises(WarehouseUnusableError, match=f"(?i)SYNTHFLOW_WAREHOUSE.*|{says}") as caught,
+        Warehouse(str(place)).connect(),
+    ):
         pass
     assert time.monotonic() - started < 3
     assert "SYNTHFLOW_WAREHOUSE" in str(caught.value)

@@ -39,7 +39,15 @@ def call(**fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("value", "stored"),
-    [(25, 25), ("25", 25), ("+25", 25), (0, 0), (None, None), (2**63 - 1, 2**63 - 1), ("-9223372036854775808", -(2**63))],
+    [
+        (25, 25),
+        ("25", 25),
+        ("+25", 25),
+        (0, 0),
+        (None, None),
+        (2**63 - 1, 2**63 - 1),
+        ("-9223372036854775808", -(2**63)),
+    ],
 )
 def test_whole_numbers_are_taken(value: Any, stored: int | None) -> None:
     [row] = decode(call(duration=value))

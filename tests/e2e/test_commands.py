@@ -1,0 +1,205 @@
+"""The commands that people type, as they type them: real processes, real Dagster, real HTTP."""
+
+import datetime as dt
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.warehouse.connection import Warehouse
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+
+StartSandbox = Callable[..., Sandbox]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project's root as a user has it, but with a `data` folder of its own."""
+    for name in ("pyproject.toml", "workspace.yaml", "dagster.yaml", "synthflow_assets"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def environment(sandbox: Sandbox | None = None, **variables: str) -> dict[str, str]:
+    own = {"SYNTHFLOW_API_KEY": "sandbox-key", "SYNTHFLOW_BASE_URL": sandbox.url} if sandbox else {}
+    return {**os.environ, **own, **variables}
+
+
+def run(project: Path, *command: str, env: dict[str, str] | None = None, code: int = 0) -> str:
+    result = subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        cwd=project,
+        env=env or environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=180,
+        check=False,
+    )
+    assert result.returncode == code, result.stdout
+    return result.stdout
+
+
+def test_demo_lands_what_the_sandbox_counts_and_is_idempotent(project: Path) -> None:
+    # A key and settings of a real workspace must not leak into it.
+    (project / ".env").write_text(
+        "SYNTHFLOW_API_KEY=real\nSYNTHFLOW_MODEL_IDS=real-agent\nSYNTHFLOW_TIMEZONE=Asia/Tokyo\n"
+    )
+    first = run(project, "synthflow-assets", "demo")
+    warehouse = Warehouse(str(project / "data/sandbox/synthflow.duckdb"))
+    calls = warehouse.read_frame("calls")
+    assert f"The sandbox counts {len(calls):,} calls for these days; {len(calls):,} landed" in first
+    assert len(calls) > 100
+    assert "synthflow.call_duration_daily" in first
+    assert "synthflow.disconnect_reasons_daily" in first
+    assert "8 of 8 checks passed" in first
+    assert "make dev" in first
+    second = run(project, "synthflow-assets", "demo")
+    again = warehouse.read_frame("calls")
+    assert again.drop(columns="loaded_at").equals(calls.drop(columns="loaded_at"))
+    assert second.splitlines()[2:] == first.splitlines()[2:]
+    report = (project / "data/sandbox/report.html").read_text()
+    assert f"<dd>{len(calls):,}</dd>" in report
+    assert sorted(path.name for path in project.iterdir() if not path.is_symlink()) == [".env", "data"]
+
+
+def test_dg_lists_checks_and_launches(project: Path, start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(agents=2)
+    env = environment(sandbox, DAGSTER_HOME=str(project))
+    assert "synthflow/call_duration_daily" in run(project, "dg", "list", "defs", "--json", env=env)
+    assert "All definitions loaded successfully" in run(project, "dg", "check", "defs", env=env)
+    run(project, "dg", "launch", "--assets", "synthflow/calls", "--partition", "2026-03-10", env=env)
+    ranged = ("dg", "launch", "--assets", "group:synthflow", "--partition-range", "2026-03-09...2026-03-11")
+    said = run(project, *ranged, env=env)
+    assert "RUN_SUCCESS" in said
+    assert "STEP_WORKER" not in said, "a process for each step"
+    warehouse = Warehouse(str(project / "data/synthflow.duckdb"))
+    start = int(dt.datetime(2026, 3, 9, tzinfo=dt.UTC).timestamp() * 1000)
+    truth = {
+        call_id
+        for model_id in sandbox.model_ids
+        for call_id in sandbox.api.store.ids_between(model_id, start, start + 3 * 86_400_000)
+    }
+    assert set(warehouse.read_frame("calls")["call_id"]) == truth
+    assert int(warehouse.read_frame("call_duration_daily")["calls"].sum()) == len(truth)
+
+
+@pytest.mark.parametrize("command", [("dg", "check", "defs"), ("dg", "list", "defs")])
+def test_a_bad_setting_is_one_line_and_no_traceback(project: Path, command: tuple[str, ...]) -> None:
+    said = run(project, *command, env=environment(SYNTHFLOW_TIMEZONE="Mars/Olympus"), code=1)
+    assert "synthflow-assets: SYNTHFLOW_TIMEZONE is 'Mars/Olympus'; allowed is an IANA time zone" in said
+    assert "Traceback" not in said
+
+
+def test_a_wrong_key_fails_the_run_with_one_message(project: Path, start_sandbox: StartSandbox) -> None:
+    env = environment(start_sandbox(), DAGSTER_HOME=str(project), SYNTHFLOW_API_KEY="wrong-key-123")
+    said = run(project, "dg", "launch", "--assets", "synthflow/calls", "--partition", "2026-03-10", env=env, code=1)
+    assert "SYNTHFLOW_REGION to the one of your workspace" in said
+    assert "wrong-key-123" not in said
+
+
+def test_cli_lists_agents_and_shows_errors_as_one_line(project: Path, start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(agents=2)
+    listed = run(project, "synthflow-assets", "agents", env=environment(sandbox))
+    assert [line.split()[0] for line in listed.splitlines()] == sandbox.model_ids
+    assert "Front Desk" in listed
+    failed = run(project, "synthflow-assets", "agents", code=1)
+    assert failed.startswith("Error: SYNTHFLOW_API_KEY is not set")
+    assert len(failed.splitlines()) == 1
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def ask(url: str, query: str | None = None) -> Any:
+    body = json.dumps({"query": query}).encode() if query else None
+    headers = {"content-type": "application/json", "authorization": "Bearer sandbox-key"}
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=5) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def wait_for(url: str, query: str | None = None, seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return ask(url, query)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def start(project: Path) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
+    """Starts servers as their users do, and stops each as Ctrl-C would."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_one(*command: str, env: dict[str, str]) -> "subprocess.Popen[bytes]":
+        log = (project / f"server{len(started)}.log").open("wb")
+        with log:
+            started.append(
+                subprocess.Popen(
+                    [str(BIN / command[0]), *command[1:]],
+                    cwd=project,
+                    env=env,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            )
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_sandbox_command_serves_on_loopback(start: Callable[..., Any]) -> None:
+    port = free_port()
+    start("synthflow-assets", "sandbox", "--port", str(port), "--agents", "2", env=environment())
+    agents = wait_for(f"http://127.0.0.1:{port}/v2/assistants/")["response"]["assistants"]
+    assert len(agents) == 2
+
+
+LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
+    ... on RepositoryLocation { repositories { assetNodes { id } } } ... on PythonError { message } } } } } }"""
+RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
+
+
+@pytest.mark.parametrize("command", [("dagster", "dev", "-w", "workspace.yaml"), ("synthflow-assets", "dev")])
+def test_dev_loads_the_project_and_keeps_its_history(
+    project: Path, start: Callable[..., Any], command: tuple[str, ...]
+) -> None:
+    home = {"DAGSTER_HOME": str(project)} if command[0] == "dagster" else {}
+    if command[0] == "synthflow-assets":
+        run(project, "synthflow-assets", "demo")
+    port = free_port()
+    start(*command, "--port", str(port), env=environment(**home))
+    answer = wait_for(f"http://127.0.0.1:{port}/graphql", LOCATIONS)
+    [entry] = answer["data"]["workspaceOrError"]["locationEntries"]
+    assert entry["name"] == "synthflow_assets"
+    assert len(entry["locationOrLoadError"]["repositories"][0]["assetNodes"]) == 5
+    if command[0] == "synthflow-assets":
+        runs = ask(f"http://127.0.0.1:{port}/graphql", RUNS)["data"]["runsOrError"]["results"]
+        assert runs == [{"status": "SUCCESS"}]  # the demo's
+        assert "SYNTHFLOW_API_KEY is not set, so this runs over the sandbox" in (project / "server0.log").read_text()
