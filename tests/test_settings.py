@@ -49,7 +49,7 @@ def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_misspelt_variable_names_its_likely_twin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNTHFLOW_REGOIN", "eu")
-    with pytest.raises(SettingsError, match="SYNTHFLOW_REGOIN is not a setting.*SYNTHFLOW_REGION"):
+    with pytest.raises(SettingsError, match=r"SYNTHFLOW_REGOIN is not a setting.*SYNTHFLOW_REGION"):
         Settings.load()
 
 

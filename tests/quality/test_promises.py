@@ -38,7 +38,9 @@ def connection(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-def problems(connection: duckdb.DuckDBPyConnection, settings: Settings, name: str, all_days: bool = False) -> list[str]:
+def problems(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, name: str, *, all_days: bool = False
+) -> list[str]:
     found = find_problems(connection, PROMISE[name], None if all_days else DAYS, settings, LAST)
     return [str(problem) for problem in found]
 
@@ -48,7 +50,7 @@ def problems(connection: duckdb.DuckDBPyConnection, settings: Settings, name: st
 def test_a_sound_warehouse_keeps_every_promise(
     connection: duckdb.DuckDBPyConnection, settings: Settings, promise: Promise, all_days: bool
 ) -> None:
-    assert problems(connection, settings, promise.name, all_days) == []
+    assert problems(connection, settings, promise.name, all_days=all_days) == []
 
 
 DAMAGE = [

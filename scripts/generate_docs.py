@@ -1,0 +1,134 @@
+"""Writes the parts of the docs that follow from the code; with --check, fails where they are not up to date."""
+
+import difflib
+import sys
+from pathlib import Path
+
+from pydantic_core import PydanticUndefined
+
+from synthflow_assets.quality import FRESHNESS, PROMISES
+from synthflow_assets.sandbox.knobs import FAULTS
+from synthflow_assets.settings import REGION_URLS, Settings, variable
+from synthflow_assets.warehouse.schema import TABLES, Column
+
+ROOT = Path(__file__).parents[1]
+NOTE = "<!-- Written by scripts/generate_docs.py (make docs); change the code instead. -->\n\n"
+
+
+def cell(text: object) -> str:
+    """A value in a Markdown table."""
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def code(text: str) -> str:
+    """A text as code; empty where there is none."""
+    return f"`{text}`" if text else ""
+
+
+def source_of(column: Column) -> str:
+    """Where a column comes from, if that has another name."""
+    return f" From `{column.source}`." if column.source not in (None, column.name) else ""
+
+
+def default_of(name: str) -> str:
+    """The default of a setting, as it would be typed."""
+    default = Settings.model_fields[name].default
+    return "" if default in (None, (), PydanticUndefined) else str(default)
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    rows = [
+        f"| `{variable(name)}` | {code(default_of(name)) or 'unset'} | {cell(field.description)} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    regions = "\n".join(f"* `{region}`: `{url}`" for region, url in REGION_URLS.items())
+    return (
+        f"# Settings\n\n{NOTE}"
+        "Set them in the environment or in a file `.env` in the project's folder; the environment wins. An empty\n"
+        "value is an unset one. A bad value, or a name that is none of these, is one clear line and nothing runs.\n\n"
+        "| variable | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        f"The regions' addresses:\n\n{regions}\n"
+    )
+
+
+def tables_page() -> str:
+    """docs/tables.md."""
+    parts = []
+    for table in TABLES.values():
+        rows = [
+            f"| `{column.name}` | {column.sql_type} | {column.unit or ''} | {'yes' if column.personal else ''} | "
+            f"{cell(column.description)}{source_of(column)} |"
+            for column in table.columns
+        ]
+        grain = ", ".join(f"`{name}`" for name in table.grain)
+        parts.append(
+            f"## {table.qualified_name}\n\n{table.description}\n\nOne row for each {grain}.\n\n"
+            "| column | type | unit | personal | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows)
+        )
+    checks = [
+        f"| `{one.table}` | `{one.name}` | {'yes' if one.blocking else ''} | {cell(one.description)} |"
+        for one in (*PROMISES, FRESHNESS)
+    ]
+    return (
+        f"# Tables\n\n{NOTE}The asset `synthflow/NAME` is the table `synthflow.NAME`.\n\n"
+        + "\n\n".join(parts)
+        + "\n\n## Checks\n\n"
+        "Each is one SQL file in `synthflow_assets/quality/`. A blocking check keeps the metrics from being computed\n"
+        "from wrong calls.\n\n| table | check | blocking | what is promised |\n|---|---|---|---|\n"
+        + "\n".join(checks)
+        + "\n"
+    )
+
+
+def sandbox_faults() -> str:
+    """docs/faults.md."""
+    rows = "\n".join(f"| `{name}` | {cell(effect)} |" for name, effect in FAULTS.items())
+    return (
+        f"# Faults of the sandbox\n\n{NOTE}"
+        "`synthflow-assets sandbox --fault NAME=CHANCE` switches a misbehaviour on. A chance below 1 is a probability;\n"
+        "from 1 on, the fault strikes the first so many requests and then never again.\n\n"
+        f"| fault | what the sandbox does |\n|---|---|\n{rows}\n"
+    )
+
+
+def env_example() -> str:
+    """.env.example."""
+    lines = ["# Copy to .env and fill in. Only the key is needed; docs/settings.md tells the rest.", ""]
+    for name, field in Settings.model_fields.items():
+        lines += [
+            f"# {field.description}",
+            f"{'' if name == 'api_key' else '# '}{variable(name)}={default_of(name)}",
+            "",
+        ]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+PAGES = {
+    "docs/settings.md": settings_page,
+    "docs/tables.md": tables_page,
+    "docs/faults.md": sandbox_faults,
+    ".env.example": env_example,
+}
+
+
+def main() -> int:
+    """Write or check every page; the number of pages that are not up to date."""
+    stale = 0
+    for name, make in PAGES.items():
+        path, wanted = ROOT / name, make()
+        found = path.read_text(encoding="utf-8") if path.exists() else ""
+        if found == wanted:
+            continue
+        if "--check" in sys.argv:
+            stale += 1
+            print(f"{name} does not follow from the code any more; run: make docs")
+            print("\n".join(list(difflib.unified_diff(found.splitlines(), wanted.splitlines(), lineterm="", n=0))[:10]))
+        else:
+            path.write_text(wanted, encoding="utf-8")
+            print(f"wrote {name}")
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main())
