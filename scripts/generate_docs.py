@@ -86,8 +86,8 @@ def sandbox_faults() -> str:
     rows = "\n".join(f"| `{name}` | {cell(effect)} |" for name, effect in FAULTS.items())
     return (
         f"# Faults of the sandbox\n\n{NOTE}"
-        "`synthflow-assets sandbox --fault NAME=CHANCE` switches a misbehaviour on. A chance below 1 is a probability;\n"
-        "from 1 on, the fault strikes the first so many requests and then never again.\n\n"
+        "`synthflow-assets sandbox --fault NAME=CHANCE` switches a misbehaviour on. A chance below 1 is a\n"
+        "probability; from 1 on, the fault strikes the first so many requests and then never again.\n\n"
         f"| fault | what the sandbox does |\n|---|---|\n{rows}\n"
     )
 
@@ -96,11 +96,9 @@ def env_example() -> str:
     """.env.example."""
     lines = ["# Copy to .env and fill in. Only the key is needed; docs/settings.md tells the rest.", ""]
     for name, field in Settings.model_fields.items():
-        lines += [
-            f"# {field.description}",
-            f"{'' if name == 'api_key' else '# '}{variable(name)}={default_of(name)}",
-            "",
-        ]
+        # Only the key is uncommented: the others are their defaults.
+        assignment = f"{variable(name)}={default_of(name)}"
+        lines += [f"# {field.description}", assignment if name == "api_key" else f"# {assignment}", ""]
     return "\n".join(lines[:-1]) + "\n"
 
 

@@ -47,7 +47,8 @@ def store(connection: duckdb.DuckDBPyConnection, calls: Sequence[Call], day: dt.
     for agent in {agent for agent, *_ in calls} | set(agents):
         landed = sum(one == agent for one, *_ in calls)
         connection.execute(
-            "INSERT INTO synthflow.call_loads BY NAME SELECT $1 AS day, $2 AS model_id, $3 AS landed, now() AS loaded_at",
+            "INSERT INTO synthflow.call_loads BY NAME "
+            "SELECT $1 AS day, $2 AS model_id, $3 AS landed, now() AS loaded_at",
             [day, agent, landed],
         )
 
