@@ -111,8 +111,10 @@ DAMAGE = [
     ("disconnect_reasons_reconcile", "DELETE FROM synthflow.disconnect_reasons_daily", "0 calls have a reason"),
     (
         "fresh_per_model",
-        "DELETE FROM synthflow.call_loads WHERE day = '2026-03-10' "
-        "AND model_id = (SELECT min(model_id) FROM synthflow.calls)",
+        (
+            "DELETE FROM synthflow.call_loads WHERE day = '2026-03-10' "
+            "AND model_id = (SELECT min(model_id) FROM synthflow.calls)"
+        ),
         "the latest landed day is 2026-03-09",
     ),
     ("fresh_per_model", "DELETE FROM synthflow.call_loads", "nothing has landed in the two weeks before"),
