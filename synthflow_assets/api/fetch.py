@@ -41,6 +41,7 @@ _THINNEST_SLICE_MS = 3
 _PASSES = 3  # over the pages of a slice, before it is cut thinner
 _DAY_MS = 86_400_000
 _CLOCK_SLACK_MS = 60_000
+_DURATION_SLACK_SECONDS = 30  # how far a call's stated duration may be from the time between its start and end
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ def _ask(client: SynthflowClient, request: _Request, answers: queue.SimpleQueue[
             offset=request.offset,
             from_date=request.slice.from_ms,
             to_date=request.slice.to_ms,
+            duration_min=request.slice.duration_min,
         )
     except ApiError as error:
         outcome = error
@@ -205,6 +207,7 @@ class _Slice:
 
     from_ms: int
     to_ms: int
+    duration_min: int | None = None  # in seconds; only calls of at least this length
     is_cut: bool = False  # replaced by thinner slices
     seen: set[int] = field(default_factory=set)  # hashes of the ids that came, over all passes
     passes: int = 0
@@ -231,10 +234,12 @@ class _WindowFetch:
         self._closed = to_ms <= now_ms
         # Not into the future: a window that ends in the past does not grow while its pages turn.
         self._root = _Slice(from_ms, max(from_ms + 1, min(to_ms, now_ms)))
-        self._open_slices = 1
+        self._open_slices = 0
+        self._whole_slices: list[tuple[int, int]] = []  # since the last search across borders
+        self._searches = self._search_across_borders()
         self._seen: set[int] = set()
         self._received = self._outside = self._other_model = self._requests = 0
-        self._begin_pass(self._root)
+        self._begin_slice(self._root)
 
     def take(self, request: _Request, page: CallPage) -> list[FetchEvent]:
         """Account for a page; the events that it leads to."""
@@ -268,7 +273,12 @@ class _WindowFetch:
         if self.done or self._open_slices:
             return []
         if self._root.is_cut and len(self._seen) < self._root.total:
-            return self.fail(self._incomplete(len(self._seen), self._root.total))
+            further = next(self._searches, None)
+            if further is None:
+                return self.fail(self._incomplete(len(self._seen), self._root.total))
+            for part in further:
+                self._begin_slice(part)
+            return []
         self.done = True
         stats = FetchStats(
             total_records=self._root.total,
@@ -280,6 +290,30 @@ class _WindowFetch:
             closed=self._closed,
         )
         return [FetchedWindow(self.window, stats)]
+
+    def _search_across_borders(self) -> Iterator[list[_Slice]]:
+        """Further slices to ask for, while calls are missing although every slice of the cut window is complete.
+
+        An API that holds starts against `from_date` but ends against `to_date` lists a call that runs across the
+        border of two slices in neither. So the borders are moved to the slices' middles. What is longer than half a
+        slice may still run across one; such calls are few, so they are asked for by their length, in longer slices.
+        """
+        duration_min = 0
+        while len(self._whole_slices) > 1:
+            slices, self._whole_slices = sorted(self._whole_slices), []
+            middles = [(from_ms + to_ms) // 2 for from_ms, to_ms in slices]
+            yield [_Slice(low - 1, high + 1, duration_min or None) for low, high in itertools.pairwise(middles)]
+            half_ms = min(to_ms - from_ms for from_ms, to_ms in slices) // 2
+            longer = half_ms // 1000 - _DURATION_SLACK_SECONDS
+            if longer <= duration_min:
+                return
+            duration_min = longer
+            self._whole_slices = []
+            yield [_Slice(self._root.from_ms, self._root.to_ms, duration_min)]
+
+    def _begin_slice(self, part: _Slice) -> None:
+        self._open_slices += 1
+        self._begin_pass(part)
 
     def _begin_pass(self, part: _Slice) -> None:
         part.passes += 1
@@ -311,6 +345,7 @@ class _WindowFetch:
             return
         if len(part.seen) >= part.total or self._lists_twice(part):
             self._open_slices -= 1
+            self._whole_slices.append((part.from_ms, part.to_ms))
             part.seen = part.seen_this_pass = set()
         elif part.passes < _PASSES:
             self._begin_pass(part)
@@ -329,9 +364,7 @@ class _WindowFetch:
         borders = [part.from_ms + span * number // pieces for number in range(pieces + 1)]
         for low, high in itertools.pairwise(borders):
             # Whatever ends are inclusive, and whichever time is filtered, the overlap leaves no gap.
-            piece = _Slice(max(low - 1, part.from_ms), min(high + 1, part.to_ms))
-            self._open_slices += 1
-            self._begin_pass(piece)
+            self._begin_slice(_Slice(max(low - 1, part.from_ms), min(high + 1, part.to_ms), part.duration_min))
 
     def _lists_twice(self, part: _Slice) -> bool:
         """Whether the API itself lists calls twice, rather than having skipped some while pages turned.
