@@ -66,3 +66,9 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
         return Settings.of(**{**defaults, **values})
 
     return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first: those that start whole Dagster processes come last."""
+    slow = ("orchestration", "e2e")
+    items.sort(key=lambda item: next((i + 1 for i, name in enumerate(slow) if name in item.path.parts), 0))

@@ -121,7 +121,8 @@ class SandboxApi:
                     {"detail": [{"msg": "Input should be a valid integer", "loc": ["query", name]}]}, 422
                 )
             numbers[name] = None if text is None else int(text)
-        limit, offset = numbers["limit"] or _DEFAULT_LIMIT, numbers["offset"] or 0
+        limit = _DEFAULT_LIMIT if numbers["limit"] is None else numbers["limit"]
+        offset = numbers["offset"] or 0
         if not 1 <= limit <= _MAX_LIMIT:
             return _error(400, f"Limit must be between 1 and {_MAX_LIMIT}", "validation")
         if model_id not in self.store.agents:

@@ -1,0 +1,118 @@
+"""The sandbox answers as the live API was seen to, and knows the truth about its own calls."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.sandbox.store import CallStore, Window
+
+START_MS, DAY_MS = 1_773_100_800_000, 86_400_000
+StartSandbox = Callable[..., Sandbox]
+
+
+def get(sandbox: Sandbox, path: str, key: str | None = DEFAULT_API_KEY, **parameters: Any) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    root = sandbox.url.removesuffix("/v2")
+    with requests.get(root + path, params=parameters, headers=headers, timeout=10) as answer:
+        return answer.status_code, answer.json()
+
+
+def test_calls_look_as_they_really_do(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox()
+    status, body = get(
+        sandbox, "/v2/calls", model_id=sandbox.model_ids[0], from_date=START_MS, to_date=START_MS + DAY_MS, limit=100
+    )
+    calls = body["response"]["calls"]
+    assert status == 200
+    assert body["response"]["pagination"]["total_records"] >= len(calls) > 50
+    assert all(isinstance(call["duration"], str) and call["duration"].isdecimal() for call in calls)
+    assert all(isinstance(call["start_time"], str) and len(call["start_time"]) == 13 for call in calls)
+    assert {"assistant_version", "telephony_ringing_duration", "telephony_sip_headers"} <= set(calls[0])
+    actions = [call["executed_actions"] for call in calls if call["executed_actions"]]
+    assert isinstance(json.loads(actions[0]["transfer 1"]["return_value"]), dict)
+
+
+def test_default_limit_and_unknown_parameters(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox()
+    status, body = get(sandbox, "/v2/calls", model_id=sandbox.model_ids[0], form_date=START_MS)
+    assert (status, len(body["response"]["calls"])) == (200, 20)
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "parameters", "status", "says"),
+    [
+        ("/v2/calls", DEFAULT_API_KEY, {"model_id": "x", "limit": 101}, 400, "Limit must be between 1 and 100"),
+        ("/v2/calls", DEFAULT_API_KEY, {"model_id": "x", "limit": 0}, 400, "Limit must be between 1 and 100"),
+        ("/v2/calls", DEFAULT_API_KEY, {}, 422, "Field required"),
+        ("/v2/calls", DEFAULT_API_KEY, {"model_id": "x", "offset": "a"}, 422, "valid integer"),
+        ("/v2/calls", DEFAULT_API_KEY, {"model_id": "x"}, 404, "Assistant not found"),
+        ("/v2/calls", "wrong", {}, 401, "Invalid or missing API key"),
+        ("/v2/calls", None, {}, 401, "Invalid or missing API key"),
+        ("/v2/nothing", DEFAULT_API_KEY, {}, 404, "Not Found"),
+        ("/nothing", DEFAULT_API_KEY, {}, 404, "not_found"),
+    ],
+)
+def test_errors_have_their_true_shapes(
+    start_sandbox: StartSandbox, path: str, key: str | None, parameters: dict[str, Any], status: int, says: str
+) -> None:
+    code, body = get(start_sandbox(), path, key, **parameters)
+    assert code == status
+    assert says in json.dumps(body)
+
+
+def test_calls_are_the_same_however_they_are_asked_for() -> None:
+    one, other = CallStore(Knobs()), CallStore(Knobs())
+    model_id = next(iter(one.agents))
+    day = Window(START_MS, START_MS + DAY_MS)
+    whole = one.select(model_id, day).page(0, 1000, 10**14)
+    pages = [record for offset in range(0, 1000, 7) for record in other.select(model_id, day).page(offset, 7, 10**14)]
+    assert pages == whole
+    assert whole != CallStore(Knobs(seed=8, agents=3)).select(next(iter(CallStore(Knobs(seed=8)).agents)), day).page(
+        0, 1000, 10**14
+    )
+
+
+def test_its_own_count_equals_what_it_lists(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox()
+    _, counted = get(sandbox, "/sandbox/count", from_date=START_MS, to_date=START_MS + DAY_MS)
+    for model_id in sandbox.model_ids:
+        assert counted[model_id] == len(sandbox.api.store.ids_between(model_id, START_MS, START_MS + DAY_MS))
+
+
+def test_calls_of_the_present_are_open(start_sandbox: StartSandbox) -> None:
+    now = dt.datetime(2026, 3, 10, 14, tzinfo=dt.UTC)
+    sandbox = start_sandbox(calls_per_day=20_000, now=now)
+    listing = {"model_id": sandbox.model_ids[0], "from_date": START_MS, "limit": 100}
+    _, body = get(sandbox, "/v2/calls", **listing)
+    calls = body["response"]["calls"]
+    assert {"in-progress"} <= {call["call_status"] for call in calls} - {"completed"}
+    assert all(call["telephony_end"] is None for call in calls if call["call_status"] == "in-progress")
+    assert all(int(call["start_time"]) <= now.timestamp() * 1000 for call in calls)
+    hidden = start_sandbox(calls_per_day=20_000, now=now, hide_open_calls=True)
+    _, body = get(hidden, "/v2/calls", **{**listing, "model_id": hidden.model_ids[0]})
+    assert not {"in-progress", "ringing"} & {call["call_status"] for call in body["response"]["calls"]}
+
+
+def test_hundreds_of_thousands_of_calls_a_day() -> None:
+    store = CallStore(Knobs(calls_per_day=300_000, same_volume=True))
+    model_id = next(iter(store.agents))
+    assert store.started_between(model_id, START_MS, START_MS + DAY_MS) == 300_000
+    deep = store.select(model_id, Window(START_MS, START_MS + DAY_MS)).page(299_990, 100, 10**14)
+    assert len(deep) == 10
+
+
+def test_unknown_faults_are_named() -> None:
+    with pytest.raises(ValueError, match="unknown fault gremlins"):
+        Knobs(faults={"gremlins": 1})
+
+
+def test_prompts_are_listed_as_the_live_api_does(start_sandbox: StartSandbox) -> None:
+    """Otherwise no test could show that they are never stored."""
+    _, body = get(start_sandbox(), "/v2/assistants/")
+    assert "CONFIDENTIAL PROMPT" in json.dumps(body)
