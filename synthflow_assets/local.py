@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -73,10 +74,16 @@ def run_dev(arguments: list[str]) -> int:
             folder, environment = _sandbox_project(), _environment(_SANDBOX_DATA, _sandbox_settings(sandbox.url))
             click.echo("SYNTHFLOW_API_KEY is not set, so this runs over the sandbox: made-up calls, kept apart in")
             click.echo(f"{_SANDBOX_DATA}. Put your key into .env and start again to see your own.")
-        try:
-            return subprocess.call([_script("dg"), "dev", *arguments], env=environment, cwd=folder)
-        except KeyboardInterrupt:
-            return 0
+        return _run_until_stopped([_script("dg"), "dev", *arguments], environment, folder)
+
+
+def _run_until_stopped(command: list[str], environment: dict[str, str], folder: Path) -> int:
+    """Run a server until it ends or this process is told to; then it ends too, with all that it started."""
+    # A session of its own, so that a stop from the terminal and one from a service manager take the same way.
+    with subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True) as server:
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stop, lambda *_: os.killpg(server.pid, signal.SIGINT))
+        return server.wait()
 
 
 def _sandbox_project() -> Path:

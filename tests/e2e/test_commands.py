@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -146,7 +145,7 @@ def wait_for(url: str, query: str | None = None, seconds: float = 60) -> Any:
 
 @pytest.fixture
 def start(project: Path) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
-    """Starts servers as their users do, and stops each as Ctrl-C would."""
+    """Starts servers as their users do, and stops each as a service manager would."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start_one(*command: str, env: dict[str, str]) -> "subprocess.Popen[bytes]":
@@ -166,12 +165,8 @@ def start(project: Path) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
 
     yield start_one
     for process in started:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def test_sandbox_command_serves_on_loopback(start: Callable[..., Any]) -> None:
@@ -179,6 +174,12 @@ def test_sandbox_command_serves_on_loopback(start: Callable[..., Any]) -> None:
     start("synthflow-assets", "sandbox", "--port", str(port), "--agents", "2", env=environment())
     agents = wait_for(f"http://127.0.0.1:{port}/v2/assistants/")["response"]["assistants"]
     assert len(agents) == 2
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The commands of all processes that work in a folder or speak of it."""
+    listed = subprocess.run(["ps", "-eo", "args"], check=True, capture_output=True, text=True).stdout  # noqa: S607
+    return [line for line in listed.splitlines() if str(folder) in line]
 
 
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
@@ -194,7 +195,7 @@ def test_dev_loads_the_project_and_keeps_its_history(
     if command[0] == "synthflow-assets":
         run(project, "synthflow-assets", "demo")
     port = free_port()
-    start(*command, "--port", str(port), env=environment(**home))
+    process = start(*command, "--port", str(port), env=environment(**home))
     answer = wait_for(f"http://127.0.0.1:{port}/graphql", LOCATIONS)
     [entry] = answer["data"]["workspaceOrError"]["locationEntries"]
     assert entry["name"] == "synthflow_assets"
@@ -203,3 +204,6 @@ def test_dev_loads_the_project_and_keeps_its_history(
         runs = ask(f"http://127.0.0.1:{port}/graphql", RUNS)["data"]["runsOrError"]["results"]
         assert runs == [{"status": "SUCCESS"}]  # the demo's
         assert "SYNTHFLOW_API_KEY is not set, so this runs over the sandbox" in (project / "server0.log").read_text()
+        process.terminate()
+        process.wait(timeout=60)
+        assert processes_in(project) == []
