@@ -1,6 +1,7 @@
 # `make demo` and `make test` set up all they need in .venv; the only requirements are Python 3.11+ and make.
 
 PYTHON ?= python3
+PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
@@ -23,8 +24,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## Run the pipeline for the last seven days over the sandbox API
 	@$(BIN)/synthflow-assets demo
 
-dev: $(READY)  ## Dagster's UI and daemon; over the sandbox where no key is set
-	@$(BIN)/synthflow-assets dev
+dev: $(READY)  ## Dagster's UI and daemon, at PORT (3000); over the sandbox where no key is set
+	@$(BIN)/synthflow-assets dev --port $(PORT)
 
 test: $(READY)  ## Run every test
 	@$(BIN)/python -m pytest

@@ -45,8 +45,9 @@ def settings_page() -> str:
     regions = "\n".join(f"* `{region}`: `{url}`" for region, url in REGION_URLS.items())
     return (
         f"# Settings\n\n{NOTE}"
-        "Set them in the environment or in a file `.env` in the project's folder; the environment wins. An empty\n"
-        "value is an unset one. A bad value, or a name that is none of these, is one clear line and nothing runs.\n\n"
+        "Set them in the environment or in a file `.env` in the project's folder. The file wins, as it does for\n"
+        "Dagster's own commands. An empty value is an unset one. A bad value, or a name that is none of these, is one\n"
+        "clear line and nothing runs.\n\n"
         "| variable | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"The regions' addresses:\n\n{regions}\n"
     )
@@ -71,9 +72,8 @@ def tables_page() -> str:
         for one in (*PROMISES, FRESHNESS)
     ]
     return (
-        f"# Tables\n\n{NOTE}The asset `synthflow/NAME` is the table `synthflow.NAME`.\n\n"
-        + "\n\n".join(parts)
-        + "\n\n## Checks\n\n"
+        f"# Tables\n\n{NOTE}The asset `synthflow/NAME` is the table `synthflow.NAME`. Only `agents` has no asset of its\n"
+        "own: each fetch brings it up to date.\n\n" + "\n\n".join(parts) + "\n\n## Checks\n\n"
         "Each is one SQL file in `synthflow_assets/quality/`. A blocking check keeps the metrics from being computed\n"
         "from wrong calls.\n\n| table | check | blocking | what is promised |\n|---|---|---|---|\n"
         + "\n".join(checks)
@@ -94,11 +94,13 @@ def sandbox_faults() -> str:
 
 def env_example() -> str:
     """.env.example."""
-    lines = ["# Copy to .env and fill in. Only the key is needed; docs/settings.md tells the rest.", ""]
+    lines = [
+        "# Copy to .env, remove the # before what you set. Only the key is needed. What is set here wins over the environment.",
+        "",
+    ]
     for name, field in Settings.model_fields.items():
-        # Only the key is uncommented: the others are their defaults.
-        assignment = f"{variable(name)}={default_of(name)}"
-        lines += [f"# {field.description}", assignment if name == "api_key" else f"# {assignment}", ""]
+        # All commented: an empty line would erase what the environment sets.
+        lines += [f"# {field.description}", f"# {variable(name)}={default_of(name)}", ""]
     return "\n".join(lines[:-1]) + "\n"
 
 

@@ -113,10 +113,19 @@ def demo() -> None:
     run_demo()
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def dev(arguments: tuple[str, ...]) -> None:
-    """Start Dagster's UI and daemon on this project; ARGUMENTS go to `dg dev`."""
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+def dev(host: str, port: int) -> None:
+    """Start Dagster's UI and daemon on this project, over the sandbox where no key is set."""
     from synthflow_assets.local import run_dev
 
-    raise SystemExit(run_dev(list(arguments)))
+    raise SystemExit(run_dev(host, port))
+
+
+@main.command()
+def home() -> None:
+    """Make the Dagster home of this project and print it, for DAGSTER_HOME."""
+    from synthflow_assets.local import prepare_home
+
+    click.echo(prepare_home())

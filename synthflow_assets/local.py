@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -36,7 +37,7 @@ _DEMO_DAYS = 7
 
 
 class LocalRunError(SynthflowError):
-    """Dagster's own command failed; its output was kept."""
+    """Dagster could not be started here, or its run failed."""
 
 
 def run_demo() -> None:
@@ -62,8 +63,13 @@ def run_demo() -> None:
     _show(Warehouse(str(_SANDBOX_WAREHOUSE)), first, last, sum(started.values()), requests)
 
 
-def run_dev(arguments: list[str]) -> int:
-    """Start Dagster's UI and daemon; over the sandbox where no key is set. Returns its exit code."""
+def run_dev(host: str, port: int) -> int:
+    """Start Dagster's UI and daemon; over the sandbox where no key is set. Returns its exit code.
+
+    Raises:
+        LocalRunError: the port is taken.
+    """
+    _refuse_taken_port(host, port)
     with ExitStack() as stack:
         if Settings.load().api_key is not None:
             folder, environment = Path(), _environment(_DATA, {})
@@ -74,7 +80,19 @@ def run_dev(arguments: list[str]) -> int:
             folder, environment = _sandbox_project(), _environment(_SANDBOX_DATA, _sandbox_settings(sandbox.url))
             click.echo("SYNTHFLOW_API_KEY is not set, so this runs over the sandbox: made-up calls, kept apart in")
             click.echo(f"{_SANDBOX_DATA}. Put your key into .env and start again to see your own.")
-        return _run_until_stopped([_script("dg"), "dev", *arguments], environment, folder)
+        command = [_script("dg"), "dev", "--host", host, "--port", str(port)]
+        return _run_until_stopped(command, environment, folder)
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    """Dagster's UI would die of it while the rest of `dg dev` goes on, without a word on where to look."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise LocalRunError(
+            f"{host}:{port} cannot be used ({os.strerror(error.errno or 0)}). Something else runs there, perhaps another `make dev`; "
+            f"choose another port: make dev PORT={port + 1}"
+        ) from None
 
 
 def _run_until_stopped(command: list[str], environment: dict[str, str], folder: Path) -> int:
@@ -113,15 +131,20 @@ def _sandbox_settings(url: str) -> dict[str, str]:
 
 def _environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
     """The environment of a Dagster process whose home is below the folder."""
+    from_file = {name: value for name, value in dotenv.dotenv_values(".env").items() if name.startswith(PREFIX)}
+    known = {**os.environ, **(settings or from_file)}
+    known["DAGSTER_HOME"] = str(prepare_home(folder))
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def prepare_home(folder: Path = _DATA) -> Path:
+    """Make the Dagster home below the folder, with this project's `dagster.yaml`: Dagster looks nowhere else for it."""
     home = (folder / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
     link = home / "dagster.yaml"
     if not link.is_symlink() and not link.exists():
-        # Dagster reads its settings from its home only.
         link.symlink_to(Path("dagster.yaml").resolve())
-    from_file = {name: value for name, value in dotenv.dotenv_values(".env").items() if name.startswith(PREFIX)}
-    known = {**from_file, **os.environ} if not settings else {**os.environ, **settings}
-    return {name: value for name, value in {**known, "DAGSTER_HOME": str(home)}.items() if value is not None}
+    return home
 
 
 def _launch(first: dt.date, last: dt.date, environment: dict[str, str]) -> None:

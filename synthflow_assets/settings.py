@@ -1,7 +1,7 @@
 """Every setting: name, type, default, what it means. Nothing else in the package reads the environment.
 
-Values come from the environment variables `SYNTHFLOW_*` and from a `.env` file in the working directory
-(the environment wins). A bad value raises `SettingsError` with one line a problem; secrets are never in it.
+Values come from the environment variables `SYNTHFLOW_*` and from a `.env` file in the working directory; the file
+wins, because Dagster's own commands read it so, and one rule must hold for all commands. A bad value raises `SettingsError` with one line a problem; secrets are never in it.
 """
 
 from __future__ import annotations
@@ -50,13 +50,15 @@ class Settings(BaseModel):
         "us", description="Cluster that the workspace lives on. A key works in its own region only."
     )
     base_url: str | None = Field(
-        None, description="Address of the API, for a proxy or the sandbox. Wins over the region."
+        None, description="Address of the API, for a proxy or the sandbox; ends in `/v2`. Wins over the region."
     )
     model_ids: tuple[str, ...] = Field(
         (), description="Agents to fetch, separated by commas. Empty: every agent of the workspace."
     )
     timezone: str = Field("UTC", description="IANA time zone that says when a day begins and ends.")
-    start_date: dt.date = Field(dt.date(2025, 1, 1), description="First daily partition, as YYYY-MM-DD.")
+    start_date: dt.date = Field(
+        dt.date(2025, 1, 1), description="First daily partition, as YYYY-MM-DD. The last one is yesterday."
+    )
     warehouse: str = Field(
         "data/synthflow.duckdb",
         description="Where the tables live: the path of a DuckDB file, `md:NAME`, or `ducklake:...`.",
@@ -101,7 +103,7 @@ class Settings(BaseModel):
             SettingsError: naming each bad variable, its value and what is allowed.
         """
         # Into the process's own environment, so that `dg.EnvVar` and run workers see the same values.
-        load_dotenv(Path(".env"))
+        load_dotenv(Path(".env"), override=True)
         _refuse_unknown_variables()
         # An empty variable is an unset one: that is how `.env` files leave a line blank.
         return cls.of(**{field: value for field in cls.model_fields if (value := os.environ.get(variable(field)))})

@@ -32,8 +32,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
     yield
-    for name in set(os.environ) - set(before):
-        del os.environ[name]
+    # `.env` files are read into the environment, where monkeypatch does not look.
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

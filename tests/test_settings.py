@@ -76,15 +76,18 @@ def test_hash_needs_its_key() -> None:
         Settings.of(pii="hash")
 
 
-def test_values_come_from_env_file_and_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_values_come_from_the_environment_and_the_env_file_which_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / ".env").write_text(
-        "SYNTHFLOW_REGION=eu\nSYNTHFLOW_MODEL_IDS= a, b,,a\nSYNTHFLOW_START_DATE=2026-02-03\nSYNTHFLOW_API_KEY=\n"
+        "SYNTHFLOW_REGION=eu\nSYNTHFLOW_MODEL_IDS= a, b,,a\nSYNTHFLOW_START_DATE=2026-02-03\nSYNTHFLOW_PII=\n"
     )
     monkeypatch.setenv("SYNTHFLOW_REGION", "global")
+    monkeypatch.setenv("SYNTHFLOW_PAGE_SIZE", "50")
     settings = Settings.load()
-    for name in ("MODEL_IDS", "START_DATE", "API_KEY"):  # load_dotenv wrote them where monkeypatch does not look
-        monkeypatch.delenv(f"SYNTHFLOW_{name}", raising=False)
-    assert settings.api_url == "https://api.synthflow.ai/v2"
+    assert settings.api_url == "https://api.eu.synthflow.ai/v2"
+    assert settings.page_size == 50
+    assert settings.pii == "keep"
     assert settings.model_ids == ("a", "b")
     assert settings.start_date == dt.date(2026, 2, 3)
     assert settings.api_key is None

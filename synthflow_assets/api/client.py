@@ -240,8 +240,8 @@ class SynthflowClient:
             return AccessDeniedError(f"403{detail}. The key is valid but may not read this")
         if status == 404:
             return NotFoundError(
-                f"404{detail}. No such agent in this workspace, or SYNTHFLOW_BASE_URL does not end in /v2; "
-                "`synthflow-assets agents` lists the agents"
+                f"404{detail}. Either {self.base_url} is not the API's address, which ends in /v2, "
+                "or the agent is not in this workspace: `synthflow-assets agents` lists those that are"
             )
         if status == 429:
             return RateLimitedError(

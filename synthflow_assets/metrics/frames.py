@@ -40,5 +40,6 @@ def headline(warehouse: Warehouse, from_day: dt.date, to_day: dt.date) -> list[t
 
 def completeness(warehouse: Warehouse, from_day: dt.date, to_day: dt.date) -> pd.DataFrame:
     """What was fetched of each day and agent, so that nobody takes a gap for a quiet day."""
-    frame = named_frame(warehouse, "call_loads", from_day, to_day)
-    return frame[["day", "agent", "total_records", "landed", "rejected", "outside_window", "open_calls", "settled"]]
+    with warehouse.connect(read_only=True) as connection:
+        query = sql_file(__package__ or "", "completeness.sql")
+        return connection.execute(query, {"from_day": from_day, "to_day": to_day}).df()

@@ -182,6 +182,28 @@ def processes_in(folder: Path) -> list[str]:
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
+def test_dev_refuses_a_taken_port_with_one_line(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = run(project, "synthflow-assets", "dev", "--port", str(port), code=1)
+    assert said.startswith(f"Error: 127.0.0.1:{port} cannot be used (Address already in use)")
+    assert len(said.splitlines()) == 1
+
+
+def test_home_is_made_with_the_projects_settings(project: Path) -> None:
+    made = Path(run(project, "synthflow-assets", "home").strip())
+    assert made == project / "data/dagster"
+    assert (made / "dagster.yaml").resolve() == ROOT / "dagster.yaml"
+
+
+def test_env_file_wins_for_every_command(project: Path, start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(agents=1)
+    (project / ".env").write_text(f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\n")
+    env = environment(SYNTHFLOW_API_KEY="wrong", SYNTHFLOW_BASE_URL="http://127.0.0.1:9", DAGSTER_HOME=str(project))
+    assert "Front Desk" in run(project, "synthflow-assets", "agents", env=env)
+    run(project, "dg", "launch", "--assets", "synthflow/calls", "--partition", "2026-03-10", env=env)
+
+
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
     ... on RepositoryLocation { repositories { assetNodes { id } } } ... on PythonError { message } } } } } }"""
 RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
