@@ -72,8 +72,8 @@ def tables_page() -> str:
         for one in (*PROMISES, FRESHNESS)
     ]
     return (
-        f"# Tables\n\n{NOTE}The asset `synthflow/NAME` is the table `synthflow.NAME`. Only `agents` has no asset of its\n"
-        "own: each fetch brings it up to date.\n\n" + "\n\n".join(parts) + "\n\n## Checks\n\n"
+        f"# Tables\n\n{NOTE}The asset `synthflow/NAME` is the table `synthflow.NAME`. Only `agents` has no asset of\n"
+        "its own: each fetch brings it up to date.\n\n" + "\n\n".join(parts) + "\n\n## Checks\n\n"
         "Each is one SQL file in `synthflow_assets/quality/`. A blocking check keeps the metrics from being computed\n"
         "from wrong calls.\n\n| table | check | blocking | what is promised |\n|---|---|---|---|\n"
         + "\n".join(checks)
@@ -95,7 +95,8 @@ def sandbox_faults() -> str:
 def env_example() -> str:
     """.env.example."""
     lines = [
-        "# Copy to .env, remove the # before what you set. Only the key is needed. What is set here wins over the environment.",
+        "# Copy to .env and remove the # before what you set; only the key is needed.",
+        "# It wins over the environment. docs/settings.md tells more.",
         "",
     ]
     for name, field in Settings.model_fields.items():

@@ -90,8 +90,8 @@ def _refuse_taken_port(host: str, port: int) -> None:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise LocalRunError(
-            f"{host}:{port} cannot be used ({os.strerror(error.errno or 0)}). Something else runs there, perhaps another `make dev`; "
-            f"choose another port: make dev PORT={port + 1}"
+            f"{host}:{port} cannot be used ({os.strerror(error.errno or 0)}). Something else runs there, perhaps "
+            f"another `make dev`; choose another port: make dev PORT={port + 1}"
         ) from None
 
 

@@ -1,7 +1,8 @@
 """Every setting: name, type, default, what it means. Nothing else in the package reads the environment.
 
-Values come from the environment variables `SYNTHFLOW_*` and from a `.env` file in the working directory; the file
-wins, because Dagster's own commands read it so, and one rule must hold for all commands. A bad value raises `SettingsError` with one line a problem; secrets are never in it.
+Values come from the environment variables `SYNTHFLOW_*` and from a `.env` file in the working directory. The file
+wins, because Dagster's own commands read it so, and one rule must hold for all commands. A bad value raises
+`SettingsError` with one line a problem; secrets are never in it.
 """
 
 from __future__ import annotations
