@@ -36,7 +36,27 @@ def agents() -> None:
 
     with SynthflowClient.from_settings(Settings.load()) as client:
         for agent in client.list_agents():
-            click.echo(f"{agent.model_id}  {agent.type or '-':<10}  {agent.name or '-'}")
+            click.echo(f"{agent.model_id}  {agent.type or '-':<10}  {agent.label if agent.name else '-'}")
+
+
+@main.command()
+def doctor() -> None:
+    """Examine settings, key, region, agents, the API and the warehouse; exit 1 if anything is wrong."""
+    from synthflow_assets.doctor import Verdict, examine
+    from synthflow_assets.settings import Settings, variable
+
+    colours = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.TROUBLE: "red"}
+    settings = Settings.load()
+    differing = [variable(name) for name in Settings.model_fields if name in settings.model_fields_set]
+    click.echo(f"{click.style('ok', fg='green'):<17} settings   {', '.join(differing) or 'all are the defaults'}")
+    trouble = 0
+    for finding in examine(settings):
+        trouble += finding.verdict is Verdict.TROUBLE
+        click.echo(
+            f"{click.style(finding.verdict, fg=colours[finding.verdict]):<17} {finding.subject:<10} {finding.text}"
+        )
+    if trouble:
+        raise click.ClickException(f"{trouble} of these must be mended")
 
 
 @main.command()

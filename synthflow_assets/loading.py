@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.fetch import CallWindow, FetchedPage, FetchedWindow, fetch_windows
+from synthflow_assets.api.fetch import CallWindow, FetchedPage, FetchedWindow, FetchProgress, fetch_windows
 from synthflow_assets.api.pages import Agent
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import AccessDeniedError, ApiError, NotFoundError, SettingsError, SynthflowError
+from synthflow_assets.progress import ProgressLog
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, Spool, land, land_agents
@@ -27,8 +28,11 @@ class FailedPartition:
     """A day of an agent that did not land, and why; what landed of it before is untouched."""
 
     day: dt.date
-    model_id: str
+    agent: Agent
     error: SynthflowError
+
+    def __str__(self) -> str:
+        return f"{self.day} of {self.agent.label}: {self.error}"
 
 
 def resolve_agents(client: SynthflowClient, settings: Settings) -> list[Agent]:
@@ -65,7 +69,7 @@ def load_calls(
     warehouse: Warehouse,
     settings: Settings,
     agents: Sequence[Agent],
-    days: Iterable[dt.date],
+    days: Sequence[dt.date],
     *,
     run_id: str = "",
     log: Log,
@@ -82,9 +86,11 @@ def load_calls(
         WarehouseError: the warehouse cannot be opened or written.
     """
     partitions: dict[CallWindow, Partition] = {}
+    agent_of = {agent.model_id: agent for agent in agents}
     hash_key = settings.pii_key.get_secret_value() if settings.pii_key else ""
     trouble: ApiError | None = None
     last_landing = time.monotonic()
+    progress = ProgressLog(len(days) * len(agents), log)
     with Spool(settings.pii, hash_key) as spool:
         events = fetch_windows(
             client,
@@ -94,6 +100,9 @@ def load_calls(
         )
         try:
             for event in events:
+                if isinstance(event, FetchProgress):
+                    progress.update(event)
+                    continue
                 if isinstance(event, FetchedPage):
                     spool.add(partitions[event.window], [record.raw for record in event.records])
                     continue
@@ -102,7 +111,7 @@ def load_calls(
                     spool.complete(partition, FetchCounts(**asdict(event.stats)))
                 else:
                     spool.discard(partition)
-                    yield FailedPartition(*partition, event.error)
+                    yield FailedPartition(partition.day, agent_of[partition.model_id], event.error)
                 if spool.ready_partitions >= _LAND_AT_PARTITIONS or (
                     spool.ready_partitions and time.monotonic() - last_landing > _LAND_EVERY_SECONDS
                 ):

@@ -69,6 +69,7 @@ class SynthflowClient:
         self.base_url = base_url.rstrip("/")
         self.max_connections = max_connections
         self.requests_sent = 0
+        self._server_clock: tuple[str, float] | None = None  # its last `Date`, and this machine's time then
         self._closed = threading.Event()
         self._throttle = Throttle(requests_per_second, self._closed)
         self._session = _session(api_key, self.base_url, max_connections)
@@ -154,6 +155,25 @@ class SynthflowClient:
             if not new or (len(seen) >= total if total is not None else len(agents) < MAX_PAGE_SIZE):
                 return
 
+    @property
+    def clock_ahead_seconds(self) -> float | None:
+        """How far this machine's clock is ahead of the API's; None before an answer that says its time.
+
+        The header has whole seconds and was written before the answer travelled, so a second or two mean nothing.
+        """
+        if self._server_clock is None:
+            return None
+        said, here = self._server_clock
+        try:
+            return here - email.utils.parsedate_to_datetime(said).timestamp()
+        except ValueError:
+            return None
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long every request is being held back now, because the API asked to slow down."""
+        return self._throttle.pause_seconds
+
     def close(self) -> None:
         """Close every connection and wake the threads that wait to retry; they raise `ClientClosedError`."""
         self._closed.set()
@@ -204,6 +224,8 @@ class SynthflowClient:
         # "from None" throughout: these exceptions quote the address with its whole query.
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._connection_error(error) from None
+        if said := response.headers.get("Date"):
+            self._server_clock = said, time.time()
         if response.status_code == 200:
             return body
         raise self._status_error(response, body)

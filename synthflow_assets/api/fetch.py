@@ -20,7 +20,7 @@ import itertools
 import queue
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -40,6 +40,7 @@ _SLICE_TARGET = 5_000  # calls; slices are of equal time, so the busiest hold a 
 _THINNEST_SLICE_MS = 3
 _PASSES = 3  # over the pages of a slice, before it is cut thinner
 _DAY_MS = 86_400_000
+_PROGRESS_SECONDS = 1.0
 _CLOCK_SLACK_MS = 60_000
 _DURATION_SLACK_SECONDS = 30  # how far a call's stated duration may be from the time between its start and end
 
@@ -90,7 +91,19 @@ class FailedWindow:
     error: ApiError
 
 
-FetchEvent = FetchedPage | FetchedWindow | FailedWindow
+@dataclass(frozen=True)
+class FetchProgress:
+    """How far a fetch has come; sent between the other events about once a second."""
+
+    windows_done: int
+    windows_begun: int
+    pages_done: int
+    pages_known: int  # of the windows that were begun; what the others need is not known yet
+    calls: int  # distinct ones that came
+    pause_seconds: float  # left of a pause that the API asked for
+
+
+FetchEvent = FetchedPage | FetchedWindow | FailedWindow | FetchProgress
 
 
 def fetch_windows(
@@ -111,7 +124,8 @@ def fetch_windows(
         now_ms: the present in epoch milliseconds, for tests.
 
     Yields:
-        Pages as they come, and for every window one `FetchedWindow` or `FailedWindow` behind its last page.
+        Pages as they come, and for every window one `FetchedWindow` or `FailedWindow` behind its last page. Between
+        them a `FetchProgress` now and then, also while no answer comes.
 
     Raises:
         ApiError: what concerns every window: the key, the host, or an API that has stopped answering.
@@ -121,6 +135,7 @@ def fetch_windows(
     answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
     active: deque[_WindowFetch] = deque()
     under_way = 0
+    tally = _Tally(client)
     last_success = time.monotonic()
     pool = ThreadPoolExecutor(client.max_connections, thread_name_prefix="synthflow")
     try:
@@ -131,8 +146,14 @@ def fetch_windows(
                 under_way += 1
             if not under_way:
                 return
-            answer = answers.get()
+            if (progress := tally.due(under_way, active)) is not None:
+                yield progress
+            try:
+                answer = answers.get(timeout=_PROGRESS_SECONDS)
+            except queue.Empty:
+                continue
             under_way -= 1
+            tally.pages_done += 1
             fetch = answer.request.fetch
             if isinstance(answer.outcome, CallPage):
                 last_success = time.monotonic()
@@ -142,7 +163,10 @@ def fetch_windows(
                 events = fetch.fail(answer.outcome)
             if fetch.done and fetch in active:
                 active.remove(fetch)
-            yield from events
+                tally.windows_done += 1
+            for event in events:
+                tally.calls += len(event.records) if isinstance(event, FetchedPage) else 0
+                yield event
     finally:
         # Not waited for: a thread that sleeps before a retry ends when the client is closed.
         pool.shutdown(wait=False, cancel_futures=True)
@@ -161,6 +185,25 @@ class _Answer:
     request: _Request
     outcome: CallPage | ApiError
     started: float  # in seconds of the monotonic clock
+
+
+class _Tally:
+    """Counts for `FetchProgress`, and when the next one is due."""
+
+    def __init__(self, client: SynthflowClient) -> None:
+        self.windows_done = self.pages_done = self.calls = 0
+        self._client = client
+        self._next = time.monotonic() + _PROGRESS_SECONDS
+
+    def due(self, under_way: int, active: Collection[_WindowFetch]) -> FetchProgress | None:
+        if time.monotonic() < self._next:
+            return None
+        self._next = time.monotonic() + _PROGRESS_SECONDS
+        pages_known = self.pages_done + under_way + sum(len(fetch.queued) for fetch in active)
+        begun = self.windows_done + len(active)
+        return FetchProgress(
+            self.windows_done, begun, self.pages_done, pages_known, self.calls, self._client.pause_seconds
+        )
 
 
 def _ask(client: SynthflowClient, request: _Request, answers: queue.SimpleQueue[_Answer]) -> None:
@@ -423,6 +466,6 @@ class _WindowFetch:
 
     def _incomplete(self, got: int, total: int) -> IncompleteFetchError:
         return IncompleteFetchError(
-            f"agent {self.window.model_id}: {got} distinct calls came of the {total} that the API states, after asking "
+            f"{got} distinct calls came of the {total} that the API states, after asking "
             "again several times. Nothing of this day was landed; the earlier data is untouched. Run it again later"
         )

@@ -44,6 +44,12 @@ class Agent(NamedTuple):
     name: str | None
     type: str | None
 
+    @property
+    def label(self) -> str:
+        """What people call it: its name on one line of at most 60 characters, or its id where it has none."""
+        name = " ".join("".join(char if char.isprintable() else " " for char in self.name or "").split())
+        return name[:60] or self.model_id
+
 
 class _Pagination(msgspec.Struct):
     total_records: int

@@ -19,6 +19,7 @@ class Throttle:
         self._lock = threading.Lock()
         self._next_start = 0.0  # in seconds of the monotonic clock
         self._pauses = 0
+        self._pause_ends = 0.0
 
     def wait_for_turn(self) -> None:
         """Sleep until this thread may send its request, or until the throttle is stopped."""
@@ -38,4 +39,10 @@ class Throttle:
         """Let no request start for so many seconds from now."""
         with self._lock:
             self._pauses += 1
-            self._next_start = max(self._next_start, time.monotonic() + seconds)
+            self._pause_ends = max(self._pause_ends, time.monotonic() + seconds)
+            self._next_start = max(self._next_start, self._pause_ends)
+
+    @property
+    def pause_seconds(self) -> float:
+        """What is left of the pause; 0 where there is none."""
+        return max(0.0, self._pause_ends - time.monotonic())

@@ -60,7 +60,7 @@ def build_calls_assets(settings: Settings, partitions: dg.PartitionsDefinition[A
             try:
                 for outcome in outcomes:
                     if isinstance(outcome, FailedPartition):
-                        context.log.error(f"{outcome.day} of agent {outcome.model_id} failed: {outcome.error}")
+                        context.log.error(f"failed: {outcome}")
                         failed.append(outcome)
                     else:
                         landed[outcome.day].append(outcome)
@@ -174,7 +174,7 @@ def _failure(failed: "Sequence[FailedPartition]", total: int) -> dg.Failure:
     first = failed[0]
     others = f", and {len(failed) - 1} more (see the log)" if len(failed) > 1 else ""
     return dg.Failure(
-        f"{len(failed)} of {total} (day, agent) pairs failed: {first.day} of agent {first.model_id}: "
-        f"{first.error}{others}. All others have landed; materialize the failed days again",
+        f"{len(failed)} of {total} (day, agent) pairs failed: {first}{others}. "
+        "All others have landed; materialize the failed days again",
         allow_retries=False,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from synthflow_assets.api.pages import Agent
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import sql_file
 from synthflow_assets.warehouse.schema import CALL_FIELDS
@@ -30,14 +31,14 @@ class Promise:
 
 @dataclass(frozen=True)
 class Problem:
-    """A place where a promise is broken."""
+    """A place where a promise is broken. `agent` is the name of the model, or its id where it has none."""
 
     day: dt.date | None
-    model_id: str | None
+    agent: str | None
     problem: str
 
     def __str__(self) -> str:
-        place = " ".join(str(part) for part in (self.day, self.model_id) if part is not None)
+        place = " ".join(str(part) for part in (self.day, self.agent) if part is not None)
         return f"{place}: {self.problem}" if place else self.problem
 
 
@@ -85,4 +86,9 @@ def find_problems(
         **{f"known_{column.name}": list(column.values) for column in CALL_FIELDS if column.values},
     }
     used = {key: value for key, value in parameters.items() if f"${key}" in query}
-    return [Problem(*row) for row in connection.execute(query, used).fetchall()]
+    rows = connection.execute(query, used).fetchall()
+    names = dict(connection.execute("SELECT model_id, name FROM synthflow.agents").fetchall()) if rows else {}
+    return [
+        Problem(day, Agent(model_id, names.get(model_id), None).label if model_id else None, problem)
+        for day, model_id, problem in rows
+    ]

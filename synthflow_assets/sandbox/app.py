@@ -69,6 +69,9 @@ class SandboxApi:
             if request.headers.get("authorization") != f"Bearer {self.knobs.api_key}":
                 return _error(401, "Invalid or missing API key", "authentication")
             response = await endpoint(request)
+            response.headers["Date"] = email.utils.formatdate(
+                time.time() - self.knobs.clock_behind_seconds, usegmt=True
+            )
             if self._strikes_now("truncate"):
                 return _truncated(response)
             return response

@@ -40,6 +40,7 @@ class Knobs:
     now: dt.datetime | None = None  # None: the machine's clock. Later calls do not exist, running ones are open
     history_days: int = 400  # what a question without a window covers
 
+    clock_behind_seconds: float = 0.0  # of the `Date` that its answers bear
     latency_seconds: float = 0.0  # of each answer
     requests_per_second: float | None = None  # above it: 429
     faults: dict[str, float] = field(default_factory=dict)

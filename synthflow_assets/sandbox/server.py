@@ -15,7 +15,7 @@ from synthflow_assets.sandbox.knobs import Knobs
 
 def serve(knobs: Knobs, host: str, port: int) -> None:
     """Serve until interrupted."""
-    uvicorn.run(SandboxApi(knobs).app(), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(SandboxApi(knobs).app(), host=host, port=port, log_level="warning", access_log=False, date_header=False)
 
 
 class Sandbox:
@@ -24,7 +24,9 @@ class Sandbox:
     def __init__(self, knobs: Knobs | None = None) -> None:
         self.knobs = knobs or Knobs()
         self.api = SandboxApi(self.knobs)
-        config = uvicorn.Config(self.api.app(), log_level="critical", access_log=False, lifespan="off", ws="none")
+        config = uvicorn.Config(
+            self.api.app(), log_level="critical", access_log=False, lifespan="off", ws="none", date_header=False
+        )
         self._server = uvicorn.Server(config)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)

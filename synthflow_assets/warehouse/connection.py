@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -64,12 +65,29 @@ class Warehouse:
             if not read_only:
                 _make_tables(connection)
             yield connection
+        except duckdb.CatalogException:
+            if not read_only:
+                raise
+            raise WarehouseUnusableError(
+                f"{self.location} lacks tables that this version reads; materialize synthflow/calls, which makes them"
+            ) from None
         finally:
             connection.close()
 
     def exists(self) -> bool:
         """Whether there is a file yet."""
         return Path(self.location).exists()
+
+    def can_be_made(self) -> bool:
+        """Whether the file, which does not exist yet, could be made; nothing is left behind."""
+        folder = Path(self.location).absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            return False
+        return True
 
     def read_frame(self, table: str, from_day: dt.date | None = None, to_day: dt.date | None = None) -> pd.DataFrame:
         """A table, or the days of it from `from_day` to `to_day` inclusive, as a pandas frame.

@@ -16,6 +16,7 @@ from synthflow_assets.api.fetch import (
     CallWindow,
     FetchedPage,
     FetchedWindow,
+    FetchProgress,
     FetchStats,
     fetch_windows,
 )
@@ -46,6 +47,8 @@ def fetch(
     ends: dict[CallWindow, FetchStats | Exception] = {}
     with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
         for event in fetch_windows(client, windows, margin_seconds=margin_seconds, page_size=page_size, **options):
+            if isinstance(event, FetchProgress):
+                continue
             assert event.window not in ends, "nothing comes after a window's end"
             if isinstance(event, FetchedPage):
                 ids[event.window] += [str(record.call_id) for record in event.records]

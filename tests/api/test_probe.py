@@ -1,0 +1,64 @@
+"""What the probe says of the API is what the sandbox was told to do."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable
+
+import pytest
+
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.probe import ApiReading, probe
+from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
+
+StartSandbox = Callable[..., Sandbox]
+SIDES = {"start": ("start", "start"), "end": ("end", "end"), "start_and_end": ("start", "end")}
+
+
+def read(sandbox: Sandbox) -> ApiReading:
+    with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
+        return probe(client, sandbox.model_ids[0], OPEN_STATUSES)
+
+
+@pytest.mark.parametrize("filters", ["start", "end", "start_and_end"])
+@pytest.mark.parametrize("ends", ["half_open", "inclusive", "exclusive"])
+def test_window(start_sandbox: StartSandbox, filters: str, ends: str) -> None:
+    sandbox = start_sandbox(window_filters=filters, window_ends=ends, agents=1)
+    reading = read(sandbox)
+    assert (reading.from_filters, reading.to_filters) == SIDES[filters]
+    assert reading.from_inclusive == (None if filters == "end" else ends != "exclusive")
+    assert reading.to_inclusive == (ends == "inclusive" if filters == "start" else None)
+    assert reading.honours_window
+    assert reading.honours_offset
+    assert reading.refuses_larger_pages
+    assert len(sandbox.api.asked) < 25
+
+
+@pytest.mark.parametrize(
+    ("order", "seen"), [("descending", "newest first"), ("ascending", "oldest first"), ("arbitrary", "none")]
+)
+def test_order(start_sandbox: StartSandbox, order: str, seen: str) -> None:
+    assert read(start_sandbox(order=order, agents=1)).order == seen
+
+
+def test_an_ignored_window_is_noticed(start_sandbox: StartSandbox) -> None:
+    assert not read(start_sandbox(faults={"ignore_window": 1000}, agents=1)).honours_window
+
+
+def test_open_calls_are_noticed(start_sandbox: StartSandbox) -> None:
+    assert read(start_sandbox(agents=1, calls_per_day=5000)).lists_open_calls
+    assert read(start_sandbox(agents=1, calls_per_day=5000, hide_open_calls=True)).lists_open_calls is None
+
+
+def test_no_calls_tell_nothing(start_sandbox: StartSandbox) -> None:
+    reading = read(start_sandbox(agents=1, calls_per_day=0))
+    assert (reading.sample, reading.order, reading.longest_call_seconds) == (0, None, None)
+    assert (reading.from_filters, reading.to_filters, reading.honours_offset) == (None, None, None)
+
+
+def test_fields_and_lengths_are_those_of_the_calls(start_sandbox: StartSandbox) -> None:
+    reading = read(start_sandbox(agents=1, now=dt.datetime.now(dt.UTC)))
+    assert {column.source for column in CALL_FIELDS} < reading.fields | {"telephony_ringing_duration"}
+    assert 60 < (reading.longest_call_seconds or 0) < 3_600
+    assert dataclasses.asdict(reading)["sample"] == 100

@@ -1,0 +1,110 @@
+"""The doctor finds each trouble, names its remedy, and finds none where there is none."""
+
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from synthflow_assets.doctor import Finding, Verdict, examine
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import REGION_URLS, Settings
+from synthflow_assets.warehouse.connection import Warehouse
+
+StartSandbox = Callable[..., Sandbox]
+SettingsFor = Callable[..., Settings]
+
+
+def findings(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in examine(settings, region_urls)}
+
+
+def troubles(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) -> dict[str, str]:
+    found = findings(settings, region_urls).values()
+    return {finding.subject: finding.text for finding in found if finding.verdict is Verdict.TROUBLE}
+
+
+def test_a_healthy_workspace(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+    found = findings(settings_for(start_sandbox(window_filters="start_and_end")))
+    assert {finding.verdict for finding in found.values()} == {Verdict.OK}
+    assert "Front Desk" in found["agents"].text
+    assert "from_date is held against a call's start (inclusive), to_date against its end;" in found["window"].text
+    assert "does not exist yet; the first run makes it" in found["warehouse"].text
+    assert not Path("data").exists()
+
+
+def test_the_region_that_takes_the_key_is_named(start_sandbox: StartSandbox) -> None:
+    other, own = start_sandbox(api_key="other"), start_sandbox()
+    urls = {"us": other.url, "eu": own.url, "global": other.url}
+    settings = Settings.of(api_key="sandbox-key")
+    assert troubles(settings, urls) == {"key": "refused (401) in region us, accepted in eu: set SYNTHFLOW_REGION=eu"}
+    nowhere = troubles(Settings.of(api_key="wrong"), urls)
+    assert nowhere["key"].startswith("refused (401) in every region. Make a new key")
+
+
+def test_a_key_is_not_shown_to_regions_that_its_owner_did_not_choose(
+    start_sandbox: StartSandbox, settings_for: SettingsFor
+) -> None:
+    chosen, other = start_sandbox(), start_sandbox()
+    settings = settings_for(chosen, api_key="wrong")
+    assert "unset the address" in troubles(settings, {"us": other.url, "eu": other.url})["key"]
+    assert other.api.asked == []
+
+
+def test_no_key_and_no_host() -> None:
+    assert "is not set" in troubles(Settings.of(), {"us": "http://127.0.0.1:9/v2"})["key"]
+    assert "cannot be looked up" in troubles(Settings.of(base_url="http://no-such-host.invalid/v2"))["host"]
+
+
+def test_a_closed_port(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    monkeypatch.setattr("synthflow_assets.errors.ConnectionFailedError.retry_for_seconds", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    settings = Settings.of(api_key="key", base_url=f"http://127.0.0.1:{port}/v2")
+    assert "cannot connect" in troubles(settings)["API"]
+
+
+def test_clock(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+    said = troubles(settings_for(start_sandbox(clock_behind_seconds=600)))
+    assert said["clock"].startswith(("600 s ahead of", "599 s ahead of", "601 s ahead of"))
+    assert "Set this machine's clock" in said["clock"]
+
+
+def test_agents(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+    assert "ghost" in troubles(settings_for(start_sandbox(), model_ids="ghost"))["agents"]
+    unlisted = troubles(settings_for(start_sandbox(assistants_endpoint=False)))
+    assert "set SYNTHFLOW_MODEL_IDS to their ids" in unlisted["agents"]
+
+
+def test_an_api_that_ignores_the_window(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+    settings = settings_for(start_sandbox(faults={"ignore_window": 1000}))
+    assert "ignores from_date and to_date" in troubles(settings)["window"]
+
+
+def test_a_margin_shorter_than_calls(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+    settings = settings_for(start_sandbox(window_filters="end"), window_margin_seconds=60)
+    assert "longer than SYNTHFLOW_WINDOW_MARGIN_SECONDS (60)" in troubles(settings)["margin"]
+    assert troubles(settings_for(start_sandbox(), window_margin_seconds=60)) == {}
+
+
+def test_unknown_fields(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+    found = findings(settings_for(start_sandbox(faults={"odd_records": 1}, calls_per_day=0)))
+    assert found["fields"].verdict is Verdict.NOTE
+    assert "mood" in found["fields"].text
+
+
+def test_warehouse(start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_path: Path) -> None:
+    sandbox = start_sandbox(calls_per_day=0)
+    text = tmp_path / "notes.txt"
+    text.write_text("no database")
+    assert "it is not a DuckDB file" in troubles(settings_for(sandbox, warehouse=str(text)))["warehouse"]
+    assert "cannot be made" in troubles(settings_for(sandbox, warehouse="/proc/none/a.duckdb"))["warehouse"]
+    foreign = tmp_path / "foreign.duckdb"
+    duckdb.connect(str(foreign)).close()
+    assert "lacks tables" in troubles(settings_for(sandbox, warehouse=str(foreign)))["warehouse"]
+    own = tmp_path / "own.duckdb"
+    with Warehouse(str(own)).connect():
+        pass
+    found = findings(settings_for(sandbox, warehouse=str(own)))
+    assert "nothing has landed yet" in found["warehouse"].text
