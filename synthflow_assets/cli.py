@@ -79,6 +79,45 @@ def report(from_day: dt.datetime | None, to_day: dt.datetime | None, output: Pat
 
 
 @main.command()
+@click.option("--retry", is_flag=True, help="Type the kept records again, for after an upgrade.")
+def rejects(retry: bool) -> None:
+    """List the records that could not be typed, by reason."""
+    from synthflow_assets.metrics import compute_metrics
+    from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
+    from synthflow_assets.warehouse.rejects import list_rejects, retry_rejects
+
+    settings = Settings.load()
+    warehouse = Warehouse(settings.warehouse)
+    if retry:
+        with warehouse.connect() as connection:
+            landed = retry_rejects(connection, settings.timezone, settings.pii, settings.hash_key)
+            compute_metrics(connection, list(landed), settings)
+        count = sum(landed.values())
+        click.echo(f"{count:,} records landed now, on {len(landed):,} days; their metrics were computed anew")
+    with warehouse.connect(read_only=True) as connection:
+        found = list_rejects(connection)
+    for one in found:
+        lost = f" ({one.records - one.kept:,} of them without content, which was not kept)"
+        days = f"{one.first_day} to {one.last_day}"
+        click.echo(f"{one.records:>9,}  {one.reason}; {days}{lost if one.kept < one.records else ''}")
+    if not found:
+        click.echo("no record is rejected")
+
+
+@main.command()
+@click.option("--phone", required=True, help="The person's number with its country code, such as +14155550100.")
+@click.confirmation_option(prompt="This cannot be undone. Remove this person's data?")
+def forget(phone: str) -> None:
+    """Remove one person's data from every table, export and recording, and keep it from coming back."""
+    from synthflow_assets.removal import remove_person
+    from synthflow_assets.settings import Settings
+
+    for line in remove_person(Settings.load(), phone):
+        click.echo(line)
+
+
+@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8765, show_default=True)
 @click.option("--api-key", default="sandbox-key", show_default=True, help="The key that it accepts.")

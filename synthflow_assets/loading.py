@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.api.fetch import CallWindow, FetchedPage, FetchedWindow, FetchProgress, fetch_windows
-from synthflow_assets.api.pages import Agent
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import AccessDeniedError, ApiError, NotFoundError, SettingsError, SynthflowError
 from synthflow_assets.progress import ProgressLog
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.decoding import Forgotten
+from synthflow_assets.warehouse.forgetting import read_forgotten
 from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, Spool, land, land_agents
 
 _LAND_EVERY_SECONDS = 5.0  # what a killed backfill loses at most, besides the days under way
@@ -87,11 +89,10 @@ def load_calls(
     """
     partitions: dict[CallWindow, Partition] = {}
     agent_of = {agent.model_id: agent for agent in agents}
-    hash_key = settings.pii_key.get_secret_value() if settings.pii_key else ""
     trouble: ApiError | None = None
     last_landing = time.monotonic()
     progress = ProgressLog(len(days) * len(agents), log)
-    with Spool(settings.pii, hash_key) as spool:
+    with Spool(settings.pii, settings.hash_key, _forgotten(warehouse)) as spool:
         events = fetch_windows(
             client,
             _windows(days, agents, settings.timezone, partitions),
@@ -115,11 +116,11 @@ def load_calls(
                 if spool.ready_partitions >= _LAND_AT_PARTITIONS or (
                     spool.ready_partitions and time.monotonic() - last_landing > _LAND_EVERY_SECONDS
                 ):
-                    yield from _land_ready(spool, warehouse, run_id, log)
+                    yield from _land_ready(spool, warehouse, settings, run_id, log)
                     last_landing = time.monotonic()
         except ApiError as error:
             trouble = error
-        yield from _land_ready(spool, warehouse, run_id, log)
+        yield from _land_ready(spool, warehouse, settings, run_id, log)
     if trouble is not None:
         raise trouble
 
@@ -136,12 +137,26 @@ def _windows(
             yield window
 
 
-def _land_ready(spool: Spool, warehouse: Warehouse, run_id: str, log: Log) -> list[LoadSummary]:
+def _forgotten(warehouse: Warehouse) -> Forgotten:
+    if not warehouse.exists():
+        return Forgotten()
+    with warehouse.connect() as connection:
+        return read_forgotten(connection)
+
+
+def _land_ready(spool: Spool, warehouse: Warehouse, settings: Settings, run_id: str, log: Log) -> list[LoadSummary]:
     if not spool.ready_partitions:
         return []
     batch = spool.take_ready()
     with warehouse.connect() as connection:
-        landed = land(connection, batch, run_id, dt.datetime.now(dt.UTC))
+        landed = land(
+            connection,
+            batch,
+            run_id,
+            dt.datetime.now(dt.UTC),
+            vanished_fields=settings.vanished_fields,
+            pii=settings.pii,
+        )
     log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
     return landed
 

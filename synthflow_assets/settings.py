@@ -96,6 +96,25 @@ class Settings(BaseModel):
     )
     pii_key: SecretStr | None = Field(None, description="Key of the hash; needed for `hash`, never printed.")
 
+    vanished_fields: Literal["mirror", "keep"] = Field(
+        "mirror",
+        description=(
+            "What to do where Synthflow has erased personal fields of a call (transcripts, numbers, recordings may be "
+            "deleted after 30 days) and its day is fetched again: `mirror` erases them here too, `keep` leaves what "
+            "landed before."
+        ),
+    )
+    export_dir: str = Field(
+        "data/export", description="Folder of the Parquet files that the `..._export` assets write, one a day."
+    )
+    recordings: str | None = Field(
+        None,
+        description=(
+            "Folder, or `s3://bucket/prefix`, that `synthflow/call_recordings` downloads audio into. Unset: there is "
+            "no such asset."
+        ),
+    )
+
     @classmethod
     def load(cls) -> Self:
         """Read the environment and `.env`.
@@ -165,10 +184,24 @@ class Settings(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _recordings_are_personal(self) -> Self:
+        if self.recordings and self.pii != "keep":
+            raise ValueError(
+                f"{PREFIX}RECORDINGS is set, but recordings are personal data and {PREFIX}PII is {self.pii}: "
+                "unset the one or set the other to keep"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _hash_has_key(self) -> Self:
         if self.pii == "hash" and not (self.pii_key and self.pii_key.get_secret_value()):
             raise ValueError(f"{PREFIX}PII is hash, which needs {PREFIX}PII_KEY: set it to a long random text")
         return self
+
+    @property
+    def hash_key(self) -> str:
+        """Key of the hash of personal data; empty where none is set."""
+        return self.pii_key.get_secret_value() if self.pii_key else ""
 
     @property
     def api_url(self) -> str:
@@ -180,6 +213,7 @@ _ALLOWED = {
     "start_date": "a date such as 2026-01-31",
     "region": "us, eu or global",
     "pii": "keep, hash or drop",
+    "vanished_fields": "mirror or keep",
 }
 
 

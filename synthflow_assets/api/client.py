@@ -9,21 +9,24 @@ connection of the client, not only the one that saw it.
 from __future__ import annotations
 
 import email.utils
+import hashlib
 import itertools
 import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
+from functools import partial
+from typing import Any, BinaryIO, NamedTuple, Self, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NameResolutionError
 
-from synthflow_assets.api.pages import Agent, CallPage, describe_error, read_agents, read_calls
+from synthflow_assets.agents import Agent
+from synthflow_assets.api.pages import CallPage, describe_error, read_agents, read_calls
 from synthflow_assets.api.throttle import Throttle
 from synthflow_assets.errors import (
     AccessDeniedError,
@@ -32,6 +35,7 @@ from synthflow_assets.errors import (
     BadRequestError,
     ClientClosedError,
     ConnectionFailedError,
+    MalformedAnswerError,
     NotFoundError,
     OverloadedError,
     RateLimitedError,
@@ -50,6 +54,21 @@ _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 
 Answer = TypeVar("Answer")
+_AUDIO_CHUNK_BYTES = 2**18
+_ONE_ANSWER: dict[str, Any] = {
+    "timeout": (_CONNECT_SECONDS, _READ_SECONDS),
+    # A redirect would carry the question, and on the same host the key, to an address nobody set.
+    "allow_redirects": False,
+    "stream": True,
+}
+
+
+class Audio(NamedTuple):
+    """A recording that was downloaded."""
+
+    content_type: str
+    size_bytes: int
+    sha256: str
 
 
 class SynthflowClient:
@@ -72,7 +91,11 @@ class SynthflowClient:
         self._server_clock: tuple[str, float] | None = None  # its last `Date`, and this machine's time then
         self._closed = threading.Event()
         self._throttle = Throttle(requests_per_second, self._closed)
-        self._session = _session(api_key, self.base_url, max_connections)
+        self._session = _session(self.base_url, max_connections)
+        self._session.auth = _BearerAuth(api_key)
+        self._session.headers["Accept"] = "application/json"
+        # For addresses that the API names: knows no key.
+        self._strangers = _session(self.base_url, max_connections)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -178,6 +201,7 @@ class SynthflowClient:
         """Close every connection and wake the threads that wait to retry; they raise `ClientClosedError`."""
         self._closed.set()
         self._session.close()
+        self._strangers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -185,8 +209,64 @@ class SynthflowClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def fetch_recording(self, call_id: str, sink: BinaryIO) -> Audio | None:
+        """Download the recording of a call: `GET /calls/{call_id}/recording` redirects to a signed address.
+
+        The key goes to the API only, never to the address that it redirects to.
+
+        Args:
+            call_id: the call.
+            sink: where the audio is written; it is emptied before each attempt.
+
+        Returns:
+            What was downloaded, or None where the call has no recording.
+
+        Raises:
+            ApiError: permanent at once, transient after retrying.
+        """
+        path = f"/calls/{quote(call_id, safe='')}/recording"
+        try:
+            return self._persist(lambda: self._download(path, sink))
+        except NotFoundError:
+            return None
+
+    def _download(self, path: str, sink: BinaryIO) -> Audio:
+        sink.seek(0)
+        sink.truncate()
+        self.requests_sent += 1
+        with self._reached(partial(self._session.get, self.base_url + path, **_ONE_ANSWER)) as response:
+            if response.status_code == 200:
+                return self._copy(response, sink)
+            if response.status_code not in (302, 303, 307, 308) or "Location" not in response.headers:
+                raise self._status_error(response, self._body(response))
+            address = urljoin(self.base_url + path, response.headers["Location"])
+        with self._reached(partial(self._strangers.get, address, **_ONE_ANSWER), address) as audio:
+            if audio.status_code == 404:
+                raise NotFoundError("the recording is gone")
+            if audio.status_code != 200:
+                # Signed addresses expire: the next attempt asks for a new one.
+                raise ServerError(f"{audio.status_code} instead of the recording from the address that the API named")
+            return self._copy(audio, sink)
+
+    def _copy(self, response: requests.Response, sink: BinaryIO) -> Audio:
+        """The body into the sink, checked against the length that was promised."""
+        digest, size = hashlib.sha256(), 0
+        try:
+            for chunk in response.raw.stream(_AUDIO_CHUNK_BYTES, decode_content=True):
+                digest.update(chunk)
+                sink.write(chunk)
+                size += len(chunk)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._connection_error(error) from None
+        if size == 0:
+            raise MalformedAnswerError("the recording is empty")
+        return Audio(response.headers.get("Content-Type", "").partition(";")[0].strip(), size, digest.hexdigest())
+
     def _get(self, path: str, parameters: dict[str, Any], read: Callable[[bytes], Answer]) -> Answer:
-        """Ask until `read` understands the answer, the error is permanent, or its time for retrying is over."""
+        return self._persist(lambda: read(self._send(path, parameters)))
+
+    def _persist(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask until there is an answer, the error is permanent, or its time for retrying is over."""
         first_failures: dict[type[TransientApiError], float] = {}
         for attempt in itertools.count():
             self._throttle.wait_for_turn()
@@ -194,7 +274,7 @@ class SynthflowClient:
                 raise ClientClosedError("the client was closed while a request waited")
             started = time.monotonic()
             try:
-                return read(self._send(path, parameters))
+                return ask()
             except TransientApiError as error:
                 first_failure = first_failures.setdefault(type(error), started)
                 delay = _delay_seconds(attempt, error)
@@ -209,29 +289,32 @@ class SynthflowClient:
     def _send(self, path: str, parameters: dict[str, Any]) -> bytes:
         """One request; the body of a 200, or the error that any other answer stands for."""
         self.requests_sent += 1
-        try:
-            response = self._session.get(
-                self.base_url + path,
-                params=parameters,
-                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-                # A redirect would carry the question, and on the same host the key, to an address nobody set.
-                allow_redirects=False,
-                stream=True,
-            )
-            with response:
-                # Straight from urllib3: requests' own reading goes in steps of 10 kB, too small for pages of 200 kB.
-                body: bytes = response.raw.read(decode_content=True)
-        # "from None" throughout: these exceptions quote the address with its whole query.
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._connection_error(error) from None
+        ask = partial(self._session.get, self.base_url + path, params=parameters, **_ONE_ANSWER)
+        with self._reached(ask) as response:
+            body = self._body(response)
         if said := response.headers.get("Date"):
             self._server_clock = said, time.time()
         if response.status_code == 200:
             return body
         raise self._status_error(response, body)
 
-    def _connection_error(self, error: Exception) -> ApiError:
-        host = urlsplit(self.base_url).netloc
+    def _reached(self, ask: Callable[[], requests.Response], address: str = "") -> requests.Response:
+        # "from None" throughout: these exceptions quote the address with its whole query.
+        try:
+            return ask()
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._connection_error(error, address) from None
+
+    def _body(self, response: requests.Response) -> bytes:
+        try:
+            # Straight from urllib3: requests' own reading goes in steps of 10 kB, too small for pages of 200 kB.
+            body: bytes = response.raw.read(decode_content=True)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._connection_error(error) from None
+        return body
+
+    def _connection_error(self, error: Exception, address: str = "") -> ApiError:
+        host = urlsplit(address or self.base_url).netloc
         chain = list(_chain(error))
         for link in chain:
             if isinstance(link, NameResolutionError) and not _passing_dns_trouble(link):
@@ -288,10 +371,8 @@ class _BearerAuth(requests.auth.AuthBase):
         return request
 
 
-def _session(api_key: str, base_url: str, max_connections: int) -> requests.Session:
+def _session(base_url: str, max_connections: int) -> requests.Session:
     session = requests.Session()
-    session.auth = _BearerAuth(api_key)
-    session.headers["Accept"] = "application/json"
     # Proxies and CA bundles of the machine are honoured, but looked up once: requests would do so for each request.
     from_machine = session.merge_environment_settings(base_url, {}, None, None, None)
     session.proxies, session.verify = from_machine["proxies"], from_machine["verify"]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from synthflow_assets.agents import Agent
 from synthflow_assets.errors import MalformedAnswerError
 
 # A lone surrogate or a NUL is legal in JSON's grammar but not in a database's text. Emoji written as a pair of
@@ -35,20 +36,6 @@ class CallPage(NamedTuple):
 
     total_records: int
     calls: list[CallRecord]
-
-
-class Agent(NamedTuple):
-    """An agent of the workspace. Its prompts are confidential and are never read."""
-
-    model_id: str
-    name: str | None
-    type: str | None
-
-    @property
-    def label(self) -> str:
-        """What people call it: its name on one line of at most 60 characters, or its id where it has none."""
-        name = " ".join("".join(char if char.isprintable() else " " for char in self.name or "").split())
-        return name[:60] or self.model_id
 
 
 class _Pagination(msgspec.Struct):

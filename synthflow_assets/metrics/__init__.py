@@ -9,8 +9,14 @@ from typing import Any
 import duckdb
 
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.connection import sql_file, transaction
-from synthflow_assets.warehouse.schema import CONNECTED_STATUSES, TABLES
+from synthflow_assets.warehouse.schema import CONNECTED_STATUSES, METRIC_TABLES, TABLES
+from synthflow_assets.warehouse.statements import sql_file, transaction
+
+
+def compute_metrics(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date], settings: Settings) -> None:
+    """Compute some days of every metric table anew."""
+    for table in METRIC_TABLES:
+        compute_metric(connection, table.name, days, settings)
 
 
 def compute_metric(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from synthflow_assets.warehouse.connection import Warehouse, sql_file
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.statements import sql_file
 
 if TYPE_CHECKING:
     import pandas as pd

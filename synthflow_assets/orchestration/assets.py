@@ -3,13 +3,24 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource, failures_for_people
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES, SCHEMA, Column, Table
+from synthflow_assets.warehouse.schema import (
+    CALL_LOADS,
+    CALL_RECORDINGS,
+    CALL_REJECTS,
+    CALLS,
+    LANDED_TABLES,
+    SCHEMA,
+    Column,
+    Table,
+)
 
 if TYPE_CHECKING:
     from synthflow_assets.loading import FailedPartition
@@ -108,6 +119,62 @@ def build_metric_asset(
         return dg.MaterializeResult(asset_key=key)
 
     return compute
+
+
+def build_export_asset(table: str, settings: Settings, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+    """A table as Parquet, one file a day, for readers that must not meet the writer."""
+    key = asset_key(f"{table}_export")
+    folder = Path(settings.export_dir)
+    spec = dg.AssetSpec(
+        key,
+        deps=[asset_key(table)],
+        description=f"`{SCHEMA}.{table}` as Parquet, one file a day, each replaced as a whole.",
+        partitions_def=partitions,
+        group_name=GROUP,
+        kinds={"parquet"},
+        metadata={"dagster/uri": str(folder / table)},
+    )
+
+    @dg.multi_asset(name=f"export_{table}", specs=[spec], backfill_policy=dg.BackfillPolicy.single_run())
+    def export(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+        from synthflow_assets.warehouse.export import export_days, export_path
+
+        with failures_for_people(), warehouse.get_connection(read_only=True) as connection:
+            rows_of = export_days(connection, table, _days(context), folder)
+        for day, rows in rows_of.items():
+            size_bytes = export_path(folder, table, day).stat().st_size
+            metadata = {"dagster/partition_row_count": rows, "size_bytes": size_bytes}
+            context.add_asset_metadata(metadata, key, day.isoformat())
+        return dg.MaterializeResult(asset_key=key)
+
+    return export
+
+
+def build_recordings_asset(target: str, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+    """The audio of the day's calls, downloaded to the target."""
+    key = asset_key(CALL_RECORDINGS.name)
+
+    @dg.multi_asset(
+        name="download_recordings",
+        specs=[_spec(CALL_RECORDINGS, partitions, kinds={"python", "duckdb"}, deps=[asset_key(CALLS.name)])],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def download(
+        context: dg.AssetExecutionContext, synthflow: SynthflowResource, warehouse: WarehouseResource
+    ) -> dg.MaterializeResult[Any]:
+        from synthflow_assets.recordings import store_recordings
+
+        with failures_for_people(), synthflow.get_client() as client:
+            counts = store_recordings(client, warehouse.get_warehouse(), target, _days(context), context.log.warning)
+        if counts.failed:
+            raise dg.Failure(
+                f"{counts.failed} recordings did not come, {counts.stored} did and are stored; the log says why. "
+                "Materialize the same days again: only what is missing is asked for",
+                allow_retries=False,
+            )
+        return dg.MaterializeResult(asset_key=key, metadata=asdict(counts))
+
+    return download
 
 
 def _days(context: dg.AssetExecutionContext) -> list[dt.date]:

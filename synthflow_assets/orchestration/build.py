@@ -2,12 +2,18 @@
 
 import dagster as dg
 
-from synthflow_assets.orchestration.assets import build_calls_assets, build_metric_asset, daily_partitions
+from synthflow_assets.orchestration.assets import (
+    build_calls_assets,
+    build_export_asset,
+    build_metric_asset,
+    build_recordings_asset,
+    daily_partitions,
+)
 from synthflow_assets.orchestration.checks import build_checks
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
 from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.schema import METRIC_TABLES
+from synthflow_assets.warehouse.schema import CALLS, METRIC_TABLES
 
 
 def build_synthflow_defs(settings: Settings) -> dg.Definitions:
@@ -18,6 +24,8 @@ def build_synthflow_defs(settings: Settings) -> dg.Definitions:
         assets=[
             build_calls_assets(settings, partitions),
             *(build_metric_asset(table, settings, partitions) for table in METRIC_TABLES),
+            *(build_export_asset(table.name, settings, partitions) for table in (CALLS, *METRIC_TABLES)),
+            *([build_recordings_asset(settings.recordings, partitions)] if settings.recordings else []),
         ],
         asset_checks=build_checks(settings),
         jobs=[daily, freshness],

@@ -66,13 +66,13 @@ class WarehouseResource(DuckDBResource):
         return Warehouse(self.database, on_wait=dg.get_dagster_logger().warning)
 
     @contextmanager
-    def get_connection(self) -> "Iterator[DuckDBPyConnection]":
-        """A connection that may write.
+    def get_connection(self, *, read_only: bool = False) -> "Iterator[DuckDBPyConnection]":
+        """A connection that may write, unless it is to read only.
 
         Raises:
             WarehouseError: the file is locked for too long, or cannot be used.
         """
-        with self.get_warehouse().connect() as connection:
+        with self.get_warehouse().connect(read_only=read_only) as connection:
             yield connection
 
 

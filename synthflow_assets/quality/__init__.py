@@ -13,10 +13,10 @@ from typing import Any
 
 import duckdb
 
-from synthflow_assets.api.pages import Agent
+from synthflow_assets.agents import Agent
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.connection import sql_file
 from synthflow_assets.warehouse.schema import CALL_FIELDS
+from synthflow_assets.warehouse.statements import sql_file
 
 
 @dataclass(frozen=True)

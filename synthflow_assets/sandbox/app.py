@@ -7,6 +7,7 @@ import email.utils
 import random
 import time
 import uuid
+import zlib
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
@@ -14,12 +15,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from synthflow_assets.sandbox.calls import tone
 from synthflow_assets.sandbox.knobs import Knobs
 from synthflow_assets.sandbox.store import CallStore, Window
 
 _MAX_LIMIT = 100
 _DEFAULT_LIMIT = 20
 _RATE_LIMIT_WAIT_SECONDS = 1
+_WITHOUT_RECORDING = 10  # every so manieth call has none
+_SIGNATURE = "sandbox"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -31,6 +35,7 @@ class SandboxApi:
         self.knobs = knobs
         self.store = CallStore(knobs)
         self.asked: list[dict[str, str]] = []  # the parameters of each list-calls request, for tests and benchmarks
+        self.audio_served = 0
         self._strikes: dict[str, int] = {}
         self._random = random.Random(knobs.seed)
         self._turns: list[float] = []
@@ -39,6 +44,8 @@ class SandboxApi:
         """The ASGI application."""
         return Starlette(
             routes=[
+                Route("/v2/calls/{call_id}/recording", self._api(self._recording)),
+                Route("/recordings/{call_id}.wav", self._audio),
                 Route("/v2/calls", self._api(self._calls)),
                 Route("/v2/calls/", self._api(self._calls)),
                 Route("/v2/assistants", self._api(self._assistants)),
@@ -184,6 +191,23 @@ class SandboxApi:
         ]
         pagination = {"total_records": len(self.store.agents), "limit": limit, "offset": offset}
         return JSONResponse({"status": "ok", "response": {"pagination": pagination, "assistants": listed}})
+
+    async def _recording(self, request: Request) -> Response:
+        call_id = request.path_params["call_id"]
+        if zlib.crc32(call_id.encode()) % _WITHOUT_RECORDING == 0:
+            return _error(404, "Recording not found", "not_found")
+        # Another host name, as the real one's storage is; the signature is what opens it.
+        port = request.url.port
+        return RedirectResponse(f"http://localhost:{port}/recordings/{call_id}.wav?signature={_SIGNATURE}")
+
+    async def _audio(self, request: Request) -> Response:
+        self.audio_served += 1
+        if "authorization" in request.headers:
+            return Response("the key was sent to the storage", 400)
+        if request.query_params.get("signature") != _SIGNATURE or self._strikes_now("expired_link"):
+            return Response("expired", 403)
+        response = Response(tone(request.path_params["call_id"]), media_type="audio/wav")
+        return _truncated(response) if self._strikes_now("broken_audio") else response
 
     async def _count(self, request: Request) -> Response:
         query = request.query_params

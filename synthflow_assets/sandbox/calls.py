@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import io
 import json
+import wave
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -246,6 +249,19 @@ def _utc(ms: int) -> str:
 
 def _uuid(digest: str) -> str:
     return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:32]}"
+
+
+def tone(call_id: str) -> bytes:
+    """A second of a sine wave as a WAV file; its pitch follows from the id."""
+    rate, pitch = 8000, 200 + zlib.crc32(call_id.encode()) % 600
+    wave_form = (8000 * np.sin(2 * np.pi * pitch * np.arange(rate) / rate)).astype("<i2")
+    file = io.BytesIO()
+    with wave.open(file, "wb") as audio:
+        audio.setnchannels(1)
+        audio.setsampwidth(2)
+        audio.setframerate(rate)
+        audio.writeframes(wave_form.tobytes())
+    return file.getvalue()
 
 
 def odd_calls(model_id: str, start_ms: int) -> list[tuple[str, Any]]:

@@ -24,6 +24,8 @@ FAULTS = {
     "arrival": "a new call arrives in the window before the page is cut, and shifts the offsets",
     "other_model": "answers with another agent's calls",
     "ignore_window": "ignores from_date and to_date",
+    "expired_link": "answers 403 at the signed address of a recording",
+    "broken_audio": "closes the connection in the middle of a recording",
     "odd_records": "lets calls through that no schema can type, and texts that no database can store",
 }
 

@@ -8,16 +8,15 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
-from importlib.resources import files
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
-from synthflow_assets.warehouse.schema import SCHEMA, TABLES
+from synthflow_assets.warehouse.migration import bring_up_to_date
+from synthflow_assets.warehouse.schema import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +61,7 @@ class Warehouse:
         connection = self._open(read_only)
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            if not read_only:
-                _make_tables(connection)
+            bring_up_to_date(connection, self.location, may_write=not read_only)
             yield connection
         except duckdb.CatalogException:
             if not read_only:
@@ -106,6 +104,28 @@ class Warehouse:
                 f"AND coalesce($2, '9999-12-31'::DATE) ORDER BY {order}",
                 [from_day, to_day],
             ).df()
+
+    def compact(self) -> None:
+        """Write the file anew, without the bytes of rows that were deleted or changed.
+
+        Raises:
+            WarehouseError: the file cannot be opened, or its folder cannot be written.
+        """
+        fresh = Path(f"{self.location}.compacting")
+        fresh.unlink(missing_ok=True)
+        with self.connect() as connection:
+            try:
+                place = str(fresh).replace("'", "''")
+                connection.execute(f"ATTACH '{place}' AS fresh")
+                connection.execute("COPY FROM DATABASE warehouse TO fresh")
+                connection.execute("DETACH fresh")
+                connection.execute("CHECKPOINT warehouse")
+                # While the lock on the old file is still held: who waits for it opens the new one.
+                fresh.replace(self.location)
+            except duckdb.Error as error:
+                raise WarehouseUnusableError(_unusable(self.location, error)) from None
+            finally:
+                fresh.unlink(missing_ok=True)
 
     def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         if not read_only:
@@ -155,42 +175,6 @@ class Warehouse:
 
 def _say_nothing(_: str) -> None:
     """Where nobody asked to be told."""
-
-
-@contextmanager
-def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All of the block's changes, or none of them."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    except BaseException:
-        # A transaction that DuckDB has ended itself cannot be rolled back again; its error is the one to see.
-        with suppress(duckdb.Error):
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-@cache
-def sql_file(package: str, name: str) -> str:
-    """The text of a `.sql` file of this project, such as `sql_file("synthflow_assets.metrics", "a.sql")`."""
-    return files(package).joinpath(name).read_text(encoding="utf-8")
-
-
-def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    there = {
-        name
-        for (name,) in connection.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = $1",
-            [SCHEMA],
-        ).fetchall()
-    }
-    if there >= set(TABLES):
-        return
-    with transaction(connection):
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        for table in TABLES.values():
-            connection.execute(table.ddl())
 
 
 def _lock_holder(error: duckdb.Error) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES, Column, Kind
 
@@ -22,13 +23,21 @@ def _text(value: str) -> str:
 
 def _parsed(column: Column) -> str:
     """The field as the record holds it: text, or JSON; NULL where it is absent or null."""
-    value = f"r.{column.source}"
+    return _without_null(column, f"r.{column.source}")
+
+
+def _without_null(column: Column, value: str) -> str:
     return f"nullif({value}, 'null')" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else value
 
 
-def _typed(column: Column) -> str:
-    """The value of a column, NULL where the field cannot be typed."""
-    value = _parsed(column)
+def typed_from_extra(column: Column) -> str:
+    """The value of a column, read from `extra`, where it landed before it had a column of its own."""
+    arrow = "->" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "->>"
+    return _typed(column, _without_null(column, f"(extra {arrow} {_text(str(column.source))})"))
+
+
+def _typed(column: Column, value: str) -> str:
+    """The value of a column, NULL where the field, given as SQL, cannot be typed."""
     whole = f"CASE WHEN regexp_full_match({value}, '{_WHOLE_NUMBER}') THEN TRY_CAST({value} AS BIGINT) END"
     match column.kind:
         case Kind.WHOLE_NUMBER:
@@ -65,15 +74,47 @@ def _complaint(column: Column) -> str | None:
 
 def _private(column: Column, pii: str, hash_key: str) -> str:
     """The column after the treatment of personal data."""
-    if not column.personal or pii == "keep":
+    if not column.personal:
         return column.name
+    value = column.name
     if pii == "hash" and column.sql_type == Kind.TEXT.value:
-        return f"{_hmac(column.name, hash_key)} AS {column.name}"
-    # A hash of a JSON tree joins with nothing, and its parts may be anything.
-    return f"NULL::{column.sql_type} AS {column.name}"
+        value = hmac_sql(column.name, hash_key)
+    elif pii != "keep":
+        # A hash of a JSON tree joins with nothing, and its parts may be anything.
+        value = f"NULL::{column.sql_type}"
+    return f"CASE WHEN NOT is_forgotten THEN {value} END AS {column.name}"
 
 
-def _hmac(value: str, key: str) -> str:
+@dataclass(frozen=True)
+class Forgotten:
+    """People whose personal data is not to be written: salted hashes of the digits of their phone numbers."""
+
+    salt: str = ""
+    phone_hashes: tuple[str, ...] = ()
+
+    def sql(self) -> str:
+        """Whether one of the record's phone numbers is among them."""
+        if not self.phone_hashes:
+            return "false"
+        hashes = ", ".join(_text(phone_hash) for phone_hash in self.phone_hashes)
+        numbers = ", ".join(phone_hash_sql(column.name, _text(self.salt)) for column in CALL_FIELDS if column.phone)
+        return f"list_has_any([{hashes}], [{numbers}])"
+
+
+NOBODY = Forgotten()
+
+
+def phone_hash_sql(number: str, salt: str) -> str:
+    """The salted hash of a phone number's digits, whatever stands between them."""
+    return f"sha256({salt} || {digits_sql(number)})"
+
+
+def digits_sql(value: str) -> str:
+    """The digits of a text."""
+    return f"regexp_replace({value}, '[^0-9]', '', 'g')"
+
+
+def hmac_sql(value: str, key: str) -> str:
     """HMAC-SHA-256 (RFC 2104) of a text in SQL, in hexadecimal."""
     raw = key.encode()
     block = (hashlib.sha256(raw).digest() if len(raw) > _HMAC_BLOCK_BYTES else raw).ljust(_HMAC_BLOCK_BYTES, b"\0")
@@ -81,13 +122,14 @@ def _hmac(value: str, key: str) -> str:
     return f"sha256({outer} || unhex(sha256({inner} || encode({value}))))"
 
 
-def decode_sql(source: str, pii: str, hash_key: str = "") -> str:
+def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten = NOBODY) -> str:
     """SQL that types the records of a relation.
 
     Args:
         source: name of a relation with the columns `day DATE`, `model_id VARCHAR`, `record VARCHAR` (JSON text).
         pii: keep, hash or drop.
         hash_key: for hash.
+        forgotten: whose personal data is left out whatever `pii` says.
 
     Returns:
         A query with the columns of `calls` but `loaded_at`, and `reason`, `record` and `is_open`. Where `reason`
@@ -100,7 +142,7 @@ def decode_sql(source: str, pii: str, hash_key: str = "") -> str:
     # model_id is the agent that was asked for; the record's own is the same, or it was left out before.
     known = json.dumps(dict.fromkeys([*shape, "model_id"]))
     known_names = ", ".join(_text(name) for name in [*shape, "model_id"])
-    typed = ",\n".join(f"        {_typed(column)} AS {column.name}" for column in CALL_FIELDS)
+    typed = ",\n".join(f"        {_typed(column, _parsed(column))} AS {column.name}" for column in CALL_FIELDS)
     complaints = ", ".join(filter(None, (_complaint(column) for column in CALL_FIELDS)))
     columns = ",\n    ".join(_private(column, pii, hash_key) for column in CALLS.columns if column.name != "loaded_at")
     is_open = ", ".join(_text(status) for status in OPEN_STATUSES)
@@ -122,13 +164,17 @@ typed AS (
     FROM parsed
 ),
 judged AS (
-    SELECT *, nullif(concat_ws('; ', {complaints}), '') AS reason
+    SELECT
+        *,
+        nullif(concat_ws('; ', {complaints}), '') AS reason,
+        coalesce({forgotten.sql()}, false) AS is_forgotten
     FROM typed
 )
 SELECT
     {columns},
     reason,
-    CASE WHEN reason IS NOT NULL THEN {"record" if pii == "keep" else "NULL::VARCHAR"} END AS record,
+    CASE WHEN reason IS NOT NULL AND NOT is_forgotten THEN {"record" if pii == "keep" else "NULL::VARCHAR"} END
+        AS record,
     coalesce(call_status IN ({is_open}), false) AS is_open
 FROM judged
 """

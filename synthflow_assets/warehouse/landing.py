@@ -21,9 +21,9 @@ from typing import Any, NamedTuple, Self
 import duckdb
 import pyarrow as pa
 
-from synthflow_assets.warehouse.connection import sql_file, transaction
-from synthflow_assets.warehouse.decoding import decode_sql
-from synthflow_assets.warehouse.schema import LANDED_TABLES
+from synthflow_assets.warehouse.decoding import NOBODY, Forgotten, decode_sql
+from synthflow_assets.warehouse.schema import CALLS, LANDED_TABLES, PERSONAL_COLUMNS, Column, Kind
+from synthflow_assets.warehouse.statements import sql_file, transaction
 
 _CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
 _CHUNKS_UNDER_WAY = 2
@@ -96,8 +96,8 @@ class Spool:
     Memory stays bounded: a partition beyond some megabytes goes to files while it is still being fetched.
     """
 
-    def __init__(self, pii: str = "keep", hash_key: str = "") -> None:
-        self._decode_sql = decode_sql("chunk", pii, hash_key)
+    def __init__(self, pii: str = "keep", hash_key: str = "", forgotten: Forgotten = NOBODY) -> None:
+        self._decode_sql = decode_sql("chunk", pii, hash_key, forgotten)
         self._folder = Path(tempfile.mkdtemp(prefix="synthflow-"))
         self._names = itertools.count()
         self._incomplete: dict[Partition, _Chunk] = {}
@@ -199,9 +199,23 @@ def _arrow(chunk: _Chunk) -> pa.Table:
 
 
 def land(
-    connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, run_id: str, loaded_at: dt.datetime
+    connection: duckdb.DuckDBPyConnection,
+    batch: ReadyBatch,
+    run_id: str,
+    loaded_at: dt.datetime,
+    *,
+    vanished_fields: str = "mirror",
+    pii: str = "keep",
 ) -> list[LoadSummary]:
     """Replace the batch's partitions in `calls`, `call_rejects` and `call_loads`, in one transaction.
+
+    Args:
+        connection: to the warehouse.
+        batch: what to land.
+        run_id: of the run that fetched it.
+        loaded_at: the time to note.
+        vanished_fields: `keep` leaves personal fields as they landed before where they have come back empty.
+        pii: how personal data of this batch was treated.
 
     Returns:
         What `call_loads` now says of them, by day and agent.
@@ -215,16 +229,38 @@ def land(
         for name in FetchCounts.__dataclass_fields__
     }
     with transaction(connection):
+        if vanished_fields == "keep" and pii != "drop":
+            connection.execute(sql_file(_SQL, "note_earlier.sql"), {"days": keys["days"], **files})
         for table in LANDED_TABLES:
             # The name is the schema's own, never a user's.
             connection.execute(sql_file(_SQL, "delete_partitions.sql").format(table=table.qualified_name), keys)
         connection.execute(sql_file(_SQL, "delete_moved_calls.sql"), {"days": keys["days"], **files})
         connection.execute(sql_file(_SQL, "insert_calls.sql"), {**files, **stamp})
+        if vanished_fields == "keep" and pii != "drop":
+            connection.execute(_restore_sql(pii))
+            connection.execute("DROP TABLE temp.earlier")
         connection.execute(sql_file(_SQL, "insert_rejects.sql"), {**files, **stamp})
         connection.execute(sql_file(_SQL, "insert_loads.sql"), {**keys, **files, **counts, **stamp, "run_id": run_id})
     rows = connection.execute(sql_file(_SQL, "read_loads.sql"), keys)
     names = [column[0] for column in rows.description or []]
     return [LoadSummary(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+
+
+def _restore_sql(pii: str) -> str:
+    """Fill personal fields that came back empty from what landed before.
+
+    Under `hash` only what is a hash comes back: data that landed before hashing was asked for is not to return.
+    """
+
+    def earlier(column: Column) -> str:
+        if pii == "keep" or column.sql_type != Kind.TEXT.value:
+            return f"earlier.{column.name}" if pii == "keep" else f"NULL::{column.sql_type}"
+        return f"CASE WHEN regexp_full_match(earlier.{column.name}, '[0-9a-f]{{64}}') THEN earlier.{column.name} END"
+
+    filled = ", ".join(
+        f"{column.name} = coalesce(calls.{column.name}, {earlier(column)})" for column in PERSONAL_COLUMNS
+    )
+    return f"UPDATE {CALLS.qualified_name} SET {filled} FROM temp.earlier WHERE earlier.call_id = calls.call_id"
 
 
 def land_agents(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 SCHEMA = "synthflow"
+# Raised with every change of tables, columns or views; a file made by a later version is refused.
+SCHEMA_VERSION = 1
 
 
 class Kind(StrEnum):
@@ -40,6 +42,7 @@ class Column:
     source: str | None = None
     kind: Kind | None = None
     personal: bool = False
+    phone: bool = False  # holds a phone number and nothing else
     values: tuple[str, ...] = ()
 
 
@@ -72,10 +75,11 @@ def _field(
     unit: str | None = None,
     required: bool = False,
     personal: bool = False,
+    phone: bool = False,
     values: tuple[str, ...] = (),
 ) -> Column:
     sql_type = Kind.MOMENT.value if kind is Kind.EPOCH_MS else kind.value
-    return Column(name or source, sql_type, description, unit, required, source, kind, personal, values)
+    return Column(name or source, sql_type, description, unit, required, source, kind, personal or phone, phone, values)
 
 
 _DAY = Column("day", "DATE", "Day that the call started on, in the set time zone.", required=True)
@@ -160,12 +164,12 @@ CALLS = Table(
         ),
         _field("telephony_start", Kind.MOMENT, "When the line was connected."),
         _field("telephony_end", Kind.MOMENT, "When the line was cut."),
-        _field("lead_phone_number", Kind.TEXT, "Phone number of the person called or calling.", personal=True),
+        _field("lead_phone_number", Kind.TEXT, "Phone number of the person called or calling.", phone=True),
         _field("lead_name", Kind.TEXT, "Name of the lead.", personal=True),
         _field("name", Kind.TEXT, "Name of the recipient.", personal=True),
-        _field("phone_number_from", Kind.TEXT, "Number that called.", personal=True),
-        _field("phone_number_to", Kind.TEXT, "Number that was called.", personal=True),
-        _field("agent_phone_number", Kind.TEXT, "Number that the agent used.", personal=True),
+        _field("phone_number_from", Kind.TEXT, "Number that called.", phone=True),
+        _field("phone_number_to", Kind.TEXT, "Number that was called.", phone=True),
+        _field("agent_phone_number", Kind.TEXT, "Number that the agent used.", phone=True),
         _field("transcript", Kind.TEXT, "The conversation; lines begin with `bot:` or `human:`.", personal=True),
         _field(
             "recording_url", Kind.TEXT, "Address of the recording; the API drops it in January 2027.", personal=True
@@ -281,7 +285,75 @@ DISCONNECT_REASONS_DAILY = Table(
     ),
 )
 
+CALL_RECORDINGS = Table(
+    "call_recordings",
+    "The recordings that were downloaded, and the calls that turned out to have none.",
+    ("call_id",),
+    (
+        _DAY,
+        _MODEL_ID,
+        Column("call_id", "VARCHAR", "Id of the call.", required=True),
+        Column("location", "VARCHAR", "Where the audio is stored; NULL where the call has none."),
+        Column("content_type", "VARCHAR", "Media type that came with it."),
+        Column("size_bytes", "BIGINT", "Size of the audio.", "bytes"),
+        Column("sha256", "VARCHAR", "SHA-256 of the audio, in hexadecimal."),
+        _LOADED_AT,
+    ),
+)
+
+FORGOTTEN = Table(
+    "forgotten",
+    "Phone numbers whose personal data was removed and must not come back with a later fetch; salted hashes only.",
+    ("phone_hash",),
+    (
+        Column("phone_hash", "VARCHAR", "SHA-256 of salt and digits, in hexadecimal.", required=True),
+        Column("salt", "VARCHAR", "Random text, the same for all rows of a warehouse.", required=True),
+        Column("forgotten_at", "TIMESTAMPTZ", "When.", required=True),
+    ),
+)
+
+VERSION = Table(
+    "schema_version",
+    "The version of these tables; one row.",
+    ("version",),
+    (Column("version", "BIGINT", "SCHEMA_VERSION of the package that made or changed them last.", required=True),),
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """A view on the tables, for readers; its query is the `.sql` file of the same name."""
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+
+    @property
+    def qualified_name(self) -> str:
+        """`synthflow.NAME`."""
+        return f"{SCHEMA}.{self.name}"
+
+
+CALL_ACTIONS = View(
+    "call_actions",
+    "The actions that ran in calls, one row each, with the JSON that the API hides inside strings as JSON.",
+    (
+        _DAY,
+        _MODEL_ID,
+        Column("call_id", "VARCHAR", "Id of the call."),
+        Column("action_id", "VARCHAR", "Id of the action."),
+        Column("name", "VARCHAR", "Name of the action."),
+        Column("action_type", "VARCHAR", "Kind of the action."),
+        Column("return_value", "JSON", "What the action returned.", personal=True),
+        Column("parameters_hard_coded", "JSON", "Parameters that the agent's owner set.", personal=True),
+        Column("parameters_from_speech", "JSON", "Parameters taken from the conversation.", personal=True),
+        Column("action", "JSON", "The whole action, as it came.", personal=True),
+    ),
+)
+
 LANDED_TABLES = (CALLS, CALL_REJECTS, CALL_LOADS)
 METRIC_TABLES = (CALL_DURATION_DAILY, DISCONNECT_REASONS_DAILY)
-TABLES = {table.name: table for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES)}
+TABLES = {table.name: table for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES, CALL_RECORDINGS, FORGOTTEN, VERSION)}
+VIEWS = (CALL_ACTIONS,)
+PERSONAL_COLUMNS = tuple(column for column in CALLS.columns if column.personal)
 CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not None)

@@ -221,7 +221,7 @@ def test_dev_loads_the_project_and_keeps_its_history(
     answer = wait_for(f"http://127.0.0.1:{port}/graphql", LOCATIONS)
     [entry] = answer["data"]["workspaceOrError"]["locationEntries"]
     assert entry["name"] == "synthflow_assets"
-    assert len(entry["locationOrLoadError"]["repositories"][0]["assetNodes"]) == 5
+    assert len(entry["locationOrLoadError"]["repositories"][0]["assetNodes"]) == 8
     if command[0] == "synthflow-assets":
         runs = ask(f"http://127.0.0.1:{port}/graphql", RUNS)["data"]["runsOrError"]["results"]
         assert runs == [{"status": "SUCCESS"}]  # the demo's

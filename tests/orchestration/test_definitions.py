@@ -55,17 +55,29 @@ def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEva
 
 def test_assets_are_the_tables_of_the_contract() -> None:
     repository = build_synthflow_defs(Settings.of()).get_repository_def()
-    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {
+    tables = {
         "synthflow/calls",
         "synthflow/call_rejects",
         "synthflow/call_loads",
         "synthflow/call_duration_daily",
         "synthflow/disconnect_reasons_daily",
     }
+    exports = {
+        "synthflow/calls_export",
+        "synthflow/call_duration_daily_export",
+        "synthflow/disconnect_reasons_daily_export",
+    }
+    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == tables | exports
     for key in repository.asset_graph.get_all_asset_keys():
         node = repository.asset_graph.get(key)
         assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
-        assert node.metadata["dagster/table_name"] == key.to_user_string().replace("/", ".")
+        if key.to_user_string() in tables:
+            assert node.metadata["dagster/table_name"] == key.to_user_string().replace("/", ".")
+
+
+def test_recordings_are_an_asset_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    repository = build_synthflow_defs(Settings.of(recordings=str(tmp_path))).get_repository_def()
+    assert dg.AssetKey(["synthflow", "call_recordings"]) in repository.asset_graph.get_all_asset_keys()
 
 
 @pytest.mark.parametrize(("timezone", "day", "hours"), [("America/New_York", "2026-03-08", 23), ("UTC", DAY, 24)])

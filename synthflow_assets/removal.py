@@ -1,0 +1,36 @@
+"""Removes one person's data from everywhere it was written: tables, exports, recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthflow_assets.recordings import delete_recordings
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.export import EXPORTED_TABLES, export_days, export_path
+from synthflow_assets.warehouse.forgetting import forget_phone
+
+
+def remove_person(settings: Settings, phone: str) -> Iterator[str]:
+    """Remove what is known of the person with this number; says line by line what was removed.
+
+    Raises:
+        SettingsError: that is not the number of a person.
+        WarehouseError: the tables or exports cannot be written.
+    """
+    warehouse = Warehouse(settings.warehouse)
+    folder = Path(settings.export_dir)
+    with warehouse.connect() as connection:
+        removal = forget_phone(connection, phone, settings.hash_key, delete_recordings=delete_recordings)
+        exported = 0
+        for table in EXPORTED_TABLES:
+            days = [day for day in removal.days if export_path(folder, table, day).exists()]
+            exported += len(export_days(connection, table, days, folder))
+    # Until the file is written anew, the old bytes are still in its free space.
+    warehouse.compact()
+    yield f"{removal.calls:,} calls: every personal field emptied; times, durations and reasons stay"
+    yield f"{removal.rejects:,} rejected records: content removed"
+    yield f"{exported:,} export files written anew"
+    yield f"{removal.recordings:,} recordings deleted"
+    yield "Later fetches leave this person's data out. Synthflow still has it: delete it there as well"

@@ -1,0 +1,68 @@
+"""Writes tables as Parquet, one file a day, for readers that must not wait for a writer, nor make one wait."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.warehouse.schema import CALLS, METRIC_TABLES, TABLES
+
+EXPORTED_TABLES = (CALLS.name, *(table.name for table in METRIC_TABLES))
+
+_ABANDONED_SECONDS = 3600.0
+
+
+def export_path(folder: Path, table: str, day: dt.date) -> Path:
+    """Where the day of a table is, or would be, exported to."""
+    return folder / table / f"{day.isoformat()}.parquet"
+
+
+def export_days(
+    connection: duckdb.DuckDBPyConnection, table: str, days: Iterable[dt.date], folder: Path
+) -> dict[dt.date, int]:
+    """Write some days of a table, each to a file that replaces the one before as a whole.
+
+    A day without rows is a file without rows, so that nobody goes on reading what is gone.
+
+    Returns:
+        The number of rows of each day.
+
+    Raises:
+        WarehouseUnusableError: the folder cannot be written.
+    """
+    relation = TABLES[table]
+    query = f"FROM {relation.qualified_name} WHERE day = $day ORDER BY {', '.join(relation.grain)}"
+    rows: dict[dt.date, int] = {}
+    for day in days:
+        path = export_path(folder, table, day)
+        unfinished = _unfinished(path)
+        target = str(unfinished).replace("'", "''")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", {"day": day})
+            rows[day] = int((connection.fetchone() or (0,))[0])
+            unfinished.replace(path)
+        except (OSError, duckdb.IOException) as error:
+            with suppress(OSError):
+                unfinished.unlink()
+            reason = getattr(error, "strerror", None) or "it cannot be written"
+            raise WarehouseUnusableError(f"no export to {path.parent}: {reason}. Check SYNTHFLOW_EXPORT_DIR") from None
+    return rows
+
+
+def _unfinished(path: Path) -> Path:
+    """A file beside the target that `*.parquet` does not find, and that no other process writes.
+
+    What killed processes left of the same day is removed on the way.
+    """
+    for left in path.parent.glob(f".{path.name}.*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+            left.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,0 +1,78 @@
+"""A warehouse that an earlier version made grows without losing anything; one of a later version is refused."""
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.schema import CALLS, SCHEMA_VERSION, TABLES, VIEWS
+from synthflow_assets.warehouse.statements import sql_file
+
+# The fingerprint of all tables and views. When this test fails, raise SCHEMA_VERSION and set both here.
+PINNED = (1, "c246a45bf6eb")
+
+
+def fingerprint() -> str:
+    views = [sql_file("synthflow_assets.warehouse.sql", f"{view.name}.sql") for view in VIEWS]
+    text = "\n".join([*(table.ddl() for table in TABLES.values()), *views])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_every_change_of_the_schema_raises_its_version() -> None:
+    assert (SCHEMA_VERSION, fingerprint()) == PINNED
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Warehouse:
+    """A file as a version made it that did not know four of the fields, nor the tables beside `calls`."""
+    path = tmp_path / "old.duckdb"
+    missing = ("labels", "judge_results", "telephony_ringing_duration_ms", "assistant_version")
+    columns = ", ".join(f'"{c.name}" {c.sql_type}' for c in CALLS.columns if c.name not in missing)
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{path}' AS warehouse")
+        connection.execute("USE warehouse")
+        connection.execute(f"CREATE SCHEMA synthflow; CREATE TABLE synthflow.calls ({columns})")
+        connection.execute(
+            "INSERT INTO synthflow.calls BY NAME SELECT DATE '2026-03-10' AS day, 'm' AS model_id, 'a' AS call_id, "
+            "now() AS start_time, now() AS loaded_at, 5 AS duration_seconds, "
+            """'{"labels":["vip"],"judge_results":{"polite":"true"},"telephony_ringing_duration":"long","""
+            """"assistant_version":"3","mood":1}' AS extra"""
+        )
+    return Warehouse(str(path))
+
+
+def test_new_columns_are_filled_from_extra(old: Warehouse) -> None:
+    with old.connect() as connection:
+        row = connection.execute(
+            "SELECT duration_seconds, labels, judge_results, assistant_version, telephony_ringing_duration_ms, extra "
+            "FROM synthflow.calls"
+        ).fetchone()
+        assert row is not None
+        # What cannot be typed stays where it was.
+        assert row[:5] == (5, ["vip"], '{"polite":"true"}', "3", None)
+        assert row[5] == '{"telephony_ringing_duration":"long","mood":1}'
+        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        assert tables >= set(TABLES)
+    with old.connect() as connection:
+        assert connection.execute("SELECT version FROM synthflow.schema_version").fetchall() == [(SCHEMA_VERSION,)]
+
+
+def test_an_old_file_can_be_read_but_is_not_changed_by_readers(old: Warehouse) -> None:
+    with old.connect(read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM synthflow.calls").fetchone() == (1,)
+    with pytest.raises(WarehouseUnusableError, match="lacks tables that this version reads"):
+        old.read_frame("call_loads")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_later_version_is_refused(old: Warehouse, read_only: bool) -> None:
+    with old.connect() as connection:
+        connection.execute("UPDATE synthflow.schema_version SET version = 99")
+    with (
+        pytest.raises(WarehouseUnusableError, match=r"made by a later version.*upgrade with pip"),
+        old.connect(read_only=read_only),
+    ):
+        pass

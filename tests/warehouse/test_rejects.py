@@ -1,0 +1,69 @@
+"""Rejected records are listed by reason, and tried again with a later version's decoding."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.rejects import RejectReason, list_rejects, retry_rejects
+
+DAY = dt.date(2026, 3, 10)
+START_MS = 1_773_100_800_000
+LONG = "duration is not a whole number of at most 64 bits"
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    return Warehouse(str(tmp_path / "synthflow.duckdb"))
+
+
+def load(warehouse: Warehouse, records: list[dict[str, Any]], pii: str = "keep") -> None:
+    with Spool(pii) as spool, warehouse.connect() as connection:
+        spool.add(Partition(DAY, "m"), [json.dumps(one).encode() for one in records])
+        spool.complete(Partition(DAY, "m"), FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
+        land(connection, spool.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
+
+
+def record(call_id: str | None, **fields: Any) -> dict[str, Any]:
+    return {"call_id": call_id, "start_time": START_MS, "duration": 5, **fields}
+
+
+def test_reasons_are_counted(warehouse: Warehouse) -> None:
+    load(warehouse, [record("a", duration="x"), record("b", duration=1.5), record(None), record("c")])
+    with warehouse.connect(read_only=True) as connection:
+        assert list_rejects(connection) == [
+            RejectReason(LONG, 2, 2, DAY, DAY),
+            RejectReason("call_id is missing", 1, 1, DAY, DAY),
+        ]
+
+
+def test_records_that_can_be_typed_now_move_and_all_counts_agree(warehouse: Warehouse) -> None:
+    load(warehouse, [record("a", duration="x"), record("b", duration=1.5), record("c")])
+    # As a version would have done that could type less: all that is wrong with these is that somebody said so.
+    good, elsewhere, twice = record("d", call_status="ringing"), record("e", start_time=START_MS + 10**9), record("c")
+    with warehouse.connect() as connection:
+        for one in (good, elsewhere, twice):
+            connection.execute(
+                "INSERT INTO synthflow.call_rejects VALUES ($1, 'm', 'not known yet', $2, now())",
+                [DAY, json.dumps(one)],
+            )
+        connection.execute("UPDATE synthflow.call_loads SET rejected = 5, fetched = 6, total_records = 6")
+        assert retry_rejects(connection, "UTC", "keep") == {DAY: 1}
+        assert connection.execute("SELECT call_id FROM synthflow.calls ORDER BY ALL").fetchall() == [("c",), ("d",)]
+        counts = connection.execute(
+            "SELECT landed, rejected, outside_window, open_calls, settled, fetched FROM synthflow.call_loads"
+        ).fetchall()
+        assert counts == [(2, 2, 2, 1, False, 6)]
+        assert [(one.reason, one.records) for one in list_rejects(connection)] == [(LONG, 2)]
+        assert retry_rejects(connection, "UTC", "keep") == {}
+
+
+def test_content_that_was_not_kept_cannot_be_tried_again(warehouse: Warehouse) -> None:
+    load(warehouse, [record("a", duration="x")], pii="drop")
+    with warehouse.connect() as connection:
+        assert retry_rejects(connection, "UTC", "drop") == {}
+        assert list_rejects(connection) == [RejectReason(LONG, 1, 0, DAY, DAY)]
