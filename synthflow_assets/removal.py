@@ -8,8 +8,9 @@ from pathlib import Path
 from synthflow_assets.recordings import delete_recordings
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.export import EXPORTED_TABLES, export_days, export_path
+from synthflow_assets.warehouse.export import export_days, export_path
 from synthflow_assets.warehouse.forgetting import forget_phone
+from synthflow_assets.warehouse.schema import CALLS
 
 
 def remove_person(settings: Settings, phone: str) -> Iterator[str]:
@@ -23,10 +24,8 @@ def remove_person(settings: Settings, phone: str) -> Iterator[str]:
     folder = Path(settings.export_dir)
     with warehouse.connect() as connection:
         removal = forget_phone(connection, phone, settings.hash_key, delete_recordings=delete_recordings)
-        exported = 0
-        for table in EXPORTED_TABLES:
-            days = [day for day in removal.days if export_path(folder, table, day).exists()]
-            exported += len(export_days(connection, table, days, folder))
+        days = [day for day in removal.days if export_path(folder, CALLS.name, day).exists()]
+        exported = len(export_days(connection, CALLS.name, days, folder))
     # Until the file is written anew, the old bytes are still in its free space.
     warehouse.compact()
     yield f"{removal.calls:,} calls: every personal field emptied; times, durations and reasons stay"

@@ -176,6 +176,13 @@ class Settings(BaseModel):
             raise ValueError("an http(s) address without user name or query, such as https://host/v2")
         return value.rstrip("/")
 
+    @field_validator("recordings")
+    @classmethod
+    def _folder_or_bucket(cls, value: str | None) -> str | None:
+        if value and "://" in value and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[^?#@]*)?", value):
+            raise ValueError("a folder, or s3://bucket/prefix; S3 keys and endpoint come from AWS_... variables")
+        return value
+
     @field_validator("start_date")
     @classmethod
     def _plausible_start(cls, value: dt.date) -> dt.date:
@@ -232,7 +239,7 @@ def _describe(problem: Any, values: dict[str, Any]) -> str:
     elif problem["type"].startswith("float_"):
         message = "a number"
     allowed = _ALLOWED.get(field, message) if "Value error" not in problem["msg"] else message
-    if field in ("api_key", "pii_key", "base_url"):  # an address may hold a password
+    if field in ("api_key", "pii_key", "base_url", "recordings"):  # an address may hold a password
         return f"{name} is not usable (its value is not shown); allowed is {allowed}"
     return f"{name} is {str(values[field])!r}; allowed is {allowed}"
 

@@ -12,9 +12,7 @@ from pathlib import Path
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse.schema import CALLS, METRIC_TABLES, TABLES
-
-EXPORTED_TABLES = (CALLS.name, *(table.name for table in METRIC_TABLES))
+from synthflow_assets.warehouse.schema import TABLES
 
 _ABANDONED_SECONDS = 3600.0
 

@@ -229,3 +229,20 @@ def test_dev_loads_the_project_and_keeps_its_history(
         process.terminate()
         process.wait(timeout=60)
         assert processes_in(project) == []
+
+
+def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, start_sandbox: StartSandbox) -> None:
+    env = environment(start_sandbox(agents=1, calls_per_day=50, faults={"odd_records": 1}), DAGSTER_HOME=str(project))
+    run(project, "dg", "launch", "--assets", "group:synthflow", "--partition", "2026-03-10", env=env)
+    listed = run(project, "synthflow-assets", "rejects", env=env).splitlines()
+    assert "        3  duration is not a whole number of at most 64 bits; 2026-03-10 to 2026-03-10" in listed
+    retried = run(project, "synthflow-assets", "rejects", "--retry", env=env)
+    assert retried.startswith("0 records landed now")
+    warehouse = Warehouse(str(project / "data/synthflow.duckdb"))
+    person = warehouse.read_frame("calls")["lead_phone_number"].dropna().iloc[0]
+    forgotten = run(project, "synthflow-assets", "forget", "--phone", person, "--yes", env=env)
+    assert "calls: every personal field emptied" in forgotten
+    assert "1 export files written anew" in forgotten
+    assert person not in forgotten
+    for file in [project / "data/synthflow.duckdb", *(project / "data/export").rglob("*.parquet")]:
+        assert person.removeprefix("+").encode() not in file.read_bytes()

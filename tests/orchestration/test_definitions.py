@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from synthflow_assets.errors import ServerError
@@ -276,3 +277,20 @@ def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(
     checks = evaluations(result)
     assert set(checks) == {"fresh_per_model"}
     assert not checks["fresh_per_model"].passed
+
+
+def test_exports_hold_what_the_tables_hold_and_recordings_are_stored(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    settings = settings_for(
+        start_sandbox(calls_per_day=30), export_dir=str(tmp_path / "out"), recordings=str(tmp_path / "audio")
+    )
+    assert run(settings, instance, "2026-03-09", "2026-03-10").success
+    for table in ("calls", "call_duration_daily", "disconnect_reasons_daily"):
+        files = sorted((tmp_path / "out" / table).glob("*.parquet"))
+        assert [file.stem for file in files] == ["2026-03-09", "2026-03-10"]
+        rows = sum(len(pd.read_parquet(file)) for file in files)
+        assert rows == len(Warehouse(settings.warehouse).read_frame(table)) > 0
+        assert days_of(instance, f"{table}_export") == {"2026-03-09", "2026-03-10"}
+    stored = Warehouse(settings.warehouse).read_frame("call_recordings")["location"].dropna()
+    assert len(stored) == len(list((tmp_path / "audio").rglob("*.wav"))) > 10
