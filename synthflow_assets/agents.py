@@ -15,5 +15,9 @@ class Agent(NamedTuple):
     @property
     def label(self) -> str:
         """What people call it: its name on one line of at most 60 characters, or its id where it has none."""
-        name = " ".join("".join(char if char.isprintable() else " " for char in self.name or "").split())
-        return name[:60] or self.model_id
+        return one_line(self.name or "") or one_line(self.model_id)
+
+
+def one_line(text: str) -> str:
+    """At most 60 printable characters on one line: what came from outside must not steer a terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:60]

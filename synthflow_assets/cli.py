@@ -9,7 +9,19 @@ import click
 
 from synthflow_assets.errors import SynthflowError
 
-_DAY = click.DateTime(formats=["%Y-%m-%d"])
+_LONGEST_REPORT_DAYS = 3660
+
+
+def _day(_: click.Context, parameter: click.Parameter, value: str | None) -> dt.date | None:
+    if value is None:
+        return None
+    try:
+        day = dt.date.fromisoformat(value)
+    except ValueError:
+        day = dt.date.min
+    if not dt.date(2020, 1, 1) <= day <= dt.date(2100, 1, 1):
+        raise click.BadParameter(f"{value} is no day from 2020-01-01 on, written YYYY-MM-DD", param=parameter)
+    return day
 
 
 class _PeopleGroup(click.Group):
@@ -20,6 +32,9 @@ class _PeopleGroup(click.Group):
             return super().invoke(context)
         except SynthflowError as error:
             raise click.ClickException(str(error)) from None
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{place}{error.strerror or error}") from None
 
 
 @click.group(cls=_PeopleGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,12 +46,14 @@ def main() -> None:
 @main.command()
 def agents() -> None:
     """List the agents of the workspace: id, type, name."""
+    from synthflow_assets.agents import one_line
     from synthflow_assets.api.client import SynthflowClient
     from synthflow_assets.settings import Settings
 
     with SynthflowClient.from_settings(Settings.load()) as client:
         for agent in client.list_agents():
-            click.echo(f"{agent.model_id}  {agent.type or '-':<10}  {agent.label if agent.name else '-'}")
+            name = agent.label if agent.name else "-"
+            click.echo(f"{one_line(agent.model_id)}  {one_line(agent.type or '-'):<10}  {name}")
 
 
 @main.command()
@@ -60,10 +77,10 @@ def doctor() -> None:
 
 
 @main.command()
-@click.option("--from", "from_day", type=_DAY, help="First day, YYYY-MM-DD. Default: a week before the last.")
-@click.option("--to", "to_day", type=_DAY, help="Last day, YYYY-MM-DD. Default: yesterday.")
+@click.option("--from", "from_day", callback=_day, help="First day, YYYY-MM-DD. Default: a week before the last.")
+@click.option("--to", "to_day", callback=_day, help="Last day, YYYY-MM-DD. Default: yesterday.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("data/report.html"), show_default=True)
-def report(from_day: dt.datetime | None, to_day: dt.datetime | None, output: Path) -> None:
+def report(from_day: dt.date | None, to_day: dt.date | None, output: Path) -> None:
     """Write the HTML report from the metric tables."""
     from synthflow_assets.days import last_closed_day
     from synthflow_assets.report import write_report
@@ -71,10 +88,12 @@ def report(from_day: dt.datetime | None, to_day: dt.datetime | None, output: Pat
     from synthflow_assets.warehouse.connection import Warehouse
 
     settings = Settings.load()
-    last = to_day.date() if to_day else last_closed_day(settings.timezone)
-    first = from_day.date() if from_day else last - dt.timedelta(days=6)
+    last = to_day or last_closed_day(settings.timezone)
+    first = from_day or last - dt.timedelta(days=6)
     if first > last:
         raise click.BadParameter(f"{first} is after {last}", param_hint="--from")
+    if (last - first).days > _LONGEST_REPORT_DAYS:
+        raise click.BadParameter("a report covers ten years at most", param_hint="--from")
     click.echo(write_report(Warehouse(settings.warehouse), output, first, last))
 
 
@@ -119,7 +138,7 @@ def forget(phone: str) -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8765, show_default=True)
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--api-key", default="sandbox-key", show_default=True, help="The key that it accepts.")
 @click.option("--agents", "agent_count", default=3, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--calls-per-day", default=120, show_default=True, type=click.IntRange(0, 5_000_000))

@@ -92,7 +92,7 @@ def load_calls(
     trouble: ApiError | None = None
     last_landing = time.monotonic()
     progress = ProgressLog(len(days) * len(agents), log)
-    with Spool(settings.pii, settings.hash_key, _forgotten(warehouse)) as spool:
+    with Spool(settings.pii, settings.hash_key, _forgotten(warehouse), settings.timezone) as spool:
         events = fetch_windows(
             client,
             _windows(days, agents, settings.timezone, partitions),

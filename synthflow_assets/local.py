@@ -88,6 +88,8 @@ def _refuse_taken_port(host: str, port: int) -> None:
     """Dagster's UI would die of it while the rest of `dg dev` goes on, without a word on where to look."""
     try:
         socket.create_server((host, port)).close()
+    except socket.gaierror:
+        raise LocalRunError(f"{host} is no address of this machine; leave --host out for 127.0.0.1") from None
     except OSError as error:
         raise LocalRunError(
             f"{host}:{port} cannot be used ({os.strerror(error.errno or 0)}). Something else runs there, perhaps "

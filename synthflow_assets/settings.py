@@ -68,7 +68,8 @@ class Settings(BaseModel):
     max_connections: int = Field(8, ge=1, le=64, description="Requests under way at once.")
     requests_per_second: float | None = Field(
         None,
-        gt=0,
+        ge=0.01,
+        le=10_000,
         allow_inf_nan=False,
         description="Upper bound on the request rate, over all connections. Unset: no bound.",
     )
@@ -85,7 +86,7 @@ class Settings(BaseModel):
         3, ge=1, le=31, description="Days that the daily schedule fetches again, for late changes."
     )
     short_call_seconds: int = Field(
-        10, ge=0, description="A connected call that lasted less than this is a short call."
+        10, ge=0, le=86_400, description="A connected call that lasted less than this is a short call."
     )
     pii: Literal["keep", "hash", "drop"] = Field(
         "keep",
@@ -123,7 +124,10 @@ class Settings(BaseModel):
             SettingsError: naming each bad variable, its value and what is allowed.
         """
         # Into the process's own environment, so that `dg.EnvVar` and run workers see the same values.
-        load_dotenv(Path(".env"), override=True)
+        try:
+            load_dotenv(Path(".env"), override=True)
+        except (ValueError, OSError) as error:
+            raise SettingsError(f".env cannot be read ({type(error).__name__}): save it as UTF-8 text") from None
         _refuse_unknown_variables()
         # An empty variable is an unset one: that is how `.env` files leave a line blank.
         return cls.of(**{field: value for field in cls.model_fields if (value := os.environ.get(variable(field)))})
@@ -135,6 +139,11 @@ class Settings(BaseModel):
         Raises:
             SettingsError: naming each bad value and what is allowed.
         """
+        for field, value in values.items():
+            if isinstance(value, str) and not value.isprintable():
+                raise SettingsError(
+                    f"{variable(field)} holds characters that cannot be printed (its value is not shown); remove them"
+                )
         try:
             return cls(**values)
         except ValidationError as error:
@@ -157,13 +166,29 @@ class Settings(BaseModel):
             raise ValueError("printable ASCII without spaces")
         return SecretStr(key) if key else None
 
+    @field_validator("warehouse", "export_dir", "recordings")
+    @classmethod
+    def _home_folder(cls, value: str | None) -> str | None:
+        return str(Path(value).expanduser()) if value and value.startswith("~") else value
+
+    @field_validator("warehouse")
+    @classmethod
+    def _known_warehouse(cls, value: str) -> str:
+        scheme = re.match(r"([A-Za-z0-9+_-]{2,}|):", value)
+        if scheme and scheme[1] not in ("md", "ducklake"):
+            raise ValueError("the path of a DuckDB file, md:NAME or ducklake:...")
+        return value
+
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
         try:
-            zoneinfo.ZoneInfo(value)
+            known = bool(zoneinfo.ZoneInfo(value))
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("an IANA time zone such as UTC or America/New_York") from None
+            known = False
+        # Copies of other zones and the machine's own: Python finds them as files, DuckDB does not know them.
+        if not known or value.startswith(("posix/", "right/")) or value in ("localtime", "posixrules", "Factory"):
+            raise ValueError("an IANA time zone such as UTC or America/New_York")
         return value
 
     @field_validator("base_url")
@@ -172,7 +197,7 @@ class Settings(BaseModel):
         if value is None:
             return None
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[@?#\s]", value):
             raise ValueError("an http(s) address without user name or query, such as https://host/v2")
         return value.rstrip("/")
 

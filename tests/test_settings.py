@@ -20,7 +20,7 @@ from synthflow_assets.settings import Settings
         ("PAGE_SIZE", "101", "less than or equal to 100"),
         ("PAGE_SIZE", "ten", "a whole number"),
         ("MAX_CONNECTIONS", "0", "greater than or equal to 1"),
-        ("REQUESTS_PER_SECOND", "0", "greater than 0"),
+        ("REQUESTS_PER_SECOND", "0", "greater than or equal to 0.01"),
         ("REQUESTS_PER_SECOND", "inf", "a finite number"),
         ("WINDOW_MARGIN_SECONDS", "-1", "greater than or equal to 0"),
         ("LOOKBACK_DAYS", "1.5", "a whole number"),

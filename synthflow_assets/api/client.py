@@ -22,10 +22,10 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NameResolutionError
 
 from synthflow_assets.agents import Agent
+from synthflow_assets.api.connections import CuttableAdapter
 from synthflow_assets.api.pages import CallPage, describe_error, read_agents, read_calls
 from synthflow_assets.api.throttle import Throttle
 from synthflow_assets.errors import (
@@ -35,6 +35,7 @@ from synthflow_assets.errors import (
     BadRequestError,
     ClientClosedError,
     ConnectionFailedError,
+    IncompleteFetchError,
     MalformedAnswerError,
     NotFoundError,
     OverloadedError,
@@ -47,6 +48,7 @@ from synthflow_assets.errors import (
 )
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings
 
+_MOST_AGENTS = 100_000
 MAX_PAGE_SIZE = 100  # above it the API answers an error
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
@@ -54,7 +56,9 @@ _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 
 Answer = TypeVar("Answer")
-_AUDIO_CHUNK_BYTES = 2**18
+_CHUNK_BYTES = 2**18
+_ANSWER_SECONDS = 120.0  # for the head of an answer, and again for its body
+_LARGEST_BODY_BYTES = 256 * 2**20  # decoded; a page of 100 calls is some 200 kB
 _ONE_ANSWER: dict[str, Any] = {
     "timeout": (_CONNECT_SECONDS, _READ_SECONDS),
     # A redirect would carry the question, and on the same host the key, to an address nobody set.
@@ -91,11 +95,13 @@ class SynthflowClient:
         self._server_clock: tuple[str, float] | None = None  # its last `Date`, and this machine's time then
         self._closed = threading.Event()
         self._throttle = Throttle(requests_per_second, self._closed)
-        self._session = _session(self.base_url, max_connections)
+        self._secret = api_key
+        self._connections = CuttableAdapter(max_connections=max_connections, header_seconds=_ANSWER_SECONDS)
+        self._session = _session(self.base_url, self._connections)
         self._session.auth = _BearerAuth(api_key)
         self._session.headers["Accept"] = "application/json"
         # For addresses that the API names: knows no key.
-        self._strangers = _session(self.base_url, max_connections)
+        self._strangers = _session(self.base_url, self._connections)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -162,21 +168,26 @@ class SynthflowClient:
         """Every agent of the workspace, page by page, from `GET /assistants/`.
 
         Raises:
+            IncompleteFetchError: fewer came than the API states.
             ApiError: permanent at once, transient after retrying.
         """
-        return list(self._iter_agents())
-
-    def _iter_agents(self) -> Iterator[Agent]:
-        seen: set[str] = set()
-        while True:
-            parameters = {"limit": MAX_PAGE_SIZE, "offset": len(seen)}
-            agents, total = self._get("/assistants/", parameters, read_agents)
-            new = [agent for agent in agents if agent.model_id not in seen]
-            seen.update(agent.model_id for agent in new)
-            yield from new
+        found: dict[str, Agent] = {}
+        listed = stated = 0
+        while listed < _MOST_AGENTS:
+            page = self._get("/assistants/", {"limit": MAX_PAGE_SIZE, "offset": listed}, read_agents)
+            known = len(found)
+            found.update((agent.model_id, agent) for agent in page.agents)
+            # Entries that could not be read count as listed, those that came again do not.
+            listed += page.listed - len(page.agents) + len(found) - known
+            stated = max(stated, page.total_records or 0)
             # A page without news ends it as well: an API that ignores `offset` must not make this loop for ever.
-            if not new or (len(seen) >= total if total is not None else len(agents) < MAX_PAGE_SIZE):
-                return
+            if len(found) == known or (page.listed < MAX_PAGE_SIZE and listed >= stated):
+                break
+        if listed < stated:
+            raise IncompleteFetchError(
+                f"the API lists {len(found):,} agents but states {stated:,}: set SYNTHFLOW_MODEL_IDS to those you want"
+            )
+        return list(found.values())
 
     @property
     def clock_ahead_seconds(self) -> float | None:
@@ -189,7 +200,7 @@ class SynthflowClient:
         said, here = self._server_clock
         try:
             return here - email.utils.parsedate_to_datetime(said).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
 
     @property
@@ -200,6 +211,7 @@ class SynthflowClient:
     def close(self) -> None:
         """Close every connection and wake the threads that wait to retry; they raise `ClientClosedError`."""
         self._closed.set()
+        self._connections.cut()
         self._session.close()
         self._strangers.close()
 
@@ -252,7 +264,7 @@ class SynthflowClient:
         """The body into the sink, checked against the length that was promised."""
         digest, size = hashlib.sha256(), 0
         try:
-            for chunk in response.raw.stream(_AUDIO_CHUNK_BYTES, decode_content=True):
+            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
                 digest.update(chunk)
                 sink.write(chunk)
                 size += len(chunk)
@@ -306,12 +318,22 @@ class SynthflowClient:
             raise self._connection_error(error, address) from None
 
     def _body(self, response: requests.Response) -> bytes:
+        # Straight from urllib3: requests' own reading goes in steps of 10 kB, too small for pages of 200 kB.
+        parts, size, deadline = [], 0, time.monotonic() + _ANSWER_SECONDS
         try:
-            # Straight from urllib3: requests' own reading goes in steps of 10 kB, too small for pages of 200 kB.
-            body: bytes = response.raw.read(decode_content=True)
+            while part := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+                parts.append(part)
+                size += len(part)
+                if size > _LARGEST_BODY_BYTES:
+                    raise UnexpectedAnswerError(
+                        f"an answer of more than {_LARGEST_BODY_BYTES >> 20} MB was not read to its end; "
+                        "set SYNTHFLOW_PAGE_SIZE lower, and check that SYNTHFLOW_BASE_URL is Synthflow's API"
+                    )
+                if time.monotonic() > deadline:
+                    raise ConnectionFailedError(f"an answer took longer than {_ANSWER_SECONDS:.0f} s to come")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._connection_error(error) from None
-        return body
+        return b"".join(parts)
 
     def _connection_error(self, error: Exception, address: str = "") -> ApiError:
         host = urlsplit(address or self.base_url).netloc
@@ -334,7 +356,7 @@ class SynthflowClient:
 
     def _status_error(self, response: requests.Response, body: bytes) -> ApiError:
         status = response.status_code
-        said = describe_error(body)
+        said = describe_error(body, self._secret)
         detail = f": {said}" if said else ""
         if status == 401:
             return AuthenticationError(
@@ -355,6 +377,8 @@ class SynthflowClient:
         if status >= 500:
             kind = OverloadedError if status == 503 else ServerError
             return kind(f"{status} from the API{detail}. Its own trouble: try again later", _retry_after(response))
+        if status < 300:
+            return MalformedAnswerError(f"{status} instead of an answer")
         if 300 <= status < 400:
             return UnexpectedAnswerError(f"{status}: the API redirects, so {self.base_url} is not its address")
         return BadRequestError(f"{status}: the API refused the request{detail}")
@@ -371,13 +395,12 @@ class _BearerAuth(requests.auth.AuthBase):
         return request
 
 
-def _session(base_url: str, max_connections: int) -> requests.Session:
+def _session(base_url: str, adapter: CuttableAdapter) -> requests.Session:
     session = requests.Session()
     # Proxies and CA bundles of the machine are honoured, but looked up once: requests would do so for each request.
     from_machine = session.merge_environment_settings(base_url, {}, None, None, None)
     session.proxies, session.verify = from_machine["proxies"], from_machine["verify"]
     session.trust_env = False
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=max_connections, max_retries=0, pool_block=False)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -403,7 +426,7 @@ def _retry_after(response: requests.Response) -> float | None:
         return float(value)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -28,11 +28,11 @@ from synthflow_assets.api.client import MAX_PAGE_SIZE, SynthflowClient
 from synthflow_assets.api.pages import CallPage, CallRecord
 from synthflow_assets.errors import (
     ApiError,
+    AuthenticationError,
     IncompleteFetchError,
-    NotFoundError,
-    PermanentApiError,
     TransientApiError,
     UnexpectedAnswerError,
+    UnknownHostError,
 )
 
 DEEPEST_OFFSET = 10_000
@@ -41,6 +41,11 @@ _THINNEST_SLICE_MS = 3
 _PASSES = 3  # over the pages of a slice, before it is cut thinner
 _DAY_MS = 86_400_000
 _PROGRESS_SECONDS = 1.0
+_MOST_CALLS = 50_000_000  # in one window of one agent
+# Cutting a slice states its calls once more, a few times over; far beyond that the totals mean nothing.
+_MOST_TIMES_STATED, _STATED_SLACK = 20, 400
+_IMPLAUSIBLE_DAYS = 7  # no call lasts so long
+_FEWEST_FOR_A_JUDGEMENT = 5  # calls of a page
 _CLOCK_SLACK_MS = 60_000
 _DURATION_SLACK_SECONDS = 30  # how far a call's stated duration may be from the time between its start and end
 
@@ -157,9 +162,12 @@ def fetch_windows(
             fetch = answer.request.fetch
             if isinstance(answer.outcome, CallPage):
                 last_success = time.monotonic()
+                tally.successes += 1
                 events = fetch.take(answer.request, answer.outcome)
             else:
-                _raise_if_it_concerns_all(answer.outcome, answer.started < last_success)
+                tally.failures += 1
+                nothing_works = not tally.successes and tally.failures >= 2 * client.max_connections
+                _raise_if_it_concerns_all(answer.outcome, answer.started < last_success, nothing_works)
                 events = fetch.fail(answer.outcome)
             if fetch.done and fetch in active:
                 active.remove(fetch)
@@ -192,6 +200,7 @@ class _Tally:
 
     def __init__(self, client: SynthflowClient) -> None:
         self.windows_done = self.pages_done = self.calls = 0
+        self.successes = self.failures = 0
         self._client = client
         self._next = time.monotonic() + _PROGRESS_SECONDS
 
@@ -236,11 +245,11 @@ def _next_request(active: deque[_WindowFetch], fetches: Iterator[_WindowFetch]) 
     return started.queued.popleft()
 
 
-def _raise_if_it_concerns_all(error: ApiError, others_succeed: bool) -> None:
-    """A wrong key or a dead API would fail window after window; one agent's or one day's trouble does not."""
-    if isinstance(error, (NotFoundError, UnexpectedAnswerError)):
-        return
-    if isinstance(error, PermanentApiError) or (isinstance(error, TransientApiError) and not others_succeed):
+def _raise_if_it_concerns_all(error: ApiError, others_succeed: bool, nothing_works: bool) -> None:
+    """A wrong key or a dead API would fail window after window, slowly; one agent's trouble costs one request."""
+    if isinstance(error, (AuthenticationError, UnknownHostError)) or nothing_works:
+        raise error
+    if isinstance(error, TransientApiError) and not others_succeed:
         raise error
 
 
@@ -257,6 +266,7 @@ class _Slice:
     # Of the present pass:
     limit: int = MAX_PAGE_SIZE
     pages_open: int = 0
+    planned_to: int = 0  # the deepest offset that was asked for
     total: int = 0  # the largest that a page stated
     rows: int = 0
     seen_this_pass: set[int] = field(default_factory=set)
@@ -278,6 +288,7 @@ class _WindowFetch:
         # Not into the future: a window that ends in the past does not grow while its pages turn.
         self._root = _Slice(from_ms, max(from_ms + 1, min(to_ms, now_ms)))
         self._open_slices = 0
+        self._stated = 0  # the sum of all slices' totals
         self._whole_slices: list[tuple[int, int]] = []  # since the last search across borders
         self._searches = self._search_across_borders()
         self._seen: set[int] = set()
@@ -293,10 +304,15 @@ class _WindowFetch:
         try:
             self._hold_to_the_question(part, page)
             records = self._new_records(part, page.calls)
-            part.total = max(part.total, page.total_records)
+            reached = request.offset + len(page.calls)
+            part.total = max(part.total, page.total_records, reached)
             part.pages_open -= 1
             if request.offset == 0:
+                self._hold_to_the_total(part)
                 self._plan_pages(part)
+            if reached > page.total_records and len(page.calls) == request.limit and reached > part.planned_to:
+                # More calls than the API states: its total is wrong, so the pages themselves say where they end.
+                self._queue(part, reached)
             if part.pages_open == 0:
                 self._end_pass(part)
         except ApiError as error:
@@ -360,7 +376,7 @@ class _WindowFetch:
 
     def _begin_pass(self, part: _Slice) -> None:
         part.passes += 1
-        part.total = part.rows = 0
+        part.total = part.rows = part.planned_to = 0
         part.seen_this_pass = set()
         # The third pass turns its pages elsewhere: what repeats itself now is the listing, not the paging.
         part.limit = self._page_size if part.passes < _PASSES else max(1, self._page_size * 3 // 4)
@@ -368,7 +384,21 @@ class _WindowFetch:
 
     def _queue(self, part: _Slice, offset: int) -> None:
         part.pages_open += 1
+        part.planned_to = max(part.planned_to, offset)
         self.queued.append(_Request(self, part, offset, part.limit))
+
+    def _hold_to_the_total(self, part: _Slice) -> None:
+        """Refuse totals that do not follow the window: thinner slices would state them again, without an end.
+
+        Raises:
+            UnexpectedAnswerError: so many calls cannot be, or the slices' totals far exceed the whole's.
+        """
+        self._stated += part.total
+        if part.total > _MOST_CALLS or self._stated > _MOST_TIMES_STATED * self._root.total + _STATED_SLACK:
+            raise UnexpectedAnswerError(
+                f"the API's totals do not follow the asked window ({part.total:,} calls stated, "
+                f"{len(self._seen):,} came), so nobody can tell when a day is complete. Nothing of this day was landed"
+            )
 
     def _plan_pages(self, part: _Slice) -> None:
         """The first page of a pass states the total: ask for the rest, or cut the slice."""
@@ -426,6 +456,8 @@ class _WindowFetch:
         Raises:
             UnexpectedAnswerError: the window was ignored, or the calls are another agent's.
         """
+        if len(page.calls) < _FEWEST_FOR_A_JUDGEMENT:
+            return  # odd ones, which landing rejects one by one
         starts = [call.start_ms for call in page.calls if call.start_ms is not None]
         # A call may start long before the window that it ends in, but none starts after it.
         low, high = part.from_ms - _DAY_MS, part.to_ms + _CLOCK_SLACK_MS
@@ -439,6 +471,13 @@ class _WindowFetch:
                 f"asked for agent {self.window.model_id}, but most calls of the answer belong to another one. "
                 "Nothing of this day was landed"
             )
+
+    def _is_odd(self, call: CallRecord) -> bool:
+        """Whether the start is missing, or cannot be: landing rejects such a call, and keeps it with the reason."""
+        if call.start_ms is None:
+            return True
+        low = self._root.from_ms - _IMPLAUSIBLE_DAYS * _DAY_MS
+        return not low <= call.start_ms <= self._root.to_ms + _CLOCK_SLACK_MS
 
     def _is_foreign(self, call: CallRecord) -> bool:
         return call.model_id is not None and call.model_id != self.window.model_id
@@ -456,7 +495,7 @@ class _WindowFetch:
             self._seen.add(key)
             if self._is_foreign(call):
                 self._other_model += 1
-            elif call.start_ms is None or self.window.start_ms <= call.start_ms < self.window.end_ms:
+            elif self.window.start_ms <= (call.start_ms or 0) < self.window.end_ms or self._is_odd(call):
                 wanted.append(call)
             else:
                 self._outside += 1

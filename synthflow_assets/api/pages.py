@@ -8,9 +8,11 @@ assistants", widened by what the live API was seen to send (numbers as strings, 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,6 +22,13 @@ from synthflow_assets.errors import MalformedAnswerError
 # A lone surrogate or a NUL is legal in JSON's grammar but not in a database's text. Emoji written as a pair of
 # surrogates match as well; such a page takes the slow way in vain and lands unchanged.
 _UNSTORABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+
+
+_LONGEST_ERROR_BYTES = 100_000
+_DEEPEST = 200  # levels of JSON
+_LONGEST_NUMBER = 4000  # digits; Python refuses to read longer ones
+
+Page = TypeVar("Page")
 
 
 class CallRecord(NamedTuple):
@@ -36,6 +45,14 @@ class CallPage(NamedTuple):
 
     total_records: int
     calls: list[CallRecord]
+
+
+class AgentPage(NamedTuple):
+    """One answer of `GET /assistants/`."""
+
+    agents: list[Agent]
+    listed: int  # entries of the page, also those that could not be read
+    total_records: int | None
 
 
 class _Pagination(msgspec.Struct):
@@ -57,69 +74,109 @@ class _Key(msgspec.Struct):
     start_time: str | int | None = None
 
 
-class _RawAgent(msgspec.Struct):
-    model_id: str
-    name: str | None = None
-    type: str | None = None
+class _RawKey(msgspec.Struct):
+    call_id: msgspec.Raw = msgspec.Raw(b"null")
+    model_id: msgspec.Raw = msgspec.Raw(b"null")
+    start_time: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Agents(msgspec.Struct):
-    assistants: list[_RawAgent]
-    pagination: _Pagination | None = None
+class _AgentsPagination(msgspec.Struct):
+    total_records: int | None = None
+
+
+class _RawAgents(msgspec.Struct):
+    assistants: list[msgspec.Raw]
+    pagination: _AgentsPagination | None = None
 
 
 class _AgentsAnswer(msgspec.Struct):
-    response: _Agents
+    response: _RawAgents
+
+
+class _RawAgent(msgspec.Struct):
+    model_id: str | int
+    name: str | int | None = None
+    type: str | int | None = None
 
 
 # strict=False: the live API sends numbers as strings.
 _calls_answer = msgspec.json.Decoder(_CallsAnswer, strict=False)
 _key = msgspec.json.Decoder(_Key)
+_raw_key = msgspec.json.Decoder(_RawKey)
+_scalar = msgspec.json.Decoder(str | int | None)
 _agents_answer = msgspec.json.Decoder(_AgentsAnswer, strict=False)
+_agent = msgspec.json.Decoder(_RawAgent)
+
+# What a decoder raises: msgspec's errors and UnicodeDecodeError are ValueErrors; deep nesting is neither.
+_UNREADABLE = (ValueError, RecursionError)
 
 
 def read_calls(body: bytes) -> CallPage:
     """Read the body of `GET /calls`.
 
-    A page that holds a lone surrogate, NUL, NaN or broken UTF-8 is read a second, slower time: the unstorable
-    characters become U+FFFD and NaN becomes null, so that its calls land all the same.
+    Records that hold a lone surrogate or NUL, and pages that hold NaN, broken UTF-8 or control characters, are read a
+    second, slower time: what cannot be stored becomes U+FFFD, NaN becomes null, and the calls land all the same.
 
     Raises:
         MalformedAnswerError: the body is not the JSON that the reference describes.
     """
-    try:
-        if not body.isascii():
-            body.decode()
-        answer = _read_calls_slowly(body) if _UNSTORABLE.search(body) else _calls_answer.decode(body)
-    except ValueError:  # msgspec's errors and UnicodeDecodeError are ValueErrors
-        answer = _read_calls_slowly(body)
-    response = answer.response
+    response = _read(_calls_answer, body, "calls").response
+    if response.pagination.total_records < 0:
+        raise MalformedAnswerError(f"the API states a total of {response.pagination.total_records} calls")
     return CallPage(response.pagination.total_records, [_record(bytes(raw)) for raw in response.calls])
 
 
-def read_agents(body: bytes) -> tuple[list[Agent], int | None]:
-    """Read the body of `GET /assistants/`: its agents and, where stated, the total of all pages.
+def read_agents(body: bytes) -> AgentPage:
+    """Read the body of `GET /assistants/`.
+
+    An entry without an id that can be read is left out: nothing could be asked of it.
 
     Raises:
         MalformedAnswerError: the body is not the JSON that the reference describes.
     """
-    try:
-        response = _agents_answer.decode(body).response
-    except ValueError:
-        raise MalformedAnswerError(_not_json("assistants", body)) from None
-    agents = [Agent(agent.model_id, agent.name, agent.type) for agent in response.assistants]
-    return agents, response.pagination.total_records if response.pagination else None
+    response = _read(_agents_answer, body, "assistants").response
+    agents = []
+    for raw in response.assistants:
+        try:
+            agent = _agent.decode(_storable_text(bytes(raw)))
+        except _UNREADABLE:
+            continue
+        if agent.model_id != "":
+            agents.append(Agent(str(agent.model_id), _text(agent.name), _text(agent.type)))
+    total = response.pagination.total_records if response.pagination else None
+    return AgentPage(agents, len(response.assistants), total)
 
 
-def describe_error(body: bytes) -> str:
-    """What an error body says, in at most 200 characters with every long number masked; empty if nothing is said."""
+def _read(decoder: msgspec.json.Decoder[Page], body: bytes, what: str) -> Page:
     try:
-        texts = list(_error_texts(json.loads(body)))
+        if not body.isascii():
+            body.decode()
+        return decoder.decode(body)
+    except RecursionError:
+        body = _without_depths(body)
     except ValueError:
+        pass
+    try:
+        return decoder.decode(_rewritten(body))
+    except _UNREADABLE:
+        raise MalformedAnswerError(_not_json(what, body)) from None
+
+
+def describe_error(body: bytes, secret: str = "") -> str:
+    """What an error body says, in at most 200 printable characters; empty if nothing is said.
+
+    An error may echo what was asked: the secret and every long number, however it is written, are masked.
+    """
+    try:
+        texts = list(_error_texts(json.loads(body[:_LONGEST_ERROR_BYTES])))
+    except _UNREADABLE:
         return ""
-    text = " ".join("; ".join(texts).split())[:200]
-    # An error may echo the phone number that was asked for.
-    return re.sub(r"\+?\d[\d ()-]{5,}\d", "***", text)
+    text = "; ".join(texts)
+    if secret:
+        text = text.replace(secret, "***")
+    text = re.sub(r"\d(?:[^A-Za-z0-9]{0,3}\d){4,}", "***", text)
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())[:200]
 
 
 def _error_texts(body: Any) -> Iterator[str]:
@@ -136,12 +193,27 @@ def _error_texts(body: Any) -> Iterator[str]:
 
 
 def _record(raw: bytes) -> CallRecord:
+    if _UNSTORABLE.search(raw):
+        raw = _storable_text(raw)
     try:
         key = _key.decode(raw)
-    except ValueError:
-        # Odd types in one record must not cost its neighbours: landing rejects it with a reason.
+        return CallRecord(_text(key.call_id), _text(key.model_id), _whole_number(key.start_time), raw)
+    except _UNREADABLE:
+        # Odd types in one record must not cost its neighbours: what can be read is, and landing judges the rest.
+        pass
+    try:
+        parts = _raw_key.decode(raw)
+    except _UNREADABLE:
         return CallRecord(None, None, None, raw)
-    return CallRecord(_text(key.call_id), _text(key.model_id), _whole_number(key.start_time), raw)
+    call_id, model_id, start_time = (_part(part) for part in (parts.call_id, parts.model_id, parts.start_time))
+    return CallRecord(_text(call_id), _text(model_id), _whole_number(start_time), raw)
+
+
+def _part(raw: msgspec.Raw) -> str | int | None:
+    value: str | int | None = None
+    with suppress(*_UNREADABLE):
+        value = _scalar.decode(raw)
+    return value
 
 
 def _text(value: str | int | None) -> str | None:
@@ -149,17 +221,52 @@ def _text(value: str | int | None) -> str | None:
 
 
 def _whole_number(value: str | int | None) -> int | None:
-    if isinstance(value, int):
-        return value
-    return int(value) if value and re.fullmatch(r"-?[0-9]{1,18}", value) else None
+    """By the same rule as landing: at most 19 digits, a sign or none, 64 bits."""
+    if isinstance(value, str):
+        value = int(value) if re.fullmatch(r"[+-]?[0-9]{1,19}", value) else None
+    return value if value is not None and -(2**63) <= value < 2**63 else None
 
 
-def _read_calls_slowly(body: bytes) -> _CallsAnswer:
+def _storable_text(raw: bytes) -> bytes:
+    """A record without characters that no database can store; unchanged where that is beyond repair."""
+    if not _UNSTORABLE.search(raw):
+        return raw
     try:
-        tree = _storable(json.loads(body.decode(errors="replace"), parse_constant=lambda _: None))
-        return _calls_answer.decode(json.dumps(tree, ensure_ascii=False, separators=(",", ":")))
-    except (ValueError, RecursionError):
-        raise MalformedAnswerError(_not_json("calls", body)) from None
+        return _rewritten(raw)
+    except _UNREADABLE:
+        return raw
+
+
+def _rewritten(body: bytes) -> bytes:
+    """The same JSON, read tolerantly and written strictly.
+
+    Raises:
+        ValueError: it is no JSON, however tolerantly it is read.
+        RecursionError: it is nested too deeply.
+    """
+    tree = json.loads(
+        body.decode(errors="replace"),
+        strict=False,
+        parse_constant=lambda _: None,
+        parse_float=lambda text: number if math.isfinite(number := float(text)) else None,
+        parse_int=lambda text: int(text) if len(text) <= _LONGEST_NUMBER else text,
+    )
+    return json.dumps(_storable(tree), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _without_depths(body: bytes) -> bytes:
+    """The same JSON with null in place of what is nested so deeply that no parser reads it."""
+    kept, depth, copied = [], 0, 0
+    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', body):
+        if token[0] in (b"[", b"{"):
+            depth += 1
+            if depth == _DEEPEST + 1:
+                kept += [body[copied : token.start()], b"null"]
+        elif token[0] in (b"]", b"}"):
+            if depth == _DEEPEST + 1:
+                copied = token.end()
+            depth -= 1
+    return b"".join([*kept, body[copied:]])
 
 
 def _storable(value: Any) -> Any:

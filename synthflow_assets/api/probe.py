@@ -7,13 +7,14 @@ calls outside the window, and tells what to ask Synthflow about.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from synthflow_assets.api.client import MAX_PAGE_SIZE, SynthflowClient
-from synthflow_assets.api.pages import CallPage
+from synthflow_assets.api.pages import CallPage, CallRecord
 from synthflow_assets.errors import BadRequestError
 
 _DAY_MS = 86_400_000
@@ -81,21 +82,21 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
     asked = time.monotonic()
     first = client.list_calls(model_id, from_date=now_ms - days * _DAY_MS, to_date=now_ms)
     page_seconds = time.monotonic() - asked
-    trees = [json.loads(call.raw) for call in first.calls]
-    lengths = [int(text) for tree in trees if (text := str(tree.get("duration"))).isdecimal()]
-    witnesses = [
-        _Witness(str(call.call_id), call.start_ms, int(tree["duration"]))
+    trees = [_tree(call) for call in first.calls]
+    lengths = [seconds for tree in trees if (seconds := _seconds(tree)) is not None]
+    closed = [
+        _Witness(call.call_id, call.start_ms, length)
         for call, tree in zip(first.calls, trees, strict=True)
-        if call.start_ms is not None
+        if call.call_id
+        and call.start_ms is not None
         and tree.get("call_status") not in open_statuses
-        and str(tree.get("duration")).isdecimal()
-        and int(tree["duration"]) >= _SHORTEST_WITNESS_SECONDS
-        and call.start_ms + int(tree["duration"]) * 1000 + _AFTER_END_MS < now_ms
-    ][:_WITNESSES]
+        and (length := _seconds(tree) or 0) >= _SHORTEST_WITNESS_SECONDS
+    ]
+    witnesses = [witness for witness in closed if witness.after_ms < now_ms][:_WITNESSES]
     experiments = _Experiments(client, model_id)
     from_filters = _agreed([experiments.from_filters(witness) for witness in witnesses])
     to_filters = _agreed([experiments.to_filters(witness) for witness in witnesses])
-    statuses = {tree.get("call_status") for tree in trees}
+    lists_open = any(tree.get("call_status") in open_statuses for tree in trees)
     return ApiReading(
         sample=len(trees),
         page_seconds=page_seconds,
@@ -112,7 +113,7 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
         honours_window=experiments.honours_window(now_ms),
         honours_offset=experiments.honours_offset(first, now_ms - days * _DAY_MS, now_ms),
         refuses_larger_pages=experiments.refuses_larger_pages(),
-        lists_open_calls=True if statuses & set(open_statuses) else None,
+        lists_open_calls=True if lists_open else None,
         longest_call_seconds=max(lengths, default=None),
         fields=frozenset(name for tree in trees for name in tree),
     )
@@ -170,6 +171,20 @@ class _Experiments:
             if (number + 1) * MAX_PAGE_SIZE >= page.total_records:
                 break
         return False
+
+
+def _tree(call: CallRecord) -> dict[str, Any]:
+    """The record as a tree; an empty one where it is no object."""
+    try:
+        tree = json.loads(call.raw)
+    except (ValueError, RecursionError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
+def _seconds(tree: dict[str, Any]) -> int | None:
+    text = str(tree.get("duration"))
+    return int(text) if re.fullmatch("[0-9]{1,8}", text) else None
 
 
 def _agreed(votes: list[Vote]) -> Vote | None:

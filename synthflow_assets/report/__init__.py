@@ -40,10 +40,14 @@ def write_report(warehouse: Warehouse, path: Path, from_day: dt.date, to_day: dt
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target and moved over it, so that a reader never meets half a page.
     descriptor, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".html")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(page)
-    Path(unfinished).chmod(0o644)
-    return Path(unfinished).replace(path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(page)
+        Path(unfinished).chmod(0o644)
+        return Path(unfinished).replace(path)
+    except OSError:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
 
 
 def _rows(frame: pd.DataFrame) -> dict[str, Any]:

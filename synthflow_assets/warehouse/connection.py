@@ -17,6 +17,7 @@ import duckdb
 from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.warehouse.migration import bring_up_to_date
 from synthflow_assets.warehouse.schema import TABLES
+from synthflow_assets.warehouse.statements import describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,11 +65,11 @@ class Warehouse:
             bring_up_to_date(connection, self.location, may_write=not read_only)
             yield connection
         except duckdb.CatalogException:
-            if not read_only:
-                raise
             raise WarehouseUnusableError(
                 f"{self.location} lacks tables that this version reads; materialize synthflow/calls, which makes them"
             ) from None
+        except duckdb.Error as error:
+            raise WarehouseUnusableError(f"the warehouse {self.location} failed: {describe(error)}") from None
         finally:
             connection.close()
 

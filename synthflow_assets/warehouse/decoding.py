@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES, Column, Kind
 
 _WHOLE_NUMBER = "[+-]?[0-9]{1,19}"
+_LATEST_MS = 253_402_300_799_999  # the end of the year 9999, well within the range of TIMESTAMP
 _HMAC_BLOCK_BYTES = 64  # of SHA-256
 
 
@@ -41,10 +42,9 @@ def _typed(column: Column, value: str) -> str:
     whole = f"CASE WHEN regexp_full_match({value}, '{_WHOLE_NUMBER}') THEN TRY_CAST({value} AS BIGINT) END"
     match column.kind:
         case Kind.WHOLE_NUMBER:
-            return whole
+            return f"CASE WHEN {whole} BETWEEN 0 AND {column.maximum} THEN {whole} END"
         case Kind.EPOCH_MS:
-            # Beyond the range of TIMESTAMP the multiplication would overflow; no call starts after the year 9999.
-            return f"CASE WHEN abs({whole}) < 253402300800000 THEN make_timestamptz(({whole}) * 1000) END"
+            return f"CASE WHEN {whole} BETWEEN 0 AND {_LATEST_MS} THEN make_timestamptz(({whole}) * 1000) END"
         case Kind.MOMENT:
             return f"TRY_CAST({value} AS TIMESTAMPTZ)"
         case Kind.TEXT_LIST:
@@ -54,19 +54,27 @@ def _typed(column: Column, value: str) -> str:
 
 
 _EXPECTED = {
-    Kind.WHOLE_NUMBER: "is not a whole number of at most 64 bits",
     Kind.EPOCH_MS: "is not a time in epoch milliseconds",
     Kind.MOMENT: "is not a date-time",
     Kind.TEXT_LIST: "is not a list",
 }
 
 
+# Parsers differ in which of the two they take; one of them decides what is fetched, the other what lands.
+_TWICE = "CASE WHEN list_unique(keys) <> len(keys) THEN 'a field occurs twice' END"
+_ANOTHER_DAY = (
+    "CASE WHEN epoch_ms(start_time) < from_ms OR epoch_ms(start_time) >= to_ms "
+    "THEN 'start_time lies outside of the asked day' END"
+)
+
+
 def _complaint(column: Column) -> str | None:
     """SQL for what is wrong with a field, NULL where nothing is; None where nothing can be."""
     cases = []
-    if column.kind in _EXPECTED:
+    if column.kind in _EXPECTED or column.kind is Kind.WHOLE_NUMBER:
         wrong = f"{_parsed(column)} IS NOT NULL AND {column.name} IS NULL"
-        cases.append(f"WHEN {wrong} THEN {_text(f'{column.source} {_EXPECTED[column.kind]}')}")
+        expected = _EXPECTED.get(column.kind, f"is not a whole number from 0 to {column.maximum}")
+        cases.append(f"WHEN {wrong} THEN {_text(f'{column.source} {expected}')}")
     if column.required:
         cases.append(f"WHEN coalesce({column.name}::VARCHAR, '') = '' THEN {_text(f'{column.source} is missing')}")
     return f"CASE {' '.join(cases)} END" if cases else None
@@ -126,7 +134,8 @@ def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten =
     """SQL that types the records of a relation.
 
     Args:
-        source: name of a relation with the columns `day DATE`, `model_id VARCHAR`, `record VARCHAR` (JSON text).
+        source: name of a relation with the columns `day DATE`, `model_id VARCHAR`, `record VARCHAR` (JSON text), and
+            `from_ms` and `to_ms BIGINT`, the bounds of the day; NULL where they do not matter.
         pii: keep, hash or drop.
         hash_key: for hash.
         forgotten: whose personal data is left out whatever `pii` says.
@@ -143,12 +152,19 @@ def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten =
     known = json.dumps(dict.fromkeys([*shape, "model_id"]))
     known_names = ", ".join(_text(name) for name in [*shape, "model_id"])
     typed = ",\n".join(f"        {_typed(column, _parsed(column))} AS {column.name}" for column in CALL_FIELDS)
-    complaints = ", ".join(filter(None, (_complaint(column) for column in CALL_FIELDS)))
+    complaints = ", ".join(filter(None, (*(_complaint(column) for column in CALL_FIELDS), _TWICE, _ANOTHER_DAY)))
     columns = ",\n    ".join(_private(column, pii, hash_key) for column in CALLS.columns if column.name != "loaded_at")
     is_open = ", ".join(_text(status) for status in OPEN_STATUSES)
     return f"""
 WITH parsed AS (
-    SELECT day, model_id, record, from_json(record, {_text(json.dumps(shape))}) AS r
+    SELECT
+        day,
+        model_id,
+        record,
+        from_ms,
+        to_ms,
+        json_keys(record) AS keys,
+        from_json(record, {_text(json.dumps(shape))}) AS r
     FROM {source}
 ),
 typed AS (
@@ -156,10 +172,13 @@ typed AS (
         day,
         model_id,
         record,
+        from_ms,
+        to_ms,
+        keys,
         r,
 {typed},
         CASE
-            WHEN NOT list_has_all([{known_names}], json_keys(record)) THEN json_merge_patch(record, {_text(known)})
+            WHEN NOT list_has_all([{known_names}], keys) THEN json_merge_patch(record, {_text(known)})
         END AS extra
     FROM parsed
 ),

@@ -10,9 +10,11 @@ import datetime as dt
 import itertools
 import shutil
 import tempfile
+import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +23,18 @@ from typing import Any, NamedTuple, Self
 import duckdb
 import pyarrow as pa
 
+from synthflow_assets.days import day_bounds_ms
+from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import NOBODY, Forgotten, decode_sql
 from synthflow_assets.warehouse.schema import CALLS, LANDED_TABLES, PERSONAL_COLUMNS, Column, Kind
-from synthflow_assets.warehouse.statements import sql_file, transaction
+from synthflow_assets.warehouse.statements import describe, sql_file, transaction
 
 _CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
 _CHUNKS_UNDER_WAY = 2
+# A bound, not a need: typing takes some 100 MB, and more only where single records are many megabytes long.
+_MEMORY_LIMIT = "2GB"
+_BATCH_BYTES = 2**20  # of JSON that DuckDB looks at in one go; its expressions hold several copies of it
+_ABANDONED_SECONDS = 86_400.0
 _SQL = "synthflow_assets.warehouse.sql"
 
 
@@ -96,9 +104,12 @@ class Spool:
     Memory stays bounded: a partition beyond some megabytes goes to files while it is still being fetched.
     """
 
-    def __init__(self, pii: str = "keep", hash_key: str = "", forgotten: Forgotten = NOBODY) -> None:
+    def __init__(
+        self, pii: str = "keep", hash_key: str = "", forgotten: Forgotten = NOBODY, timezone: str = "UTC"
+    ) -> None:
+        self._timezone = timezone
         self._decode_sql = decode_sql("chunk", pii, hash_key, forgotten)
-        self._folder = Path(tempfile.mkdtemp(prefix="synthflow-"))
+        self._folder = _spool_folder()
         self._names = itertools.count()
         self._incomplete: dict[Partition, _Chunk] = {}
         self._files: dict[Partition, list[Path]] = {}
@@ -106,7 +117,7 @@ class Spool:
         self._ready = ReadyBatch()
         self._under_way: list[Future[None]] = []
         self._typist = ThreadPoolExecutor(1, thread_name_prefix="synthflow-typing")
-        self._connection = duckdb.connect(config={"threads": 1, "memory_limit": "256MB"})
+        self._connection = duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY_LIMIT})
         self._connection.execute("SET TimeZone = 'UTC'")
 
     def __enter__(self) -> Self:
@@ -165,10 +176,14 @@ class Spool:
         return path
 
     def _write(self, chunk: _Chunk, path: Path) -> None:
-        self._connection.register("chunk", _arrow(chunk))
+        self._connection.register("chunk", _arrow(chunk, self._timezone))
         try:
             target = str(path).replace("'", "''")
             self._connection.execute(f"COPY ({self._decode_sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+        except duckdb.Error as error:
+            raise WarehouseUnusableError(
+                f"the fetched records cannot be typed in {tempfile.gettempdir()}: {describe(error)}"
+            ) from None
         finally:
             self._connection.unregister("chunk")
 
@@ -177,7 +192,16 @@ class Spool:
             self._under_way.pop(0).result()
 
 
-def _arrow(chunk: _Chunk) -> pa.Table:
+def _spool_folder() -> Path:
+    """A folder that only this user can read; what killed processes left behind is removed."""
+    for left in Path(tempfile.gettempdir()).glob("synthflow-spool-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(left)
+    return Path(tempfile.mkdtemp(prefix="synthflow-spool-"))
+
+
+def _arrow(chunk: _Chunk, timezone: str) -> pa.Table:
     """The chunk as Arrow, without a Python object for each value: one buffer of bytes and one of offsets."""
     offsets = array("q", itertools.accumulate(map(len, chunk.records), initial=0))
     record = pa.Array.from_buffers(
@@ -189,13 +213,19 @@ def _arrow(chunk: _Chunk) -> pa.Table:
     def spread(values: pa.Array) -> pa.Array:
         return values.take(index)
 
-    return pa.table(
+    bounds = [day_bounds_ms(partition.day, timezone) for partition, _ in chunk.partitions]
+    table = pa.table(
         {
             "day": spread(pa.array([partition.day for partition, _ in chunk.partitions], pa.date32())),
             "model_id": spread(pa.array([partition.model_id for partition, _ in chunk.partitions], pa.string())),
             "record": record,
+            "from_ms": spread(pa.array([bound[0] for bound in bounds], pa.int64())),
+            "to_ms": spread(pa.array([bound[1] for bound in bounds], pa.int64())),
         }
     )
+    # DuckDB takes a batch as it comes, so batches bound what it holds at once.
+    rows = max(1, len(chunk.records) * _BATCH_BYTES // max(1, chunk.size_bytes))
+    return pa.Table.from_batches(table.to_batches(max_chunksize=rows), table.schema)
 
 
 def land(
@@ -264,14 +294,16 @@ def _restore_sql(pii: str) -> str:
 
 
 def land_agents(
-    connection: duckdb.DuckDBPyConnection, agents: Iterable[tuple[str, str | None, str | None]], loaded_at: dt.datetime
+    connection: duckdb.DuckDBPyConnection, agents: Sequence[tuple[str, str | None, str | None]], loaded_at: dt.datetime
 ) -> None:
     """Add or rename agents, given as (model_id, name, type). None is removed: its calls still bear its id."""
-    rows = [(*agent, loaded_at) for agent in agents]
-    if not rows:
-        return
+    model_ids, names, types = zip(*agents, strict=True) if agents else ((), (), ())
     with transaction(connection):
         connection.execute(
-            "DELETE FROM synthflow.agents WHERE list_contains($1, model_id)", [[model_id for model_id, *_ in rows]]
+            "DELETE FROM synthflow.agents WHERE model_id IN (SELECT unnest($1::VARCHAR[]))", [list(model_ids)]
         )
-        connection.executemany("INSERT INTO synthflow.agents VALUES ($1, $2, $3, $4)", rows)
+        connection.execute(
+            "INSERT INTO synthflow.agents "
+            "SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), unnest($3::VARCHAR[]), $4",
+            [list(model_ids), list(names), list(types), loaded_at],
+        )

@@ -47,7 +47,8 @@ def retry_rejects(
     with transaction(connection):
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE kept AS "
-            "SELECT day, model_id, record FROM synthflow.call_rejects WHERE record IS NOT NULL"
+            "SELECT day, model_id, record, NULL::BIGINT AS from_ms, NULL::BIGINT AS to_ms "
+            "FROM synthflow.call_rejects WHERE record IS NOT NULL"
         )
         # A start that can be read now may lie on another day, whose own fetch has the call as well.
         is_new = (

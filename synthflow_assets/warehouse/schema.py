@@ -19,7 +19,7 @@ class Kind(StrEnum):
     """How a field of a record becomes a value."""
 
     TEXT = "VARCHAR"
-    WHOLE_NUMBER = "BIGINT"  # a JSON number or string of digits; words, fractions and overflow reject the record
+    WHOLE_NUMBER = "BIGINT"  # a JSON number or string of digits; words, fractions and the absurd reject the record
     MOMENT = "TIMESTAMPTZ"  # a date-time; UTC where it names no zone
     EPOCH_MS = "EPOCH_MS"  # epoch milliseconds, as a number or string of digits
     TEXT_LIST = "VARCHAR[]"
@@ -43,6 +43,7 @@ class Column:
     kind: Kind | None = None
     personal: bool = False
     phone: bool = False  # holds a phone number and nothing else
+    maximum: int | None = None  # of whole numbers; what is larger cannot be meant
     values: tuple[str, ...] = ()
 
 
@@ -76,11 +77,16 @@ def _field(
     required: bool = False,
     personal: bool = False,
     phone: bool = False,
+    maximum: int | None = None,
     values: tuple[str, ...] = (),
 ) -> Column:
     sql_type = Kind.MOMENT.value if kind is Kind.EPOCH_MS else kind.value
-    return Column(name or source, sql_type, description, unit, required, source, kind, personal or phone, phone, values)
+    return Column(
+        name or source, sql_type, description, unit, required, source, kind, personal or phone, phone, maximum, values
+    )
 
+
+_YEAR_SECONDS = 366 * 86_400
 
 _DAY = Column("day", "DATE", "Day that the call started on, in the set time zone.", required=True)
 _MODEL_ID = Column("model_id", "VARCHAR", "Agent that the calls were asked for.", required=True)
@@ -107,6 +113,7 @@ CALLS = Table(
             "Length of the call, ringing and delay included.",
             name="duration_seconds",
             unit="seconds",
+            maximum=_YEAR_SECONDS,
         ),
         _field(
             "call_status",
@@ -154,6 +161,7 @@ CALLS = Table(
             "Length of the connection.",
             name="telephony_duration_ms",
             unit="milliseconds",
+            maximum=_YEAR_SECONDS * 1000,
         ),
         _field(
             "telephony_ringing_duration",
@@ -161,6 +169,7 @@ CALLS = Table(
             "Length of the ringing; not in the reference.",
             name="telephony_ringing_duration_ms",
             unit="milliseconds",
+            maximum=_YEAR_SECONDS * 1000,
         ),
         _field("telephony_start", Kind.MOMENT, "When the line was connected."),
         _field("telephony_end", Kind.MOMENT, "When the line was cut."),

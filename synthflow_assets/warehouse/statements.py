@@ -24,6 +24,15 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
+def describe(error: duckdb.Error) -> str:
+    """What DuckDB's error says, on one line; of errors that quote values only the kind, because those are people's."""
+    if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.BinderException)):
+        return str(error).splitlines()[0]
+    if "No space left" in str(error):
+        return "no space left on the device"
+    return type(error).__name__
+
+
 @cache
 def sql_file(package: str, name: str) -> str:
     """The text of a `.sql` file of this project, such as `sql_file("synthflow_assets.metrics", "a.sql")`."""

@@ -25,9 +25,14 @@ def decode(*records: Any, pii: str = "keep", key: str = "") -> list[dict[str, An
     page = read_calls(body.encode("utf-8", "surrogatepass"))
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("CREATE TABLE source (day DATE, model_id VARCHAR, record VARCHAR)")
+        connection.execute(
+            "CREATE TABLE source (day DATE, model_id VARCHAR, record VARCHAR, from_ms BIGINT, to_ms BIGINT)"
+        )
         for call in page.calls:
-            connection.execute("INSERT INTO source VALUES ('2026-03-10', 'agent', $1)", [call.raw.decode()])
+            connection.execute(
+                "INSERT INTO source VALUES ('2026-03-10', 'agent', $1, $2, $3)",
+                [call.raw.decode(), START_MS, START_MS + 86_400_000],
+            )
         result = connection.execute(decode_sql("source", pii, key))
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -45,8 +50,7 @@ def call(**fields: Any) -> dict[str, Any]:
         ("+25", 25),
         (0, 0),
         (None, None),
-        (2**63 - 1, 2**63 - 1),
-        ("-9223372036854775808", -(2**63)),
+        (31_622_400, 31_622_400),
     ],
 )
 def test_whole_numbers_are_taken(value: Any, stored: int | None) -> None:
@@ -54,10 +58,33 @@ def test_whole_numbers_are_taken(value: Any, stored: int | None) -> None:
     assert (row["duration_seconds"], row["reason"]) == (stored, None)
 
 
-@pytest.mark.parametrize("value", [1.7, "1.7", 25.0, "1e3", "25 s", "", " 25", "0x19", 2**63, True, [25], {"s": 25}])
+@pytest.mark.parametrize(
+    ("start_time", "reason"),
+    [
+        (START_MS - 1, "start_time lies outside of the asked day"),
+        (START_MS + 86_400_000, "start_time lies outside of the asked day"),
+        (f"+{START_MS + 86_400_000}", "start_time lies outside of the asked day"),
+        (0, "start_time lies outside of the asked day"),
+        ("-9223372036854775808", "start_time is not a time in epoch milliseconds"),
+        (START_MS, None),
+    ],
+)
+def test_the_start_decides_the_day(start_time: Any, reason: str | None) -> None:
+    [row] = decode(call(start_time=start_time))
+    assert row["reason"] == reason
+
+
+def test_what_two_parsers_would_read_differently_is_rejected() -> None:
+    [row] = decode(f'{{"call_id":"a","call_id":"b","start_time":{START_MS}}}')
+    assert row["reason"] == "a field occurs twice"
+
+
+@pytest.mark.parametrize(
+    "value", [1.7, "1.7", 25.0, "1e3", "25 s", "", " 25", "0x19", 2**63, 2**63 - 1, -1, True, [25], {"s": 25}]
+)
 def test_what_is_no_whole_number_rejects_the_record(value: Any) -> None:
     [row] = decode(call(duration=value))
-    assert row["reason"] == "duration is not a whole number of at most 64 bits"
+    assert row["reason"] == "duration is not a whole number from 0 to 31622400"
     assert json.loads(row["record"])["call_id"] == "c1"
 
 
@@ -148,7 +175,7 @@ def test_dropped_personal_data_is_nowhere() -> None:
     assert "Secret" not in str(rows)
     assert "4155550123" not in str(rows)
     assert rows[0]["call_id"] == "c1"
-    assert rows[1]["reason"] == "duration is not a whole number of at most 64 bits"
+    assert rows[1]["reason"] == "duration is not a whole number from 0 to 31622400"
 
 
 @pytest.mark.parametrize("key", ["k", "a long key " * 20, "schlüssel"])

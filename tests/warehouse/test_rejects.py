@@ -13,7 +13,7 @@ from synthflow_assets.warehouse.rejects import RejectReason, list_rejects, retry
 
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
-LONG = "duration is not a whole number of at most 64 bits"
+LONG = "duration is not a whole number from 0 to 31622400"
 
 
 @pytest.fixture
