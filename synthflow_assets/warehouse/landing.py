@@ -33,6 +33,7 @@ _CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
 _CHUNKS_UNDER_WAY = 2
 # A bound, not a need: typing takes some 100 MB, and more only where single records are many megabytes long.
 _MEMORY_LIMIT = "2GB"
+_LANDING_MEMORY_LIMIT = "256MB"
 _BATCH_BYTES = 2**20  # of JSON that DuckDB looks at in one go; its expressions hold several copies of it
 _ABANDONED_SECONDS = 86_400.0
 _SQL = "synthflow_assets.warehouse.sql"
@@ -258,6 +259,9 @@ def land(
         name: [getattr(counted, name) for counted in batch.partitions.values()]
         for name in FetchCounts.__dataclass_fields__
     }
+    # DuckDB would keep what it has written in memory, up to most of the machine's. A bound makes the peak independent
+    # of the batch, and costs no time that could be measured.
+    connection.execute(f"SET memory_limit = '{_LANDING_MEMORY_LIMIT}'; SET preserve_insertion_order = false")
     with transaction(connection):
         if vanished_fields == "keep" and pii != "drop":
             connection.execute(sql_file(_SQL, "note_earlier.sql"), {"days": keys["days"], **files})
