@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check format docs lock clean
+.PHONY: help demo dev test check format docs lock bench clean
 
 help:  ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ docs: $(READY)  ## Write the generated parts of the docs
 
 lock:  ## Resolve the dependencies anew (needs uv)
 	@scripts/lock --upgrade
+
+bench: $(READY)  ## Land the same calls with this package and its peers; SCENARIOS="100k latency" picks some
+	@$(BIN)/python -m benchmarks $(SCENARIOS)
 
 clean:  ## Remove what the project made here, its data excepted
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
