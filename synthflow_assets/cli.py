@@ -94,7 +94,7 @@ def report(from_day: dt.date | None, to_day: dt.date | None, output: Path) -> No
         raise click.BadParameter(f"{first} is after {last}", param_hint="--from")
     if (last - first).days > _LONGEST_REPORT_DAYS:
         raise click.BadParameter("a report covers ten years at most", param_hint="--from")
-    click.echo(write_report(Warehouse(settings.warehouse), output, first, last))
+    click.echo(write_report(Warehouse.from_settings(settings), output, first, last))
 
 
 @main.command()
@@ -107,7 +107,7 @@ def rejects(retry: bool) -> None:
     from synthflow_assets.warehouse.rejects import list_rejects, retry_rejects
 
     settings = Settings.load()
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = Warehouse.from_settings(settings)
     if retry:
         with warehouse.connect() as connection:
             landed = retry_rejects(connection, settings.timezone, settings.pii, settings.hash_key)

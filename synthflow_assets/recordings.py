@@ -195,7 +195,7 @@ def _note(warehouse: Warehouse, outcomes: Sequence[tuple[RecordedCall, StoredAud
         return
     with warehouse.connect() as connection, transaction(connection):
         connection.execute(
-            "DELETE FROM synthflow.call_recordings WHERE list_contains($1::VARCHAR[], call_id)",
+            "DELETE FROM call_recordings WHERE list_contains($1::VARCHAR[], call_id)",
             [[row[2] for row in rows]],
         )
-        connection.executemany("INSERT INTO synthflow.call_recordings VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", rows)
+        connection.executemany("INSERT INTO call_recordings VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from synthflow_assets.recordings import delete_recordings
 from synthflow_assets.settings import Settings
@@ -20,8 +19,8 @@ def remove_person(settings: Settings, phone: str) -> Iterator[str]:
         SettingsError: that is not the number of a person.
         WarehouseError: the tables or exports cannot be written.
     """
-    warehouse = Warehouse(settings.warehouse)
-    folder = Path(settings.export_dir)
+    warehouse = Warehouse.from_settings(settings)
+    folder = settings.export_folder
     with warehouse.connect() as connection:
         removal = forget_phone(connection, phone, settings.hash_key, delete_recordings=delete_recordings)
         days = [day for day in removal.days if export_path(folder, CALLS.name, day).exists()]

@@ -31,6 +31,9 @@ REGION_URLS = {
 }
 
 
+_RESERVED_SCHEMAS = ("information_schema", "main", "pg_catalog", "temp")
+
+
 def variable(field: str) -> str:
     """The environment variable of a field of `Settings`."""
     return PREFIX + field.upper()
@@ -63,6 +66,10 @@ class Settings(BaseModel):
     warehouse: str = Field(
         "data/synthflow.duckdb",
         description="Where the tables live: the path of a DuckDB file, `md:NAME`, or `ducklake:...`.",
+    )
+    warehouse_schema: str = Field(
+        "synthflow",
+        description="Schema of the tables in the warehouse, so that several workspaces share one.",
     )
     page_size: int = Field(100, ge=1, le=100, description="Calls a request; the API allows at most 100.")
     max_connections: int = Field(8, ge=1, le=64, description="Requests under way at once.")
@@ -179,6 +186,17 @@ class Settings(BaseModel):
             raise ValueError("the path of a DuckDB file, md:NAME or ducklake:...")
         return value
 
+    @field_validator("warehouse_schema")
+    @classmethod
+    def _plain_schema(cls, value: str) -> str:
+        # DuckDB takes `Acme` and `acme` for the same schema, Dagster for two keys: so only one of them is allowed.
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value) or value in _RESERVED_SCHEMAS:
+            raise ValueError(
+                "lower-case letters, digits and underscores, beginning with a letter, and none of "
+                + ", ".join(_RESERVED_SCHEMAS)
+            )
+        return value
+
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
@@ -234,6 +252,12 @@ class Settings(BaseModel):
     def hash_key(self) -> str:
         """Key of the hash of personal data; empty where none is set."""
         return self.pii_key.get_secret_value() if self.pii_key else ""
+
+    @property
+    def export_folder(self) -> Path:
+        """Where Parquet files go: `export_dir`, or a folder in it where the schema is not the usual one."""
+        usual = type(self).model_fields["warehouse_schema"].default
+        return Path(self.export_dir) if self.warehouse_schema == usual else Path(self.export_dir, self.warehouse_schema)
 
     @property
     def api_url(self) -> str:

@@ -27,7 +27,7 @@ def compute_metric(
     Returns:
         The number of rows of each day.
     """
-    name = TABLES[table].qualified_name
+    name = TABLES[table].name
     query = sql_file(__name__, f"{table}.sql")
     parameters: dict[str, Any] = {
         "days": list(days),

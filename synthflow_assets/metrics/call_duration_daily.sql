@@ -14,7 +14,7 @@ WITH counted AS (
         max(duration_seconds) FILTER (is_connected) AS max_duration_seconds
     FROM (
         SELECT *, coalesce(list_contains($connected_statuses::VARCHAR[], call_status), false) AS is_connected
-        FROM synthflow.calls
+        FROM calls
         WHERE day IN (SELECT unnest($days::DATE[]))
     )
     GROUP BY day, model_id
@@ -32,5 +32,5 @@ SELECT
     quantiles[3] AS p95_duration_seconds,
     quantiles[4] AS p99_duration_seconds,
     max_duration_seconds
-FROM (SELECT day, model_id FROM synthflow.call_loads WHERE day IN (SELECT unnest($days::DATE[])))
+FROM (SELECT day, model_id FROM call_loads WHERE day IN (SELECT unnest($days::DATE[])))
 LEFT JOIN counted USING (day, model_id)

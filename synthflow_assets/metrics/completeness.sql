@@ -13,7 +13,7 @@ SELECT
     outside_window,
     open_calls
 FROM (SELECT unnest(generate_series($from_day::DATE, $to_day::DATE, INTERVAL 1 DAY))::DATE AS day)
-CROSS JOIN (SELECT DISTINCT model_id FROM synthflow.call_loads)
-LEFT JOIN synthflow.call_loads AS loads USING (day, model_id)
-LEFT JOIN synthflow.agents USING (model_id)
+CROSS JOIN (SELECT DISTINCT model_id FROM call_loads)
+LEFT JOIN call_loads AS loads USING (day, model_id)
+LEFT JOIN agents USING (model_id)
 ORDER BY day, agent

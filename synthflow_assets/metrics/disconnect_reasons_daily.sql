@@ -6,6 +6,6 @@ SELECT
     count(*) AS calls,
     count(*) / sum(count(*)) OVER (PARTITION BY day, model_id) AS share,
     avg(duration_seconds) AS mean_duration_seconds
-FROM synthflow.calls
+FROM calls
 WHERE day IN (SELECT unnest($days::DATE[]))
 GROUP BY day, model_id, disconnect_reason

@@ -87,7 +87,7 @@ def find_problems(
     }
     used = {key: value for key, value in parameters.items() if f"${key}" in query}
     rows = connection.execute(query, used).fetchall()
-    names = dict(connection.execute("SELECT model_id, name FROM synthflow.agents").fetchall()) if rows else {}
+    names = dict(connection.execute("SELECT model_id, name FROM agents").fetchall()) if rows else {}
     return [
         Problem(day, Agent(model_id, names.get(model_id), None).label if model_id else None, problem)
         for day, model_id, problem in rows

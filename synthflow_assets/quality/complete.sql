@@ -1,10 +1,10 @@
 WITH loads AS (
-    FROM synthflow.call_loads
+    FROM call_loads
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
 ),
 stored AS (
     SELECT day, model_id, count(*) AS calls
-    FROM synthflow.calls
+    FROM calls
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
     GROUP BY day, model_id
 )

@@ -7,12 +7,12 @@ SELECT
     ) AS problem
 FROM (
     SELECT day, model_id, sum(calls)::BIGINT AS calls, sum(share) AS share
-    FROM synthflow.disconnect_reasons_daily
+    FROM disconnect_reasons_daily
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
     GROUP BY day, model_id
 )
 FULL JOIN
-    (FROM synthflow.call_loads WHERE $days IS NULL OR list_contains($days::DATE[], day)) AS loads
+    (FROM call_loads WHERE $days IS NULL OR list_contains($days::DATE[], day)) AS loads
     USING (day, model_id)
 WHERE coalesce(calls, 0) <> coalesce(landed, -1) OR (calls > 0 AND abs(share - 1) > 1e-9)
 ORDER BY ALL

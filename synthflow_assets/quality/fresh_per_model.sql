@@ -3,12 +3,12 @@ WITH expected AS (
     SELECT unnest($model_ids::VARCHAR[]) AS model_id
     UNION
     SELECT model_id
-    FROM synthflow.call_loads
+    FROM call_loads
     WHERE len($model_ids::VARCHAR[]) = 0 AND day BETWEEN $last_closed_day::DATE - 14 AND $last_closed_day::DATE
 ),
 latest AS (
     SELECT model_id, max(day) AS day
-    FROM synthflow.call_loads
+    FROM call_loads
     WHERE day <= $last_closed_day::DATE
     GROUP BY model_id
 )

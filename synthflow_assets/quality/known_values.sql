@@ -1,5 +1,5 @@
 WITH scoped AS (
-    FROM synthflow.calls
+    FROM calls
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
 ),
 found AS (

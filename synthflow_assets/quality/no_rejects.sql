@@ -1,5 +1,5 @@
 SELECT day, model_id, format('{} records rejected: {}', count(*), reason) AS problem
-FROM synthflow.call_rejects
+FROM call_rejects
 WHERE $days IS NULL OR list_contains($days::DATE[], day)
 GROUP BY day, model_id, reason
 ORDER BY ALL

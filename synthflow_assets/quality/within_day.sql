@@ -1,5 +1,5 @@
 SELECT day, model_id, format('{} calls started on another day', count(*)) AS problem
-FROM synthflow.calls
+FROM calls
 WHERE
     ($days IS NULL OR list_contains($days::DATE[], day))
     AND (start_time AT TIME ZONE $timezone)::DATE <> day

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 
 from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
+from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.migration import bring_up_to_date
-from synthflow_assets.warehouse.schema import TABLES
+from synthflow_assets.warehouse.schema import SCHEMA, TABLES
 from synthflow_assets.warehouse.statements import describe
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _LONGEST_NAP_SECONDS = 1.0  # waiting longer between tries loses more time than 
 
 
 class Warehouse:
-    """The tables of one workspace in a DuckDB file.
+    """The tables of one workspace: a schema of a DuckDB file.
 
     DuckDB lets one process write at a time, so connections are for as short as can be: open late, close at once.
     """
@@ -38,6 +39,7 @@ class Warehouse:
     def __init__(
         self,
         location: str,
+        schema: str = SCHEMA,
         *,
         lock_wait_seconds: float = LOCK_WAIT_SECONDS,
         on_wait: Callable[[str], None] | None = None,
@@ -48,12 +50,22 @@ class Warehouse:
                 "set the path of a DuckDB file"
             )
         self.location = location
+        self.schema = schema
         self._lock_wait_seconds = lock_wait_seconds
         self._on_wait = on_wait or _say_nothing
 
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The warehouse that the settings describe.
+
+        Raises:
+            WarehouseUnusableError: this version cannot use such a place.
+        """
+        return cls(settings.warehouse, settings.warehouse_schema)
+
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection, closed at the end of the block whatever happens.
+        """A connection, closed at the end of the block whatever happens. Its default schema is the workspace's.
 
         Args:
             read_only: take the shared lock, under which other readers can work. The file must exist.
@@ -65,11 +77,12 @@ class Warehouse:
         connection = self._open(read_only)
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            bring_up_to_date(connection, self.location, may_write=not read_only)
+            bring_up_to_date(connection, self.location, self.schema, may_write=not read_only)
             yield connection
         except duckdb.CatalogException:
             raise WarehouseUnusableError(
-                f"{self.location} lacks tables that this version reads; materialize synthflow/calls, which makes them"
+                f"{self.location} lacks tables that this version reads in schema {self.schema}; "
+                f"materialize {self.schema}/calls, which makes them"
             ) from None
         except duckdb.Error as error:
             raise WarehouseUnusableError(f"the warehouse {self.location} failed: {describe(error)}") from None
@@ -102,9 +115,9 @@ class Warehouse:
         order = ", ".join(relation.grain)
         with self.connect(read_only=True) as connection:
             if not any(column.name == "day" for column in relation.columns):
-                return connection.execute(f"FROM {relation.qualified_name} ORDER BY {order}").df()
+                return connection.execute(f"FROM {relation.name} ORDER BY {order}").df()
             return connection.execute(
-                f"FROM {relation.qualified_name} WHERE day BETWEEN coalesce($1, '0001-01-01'::DATE) "
+                f"FROM {relation.name} WHERE day BETWEEN coalesce($1, '0001-01-01'::DATE) "
                 f"AND coalesce($2, '9999-12-31'::DATE) ORDER BY {order}",
                 [from_day, to_day],
             ).df()

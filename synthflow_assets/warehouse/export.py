@@ -36,7 +36,7 @@ def export_days(
         WarehouseUnusableError: the folder cannot be written.
     """
     relation = TABLES[table]
-    query = f"FROM {relation.qualified_name} WHERE day = $day ORDER BY {', '.join(relation.grain)}"
+    query = f"FROM {relation.name} WHERE day = $day ORDER BY {', '.join(relation.grain)}"
     rows: dict[dt.date, int] = {}
     for day in days:
         path = export_path(folder, table, day)

@@ -34,7 +34,7 @@ class Removal:
 
 def read_forgotten(connection: duckdb.DuckDBPyConnection) -> Forgotten:
     """Whose personal data is not to be written again."""
-    rows = connection.execute(f"SELECT salt, phone_hash FROM {FORGOTTEN.qualified_name} ORDER BY ALL").fetchall()
+    rows = connection.execute(f"SELECT salt, phone_hash FROM {FORGOTTEN.name} ORDER BY ALL").fetchall()
     return Forgotten(rows[0][0], tuple(phone_hash for _, phone_hash in rows)) if rows else Forgotten()
 
 
@@ -66,33 +66,30 @@ def forget_phone(
         _refuse_agents_number(connection, digits)
         connection.execute("CREATE OR REPLACE TEMP TABLE concerned (call_id VARCHAR, day DATE, model_id VARCHAR)")
         connection.execute(
-            f"INSERT INTO concerned SELECT call_id, day, model_id FROM {CALLS.qualified_name} "
-            f"WHERE {_mentions(hash_key)}",
+            f"INSERT INTO concerned SELECT call_id, day, model_id FROM {CALLS.name} WHERE {_mentions(hash_key)}",
             {"digits": digits, **({"spellings": spellings} if hash_key else {})},
         )
         recordings = [
             str(location)
             for (location,) in connection.execute(
-                "DELETE FROM synthflow.call_recordings WHERE call_id IN (SELECT call_id FROM temp.concerned) "
-                "RETURNING location"
+                "DELETE FROM call_recordings WHERE call_id IN (SELECT call_id FROM temp.concerned) RETURNING location"
             ).fetchall()
             if location
         ]
         delete_recordings(recordings)
         connection.execute(
-            f"UPDATE {CALLS.qualified_name} SET {', '.join(f'{name} = NULL' for name in names)} "
+            f"UPDATE {CALLS.name} SET {', '.join(f'{name} = NULL' for name in names)} "
             "WHERE call_id IN (SELECT call_id FROM temp.concerned)"
         )
         rejects = connection.execute(
-            f"UPDATE {CALL_REJECTS.qualified_name} SET record = NULL WHERE contains({digits_sql('record')}, $1) "
-            "RETURNING day",
+            f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE contains({digits_sql('record')}, $1) RETURNING day",
             [digits],
         ).fetchall()
         known = read_forgotten(connection)
         salt = known.salt or secrets.token_hex(16)
         connection.execute(
-            f"INSERT INTO {FORGOTTEN.qualified_name} SELECT {phone_hash_sql('$1', '$2')} AS phone_hash, $2, now() "
-            f"WHERE phone_hash NOT IN (SELECT phone_hash FROM {FORGOTTEN.qualified_name})",
+            f"INSERT INTO {FORGOTTEN.name} SELECT {phone_hash_sql('$1', '$2')} AS phone_hash, $2, now() "
+            f"WHERE phone_hash NOT IN (SELECT phone_hash FROM {FORGOTTEN.name})",
             [digits, salt],
         )
         rows = connection.execute("SELECT call_id, day FROM temp.concerned").fetchall()
@@ -103,7 +100,7 @@ def forget_phone(
 
 def _refuse_agents_number(connection: duckdb.DuckDBPyConnection, digits: str) -> None:
     row = connection.execute(
-        f"SELECT count(*) FROM {CALLS.qualified_name} WHERE {digits_sql('agent_phone_number')} = $1", [digits]
+        f"SELECT count(*) FROM {CALLS.name} WHERE {digits_sql('agent_phone_number')} = $1", [digits]
     ).fetchone()
     if row and row[0]:
         raise SettingsError(

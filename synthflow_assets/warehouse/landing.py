@@ -267,7 +267,7 @@ def land(
             connection.execute(sql_file(_SQL, "note_earlier.sql"), {"days": keys["days"], **files})
         for table in LANDED_TABLES:
             # The name is the schema's own, never a user's.
-            connection.execute(sql_file(_SQL, "delete_partitions.sql").format(table=table.qualified_name), keys)
+            connection.execute(sql_file(_SQL, "delete_partitions.sql").format(table=table.name), keys)
         connection.execute(sql_file(_SQL, "delete_moved_calls.sql"), {"days": keys["days"], **files})
         connection.execute(sql_file(_SQL, "insert_calls.sql"), {**files, **stamp})
         if vanished_fields == "keep" and pii != "drop":
@@ -294,7 +294,7 @@ def _restore_sql(pii: str) -> str:
     filled = ", ".join(
         f"{column.name} = coalesce(calls.{column.name}, {earlier(column)})" for column in PERSONAL_COLUMNS
     )
-    return f"UPDATE {CALLS.qualified_name} SET {filled} FROM temp.earlier WHERE earlier.call_id = calls.call_id"
+    return f"UPDATE {CALLS.name} SET {filled} FROM temp.earlier WHERE earlier.call_id = calls.call_id"
 
 
 def land_agents(
@@ -303,11 +303,8 @@ def land_agents(
     """Add or rename agents, given as (model_id, name, type). None is removed: its calls still bear its id."""
     model_ids, names, types = zip(*agents, strict=True) if agents else ((), (), ())
     with transaction(connection):
+        connection.execute("DELETE FROM agents WHERE model_id IN (SELECT unnest($1::VARCHAR[]))", [list(model_ids)])
         connection.execute(
-            "DELETE FROM synthflow.agents WHERE model_id IN (SELECT unnest($1::VARCHAR[]))", [list(model_ids)]
-        )
-        connection.execute(
-            "INSERT INTO synthflow.agents "
-            "SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), unnest($3::VARCHAR[]), $4",
+            "INSERT INTO agents SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), unnest($3::VARCHAR[]), $4",
             [list(model_ids), list(names), list(types), loaded_at],
         )

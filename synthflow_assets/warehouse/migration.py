@@ -6,23 +6,27 @@ import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import typed_from_extra
-from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, SCHEMA, SCHEMA_VERSION, TABLES, VERSION, VIEWS
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, SCHEMA_VERSION, TABLES, VERSION, VIEWS
 from synthflow_assets.warehouse.statements import sql_file, transaction
 
 _SQL = "synthflow_assets.warehouse.sql"
 
 
-def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, *, may_write: bool) -> None:
-    """Make what is missing of the tables and views.
+def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *, may_write: bool) -> None:
+    """Make what is missing of schema, tables and views; from here on the schema is the connection's default.
 
     Args:
         connection: to the warehouse.
         location: of the warehouse, for messages.
+        schema: that the tables are in.
         may_write: else nothing is changed, and an older warehouse is read as it is.
 
     Raises:
         WarehouseUnusableError: a later version of this package made the tables.
     """
+    if may_write:
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    connection.execute(f'USE warehouse."{schema}"')
     version = _version(connection)
     if version > SCHEMA_VERSION:
         raise WarehouseUnusableError(
@@ -32,51 +36,50 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, *, ma
     if version == SCHEMA_VERSION or not may_write:
         return
     with transaction(connection):
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         for table in TABLES.values():
             connection.execute(table.ddl())
             for column in table.columns:
                 connection.execute(
-                    f'ALTER TABLE {table.qualified_name} ADD COLUMN IF NOT EXISTS "{column.name}" {column.sql_type}'
+                    f'ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS "{column.name}" {column.sql_type}'
                 )
     # DuckDB changes no rows of a table that the same transaction has altered. Both steps can be done again.
     with transaction(connection):
         _empty_extra(connection)
         for view in VIEWS:
             query = sql_file(_SQL, f"{view.name}.sql")
-            connection.execute(f"CREATE OR REPLACE VIEW {view.qualified_name} AS {query}")
-        connection.execute(f"DELETE FROM {VERSION.qualified_name}")
-        connection.execute(f"INSERT INTO {VERSION.qualified_name} VALUES ($1)", [SCHEMA_VERSION])
+            connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {query}")
+        connection.execute(f"DELETE FROM {VERSION.name}")
+        connection.execute(f"INSERT INTO {VERSION.name} VALUES ($1)", [SCHEMA_VERSION])
 
 
 def _version(connection: duckdb.DuckDBPyConnection) -> int:
     """The version of the tables that are there; 0 where there are none, or where they are from before versions."""
     row = connection.execute(
         "SELECT count(*) FROM duckdb_tables() "
-        "WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2",
-        [SCHEMA, VERSION.name],
+        "WHERE database_name = current_database() AND schema_name = current_schema() AND table_name = $1",
+        [VERSION.name],
     ).fetchone()
     if not (row and row[0]):
         return 0
-    found = connection.execute(f"SELECT max(version) FROM {VERSION.qualified_name}").fetchone()
+    found = connection.execute(f"SELECT max(version) FROM {VERSION.name}").fetchone()
     return int(found[0] or 0) if found else 0
 
 
 def _empty_extra(connection: duckdb.DuckDBPyConnection) -> None:
     """Fields that were unknown landed in `extra`; those that have a column by now move, where they can be typed."""
     rows = connection.execute(
-        f"SELECT DISTINCT unnest(json_keys(extra)) FROM {CALLS.qualified_name} WHERE extra IS NOT NULL"
+        f"SELECT DISTINCT unnest(json_keys(extra)) FROM {CALLS.name} WHERE extra IS NOT NULL"
     ).fetchall()
     present = {name for (name,) in rows}
     for column in CALL_FIELDS:
         if column.source not in present:
             continue
         connection.execute(
-            f'UPDATE {CALLS.qualified_name} SET "{column.name}" = {typed_from_extra(column)} '
+            f'UPDATE {CALLS.name} SET "{column.name}" = {typed_from_extra(column)} '
             f'WHERE extra IS NOT NULL AND "{column.name}" IS NULL'
         )
         connection.execute(
-            f"UPDATE {CALLS.qualified_name} "
+            f"UPDATE {CALLS.name} "
             f"SET extra = nullif(json_merge_patch(extra, json_object('{column.source}', NULL)), '{{}}') "
             f'WHERE extra IS NOT NULL AND "{column.name}" IS NOT NULL'
         )

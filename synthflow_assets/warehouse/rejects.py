@@ -48,11 +48,11 @@ def retry_rejects(
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE kept AS "
             "SELECT day, model_id, record, NULL::BIGINT AS from_ms, NULL::BIGINT AS to_ms "
-            "FROM synthflow.call_rejects WHERE record IS NOT NULL"
+            "FROM call_rejects WHERE record IS NOT NULL"
         )
         # A start that can be read now may lie on another day, whose own fetch has the call as well.
         is_new = (
-            "(start_time AT TIME ZONE $1)::DATE = day AND call_id NOT IN (SELECT call_id FROM synthflow.calls) "
+            "(start_time AT TIME ZONE $1)::DATE = day AND call_id NOT IN (SELECT call_id FROM calls) "
             "AND row_number() OVER (PARTITION BY call_id) = 1"
         )
         connection.execute(
@@ -60,14 +60,14 @@ def retry_rejects(
             [timezone],
         )
         connection.execute(
-            "INSERT INTO synthflow.calls BY NAME "
+            "INSERT INTO calls BY NAME "
             "SELECT * EXCLUDE (reason, record, is_open, is_new), now() AS loaded_at FROM temp.typed "
             "WHERE reason IS NULL AND is_new"
         )
         connection.execute(sql_file(_SQL, "recount_loads.sql"))
-        connection.execute("DELETE FROM synthflow.call_rejects WHERE record IS NOT NULL")
+        connection.execute("DELETE FROM call_rejects WHERE record IS NOT NULL")
         connection.execute(
-            "INSERT INTO synthflow.call_rejects BY NAME "
+            "INSERT INTO call_rejects BY NAME "
             "SELECT day, model_id, reason, record, now() AS loaded_at FROM temp.typed WHERE reason IS NOT NULL"
         )
         landed = connection.execute(

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+# Where the tables are unless settings say otherwise. SQL names them without it: a connection's default schema is that
+# of its workspace, so that several workspaces share a warehouse.
 SCHEMA = "synthflow"
 # Raised with every change of tables, columns or views; a file made by a later version is refused.
 SCHEMA_VERSION = 1
@@ -58,13 +60,13 @@ class Table:
 
     @property
     def qualified_name(self) -> str:
-        """`synthflow.NAME`."""
+        """`synthflow.NAME`, for docs."""
         return f"{SCHEMA}.{self.name}"
 
     def ddl(self) -> str:
         """The statement that makes the table. No constraint but NOT NULL: DuckLake knows no other."""
         lines = [f'    "{c.name}" {c.sql_type}{" NOT NULL" if c.required else ""}' for c in self.columns]
-        return f"CREATE TABLE IF NOT EXISTS {self.qualified_name} (\n" + ",\n".join(lines) + "\n)"
+        return f"CREATE TABLE IF NOT EXISTS {self.name} (\n" + ",\n".join(lines) + "\n)"
 
 
 def _field(
@@ -336,11 +338,6 @@ class View:
     name: str
     description: str
     columns: tuple[Column, ...]
-
-    @property
-    def qualified_name(self) -> str:
-        """`synthflow.NAME`."""
-        return f"{SCHEMA}.{self.name}"
 
 
 CALL_ACTIONS = View(

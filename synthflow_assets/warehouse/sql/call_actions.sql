@@ -1,7 +1,7 @@
 -- A text that holds JSON becomes that JSON, any other text a JSON string; JSON null becomes NULL.
 WITH actions AS (
     SELECT day, model_id, call_id, unnest(map_entries(CAST(executed_actions AS MAP(VARCHAR, JSON)))) AS entry
-    FROM synthflow.calls
+    FROM calls
     WHERE json_type(executed_actions) = 'OBJECT'
 ),
 unwrapped AS (

@@ -1,4 +1,4 @@
-INSERT INTO synthflow.calls BY NAME
+INSERT INTO calls BY NAME
 SELECT * EXCLUDE (reason, record, is_open), $loaded_at::TIMESTAMPTZ AS loaded_at
 FROM read_parquet($files)
 WHERE reason IS NULL

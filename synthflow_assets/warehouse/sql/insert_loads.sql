@@ -1,5 +1,5 @@
 -- One row for each (day, model_id) that was fetched: what fetching counted, joined with what landed.
-INSERT INTO synthflow.call_loads BY NAME
+INSERT INTO call_loads BY NAME
 WITH fetched AS (
     SELECT
         unnest($days::DATE[]) AS day,

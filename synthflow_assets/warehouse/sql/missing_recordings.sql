@@ -1,10 +1,10 @@
 -- Calls that somebody or something picked up and whose recording is not stored. Those that had none before are asked
 -- for again: it may have been made since. Who is forgotten has no number any more, and is left alone.
 SELECT calls.day, calls.model_id, calls.call_id
-FROM synthflow.calls
+FROM calls
 WHERE
     day IN (SELECT unnest($days::DATE[]))
     AND list_contains($connected_statuses::VARCHAR[], call_status)
     AND coalesce(lead_phone_number, phone_number_from, phone_number_to, transcript) IS NOT NULL
-    AND call_id NOT IN (SELECT call_id FROM synthflow.call_recordings WHERE location IS NOT NULL)
+    AND call_id NOT IN (SELECT call_id FROM call_recordings WHERE location IS NOT NULL)
 ORDER BY ALL

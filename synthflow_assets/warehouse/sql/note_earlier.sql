@@ -1,6 +1,6 @@
 -- What is about to be replaced, for fields that the source has erased since.
 CREATE TEMP TABLE earlier AS
-FROM synthflow.calls
+FROM calls
 WHERE
     day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[]) + 7
     AND call_id IN (SELECT call_id FROM read_parquet($files) WHERE reason IS NULL)

@@ -1,5 +1,5 @@
 -- After another try of rejected records: what landed, what is still rejected, and what belongs to another day.
-UPDATE synthflow.call_loads
+UPDATE call_loads
 SET
     landed = call_loads.landed + moved.landed,
     rejected = call_loads.rejected - moved.landed - moved.outside,
