@@ -1,11 +1,14 @@
-"""The entry point that `workspace.yaml` and `pyproject.toml` name."""
+"""The entry point that `workspace.yaml` and `pyproject.toml` name: this project as its own user."""
+
+import dagster as dg
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.settings import Settings
 
 try:
-    defs = build_synthflow_defs(Settings.load())
+    # Nobody else's assets are in this code location, so one process serves every run, those of the CLI as well.
+    defs = dg.Definitions.merge(build_synthflow_defs(Settings.load()), dg.Definitions(executor=dg.in_process_executor))
 except SettingsError as error:
     # One line for people instead of a traceback through Dagster's loader.
     raise SystemExit(f"synthflow-assets: {error}") from None

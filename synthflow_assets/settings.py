@@ -11,6 +11,7 @@ import datetime as dt
 import os
 import re
 import zoneinfo
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -31,6 +32,7 @@ REGION_URLS = {
 }
 
 
+_KEYS = ("api_key", "pii_key")
 _RESERVED_SCHEMAS = ("information_schema", "main", "pg_catalog", "temp")
 
 
@@ -39,10 +41,30 @@ def variable(field: str) -> str:
     return PREFIX + field.upper()
 
 
+class VariableSecret(SecretStr):
+    """A secret that stays in its environment variable until it is needed: `dg.EnvVar` where there is no Dagster."""
+
+    def __init__(self, variable: str) -> None:
+        super().__init__(variable)
+        self.variable = variable
+
+    def get_secret_value(self) -> str:
+        """The variable's value.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        value = os.environ.get(self.variable, "").strip()
+        if not value:
+            raise SettingsError(f"{self.variable} is not set; set it in the environment of the run, or in .env")
+        return value
+
+
 class Settings(BaseModel):
     """The settings of one Synthflow workspace and its warehouse.
 
     `Settings.load()` reads the environment; `Settings.of(region="eu", ...)` takes its values from the caller alone.
+    Keys may be given as `dg.EnvVar("NAME")`; they are read when they are needed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -137,7 +159,10 @@ class Settings(BaseModel):
             raise SettingsError(f".env cannot be read ({type(error).__name__}): save it as UTF-8 text") from None
         _refuse_unknown_variables()
         # An empty variable is an unset one: that is how `.env` files leave a line blank.
-        return cls.of(**{field: value for field in cls.model_fields if (value := os.environ.get(variable(field)))})
+        settings = cls.of(**{field: value for field in cls.model_fields if (value := os.environ.get(variable(field)))})
+        # Where they are, not what they are: so they can be handed on to Dagster.
+        keys = {field: VariableSecret(variable(field)) for field in _KEYS if getattr(settings, field) is not None}
+        return settings.model_copy(update=keys)
 
     @classmethod
     def of(cls, **values: Any) -> Self:
@@ -146,8 +171,10 @@ class Settings(BaseModel):
         Raises:
             SettingsError: naming each bad value and what is allowed.
         """
-        for field, value in values.items():
-            if isinstance(value, str) and not value.isprintable():
+        for field, value in list(values.items()):
+            if field in _KEYS and isinstance(name := getattr(value, "env_var_name", None), str):
+                values[field] = VariableSecret(name)
+            elif isinstance(value, str) and not value.isprintable():
                 raise SettingsError(
                     f"{variable(field)} holds characters that cannot be printed (its value is not shown); remove them"
                 )
@@ -165,9 +192,16 @@ class Settings(BaseModel):
         # A repeated id would be fetched twice at once; order is kept for readable logs.
         return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
 
+    @field_validator(*_KEYS, mode="wrap")
+    @classmethod
+    def _not_read_yet(cls, value: object, handler: Callable[[object], SecretStr | None]) -> SecretStr | None:
+        return value if isinstance(value, VariableSecret) else handler(value)
+
     @field_validator("api_key")
     @classmethod
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if isinstance(value, VariableSecret):
+            return value
         key = value.get_secret_value().strip() if value else ""
         if not re.fullmatch(r"[!-~]*", key):
             raise ValueError("printable ASCII without spaces")
@@ -244,14 +278,19 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _hash_has_key(self) -> Self:
-        if self.pii == "hash" and not (self.pii_key and self.pii_key.get_secret_value()):
+        known = isinstance(self.pii_key, VariableSecret) or (self.pii_key and self.pii_key.get_secret_value())
+        if self.pii == "hash" and not known:
             raise ValueError(f"{PREFIX}PII is hash, which needs {PREFIX}PII_KEY: set it to a long random text")
         return self
 
     @property
     def hash_key(self) -> str:
-        """Key of the hash of personal data; empty where none is set."""
-        return self.pii_key.get_secret_value() if self.pii_key else ""
+        """Key of the hash of personal data; empty where none is set.
+
+        Raises:
+            SettingsError: its variable is not set.
+        """
+        return self.pii_key.get_secret_value() if self.pii_key is not None else ""
 
     @property
     def export_folder(self) -> Path:
@@ -288,7 +327,7 @@ def _describe(problem: Any, values: dict[str, Any]) -> str:
     elif problem["type"].startswith("float_"):
         message = "a number"
     allowed = _ALLOWED.get(field, message) if "Value error" not in problem["msg"] else message
-    if field in ("api_key", "pii_key", "base_url", "recordings"):  # an address may hold a password
+    if field in (*_KEYS, "base_url", "recordings"):  # an address may hold a password
         return f"{name} is not usable (its value is not shown); allowed is {allowed}"
     return f"{name} is {str(values[field])!r}; allowed is {allowed}"
 

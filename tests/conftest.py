@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from synthflow_assets.api import client as client_module
 from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
 from synthflow_assets.sandbox.server import Sandbox
-from synthflow_assets.settings import PREFIX, Settings
+from synthflow_assets.settings import API_KEY_VARIABLE, PREFIX, Settings, VariableSecret
 
 # An example may start a server, so time says nothing; what was found once is found again.
 hypothesis_settings.register_profile("project", deadline=None, derandomize=True, print_blob=True)
@@ -59,8 +59,9 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
     """Settings for a sandbox, with a warehouse in the test's folder."""
 
     def make(sandbox: Sandbox, **values: Any) -> Settings:
+        os.environ[API_KEY_VARIABLE] = DEFAULT_API_KEY  # removed by clean_environment
         defaults = {
-            "api_key": DEFAULT_API_KEY,
+            "api_key": VariableSecret(API_KEY_VARIABLE),
             "base_url": sandbox.url,
             "warehouse": str(tmp_path / "synthflow.duckdb"),
         }

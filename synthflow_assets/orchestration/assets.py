@@ -4,12 +4,12 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource, failures_for_people
+from synthflow_assets.orchestration.resources import failures_for_people
+from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.schema import (
     CALL_LOADS,
@@ -17,7 +17,6 @@ from synthflow_assets.warehouse.schema import (
     CALL_REJECTS,
     CALLS,
     LANDED_TABLES,
-    SCHEMA,
     Column,
     Table,
 )
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from synthflow_assets.loading import FailedPartition
     from synthflow_assets.warehouse.landing import LoadSummary
 
-GROUP = "synthflow"
 _SUMMED = (
     "total_records", "fetched", "landed", "rejected", "duplicates", "outside_window", "open_calls", "requests",
 )  # fmt: skip
@@ -37,31 +35,26 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat(), timezone=settings.timezone)
 
 
-def asset_key(table: str) -> dg.AssetKey:
-    """The asset of a table."""
-    return dg.AssetKey([SCHEMA, table])
-
-
-def build_calls_assets(settings: Settings, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+def build_calls_assets(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
     """`calls`, `call_rejects` and `call_loads`: three tables of one fetch, always written together."""
+    settings = workspace.settings
 
     @dg.multi_asset(
-        name="fetch_calls",
-        specs=[_spec(table, partitions, kinds={"python", "duckdb"}) for table in LANDED_TABLES],
+        name=workspace.step("fetch_calls"),
+        specs=[_spec(workspace, table, partitions, kinds={"python", "duckdb"}) for table in LANDED_TABLES],
+        required_resource_keys={workspace.api_resource, workspace.warehouse_resource},
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def fetch_calls(
-        context: dg.AssetExecutionContext, synthflow: SynthflowResource, warehouse: WarehouseResource
-    ) -> Iterator[dg.MaterializeResult[Any]]:
+    def fetch_calls(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         # Imported when used: loading the definitions must not cost what fetching costs.
         from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents, store_agents
 
         days = _days(context)
         landed: dict[dt.date, list[LoadSummary]] = defaultdict(list)
         failed: list[FailedPartition] = []
-        with failures_for_people(), synthflow.get_client() as client:
-            tables = warehouse.get_warehouse()
+        with failures_for_people(), workspace.api(context).get_client() as client:
+            tables = workspace.warehouse(context).get_warehouse()
             agents = resolve_agents(client, settings)
             store_agents(tables, agents)
             context.log.info(f"fetching {len(days)} day(s) of {len(agents)} agent(s)")
@@ -78,11 +71,11 @@ def build_calls_assets(settings: Settings, partitions: dg.PartitionsDefinition[A
             finally:
                 whole = [day for day in days if len(landed[day]) == len(agents)]
                 if len(whole) < len(days):
-                    _record_whole_days(context, whole, landed)
+                    _record_whole_days(workspace, context, whole, landed)
         if failed:
             raise _failure(failed, len(days) * len(agents))
         for table in LANDED_TABLES:
-            key = asset_key(table.name)
+            key = workspace.asset_key(table.name)
             if key in context.selected_asset_keys:
                 for day in days:
                     context.add_asset_metadata(_metadata(table, landed[day]), key, day.isoformat())
@@ -92,28 +85,30 @@ def build_calls_assets(settings: Settings, partitions: dg.PartitionsDefinition[A
 
 
 def build_metric_asset(
-    table: Table, settings: Settings, partitions: dg.PartitionsDefinition[Any]
+    workspace: Workspace, table: Table, partitions: dg.PartitionsDefinition[Any]
 ) -> dg.AssetsDefinition:
     """A metric table, computed from the day's calls in SQL."""
-    key = asset_key(table.name)
+    key = workspace.asset_key(table.name)
 
     @dg.multi_asset(
-        name=f"compute_{table.name}",
+        name=workspace.step(f"compute_{table.name}"),
         specs=[
             _spec(
+                workspace,
                 table,
                 partitions,
                 kinds={"sql", "duckdb"},
-                deps=[asset_key(CALLS.name), asset_key(CALL_LOADS.name)],
+                deps=[workspace.asset_key(CALLS.name), workspace.asset_key(CALL_LOADS.name)],
             )
         ],
+        required_resource_keys={workspace.warehouse_resource},
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def compute(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+    def compute(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from synthflow_assets.metrics import compute_metric
 
-        with failures_for_people(), warehouse.get_connection() as connection:
-            rows_of = compute_metric(connection, table.name, _days(context), settings)
+        with failures_for_people(), workspace.warehouse(context).get_connection() as connection:
+            rows_of = compute_metric(connection, table.name, _days(context), workspace.settings)
         for day, rows in rows_of.items():
             context.add_asset_metadata({"dagster/partition_row_count": rows}, key, day.isoformat())
         return dg.MaterializeResult(asset_key=key)
@@ -121,25 +116,32 @@ def build_metric_asset(
     return compute
 
 
-def build_export_asset(table: str, settings: Settings, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+def build_export_asset(
+    workspace: Workspace, table: str, partitions: dg.PartitionsDefinition[Any]
+) -> dg.AssetsDefinition:
     """A table as Parquet, one file a day, for readers that must not meet the writer."""
-    key = asset_key(f"{table}_export")
-    folder = Path(settings.export_dir)
+    key = workspace.asset_key(f"{table}_export")
+    folder = workspace.settings.export_folder
     spec = dg.AssetSpec(
         key,
-        deps=[asset_key(table)],
-        description=f"`{SCHEMA}.{table}` as Parquet, one file a day, each replaced as a whole.",
+        deps=[workspace.asset_key(table)],
+        description=f"`{workspace.table_name(table)}` as Parquet, one file a day, each replaced as a whole.",
         partitions_def=partitions,
-        group_name=GROUP,
         kinds={"parquet"},
+        **_marks(workspace),
         metadata={"dagster/uri": str(folder / table)},
     )
 
-    @dg.multi_asset(name=f"export_{table}", specs=[spec], backfill_policy=dg.BackfillPolicy.single_run())
-    def export(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+    @dg.multi_asset(
+        name=workspace.step(f"export_{table}"),
+        specs=[spec],
+        required_resource_keys={workspace.warehouse_resource},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def export(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from synthflow_assets.warehouse.export import export_days, export_path
 
-        with failures_for_people(), warehouse.get_connection(read_only=True) as connection:
+        with failures_for_people(), workspace.warehouse(context).get_connection(read_only=True) as connection:
             rows_of = export_days(connection, table, _days(context), folder)
         for day, rows in rows_of.items():
             size_bytes = export_path(folder, table, day).stat().st_size
@@ -150,22 +152,32 @@ def build_export_asset(table: str, settings: Settings, partitions: dg.Partitions
     return export
 
 
-def build_recordings_asset(target: str, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+def build_recordings_asset(
+    workspace: Workspace, target: str, partitions: dg.PartitionsDefinition[Any]
+) -> dg.AssetsDefinition:
     """The audio of the day's calls, downloaded to the target."""
-    key = asset_key(CALL_RECORDINGS.name)
+    key = workspace.asset_key(CALL_RECORDINGS.name)
 
     @dg.multi_asset(
-        name="download_recordings",
-        specs=[_spec(CALL_RECORDINGS, partitions, kinds={"python", "duckdb"}, deps=[asset_key(CALLS.name)])],
+        name=workspace.step("download_recordings"),
+        specs=[
+            _spec(
+                workspace,
+                CALL_RECORDINGS,
+                partitions,
+                kinds={"python", "duckdb"},
+                deps=[workspace.asset_key(CALLS.name)],
+            )
+        ],
+        required_resource_keys={workspace.api_resource, workspace.warehouse_resource},
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def download(
-        context: dg.AssetExecutionContext, synthflow: SynthflowResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult[Any]:
+    def download(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from synthflow_assets.recordings import store_recordings
 
-        with failures_for_people(), synthflow.get_client() as client:
-            counts = store_recordings(client, warehouse.get_warehouse(), target, _days(context), context.log.warning)
+        with failures_for_people(), workspace.api(context).get_client() as client:
+            tables = workspace.warehouse(context).get_warehouse()
+            counts = store_recordings(client, tables, target, _days(context), context.log.warning)
         if counts.failed:
             raise dg.Failure(
                 f"{counts.failed} recordings did not come, {counts.stored} did and are stored; the log says why. "
@@ -182,25 +194,39 @@ def _days(context: dg.AssetExecutionContext) -> list[dt.date]:
 
 
 def _spec(
-    table: Table, partitions: dg.PartitionsDefinition[Any], kinds: set[str], deps: Sequence[dg.AssetKey] = ()
+    workspace: Workspace,
+    table: Table,
+    partitions: dg.PartitionsDefinition[Any],
+    kinds: set[str],
+    deps: Sequence[dg.AssetKey] = (),
 ) -> dg.AssetSpec:
     return dg.AssetSpec(
-        asset_key(table.name),
+        workspace.asset_key(table.name),
         deps=deps,
         description=table.description,
         partitions_def=partitions,
-        group_name=GROUP,
         kinds=kinds,
+        **_marks(workspace),
         # For Asset Health. Whether every agent's latest day has landed is the business of a check of our own,
         # because this policy is content with a backfill of any old day.
         freshness_policy=dg.FreshnessPolicy.time_window(
             fail_window=dt.timedelta(hours=36), warn_window=dt.timedelta(hours=27)
         ),
         metadata={
-            "dagster/table_name": table.qualified_name,
+            "dagster/table_name": workspace.table_name(table.name),
             "dagster/column_schema": dg.TableSchema(columns=[_table_column(column) for column in table.columns]),
         },
     )
+
+
+def _marks(workspace: Workspace) -> dict[str, Any]:
+    """What all assets of a workspace have in common."""
+    return {
+        "group_name": workspace.group_name,
+        "owners": list(workspace.owners),
+        "tags": dict(workspace.tags),
+        "automation_condition": workspace.automation_condition,
+    }
 
 
 def _table_column(column: Column) -> dg.TableColumn:
@@ -225,11 +251,14 @@ def _metadata(table: Table, loads: "Sequence[LoadSummary]") -> dict[str, Any]:
 
 
 def _record_whole_days(
-    context: dg.AssetExecutionContext, days: Sequence[dt.date], landed: "dict[dt.date, list[LoadSummary]]"
+    workspace: Workspace,
+    context: dg.AssetExecutionContext,
+    days: Sequence[dt.date],
+    landed: "dict[dt.date, list[LoadSummary]]",
 ) -> None:
     """A step that fails records nothing of its range by itself, but these days are in the warehouse."""
     for table in LANDED_TABLES:
-        key = asset_key(table.name)
+        key = workspace.asset_key(table.name)
         if key in context.selected_asset_keys:
             for day in days:
                 context.log_event(

@@ -1,7 +1,11 @@
-"""Puts the definitions together from settings: the one way in."""
+"""Puts the definitions together: the one way in, for this project's own code location and for everybody else's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
+from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.assets import (
     build_calls_assets,
     build_export_asset,
@@ -12,28 +16,78 @@ from synthflow_assets.orchestration.assets import (
 from synthflow_assets.orchestration.checks import build_checks
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
 from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
+from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.schema import CALLS, METRIC_TABLES
 
 
-def build_synthflow_defs(settings: Settings) -> dg.Definitions:
-    """Everything that Dagster is to know of a Synthflow workspace."""
-    partitions = daily_partitions(settings)
-    daily, freshness = build_jobs()
-    return dg.Definitions(
-        assets=[
-            build_calls_assets(settings, partitions),
-            *(build_metric_asset(table, settings, partitions) for table in METRIC_TABLES),
-            *(build_export_asset(table.name, settings, partitions) for table in (CALLS, *METRIC_TABLES)),
-            *([build_recordings_asset(settings.recordings, partitions)] if settings.recordings else []),
-        ],
-        asset_checks=build_checks(settings),
-        jobs=[daily, freshness],
-        schedules=build_schedules(settings, daily, freshness),
-        resources={
-            "synthflow": SynthflowResource.from_settings(settings),
-            "warehouse": WarehouseResource(database=settings.warehouse),
-        },
-        # The steps wait for the network and for DuckDB's threads; a process for each would only cost its start.
-        executor=dg.in_process_executor,
+def build_synthflow_defs(
+    settings: Settings | None = None,
+    *,
+    key_prefix: str | Sequence[str] | None = None,
+    group_name: str | None = None,
+    owners: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
+    automation_condition: dg.AutomationCondition[Any] | None = None,
+    executor: dg.ExecutorDefinition | None = None,
+    synthflow: SynthflowResource | None = None,
+    warehouse: WarehouseResource | None = None,
+) -> dg.Definitions:
+    """Everything that Dagster is to know of a Synthflow workspace, to be merged with other definitions.
+
+    The environment is not read, unless the settings come from `Settings.load()`. Every name begins with the key
+    prefix, so nothing clashes with other definitions or another workspace; no executor and no logger is set for
+    others.
+
+    Args:
+        settings: the defaults, unless given. Keys in it as `dg.EnvVar`.
+        key_prefix: of every asset; the default is the schema of the tables. Its last part is also the schema, unless
+            the settings name one.
+        group_name: of every asset; the default is the key prefix.
+        owners: of every asset, as Dagster wants them: e-mail addresses, or `team:NAME`.
+        tags: of every asset.
+        automation_condition: of every asset; the schedules, which are off until somebody switches them on, need none.
+        executor: of the jobs; the default runs all steps in one process, because they wait for the network and for
+            DuckDB's threads, and a process for each would only cost its start.
+        synthflow: who is asked, in place of what the settings say of key, region, address and rate.
+        warehouse: where the tables are, in place of what the settings say.
+
+    Raises:
+        SettingsError: a key in plain text, a key prefix that cannot name a schema, or a resource of another schema.
+    """
+    workspace = Workspace.of(
+        settings or Settings.of(),
+        key_prefix,
+        group_name,
+        owners=owners,
+        tags=tags or {},
+        automation_condition=automation_condition,
     )
+    if warehouse is not None and warehouse.schema_name != workspace.settings.warehouse_schema:
+        raise SettingsError(
+            f"the warehouse resource has schema_name {warehouse.schema_name}, but the tables of this workspace are in "
+            f"{workspace.settings.warehouse_schema}: make them the same"
+        )
+    assets = _assets(workspace)
+    daily, freshness = build_jobs(workspace, assets, executor or dg.in_process_executor)
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=build_checks(workspace),
+        jobs=[daily, freshness],
+        schedules=build_schedules(workspace, daily, freshness),
+        resources={
+            workspace.api_resource: synthflow or SynthflowResource.from_settings(workspace.settings),
+            workspace.warehouse_resource: warehouse or WarehouseResource.from_settings(workspace.settings),
+        },
+    )
+
+
+def _assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
+    partitions = daily_partitions(workspace.settings)
+    recordings = workspace.settings.recordings
+    return [
+        build_calls_assets(workspace, partitions),
+        *(build_metric_asset(workspace, table, partitions) for table in METRIC_TABLES),
+        *(build_export_asset(workspace, table.name, partitions) for table in (CALLS, *METRIC_TABLES)),
+        *([build_recordings_asset(workspace, recordings, partitions)] if recordings else []),
+    ]

@@ -7,48 +7,51 @@ from itertools import groupby
 import dagster as dg
 
 from synthflow_assets.days import last_closed_day
-from synthflow_assets.orchestration.assets import asset_key
-from synthflow_assets.orchestration.resources import WarehouseResource, failures_for_people
+from synthflow_assets.orchestration.resources import failures_for_people
+from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import FRESHNESS, PROMISES, Problem, Promise, find_problems
-from synthflow_assets.settings import Settings
 
 _SHOWN = 20
 
 
-def build_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+def build_checks(workspace: Workspace) -> list[dg.AssetChecksDefinition]:
     """All checks: one step for each table, and one for freshness."""
     by_table = groupby(PROMISES, key=lambda promise: promise.table)
     return [
-        *(_build(f"check_{table}", list(promises), settings) for table, promises in by_table),
-        _build("check_freshness", [FRESHNESS], settings),
+        *(_build(workspace, f"check_{table}", list(promises)) for table, promises in by_table),
+        _build(workspace, "check_freshness", [FRESHNESS]),
     ]
 
 
-def freshness_selection() -> dg.AssetSelection:
+def freshness_selection(workspace: Workspace) -> dg.AssetSelection:
     """The freshness check alone."""
-    return dg.AssetSelection.checks(dg.AssetCheckKey(asset_key(FRESHNESS.table), FRESHNESS.name))
+    return dg.AssetSelection.checks(dg.AssetCheckKey(workspace.asset_key(FRESHNESS.table), FRESHNESS.name))
 
 
-def _build(name: str, promises: Sequence[Promise], settings: Settings) -> dg.AssetChecksDefinition:
+def _build(workspace: Workspace, name: str, promises: Sequence[Promise]) -> dg.AssetChecksDefinition:
+    settings = workspace.settings
+
     @dg.multi_asset_check(
-        name=name,
+        name=workspace.step(name),
         specs=[
             dg.AssetCheckSpec(
                 promise.name,
-                asset=asset_key(promise.table),
+                asset=workspace.asset_key(promise.table),
                 description=promise.description,
                 blocking=promise.blocking,
             )
             for promise in promises
         ],
+        required_resource_keys={workspace.warehouse_resource},
         can_subset=True,
     )
-    def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
-        with failures_for_people(), warehouse.get_connection() as connection:
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        with failures_for_people(), workspace.warehouse(context).get_connection() as connection:
             days, latest = _days(context), last_closed_day(settings.timezone)
             for promise in promises:
-                if dg.AssetCheckKey(asset_key(promise.table), promise.name) in context.selected_asset_check_keys:
-                    yield _result(promise, find_problems(connection, promise, days, settings, latest))
+                key = dg.AssetCheckKey(workspace.asset_key(promise.table), promise.name)
+                if key in context.selected_asset_check_keys:
+                    yield _result(key, promise, find_problems(connection, promise, days, settings, latest))
 
     return check
 
@@ -59,14 +62,14 @@ def _days(context: dg.AssetCheckExecutionContext) -> list[dt.date] | None:
     return [dt.date.fromisoformat(key) for key in step.partition_keys] if step.has_partition_key_range else None
 
 
-def _result(promise: Promise, problems: Sequence[Problem]) -> dg.AssetCheckResult:
+def _result(key: dg.AssetCheckKey, promise: Promise, problems: Sequence[Problem]) -> dg.AssetCheckResult:
     shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN])
     more = f"\n- and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     serious = promise.blocking or promise is FRESHNESS or promise.table != "calls"
     return dg.AssetCheckResult(
         passed=not problems,
-        asset_key=asset_key(promise.table),
-        check_name=promise.name,
+        asset_key=key.asset_key,
+        check_name=key.name,
         severity=dg.AssetCheckSeverity.ERROR if serious else dg.AssetCheckSeverity.WARN,
         description=f"{problems[0]}" + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
         if problems

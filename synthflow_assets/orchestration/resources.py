@@ -8,9 +8,10 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from synthflow_assets.errors import SynthflowError
-from synthflow_assets.settings import API_KEY_VARIABLE, Settings
+from synthflow_assets.errors import SettingsError, SynthflowError
+from synthflow_assets.settings import API_KEY_VARIABLE, Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.schema import SCHEMA
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -22,16 +23,27 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
     """A Synthflow workspace. Give the key as `dg.EnvVar`, so that Dagster never shows it."""
 
     api_key: str = Field(default="", description="API key, as dg.EnvVar.")
-    base_url: str = Field(description="Address of the API, ending in /v2.")
+    region: str = Field(default="us", description="Cluster that the workspace lives on: us, eu or global.")
+    base_url: str | None = Field(default=None, description="Address of the API, ending in /v2. Wins over the region.")
     max_connections: int = Field(default=8, description="Requests under way at once.")
     requests_per_second: float | None = Field(default=None, description="Upper bound on the request rate.")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "SynthflowResource":
-        """The resource that the settings describe; the key stays in the environment."""
+        """The resource that the settings describe.
+
+        Raises:
+            SettingsError: they hold the key itself, which Dagster would show to everybody who may see its UI.
+        """
+        if settings.api_key is not None and not isinstance(settings.api_key, VariableSecret):
+            raise SettingsError(
+                f'a key in code would be shown by Dagster: set api_key=dg.EnvVar("{API_KEY_VARIABLE}"), '
+                "or another variable's name"
+            )
         return cls(
-            api_key=dg.EnvVar(API_KEY_VARIABLE) if settings.api_key else "",
-            base_url=settings.api_url,
+            api_key=dg.EnvVar(settings.api_key.variable) if settings.api_key is not None else "",
+            region=settings.region,
+            base_url=settings.base_url,
             max_connections=settings.max_connections,
             requests_per_second=settings.requests_per_second,
         )
@@ -47,6 +59,7 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
         return SynthflowClient.from_settings(
             Settings.of(
                 api_key=self.api_key or None,
+                region=self.region,
                 base_url=self.base_url,
                 max_connections=self.max_connections,
                 requests_per_second=self.requests_per_second,
@@ -55,7 +68,17 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
 
 
 class WarehouseResource(DuckDBResource):
-    """dagster-duckdb's resource, with connections that are closed after an exception too, and waits made for people."""
+    """dagster-duckdb's resource, with connections that are closed after an exception too, and waits made for people.
+
+    Every connection has the workspace's schema as its default.
+    """
+
+    schema_name: str = Field(default=SCHEMA, description="Schema of the workspace's tables.")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "WarehouseResource":
+        """The resource that the settings describe."""
+        return cls(database=settings.warehouse, schema_name=settings.warehouse_schema)
 
     def get_warehouse(self) -> Warehouse:
         """The tables, for plain code.
@@ -63,7 +86,7 @@ class WarehouseResource(DuckDBResource):
         Raises:
             WarehouseUnusableError: this version cannot use such a place.
         """
-        return Warehouse(self.database, on_wait=dg.get_dagster_logger().warning)
+        return Warehouse(self.database, self.schema_name, on_wait=dg.get_dagster_logger().warning)
 
     @contextmanager
     def get_connection(self, *, read_only: bool = False) -> "Iterator[DuckDBPyConnection]":

@@ -1,40 +1,46 @@
 """The jobs and their clocks: the daily run over the last days, and the freshness check that needs no run."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
 from synthflow_assets.days import last_closed_day
-from synthflow_assets.orchestration.assets import GROUP
 from synthflow_assets.orchestration.checks import freshness_selection
-from synthflow_assets.settings import Settings
+from synthflow_assets.orchestration.workspace import Workspace
 
 # Late enough that calls across midnight have ended, early enough for the morning's dashboards.
 _DAILY_CRON = "0 5 * * *"
 _FRESHNESS_CRON = "15 * * * *"
 
 
-def build_jobs() -> tuple[Any, Any]:
-    """The job over all assets, and the one of the freshness check alone."""
+def build_jobs(
+    workspace: Workspace, assets: Sequence[dg.AssetsDefinition], executor: dg.ExecutorDefinition
+) -> tuple[Any, Any]:
+    """The job over all assets of the workspace, and the one of the freshness check alone."""
     daily = dg.define_asset_job(
-        "synthflow_daily",
-        selection=dg.AssetSelection.groups(GROUP),
+        workspace.named("daily"),
+        # Not the group: others may have put assets of their own into it.
+        selection=dg.AssetSelection.assets(*(key for one in assets for key in one.keys)),
+        executor_def=executor,
         description="Fetch the calls of some days, land them, compute the metrics, check them.",
     )
     freshness = dg.define_asset_job(
-        "synthflow_freshness",
-        selection=freshness_selection(),
+        workspace.named("freshness"),
+        selection=freshness_selection(workspace),
+        executor_def=executor,
         description="Ask whether the latest closed day has landed for every agent.",
     )
     return daily, freshness
 
 
-def build_schedules(settings: Settings, daily: Any, freshness: Any) -> list[dg.ScheduleDefinition]:
+def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg.ScheduleDefinition]:
     """The schedules. They are off until somebody switches them on."""
+    settings = workspace.settings
 
     @dg.schedule(
-        name="synthflow_daily_schedule",
+        name=workspace.named("daily_schedule"),
         job=daily,
         cron_schedule=_DAILY_CRON,
         execution_timezone=settings.timezone,
@@ -56,7 +62,7 @@ def build_schedules(settings: Settings, daily: Any, freshness: Any) -> list[dg.S
     return [
         daily_schedule,
         dg.ScheduleDefinition(
-            name="synthflow_freshness_schedule",
+            name=workspace.named("freshness_schedule"),
             job=freshness,
             cron_schedule=_FRESHNESS_CRON,
             execution_timezone=settings.timezone,

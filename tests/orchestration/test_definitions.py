@@ -14,7 +14,7 @@ import pytest
 from synthflow_assets.errors import ServerError
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.sandbox.server import Sandbox
-from synthflow_assets.settings import Settings
+from synthflow_assets.settings import Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
 
 StartSandbox = Callable[..., Sandbox]
@@ -33,7 +33,9 @@ def run(
 ) -> dg.ExecuteInProcessResult:
     """The daily job over a range of days, as the schedule would start it."""
     if settings.api_key is not None:
-        os.environ["SYNTHFLOW_API_KEY"] = settings.api_key.get_secret_value()  # removed by clean_environment
+        # As `Settings.load()` would have found it; removed by clean_environment.
+        os.environ["SYNTHFLOW_API_KEY"] = settings.api_key.get_secret_value()
+        settings = settings.model_copy(update={"api_key": VariableSecret("SYNTHFLOW_API_KEY")})
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last or first}
     return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)

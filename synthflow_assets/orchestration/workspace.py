@@ -1,0 +1,89 @@
+"""One Synthflow workspace in a code location: its settings, and how all that belongs to it is named."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from synthflow_assets.errors import SettingsError
+from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
+from synthflow_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Names every asset, step, job and resource after its key prefix, so that several workspaces live side by side."""
+
+    settings: Settings = field(default_factory=Settings.of)
+    key_prefix: tuple[str, ...] = ("synthflow",)
+    group_name: str = "synthflow"
+    owners: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    automation_condition: dg.AutomationCondition[Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        key_prefix: str | Sequence[str] | None = None,
+        group_name: str | None = None,
+        **marks: Any,
+    ) -> "Workspace":
+        """Fill in what follows from the rest: one name for key prefix, schema and group, unless they are given.
+
+        Raises:
+            SettingsError: the last part of the key prefix cannot name the schema, and no other name is set.
+        """
+        prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or (settings.warehouse_schema,))
+        if "warehouse_schema" not in settings.model_fields_set and prefix[-1] != settings.warehouse_schema:
+            # Else two workspaces would land in the same tables.
+            schema = Settings.of(warehouse_schema=prefix[-1]).warehouse_schema
+            settings = settings.model_copy(update={"warehouse_schema": schema})
+        return cls(settings, prefix, group_name or _identifier(prefix), **marks)
+
+    def asset_key(self, table: str) -> dg.AssetKey:
+        """The asset of a table."""
+        return dg.AssetKey([*self.key_prefix, table])
+
+    def table_name(self, table: str) -> str:
+        """`SCHEMA.TABLE`."""
+        return f"{self.settings.warehouse_schema}.{table}"
+
+    def named(self, name: str) -> str:
+        """The name of a job, schedule or resource: `PREFIX_NAME`."""
+        return f"{_identifier(self.key_prefix)}_{name}"
+
+    def step(self, name: str) -> str:
+        """The name of a step. Other people's steps may be called the same, so the prefix stands apart."""
+        return f"{_identifier(self.key_prefix)}__{name}"
+
+    @property
+    def api_resource(self) -> str:
+        """Under what name Dagster knows this workspace's `SynthflowResource`."""
+        return self.named("api")
+
+    @property
+    def warehouse_resource(self) -> str:
+        """Under what name Dagster knows this workspace's `WarehouseResource`."""
+        return self.named("warehouse")
+
+    def api(self, context: Any) -> SynthflowResource:
+        """The resource of this workspace in a step that requires `api_resource`."""
+        resource = getattr(context.resources, self.api_resource)
+        if not isinstance(resource, SynthflowResource):
+            raise SettingsError(f"the resource {self.api_resource} is no SynthflowResource")
+        return resource
+
+    def warehouse(self, context: Any) -> WarehouseResource:
+        """The resource of this workspace in a step that requires `warehouse_resource`."""
+        resource = getattr(context.resources, self.warehouse_resource)
+        if not isinstance(resource, WarehouseResource):
+            raise SettingsError(f"the resource {self.warehouse_resource} is no WarehouseResource")
+        return resource
+
+
+def _identifier(prefix: Sequence[str]) -> str:
+    """The key prefix in characters that Dagster allows in every kind of name."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", "_".join(prefix))
