@@ -1,0 +1,194 @@
+"""In other people's code locations: merged with theirs, several workspaces side by side, keys never shown."""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_duckdb import DuckDBResource
+
+from synthflow_assets.errors import SettingsError
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+
+StartSandbox = Callable[..., Sandbox]
+DAY = "2026-03-10"
+
+
+@pytest.fixture
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+        yield made
+
+
+def workspace(sandbox: Sandbox, name: str, file: Path, **values: Any) -> dg.Definitions:
+    """The definitions of a workspace whose key is in a variable of its own."""
+    os.environ[f"{name.upper()}_KEY"] = sandbox.api.knobs.api_key  # removed by clean_environment
+    settings = Settings.of(
+        api_key=dg.EnvVar(f"{name.upper()}_KEY"), base_url=sandbox.url, warehouse=str(file), start_date="2026-03-01"
+    )
+    return build_synthflow_defs(settings, key_prefix=name, **values)
+
+
+def run(definitions: dg.Definitions, job: str, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    return definitions.resolve_job_def(job).execute_in_process(instance=instance, partition_key=DAY)
+
+
+def test_merges_with_a_project_that_has_assets_a_duckdb_resource_and_pools_of_its_own(
+    start_sandbox: StartSandbox, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    file = tmp_path / "theirs.duckdb"
+
+    @dg.asset(key=["synthflow", "longest_calls"], group_name="synthflow", pool="duckdb", deps=["calls_of_theirs"])
+    def longest_calls(warehouse: DuckDBResource) -> None:
+        with warehouse.get_connection() as connection:
+            connection.execute(
+                "CREATE OR REPLACE TABLE longest AS SELECT max(duration_seconds) AS s FROM synthflow.calls"
+            )
+
+    @dg.asset(pool="duckdb", deps=[dg.AssetKey(["synthflow", "calls"])])
+    def calls_of_theirs() -> None: ...
+
+    @dg.op
+    def fetch_calls() -> None: ...
+
+    @dg.job
+    def synthflow_daily_of_theirs() -> None:
+        fetch_calls()
+
+    theirs = dg.Definitions(
+        assets=[longest_calls, calls_of_theirs],
+        jobs=[synthflow_daily_of_theirs],
+        resources={"warehouse": DuckDBResource(database=str(file)), "synthflow": "something else"},
+        executor=dg.multiprocess_executor,
+        loggers={"console": dg.colored_console_logger},
+    )
+    merged = dg.Definitions.merge(theirs, workspace(start_sandbox(), "synthflow", file))
+    assert merged.executor is dg.multiprocess_executor
+    dg.Definitions.validate_loadable(merged)
+    assert run(merged, "synthflow_daily", instance).success
+    # Their asset is in the same group, and yet no business of our job.
+    assert not instance.get_materialized_partitions(dg.AssetKey(["synthflow", "longest_calls"]))
+    assert dg.AssetKey(["synthflow", "longest_calls"]) not in {
+        key for key in merged.resolve_job_def("synthflow_daily").asset_layer.executable_asset_keys
+    }
+    everything = merged.resolve_implicit_global_asset_job_def()
+    selection = [dg.AssetKey("calls_of_theirs"), dg.AssetKey(["synthflow", "longest_calls"])]
+    assert everything.execute_in_process(instance=instance, asset_selection=selection).success
+    with DuckDBResource(database=str(file)).get_connection() as connection:
+        assert connection.execute("SELECT s > 0 FROM longest").fetchone() == (True,)
+
+
+def test_two_workspaces_of_one_location_land_side_by_side(
+    start_sandbox: StartSandbox, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    file = tmp_path / "agency.duckdb"
+    acme = start_sandbox(seed=1, agents=1, api_key="key-of-acme")
+    globex = start_sandbox(seed=2, agents=2, api_key="key-of-globex")
+    both = dg.Definitions.merge(workspace(acme, "acme", file), workspace(globex, "globex", file))
+    assert run(both, "acme_daily", instance).success
+    assert run(both, "globex_daily", instance).success
+    start = int(dt.datetime(2026, 3, 10, tzinfo=dt.UTC).timestamp() * 1000)
+    for sandbox, schema in ((acme, "acme"), (globex, "globex")):
+        landed = Warehouse(str(file), schema).read_frame("calls")
+        truth = {
+            call_id
+            for model_id in sandbox.model_ids
+            for call_id in sandbox.api.store.ids_between(model_id, start, start + 86_400_000)
+        }
+        assert set(landed["call_id"]) == truth
+        assert instance.get_materialized_partitions(dg.AssetKey([schema, "calls"])) == {DAY}
+        assert (Path("data/export") / schema / "calls" / f"{DAY}.parquet").exists()
+    graph = both.get_repository_def().asset_graph
+    assert graph.get(dg.AssetKey(["globex", "calls"])).metadata["dagster/table_name"] == "globex.calls"
+
+
+def test_everything_that_may_be_set_reaches_every_asset() -> None:
+    condition = dg.AutomationCondition.on_cron("0 6 * * *")
+    definitions = build_synthflow_defs(
+        Settings.of(start_date="2026-02-01"),
+        key_prefix=["raw", "voice"],
+        group_name="calls",
+        owners=["team:voice"],
+        tags={"source": "synthflow"},
+        automation_condition=condition,
+        executor=dg.multiprocess_executor,
+    )
+    graph = definitions.get_repository_def().asset_graph
+    assert len(graph.get_all_asset_keys()) == 8
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert key.path[:-1] == ["raw", "voice"]
+        assert (node.group_name, list(node.owners), node.automation_condition) == ("calls", ["team:voice"], condition)
+        assert node.tags["source"] == "synthflow"
+        assert node.partitions_def is not None
+        assert node.partitions_def.get_first_partition_key() == "2026-02-01"
+    assert graph.get(dg.AssetKey(["raw", "voice", "calls"])).metadata["dagster/table_name"] == "voice.calls"
+    assert definitions.resolve_job_def("raw_voice_daily").executor_def is dg.multiprocess_executor
+
+
+def test_own_resources_take_the_place_of_settings(
+    start_sandbox: StartSandbox, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(api_key="key-of-the-resource")
+    os.environ["THEIR_KEY"] = "key-of-the-resource"
+    definitions = build_synthflow_defs(
+        synthflow=SynthflowResource(api_key=dg.EnvVar("THEIR_KEY"), base_url=sandbox.url),
+        warehouse=WarehouseResource(database=str(tmp_path / "own.duckdb")),
+    )
+    assert run(definitions, "synthflow_daily", instance).success
+    assert len(Warehouse(str(tmp_path / "own.duckdb")).read_frame("calls")) > 0
+    with pytest.raises(SettingsError, match="schema_name synthflow.*are in acme"):
+        build_synthflow_defs(key_prefix="acme", warehouse=WarehouseResource(database="x.duckdb"))
+
+
+def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("SYNTHFLOW_REGION=eu\n", encoding="utf-8")
+    monkeypatch.setenv("SYNTHFLOW_TIMEZONE", "no/such zone")
+    monkeypatch.setenv("SYNTHFLOW_UNKNOWN", "1")
+    resources = build_synthflow_defs().resources or {}
+    assert resources["synthflow_api"].region == "us"
+
+
+def test_a_key_in_plain_text_is_refused_without_showing_it() -> None:
+    with pytest.raises(SettingsError, match=r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)') as caught:
+        build_synthflow_defs(Settings.of(api_key="plain-secret"))
+    assert "plain-secret" not in str(caught.value)
+
+
+def test_a_key_prefix_that_cannot_name_a_schema_says_what_to_do() -> None:
+    with pytest.raises(SettingsError, match="SYNTHFLOW_WAREHOUSE_SCHEMA is 'Acme-Corp'; allowed is lower-case"):
+        build_synthflow_defs(key_prefix="Acme-Corp")
+    named = build_synthflow_defs(Settings.of(warehouse_schema="acme"), key_prefix="Acme-Corp")
+    assert named.resolve_job_def("Acme_Corp_daily")
+
+
+def test_the_hash_key_is_read_in_the_run_from_its_variable(
+    start_sandbox: StartSandbox, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20)
+    os.environ["SYNTHFLOW_API_KEY"] = sandbox.api.knobs.api_key
+    settings = Settings.of(
+        api_key=dg.EnvVar("SYNTHFLOW_API_KEY"),
+        base_url=sandbox.url,
+        warehouse=str(tmp_path / "hashed.duckdb"),
+        pii="hash",
+        pii_key=dg.EnvVar("THEIR_HASH_KEY"),
+    )
+    definitions = build_synthflow_defs(settings)
+    job = definitions.resolve_job_def("synthflow_daily")
+    result = job.execute_in_process(instance=instance, partition_key=DAY, raise_on_error=False)
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    assert "THEIR_HASH_KEY is not set" in str(failed.step_failure_data.error)
+    os.environ["THEIR_HASH_KEY"] = "very-secret-hash-key"
+    assert job.execute_in_process(instance=instance, partition_key=DAY).success
+    numbers = Warehouse(settings.warehouse).read_frame("calls")["phone_number_to"].dropna()
+    assert numbers.str.fullmatch("[0-9a-f]{64}").all()
+    home = Path(instance.root_directory)
+    assert not [path for path in home.rglob("*") if path.is_file() and b"very-secret-hash-key" in path.read_bytes()]
