@@ -15,6 +15,8 @@ from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.settings import PREFIX, Settings, variable
 
+_BOUNDS = (("ge", "minimum"), ("le", "maximum"))
+_VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
 _TEMPLATE = r"\{\{.*\}\}"
 # Its default follows from the key prefix.
 _WITHOUT_DEFAULT = ("warehouse_schema",)
@@ -27,30 +29,37 @@ def _is_secret(field: FieldInfo) -> bool:
 def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
     """A setting as an attribute in YAML: its name, and its type with default and description.
 
+    What `dg check yaml` and editors see is as narrow as a schema can say; the rest, and what comes out of templates,
+    is up to `Settings`, which has the better messages.
+    """
+    default, description = field.default, field.description
+    if _is_secret(field):
+        name, default = f"{name}_variable", variable(name)
+        description = f"Name of an environment variable, never the key itself. {description}"
+        kind, allowed = str, {"pattern": _VARIABLE}
+    else:
+        kind, allowed = _yaml_type(field)
+        default = None if name in _WITHOUT_DEFAULT or default == () else default
+        default = str(default) if isinstance(default, dt.date) else default
+    resolver = dg.Resolver.default(model_field_type=kind, description=description, json_schema_extra=allowed)
+    return name, (Annotated[Any, resolver], default)
+
+
+def _yaml_type(field: FieldInfo) -> tuple[Any, dict[str, Any]]:
+    """The type of a setting in YAML, and what JSON Schema can say of its values.
+
     Dagster allows text in place of every type, for templates; the patterns keep it from being anything else.
     """
-    if _is_secret(field):
-        text = f"Name of an environment variable, never the key itself. {field.description}"
-        return f"{name}_variable", (str, _field(variable(name), text, "^[A-Za-z_][A-Za-z0-9_]*$"))
-    kind: Any = field.annotation
-    default, pattern = field.default, ""
-    if kind in (dt.date, str, str | None):
-        kind, default = str | None, None if default is None else str(default)
-        pattern = rf"^\d{{4}}-\d{{2}}-\d{{2}}$|{_TEMPLATE}" if field.annotation is dt.date else ""
-    elif get_origin(kind) is tuple:
-        kind, default = list[str] | None, None
-    elif get_origin(kind) is Literal:
-        pattern = f"^({'|'.join(map(re.escape, get_args(kind)))})$|{_TEMPLATE}"
-    else:
-        pattern = _TEMPLATE  # a number is no other text
-        kind = Annotated[kind, *field.metadata] if field.metadata else kind
-    if name in _WITHOUT_DEFAULT:
-        default = None
-    return name, (kind, _field(default, field.description, pattern))
-
-
-def _field(default: object, description: str | None, pattern: str) -> Any:
-    return Field(default, description=description, json_schema_extra={"pattern": pattern} if pattern else None)
+    if get_origin(field.annotation) is tuple:
+        return list[str] | None, {}
+    if get_origin(field.annotation) is Literal:
+        return str, {"pattern": f"^({'|'.join(get_args(field.annotation))})$|{_TEMPLATE}"}
+    if field.annotation is dt.date:
+        return str, {"pattern": rf"^\d{{4}}-\d{{2}}-\d{{2}}$|{_TEMPLATE}"}
+    if field.annotation in (str, str | None):
+        return field.annotation, {}
+    bounds = [(word, getattr(one, limit)) for one in field.metadata for limit, word in _BOUNDS if hasattr(one, limit)]
+    return field.annotation, {"pattern": _TEMPLATE, **dict(bounds)}
 
 
 class _Scaffolder(dg.Scaffolder[Any]):
@@ -109,7 +118,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
             tags=["synthflow", "duckdb"],
         )
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         """The definitions of the workspace.
 
         Raises:
@@ -125,7 +134,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
                 automation_condition=self.automation_condition,
             )
         except SettingsError as error:
-            raise SettingsError(f"{context.component_path}: {_as_attributes(str(error))}") from None
+            raise SettingsError(_as_attributes(str(error))) from None
 
     def _settings(self) -> Settings:
         given = self.model_dump()
@@ -133,12 +142,21 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
         for name, field in Settings.model_fields.items():
             if not _is_secret(field):
                 value = given[name]
-                if value is not None and value != field.default:
+                if value is not None and value != _attribute(name, field)[1][1]:
                     values[name] = value
-        values["api_key"] = dg.EnvVar(given["api_key_variable"])
+        values["api_key"] = _in_variable("api_key_variable", given)
         if values.get("pii") == "hash":
-            values["pii_key"] = dg.EnvVar(given["pii_key_variable"])
+            values["pii_key"] = _in_variable("pii_key_variable", given)
         return Settings.of(**values)
+
+
+def _in_variable(attribute: str, given: dict[str, Any]) -> dg.EnvVar:
+    if not re.fullmatch(_VARIABLE, str(given[attribute])):
+        raise SettingsError(
+            f"{attribute} is not the name of an environment variable (its value is not shown); "
+            "the key itself never goes into YAML"
+        )
+    return dg.EnvVar(given[attribute])
 
 
 def _as_attributes(message: str) -> str:

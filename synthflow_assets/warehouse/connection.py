@@ -144,19 +144,26 @@ class Warehouse:
             finally:
                 fresh.unlink(missing_ok=True)
 
-    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
-        if not read_only:
-            self._make_folder()
+    def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, read_only: bool) -> None:
+        """Attach the file to a connection under a name, waiting for its lock.
+
+        Raises:
+            WarehouseLockedError: another process held the file for longer than the limit.
+            WarehouseUnusableError: the file cannot be opened or made.
+        """
+        place = self.location.replace("'", "''")
         deadline = time.monotonic() + self._lock_wait_seconds
         nap = 0.02
         waited = False
         while True:
             try:
-                return self._attach(read_only)
+                connection.execute(f"ATTACH '{place}' AS {name} ({'READ_ONLY' if read_only else _NEW_FILE})")
             except duckdb.Error as error:
                 holder = _lock_holder(error)
                 if holder is None:
                     raise WarehouseUnusableError(_unusable(self.location, error)) from None
+            else:
+                return
             if time.monotonic() + nap > deadline:
                 raise WarehouseLockedError(
                     f"{self.location} is held by {holder} for more than {self._lock_wait_seconds:.0f} s. "
@@ -168,15 +175,17 @@ class Warehouse:
             time.sleep(nap * random.uniform(0.5, 1.5))
             nap = min(_LONGEST_NAP_SECONDS, nap * 2)
 
-    def _attach(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        if not read_only:
+            self._make_folder()
         # Attached under a name of its own: opened directly, `synthflow.duckdb` would be a catalog named like the
         # schema, and DuckDB refuses `synthflow.calls` as ambiguous.
         connection = duckdb.connect(":memory:")
         try:
-            place = self.location.replace("'", "''")
-            connection.execute(f"ATTACH '{place}' AS warehouse ({'READ_ONLY' if read_only else _NEW_FILE})")
+            self.attach(connection, "warehouse", read_only=read_only)
             connection.execute("USE warehouse")
             # Beside the file, where DuckDB itself would put it: what does not fit into memory.
+            place = self.location.replace("'", "''")
             connection.execute(f"SET temp_directory = '{place}.tmp'")
         except BaseException:
             connection.close()
