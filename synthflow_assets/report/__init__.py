@@ -58,8 +58,12 @@ def _rows(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
+    import pandas as pd
+
+    if pd.isna(value):
+        return "-"
     if isinstance(value, float):
-        return "-" if value != value else f"{value:,.2f}"  # noqa: PLR0124 (NaN)
+        return f"{value:,.2f}"
     if isinstance(value, dt.datetime):
         return value.date().isoformat()
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -16,8 +16,9 @@ import duckdb
 
 from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import bring_up_to_date
-from synthflow_assets.warehouse.schema import SCHEMA, TABLES
+from synthflow_assets.warehouse.schema import SCHEMA, TABLES, Table
 from synthflow_assets.warehouse.statements import describe
 
 if TYPE_CHECKING:
@@ -107,20 +108,15 @@ class Warehouse:
     def read_frame(self, table: str, from_day: dt.date | None = None, to_day: dt.date | None = None) -> pd.DataFrame:
         """A table, or the days of it from `from_day` to `to_day` inclusive, as a pandas frame.
 
+        The dtypes are those of `synthflow_assets.warehouse.frames`; the rows are in the order of the table's grain.
+
         Raises:
             KeyError: no such table.
             WarehouseError: the warehouse cannot be read.
         """
-        relation = TABLES[table]
-        order = ", ".join(relation.grain)
+        query, days = days_query(TABLES[table], from_day, to_day)
         with self.connect(read_only=True) as connection:
-            if not any(column.name == "day" for column in relation.columns):
-                return connection.execute(f"FROM {relation.name} ORDER BY {order}").df()
-            return connection.execute(
-                f"FROM {relation.name} WHERE day BETWEEN coalesce($1, '0001-01-01'::DATE) "
-                f"AND coalesce($2, '9999-12-31'::DATE) ORDER BY {order}",
-                [from_day, to_day],
-            ).df()
+            return with_dtypes(connection.execute(query, days).df(), TABLES[table].columns)
 
     def compact(self) -> None:
         """Write the file anew, without the bytes of rows that were deleted or changed.
@@ -199,6 +195,17 @@ class Warehouse:
             raise WarehouseUnusableError(
                 f"SYNTHFLOW_WAREHOUSE={self.location}: its folder cannot be made ({error.strerror}); set another path"
             ) from None
+
+
+def days_query(
+    table: Table, from_day: dt.date | None, to_day: dt.date | None, first: str | None = None
+) -> tuple[str, dict[str, dt.date | None]]:
+    """The query for some days of a table, both ends included, in the order of its grain; and its parameters."""
+    order = ", ".join([*([first] if first else []), *table.grain])
+    if not any(column.name == "day" for column in table.columns):
+        return f"FROM {table.name} ORDER BY {order}", {}
+    span = "day BETWEEN coalesce($from_day, '0001-01-01'::DATE) AND coalesce($to_day, '9999-12-31'::DATE)"
+    return f"FROM {table.name} WHERE {span} ORDER BY {order}", {"from_day": from_day, "to_day": to_day}
 
 
 def _say_nothing(_: str) -> None:

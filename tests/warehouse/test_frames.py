@@ -1,0 +1,88 @@
+"""Frames have the dtypes of the schema, whatever the rows are."""
+
+import datetime as dt
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.warehouse.combined import CombinedWarehouse
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.frames import dtype_of
+from synthflow_assets.warehouse.schema import TABLES
+
+DAY, NEXT = dt.date(2026, 3, 10), dt.date(2026, 3, 11)
+
+
+def with_calls(location: Path, schema: str = "synthflow") -> Warehouse:
+    """Two calls: one with every kind of value, one with as few as can be."""
+    warehouse = Warehouse(str(location), schema)
+    with warehouse.connect() as connection:
+        connection.execute(
+            "INSERT INTO calls (day, model_id, call_id, start_time, duration_seconds, labels, extra, loaded_at) VALUES "
+            "($1, 'm', $2, '2026-03-10 23:59:59.999+00', 9007199254740991, ['a', 'b'], '{\"x\": 1}', now()), "
+            "($3, 'm', 'z', '2026-03-11 00:00:00+00', NULL, NULL, NULL, now())",
+            [DAY, f"{schema}-a", NEXT],
+        )
+        connection.execute("INSERT INTO agents VALUES ('m', NULL, NULL, now())")
+    return warehouse
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+@pytest.mark.parametrize("filled", [False, True], ids=["empty", "filled"])
+def test_dtypes_follow_from_the_schema(tmp_path: Path, table: str, filled: bool) -> None:
+    warehouse = with_calls(tmp_path / "w.duckdb") if filled else Warehouse(str(tmp_path / "w.duckdb"))
+    with warehouse.connect():
+        pass
+    frame = warehouse.read_frame(table)
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
+        column.name: dtype_of(column) for column in TABLES[table].columns
+    }
+
+
+def test_values_are_those_of_the_table(tmp_path: Path) -> None:
+    frame = with_calls(tmp_path / "w.duckdb").read_frame("calls", DAY, NEXT)
+    first, second = frame.to_dict("records")
+    assert first["day"] == pd.Timestamp(DAY)
+    assert first["start_time"] == pd.Timestamp("2026-03-10 23:59:59.999", tz="UTC")
+    assert list(first["labels"]) == ["a", "b"]
+    assert first["extra"] == '{"x": 1}'
+    assert pd.isna(second["duration_seconds"])
+    assert pd.isna(second["call_status"])
+    assert frame["duration_seconds"].sum() == 9007199254740991
+    assert frame.groupby("day")["call_id"].count().index.month.tolist() == [3, 3]
+    assert len(with_calls(tmp_path / "v.duckdb").read_frame("calls", NEXT)) == 1
+
+
+def test_several_workspaces_are_one_table_with_a_column_more(tmp_path: Path) -> None:
+    combined = CombinedWarehouse(
+        {
+            "acme": with_calls(tmp_path / "agency.duckdb", "acme"),
+            "globex": with_calls(tmp_path / "agency.duckdb", "globex"),
+            "o'brien": with_calls(tmp_path / "own.duckdb"),
+        }
+    )
+    frame = combined.read_frame("calls", DAY, DAY)
+    assert list(zip(frame["workspace"], frame["call_id"], strict=True)) == [
+        ("acme", "acme-a"),
+        ("globex", "globex-a"),
+        ("o'brien", "synthflow-a"),
+    ]
+    assert list(frame.columns) == ["workspace", *(column.name for column in TABLES["calls"].columns)]
+    assert str(frame["duration_seconds"].dtype) == "Int64"
+    with combined.connect() as connection:
+        counted = connection.execute("SELECT workspace, count(*) FROM calls GROUP BY ALL ORDER BY ALL").fetchall()
+        assert counted == [("acme", 2), ("globex", 2), ("o'brien", 2)]
+        connection.execute("FROM call_actions")
+    assert combined.read_frame("agents")["workspace"].tolist() == ["acme", "globex", "o'brien"]
+
+
+def test_a_workspace_that_is_not_there_is_never_left_out_quietly(tmp_path: Path) -> None:
+    here = with_calls(tmp_path / "agency.duckdb", "acme")
+    for missing, says in (
+        (Warehouse(str(tmp_path / "nowhere.duckdb")), "there is no such file yet"),
+        (Warehouse(str(tmp_path / "agency.duckdb"), "globex"), "globex.*materialize the calls of each once"),
+    ):
+        with pytest.raises(WarehouseUnusableError, match=says):
+            CombinedWarehouse({"acme": here, "globex": missing}).read_frame("calls")
