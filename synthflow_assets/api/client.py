@@ -8,6 +8,7 @@ connection of the client, not only the one that saw it.
 
 from __future__ import annotations
 
+import datetime as dt
 import email.utils
 import hashlib
 import itertools
@@ -163,6 +164,31 @@ class SynthflowClient:
             "lead_phone_number": lead_phone_number,
         }
         return self._get("/calls", parameters, read_calls)
+
+    def iter_calls(
+        self, model_id: str, start: dt.datetime, end: dt.datetime, *, margin_seconds: int = 3600
+    ) -> Iterator[dict[str, Any]]:
+        """Every call of an agent that started in [start, end), once, as the API's own JSON object.
+
+        Nothing is typed: `start_time` is text of epoch milliseconds, and `duration`, in seconds, may be text too.
+        Pages are asked for in parallel, so the order is none. They come while others are still being fetched: only
+        when the iteration has ended without an error are the calls complete.
+
+        Args:
+            model_id: the agent.
+            start: begin of the span, with a time zone.
+            end: end of the span, not included.
+            margin_seconds: how far past the end the API is asked, because its window may filter the end of calls;
+                the longest call that is expected.
+
+        Raises:
+            ValueError: a time without a zone, or an empty span.
+            IncompleteFetchError: the pages never added up to the API's own total.
+            ApiError: permanent at once, transient after retrying.
+        """
+        from synthflow_assets.api.calls import iter_calls
+
+        return iter_calls(self, model_id, start, end, margin_seconds)
 
     def list_agents(self) -> list[Agent]:
         """Every agent of the workspace, page by page, from `GET /assistants/`.

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
 
 
 class SynthflowResource(dg.ConfigurableResource[Any]):
-    """A Synthflow workspace. Give the key as `dg.EnvVar`, so that Dagster never shows it."""
+    """A Synthflow workspace, for any asset; no warehouse is needed.
+
+    Give the key as `dg.EnvVar`, so that Dagster never shows it::
+
+        @dg.asset
+        def calls_of_yesterday(synthflow: SynthflowResource) -> None:
+            with synthflow.get_client() as client:
+                for call in client.iter_calls("model-id", start, end):
+                    print(call["call_id"], int(call["duration"]))
+
+        defs = dg.Definitions(
+            assets=[calls_of_yesterday],
+            resources={"synthflow": SynthflowResource(api_key=dg.EnvVar("SYNTHFLOW_API_KEY"), region="eu")},
+        )
+    """
 
     api_key: str = Field(default="", description="API key, as dg.EnvVar.")
     region: str = Field(default="us", description="Cluster that the workspace lives on: us, eu or global.")
