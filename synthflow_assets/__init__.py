@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from synthflow_assets.orchestration.resources import SynthflowResource as SynthflowResource
     from synthflow_assets.orchestration.resources import WarehouseResource as WarehouseResource
     from synthflow_assets.settings import Settings as Settings
+    from synthflow_assets.warehouse.combined import CombinedWarehouse as CombinedWarehouse
     from synthflow_assets.warehouse.connection import Warehouse as Warehouse
 
 # Imported when they are asked for: a script that only wants the client need not wait for Dagster.
 _MODULES = {
     "Agent": "agents",
     "ApiError": "errors",
+    "CombinedWarehouse": "warehouse.combined",
     "Settings": "settings",
     "SettingsError": "errors",
     "SynthflowCallsComponent": "orchestration.component",

@@ -1,0 +1,1 @@
+"""An agency that serves several Synthflow workspaces."""

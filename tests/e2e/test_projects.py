@@ -1,0 +1,142 @@
+"""From the wheel, in a fresh environment, through the `dg` command: what people do who do not copy this repository.
+
+The environment's Python finds the dependencies in the one that the tests run in, but this package only as the wheel.
+"""
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.warehouse.connection import Warehouse
+
+ROOT = Path(__file__).parents[2]
+DAY = "2026-07-10"
+KEY = "sandbox-key"
+StartSandbox = Callable[..., Sandbox]
+
+PYPROJECT = """
+[project]
+name = "voice"
+version = "0.1.0"
+
+[tool.dg]
+directory_type = "project"
+
+[tool.dg.project]
+root_module = "voice"
+"""
+DEFINITIONS = """
+from pathlib import Path
+
+from dagster import definitions, load_from_defs_folder
+
+
+@definitions
+def defs():
+    return load_from_defs_folder(path_within_project=Path(__file__).parent)
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a fresh environment that the wheel is installed in."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    [wheel] = folder.glob("*.whl")
+    venv.create(folder / "venv", with_pip=False)
+    made = folder / "venv" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(made), "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    # A `.pth` file among these dependencies is not read, so neither is the one of an editable install.
+    [packages] = (folder / "venv" / "lib").glob("python3.*/site-packages")
+    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
+    return made
+
+
+class Project:
+    """A project in a folder of its own, with the commands that a person would type there."""
+
+    def __init__(self, python: Path, root: Path, environment: dict[str, str]) -> None:
+        self.root = root
+        self._python = python
+        (root / "home").mkdir()
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(root / "src"),
+            "PATH": f"{python.parent}:{os.environ['PATH']}",
+            "DAGSTER_HOME": str(root / "home"),
+            "COLUMNS": "200",
+            **environment,
+        }
+
+    def dg(self, *arguments: str, fails: bool = False) -> str:
+        """Run `dg ...`; what it says."""
+        command = [str(self._python), "-m", "dagster_dg_cli.cli", *arguments]
+        done = subprocess.run(
+            command, cwd=self.root, env=self._environment, capture_output=True, text=True, check=False
+        )
+        said = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, said
+        return said
+
+    def point_to(self, sandbox: Sandbox) -> None:
+        """Let every component of the project ask the sandbox."""
+        for path in self.root.rglob("defs.yaml"):
+            path.write_text(path.read_text("utf-8") + f"\n  base_url: {sandbox.url}\n", encoding="utf-8")
+
+
+def test_a_new_project_adds_the_component_and_lands_a_day(
+    start_sandbox: StartSandbox, python: Path, tmp_path: Path
+) -> None:
+    package = tmp_path / "src" / "voice"
+    (package / "defs").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+    (package / "__init__.py").touch()
+    (package / "defs" / "__init__.py").touch()
+    (package / "definitions.py").write_text(DEFINITIONS, encoding="utf-8")
+    sandbox = start_sandbox(api_key=KEY)
+    project = Project(python, tmp_path, {"SYNTHFLOW_API_KEY": KEY})
+
+    assert "synthflow_assets.SynthflowCallsComponent" in project.dg("list", "components")
+    project.dg("scaffold", "defs", "synthflow_assets.SynthflowCallsComponent", "calls")
+    defs_yaml = package / "defs" / "calls" / "defs.yaml"
+    scaffolded = defs_yaml.read_text("utf-8")
+    defs_yaml.write_text(scaffolded.replace("region:", "regoin:"), encoding="utf-8")
+    assert "'regoin' was unexpected" in project.dg("check", "yaml", fails=True)
+    defs_yaml.write_text(scaffolded.replace("start_date: '", "start_date: '2026-07-01' # '"), encoding="utf-8")
+    project.point_to(sandbox)
+    assert "validated successfully" in project.dg("check", "yaml")
+    assert "synthflow/call_duration_daily" in project.dg("list", "defs", "--json")
+    project.dg("launch", "--assets", "group:synthflow", "--partition", DAY)
+    loads = Warehouse(str(tmp_path / "data" / "synthflow.duckdb")).read_frame("call_loads")
+    assert loads["landed"].sum() == len(Warehouse(str(tmp_path / "data" / "synthflow.duckdb")).read_frame("calls")) > 0
+    assert set(loads["model_id"]) == set(sandbox.model_ids)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+def test_the_example_of_an_agency_runs_from_the_wheel(
+    start_sandbox: StartSandbox, python: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "agency"
+    shutil.copytree(ROOT / "examples" / "agency", root)
+    project = Project(python, root, {"ACME_SYNTHFLOW_KEY": KEY, "GLOBEX_SYNTHFLOW_KEY": KEY})
+    project.point_to(start_sandbox(api_key=KEY, agents=1))
+    where = "import synthflow_assets; print(synthflow_assets.__file__)"
+    found = subprocess.run([str(python), "-c", where], check=True, capture_output=True, text=True, cwd=root)
+    assert str(python.parents[1]) in found.stdout  # the wheel's, not the checkout's
+    project.dg("check", "yaml")
+    for client in ("acme", "globex"):
+        project.dg("launch", "--assets", f"group:{client}", "--partition", DAY)
+    project.dg("launch", "--assets", "calls_by_client")
+    lines = (root / "data" / "calls_by_client.csv").read_text("utf-8").splitlines()
+    assert [line.split(",")[0] for line in lines] == ["workspace", "acme", "globex"]
