@@ -116,7 +116,7 @@ def test_a_new_project_adds_the_component_and_lands_a_day(
     project.point_to(sandbox)
     assert "validated successfully" in project.dg("check", "yaml")
     assert "synthflow/call_duration_daily" in project.dg("list", "defs", "--json")
-    project.dg("launch", "--assets", "group:synthflow", "--partition", DAY)
+    project.dg("launch", "--assets", 'key:"synthflow/call_loads" or key:"synthflow/calls"', "--partition", DAY)
     loads = Warehouse(str(tmp_path / "data" / "synthflow.duckdb")).read_frame("call_loads")
     assert loads["landed"].sum() == len(Warehouse(str(tmp_path / "data" / "synthflow.duckdb")).read_frame("calls")) > 0
     assert set(loads["model_id"]) == set(sandbox.model_ids)
@@ -136,7 +136,13 @@ def test_the_example_of_an_agency_runs_from_the_wheel(
     assert str(python.parents[1]) in found.stdout  # the wheel's, not the checkout's
     project.dg("check", "yaml")
     for client in ("acme", "globex"):
-        project.dg("launch", "--assets", f"group:{client}", "--partition", DAY)
+        project.dg(
+            "launch",
+            "--assets",
+            f'key:"{client}/calls" or key:"{client}/call_loads" or key:"{client}/call_duration_daily"',
+            "--partition",
+            DAY,
+        )
     project.dg("launch", "--assets", "calls_by_client")
     lines = (root / "data" / "calls_by_client.csv").read_text("utf-8").splitlines()
     assert [line.split(",")[0] for line in lines] == ["workspace", "acme", "globex"]

@@ -1,0 +1,119 @@
+"""The component's attributes: all settings, none of them silently wrong, keys never in YAML."""
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pytest
+from jsonschema import Draft202012Validator
+
+from synthflow_assets import SynthflowCallsComponent
+from synthflow_assets.errors import SettingsError
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+
+# Dagster's own way to read YAML.
+pytestmark = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
+
+StartSandbox = Callable[..., Sandbox]
+
+
+def load(yaml: str) -> dg.Definitions:
+    component = SynthflowCallsComponent.resolve_from_yaml(yaml)
+    return component.build_defs(dg.ComponentTree.for_test().load_context)
+
+
+def schema_problems(**attributes: Any) -> list[str]:
+    """What `dg check yaml` finds."""
+    validator = Draft202012Validator(SynthflowCallsComponent.model().model_json_schema())
+    return [error.message for error in validator.iter_errors(attributes)]
+
+
+def test_every_setting_is_an_attribute_with_its_description_and_default() -> None:
+    properties = SynthflowCallsComponent.model().model_json_schema()["properties"]
+    for name, field in Settings.model_fields.items():
+        attribute = properties[f"{name}_variable" if name in ("api_key", "pii_key") else name]
+        assert str(field.description) in attribute["description"]
+    assert properties["page_size"]["default"] == 100
+    assert properties["start_date"]["default"] == "2025-01-01"
+    assert "api_key" not in properties
+
+
+@pytest.mark.parametrize(
+    ("attributes", "says"),
+    [
+        ({"regoin": "eu"}, "'regoin' was unexpected"),
+        ({"api_key": "x"}, "'api_key' was unexpected"),
+        ({"region": "mars"}, r"'mars' does not match '\^\(us\|eu\|global\)"),
+        ({"page_size": 500}, "500 is greater than the maximum of 100"),
+        ({"page_size": "ten"}, "'ten' does not match"),
+        ({"requests_per_second": 0}, "0 is less than the minimum of 0.01"),
+        ({"start_date": "soon"}, "'soon' does not match"),
+        ({"api_key_variable": "sk-123"}, "does not match"),
+    ],
+    ids=str,
+)
+def test_what_a_schema_can_say_dg_check_yaml_says(attributes: dict[str, Any], says: str) -> None:
+    [problem] = schema_problems(**attributes)
+    assert re.search(says, problem)
+
+
+def test_good_values_and_templates_pass_the_schema() -> None:
+    assert not schema_problems(
+        region="eu", page_size=50, start_date="2026-01-01", model_ids=["a"], key_prefix=["a", "b"]
+    )
+    assert not schema_problems(region="{{ env.REGION }}", page_size="{{ env.SIZE }}", start_date="{{ env.START }}")
+
+
+@pytest.mark.parametrize(
+    ("yaml", "says"),
+    [
+        ("timezone: Mars/Olympus", "^timezone is 'Mars/Olympus'; allowed is an IANA time zone"),
+        ("page_size: ten", "^page_size is 'ten'; allowed is a whole number"),
+        ("region: '{{ env.PLANET }}'", "^region is 'mars'; allowed is us, eu or global"),
+        ("key_prefix: Acme-Corp", "^warehouse_schema is 'Acme-Corp'; allowed is lower-case letters"),
+        ("{pii: drop, recordings: audio}", "^recordings is set, but recordings are personal data and pii is drop"),
+        ("api_key_variable: secret-key", "^api_key_variable is not the name of an environment variable"),
+        ("{pii: hash, pii_key_variable: secret-key}", "^pii_key_variable is not the name of an environment variable"),
+    ],
+    ids=str,
+)
+def test_a_bad_value_is_one_line_that_names_the_attribute(yaml: str, says: str) -> None:
+    os.environ["PLANET"] = "mars"
+    with pytest.raises(SettingsError, match=says) as caught:
+        load(yaml)
+    assert "\n" not in str(caught.value)
+    assert "secret-key" not in str(caught.value)
+
+
+def test_attributes_reach_settings_resources_and_assets(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(agents=2, calls_per_day=30)
+    os.environ["THEIR_KEY"] = sandbox.api.knobs.api_key  # removed by clean_environment
+    definitions = load(
+        f"""
+        key_prefix: [raw, acme]
+        group_name: voice
+        owners: [team:voice]
+        tags: {{source: synthflow}}
+        automation_condition: "{{{{ dg.AutomationCondition.eager() }}}}"
+        api_key_variable: THEIR_KEY
+        base_url: {sandbox.url}
+        model_ids: [{sandbox.model_ids[1]}]
+        start_date: 2026-03-01
+        warehouse: their.duckdb
+        """
+    )
+    node = definitions.get_repository_def().asset_graph.get(dg.AssetKey(["raw", "acme", "calls"]))
+    assert (node.group_name, list(node.owners), node.tags["source"]) == ("voice", ["team:voice"], "synthflow")
+    assert node.automation_condition == dg.AutomationCondition.eager()
+    assert definitions.resolve_job_def("raw_acme_daily").execute_in_process(partition_key="2026-03-10").success
+    assert set(Warehouse("their.duckdb", "acme").read_frame("calls")["model_id"]) == {sandbox.model_ids[1]}
+
+
+def test_an_explicit_schema_wins_over_the_key_prefix() -> None:
+    definitions = load("{key_prefix: acme, warehouse_schema: synthflow}")
+    node = definitions.get_repository_def().asset_graph.get(dg.AssetKey(["acme", "calls"]))
+    assert node.metadata["dagster/table_name"] == "synthflow.calls"
