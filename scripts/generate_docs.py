@@ -47,7 +47,8 @@ def settings_page() -> str:
         f"# Settings\n\n{NOTE}"
         "Set them in the environment or in a file `.env` in the project's folder. The file wins, as it does for\n"
         "Dagster's own commands. An empty value is an unset one. A bad value, or a name that is none of these, is one\n"
-        "clear line and nothing runs.\n\n"
+        "clear line and nothing runs. In a `defs.yaml` they are [attributes](component.md), in Python arguments of\n"
+        "[`Settings.of`](python.md), in lower case and without the prefix; then the environment is not read.\n\n"
         "| variable | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"The regions' addresses:\n\n{regions}\n"
     )

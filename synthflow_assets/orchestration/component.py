@@ -32,17 +32,26 @@ def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
     What `dg check yaml` and editors see is as narrow as a schema can say; the rest, and what comes out of templates,
     is up to `Settings`, which has the better messages.
     """
-    default, description = field.default, field.description
     if _is_secret(field):
-        name, default = f"{name}_variable", variable(name)
-        description = f"Name of an environment variable, never the key itself. {description}"
-        kind, allowed = str, {"pattern": _VARIABLE}
-    else:
-        kind, allowed = _yaml_type(field)
-        default = None if name in _WITHOUT_DEFAULT or default == () else default
-        default = str(default) if isinstance(default, dt.date) else default
-    resolver = dg.Resolver.default(model_field_type=kind, description=description, json_schema_extra=allowed)
+        text = f"Name of an environment variable, never the key itself. {field.description}"
+        # As it stands: what comes out of a template may be the key.
+        resolver = dg.Resolver(
+            _as_it_stands,
+            model_field_type=str,
+            description=text,
+            inject_before_resolve=False,
+            json_schema_extra={"pattern": _VARIABLE},
+        )
+        return f"{name}_variable", (Annotated[Any, resolver], variable(name))
+    kind, allowed = _yaml_type(field)
+    default = None if name in _WITHOUT_DEFAULT or field.default == () else field.default
+    default = str(default) if isinstance(default, dt.date) else default
+    resolver = dg.Resolver.default(model_field_type=kind, description=field.description, json_schema_extra=allowed)
     return name, (Annotated[Any, resolver], default)
+
+
+def _as_it_stands(_: dg.ResolutionContext, value: Any) -> Any:
+    return value
 
 
 def _yaml_type(field: FieldInfo) -> tuple[Any, dict[str, Any]]:

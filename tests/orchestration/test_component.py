@@ -77,6 +77,7 @@ def test_good_values_and_templates_pass_the_schema() -> None:
         ("key_prefix: Acme-Corp", "^warehouse_schema is 'Acme-Corp'; allowed is lower-case letters"),
         ("{pii: drop, recordings: audio}", "^recordings is set, but recordings are personal data and pii is drop"),
         ("api_key_variable: secret-key", "^api_key_variable is not the name of an environment variable"),
+        ("api_key_variable: '{{ env.PLANET }}'", "^api_key_variable is not the name of an environment variable"),
         ("{pii: hash, pii_key_variable: secret-key}", "^pii_key_variable is not the name of an environment variable"),
     ],
     ids=str,
