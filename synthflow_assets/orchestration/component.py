@@ -35,19 +35,18 @@ def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
     if _is_secret(field):
         text = f"Name of an environment variable, never the key itself. {field.description}"
         # As it stands: what comes out of a template may be the key.
-        resolver = dg.Resolver(
-            _as_it_stands,
-            model_field_type=str,
-            description=text,
-            inject_before_resolve=False,
-            json_schema_extra={"pattern": _VARIABLE},
-        )
-        return f"{name}_variable", (Annotated[Any, resolver], variable(name))
+        resolver = dg.Resolver(_as_it_stands, model_field_type=str, description=text, inject_before_resolve=False)
+        return f"{name}_variable", _attribute_field(resolver, variable(name), {"pattern": _VARIABLE})
     kind, allowed = _yaml_type(field)
     default = None if name in _WITHOUT_DEFAULT or field.default == () else field.default
     default = str(default) if isinstance(default, dt.date) else default
-    resolver = dg.Resolver.default(model_field_type=kind, description=field.description, json_schema_extra=allowed)
-    return name, (Annotated[Any, resolver], default)
+    resolver = dg.Resolver.default(model_field_type=kind, description=field.description)
+    return name, _attribute_field(resolver, default, allowed)
+
+
+def _attribute_field(resolver: dg.Resolver, default: Any, allowed: dict[str, Any]) -> Any:
+    # The first versions of Dagster 1.13 take no schema from a resolver, and no version a description from elsewhere.
+    return Annotated[Any, resolver], Field(default, json_schema_extra=allowed)
 
 
 def _as_it_stands(_: dg.ResolutionContext, value: Any) -> Any:
@@ -151,7 +150,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
         for name, field in Settings.model_fields.items():
             if not _is_secret(field):
                 value = given[name]
-                if value is not None and value != _attribute(name, field)[1][1]:
+                if value is not None and value != _attribute(name, field)[1][1].default:
                     values[name] = value
         values["api_key"] = _in_variable("api_key_variable", given)
         if values.get("pii") == "hash":
