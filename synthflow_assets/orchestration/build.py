@@ -41,8 +41,8 @@ def build_synthflow_defs(
 
     Args:
         settings: the defaults, unless given. Keys in it as `dg.EnvVar`.
-        key_prefix: of every asset; the default is the schema of the tables. Its last part is also the schema, unless
-            the settings name one.
+        key_prefix: of every asset; the default is the schema of the tables. It is also the schema, its parts joined
+            by underscores, unless the settings name one.
         group_name: of every asset; the default is the key prefix.
         owners: of every asset, as Dagster wants them: e-mail addresses, or `team:NAME`.
         tags: of every asset.

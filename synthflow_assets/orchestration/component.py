@@ -106,7 +106,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     key_prefix: str | list[str] | None = Field(
-        None, description="Of every asset. Default: the schema. Its last part is also the schema, unless that is set."
+        None, description="Of every asset. It is also the schema, joined by underscores, unless that is set."
     )
     group_name: str | None = Field(None, description="Of every asset. Default: the key prefix.")
     owners: list[str] = Field(default_factory=list, description="Of every asset: e-mail addresses, or team:NAME.")

@@ -34,14 +34,15 @@ class Workspace:
         """Fill in what follows from the rest: one name for key prefix, schema and group, unless they are given.
 
         Raises:
-            SettingsError: the last part of the key prefix cannot name the schema, and no other name is set.
+            SettingsError: the key prefix cannot name the schema, and no other name is set.
         """
         prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or (settings.warehouse_schema,))
-        if "warehouse_schema" not in settings.model_fields_set and prefix[-1] != settings.warehouse_schema:
-            # Else two workspaces would land in the same tables.
-            schema = Settings.of(warehouse_schema=prefix[-1]).warehouse_schema
+        name = _identifier(prefix)
+        if "warehouse_schema" not in settings.model_fields_set:
+            # Else two workspaces would land in the same tables. That two have the same name, Dagster refuses.
+            schema = Settings.of(warehouse_schema=name).warehouse_schema
             settings = settings.model_copy(update={"warehouse_schema": schema})
-        return cls(settings, prefix, group_name or _identifier(prefix), **marks)
+        return cls(settings, prefix, group_name or name, **marks)
 
     def asset_key(self, table: str) -> dg.AssetKey:
         """The asset of a table."""

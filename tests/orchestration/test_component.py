@@ -74,7 +74,7 @@ def test_good_values_and_templates_pass_the_schema() -> None:
         ("timezone: Mars/Olympus", "^timezone is 'Mars/Olympus'; allowed is an IANA time zone"),
         ("page_size: ten", "^page_size is 'ten'; allowed is a whole number"),
         ("region: '{{ env.PLANET }}'", "^region is 'mars'; allowed is us, eu or global"),
-        ("key_prefix: Acme-Corp", "^warehouse_schema is 'Acme-Corp'; allowed is lower-case letters"),
+        ("key_prefix: Acme-Corp", "^warehouse_schema is 'Acme_Corp'; allowed is lower-case letters"),
         ("{pii: drop, recordings: audio}", "^recordings is set, but recordings are personal data and pii is drop"),
         ("api_key_variable: secret-key", "^api_key_variable is not the name of an environment variable"),
         ("api_key_variable: '{{ env.PLANET }}'", "^api_key_variable is not the name of an environment variable"),
@@ -111,7 +111,7 @@ def test_attributes_reach_settings_resources_and_assets(start_sandbox: StartSand
     assert (node.group_name, list(node.owners), node.tags["source"]) == ("voice", ["team:voice"], "synthflow")
     assert node.automation_condition == dg.AutomationCondition.eager()
     assert definitions.resolve_job_def("raw_acme_daily").execute_in_process(partition_key="2026-03-10").success
-    assert set(Warehouse("their.duckdb", "acme").read_frame("calls")["model_id"]) == {sandbox.model_ids[1]}
+    assert set(Warehouse("their.duckdb", "raw_acme").read_frame("calls")["model_id"]) == {sandbox.model_ids[1]}
 
 
 def test_an_explicit_schema_wins_over_the_key_prefix() -> None:

@@ -126,7 +126,7 @@ def test_everything_that_may_be_set_reaches_every_asset() -> None:
         assert node.tags["source"] == "synthflow"
         assert node.partitions_def is not None
         assert node.partitions_def.get_first_partition_key() == "2026-02-01"
-    assert graph.get(dg.AssetKey(["raw", "voice", "calls"])).metadata["dagster/table_name"] == "voice.calls"
+    assert graph.get(dg.AssetKey(["raw", "voice", "calls"])).metadata["dagster/table_name"] == "raw_voice.calls"
     assert definitions.resolve_job_def("raw_voice_daily").executor_def is dg.multiprocess_executor
 
 
@@ -160,7 +160,7 @@ def test_a_key_in_plain_text_is_refused_without_showing_it() -> None:
 
 
 def test_a_key_prefix_that_cannot_name_a_schema_says_what_to_do() -> None:
-    with pytest.raises(SettingsError, match="SYNTHFLOW_WAREHOUSE_SCHEMA is 'Acme-Corp'; allowed is lower-case"):
+    with pytest.raises(SettingsError, match="SYNTHFLOW_WAREHOUSE_SCHEMA is 'Acme_Corp'; allowed is lower-case"):
         build_synthflow_defs(key_prefix="Acme-Corp")
     named = build_synthflow_defs(Settings.of(warehouse_schema="acme"), key_prefix="Acme-Corp")
     assert named.resolve_job_def("Acme_Corp_daily")
@@ -189,3 +189,14 @@ def test_the_hash_key_is_read_in_the_run_from_its_variable(
     assert numbers.str.fullmatch("[0-9a-f]{64}").all()
     home = Path(instance.root_directory)
     assert not [path for path in home.rglob("*") if path.is_file() and b"very-secret-hash-key" in path.read_bytes()]
+
+
+def test_prefixes_that_end_alike_have_tables_of_their_own_and_equal_ones_are_refused() -> None:
+    us, eu = (build_synthflow_defs(key_prefix=[region, "acme"]) for region in ("us", "eu"))
+    graph = dg.Definitions.merge(us, eu).get_repository_def().asset_graph
+    names = {
+        graph.get(dg.AssetKey([region, "acme", "calls"])).metadata["dagster/table_name"] for region in ("us", "eu")
+    }
+    assert names == {"us_acme.calls", "eu_acme.calls"}
+    with pytest.raises(dg.DagsterInvariantViolationError, match="synthflow_api"):
+        dg.Definitions.merge(build_synthflow_defs(), build_synthflow_defs())
