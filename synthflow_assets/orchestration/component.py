@@ -45,7 +45,7 @@ def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
 
 
 def _attribute_field(resolver: dg.Resolver, default: Any, allowed: dict[str, Any]) -> Any:
-    # The first versions of Dagster 1.13 take no schema from a resolver, and no version a description from elsewhere.
+    # Earlier versions of Dagster 1.13 take no schema from a resolver, and no version a description from elsewhere.
     return Annotated[Any, resolver], Field(default, json_schema_extra=allowed)
 
 
