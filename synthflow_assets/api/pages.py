@@ -123,7 +123,9 @@ def read_calls(body: bytes) -> CallPage:
     response = _read(_calls_answer, body, "calls").response
     if response.pagination.total_records < 0:
         raise MalformedAnswerError(f"the API states a total of {response.pagination.total_records} calls")
-    return CallPage(response.pagination.total_records, [_record(bytes(raw)) for raw in response.calls])
+    # One search of the page is faster than a hundred of its records.
+    read = _mended_record if _UNSTORABLE.search(body) else _record
+    return CallPage(response.pagination.total_records, [read(bytes(raw)) for raw in response.calls])
 
 
 def read_agents(body: bytes) -> AgentPage:
@@ -192,9 +194,11 @@ def _error_texts(body: Any) -> Iterator[str]:
                 yield "at " + ".".join(str(step) for step in part["loc"])
 
 
+def _mended_record(raw: bytes) -> CallRecord:
+    return _record(_storable_text(raw))
+
+
 def _record(raw: bytes) -> CallRecord:
-    if _UNSTORABLE.search(raw):
-        raw = _storable_text(raw)
     try:
         key = _key.decode(raw)
         return CallRecord(_text(key.call_id), _text(key.model_id), _whole_number(key.start_time), raw)

@@ -61,7 +61,7 @@ _EXPECTED = {
 
 
 # Parsers differ in which of the two they take; one of them decides what is fetched, the other what lands.
-_TWICE = "CASE WHEN list_unique(keys) <> len(keys) THEN 'a field occurs twice' END"
+_TWICE = "CASE WHEN NOT keys_are_unique THEN 'a field occurs twice' END"
 _ANOTHER_DAY = (
     "CASE WHEN epoch_ms(start_time) < from_ms OR epoch_ms(start_time) >= to_ms "
     "THEN 'start_time lies outside of the asked day' END"
@@ -76,7 +76,8 @@ def _complaint(column: Column) -> str | None:
         expected = _EXPECTED.get(column.kind, f"is not a whole number from 0 to {column.maximum}")
         cases.append(f"WHEN {wrong} THEN {_text(f'{column.source} {expected}')}")
     if column.required:
-        cases.append(f"WHEN coalesce({column.name}::VARCHAR, '') = '' THEN {_text(f'{column.source} is missing')}")
+        empty = f"OR {column.name} = ''" if column.sql_type == Kind.TEXT.value else ""
+        cases.append(f"WHEN {column.name} IS NULL {empty} THEN {_text(f'{column.source} is missing')}")
     return f"CASE {' '.join(cases)} END" if cases else None
 
 
@@ -155,17 +156,28 @@ def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten =
     complaints = ", ".join(filter(None, (*(_complaint(column) for column in CALL_FIELDS), _TWICE, _ANOTHER_DAY)))
     columns = ",\n    ".join(_private(column, pii, hash_key) for column in CALLS.columns if column.name != "loaded_at")
     is_open = ", ".join(_text(status) for status in OPEN_STATUSES)
+    are_known, are_unique = f"list_has_all([{known_names}], keys)", "list_unique(keys) = len(keys)"
+    # Nearly all records have the same fields, so the fields of one are judged for all that equal it: comparing two
+    # lists takes a tenth of the time of searching one.
     return f"""
-WITH parsed AS (
+WITH usual AS (
+    SELECT keys AS usual_keys, {are_known} AS usual_are_known, {are_unique} AS usual_are_unique
+    FROM (SELECT json_keys(record) AS keys FROM {source} LIMIT 1)
+),
+keyed AS (
+    SELECT *, json_keys(record) AS keys FROM {source}
+),
+parsed AS (
     SELECT
         day,
         model_id,
         record,
         from_ms,
         to_ms,
-        json_keys(record) AS keys,
+        CASE WHEN keys = usual_keys THEN usual_are_known ELSE {are_known} END AS keys_are_known,
+        CASE WHEN keys = usual_keys THEN usual_are_unique ELSE {are_unique} END AS keys_are_unique,
         from_json(record, {_text(json.dumps(shape))}) AS r
-    FROM {source}
+    FROM keyed, usual
 ),
 typed AS (
     SELECT
@@ -174,11 +186,11 @@ typed AS (
         record,
         from_ms,
         to_ms,
-        keys,
+        keys_are_unique,
         r,
 {typed},
         CASE
-            WHEN NOT list_has_all([{known_names}], keys) THEN json_merge_patch(record, {_text(known)})
+            WHEN NOT keys_are_known THEN json_merge_patch(record, {_text(known)})
         END AS extra
     FROM parsed
 ),
