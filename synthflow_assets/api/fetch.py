@@ -268,6 +268,7 @@ class _Slice:
     pages_open: int = 0
     planned_to: int = 0  # the deepest offset that was asked for
     total: int = 0  # the largest that a page stated
+    reached: int = 0  # the end of the deepest page that held calls
     rows: int = 0
     seen_this_pass: set[int] = field(default_factory=set)
     # Page size and ids of the pass before, if it had as many rows as the API stated.
@@ -305,7 +306,8 @@ class _WindowFetch:
             self._hold_to_the_question(part, page)
             records = self._new_records(part, page.calls)
             reached = request.offset + len(page.calls)
-            part.total = max(part.total, page.total_records, reached)
+            part.total = max(part.total, page.total_records)
+            part.reached = max(part.reached, reached)
             part.pages_open -= 1
             if request.offset == 0:
                 self._hold_to_the_total(part)
@@ -376,7 +378,7 @@ class _WindowFetch:
 
     def _begin_pass(self, part: _Slice) -> None:
         part.passes += 1
-        part.total = part.rows = part.planned_to = 0
+        part.total = part.reached = part.rows = part.planned_to = 0
         part.seen_this_pass = set()
         # The third pass turns its pages elsewhere: what repeats itself now is the listing, not the paging.
         part.limit = self._page_size if part.passes < _PASSES else max(1, self._page_size * 3 // 4)
@@ -416,6 +418,9 @@ class _WindowFetch:
         """
         if part.is_cut:
             return
+        if len(part.seen_this_pass) > part.total:
+            # The API states too few. Distinct calls prove it, and rows would not: a page may repeat the one before.
+            part.total = part.reached
         if len(part.seen) >= part.total or self._lists_twice(part):
             self._open_slices -= 1
             self._whole_slices.append((part.from_ms, part.to_ms))
