@@ -31,7 +31,7 @@ dev: $(READY)  ## Dagster's UI and daemon, at PORT (3000); over the sandbox wher
 	@$(BIN)/synthflow-assets dev --port $(PORT)
 
 test: $(READY)  ## Run every test
-	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal $(PYTEST_ARGUMENTS)
 
 check: $(READY)  ## Lint, formatting, types, layers, generated docs
 	@$(BIN)/ruff check .

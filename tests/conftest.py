@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+from playwright.sync_api import Browser
 
 from synthflow_assets.api import client as client_module
 from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import API_KEY_VARIABLE, PREFIX, Settings, VariableSecret
+from tests.browser import NoBrowserError, chromium
 
 # An example may start a server, so time says nothing; what was found once is found again.
 hypothesis_settings.register_profile("project", deadline=None, derandomize=True, print_blob=True)
@@ -68,6 +70,28 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
         return Settings.of(**{**defaults, **values})
 
     return make
+
+
+# Of a module, not of the session: Playwright's event loop would be in the way of tests that start one of their own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; where none can be had the test is skipped, which `--no-skips` takes for a failure."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(chromium())
+        except NoBrowserError as error:
+            pytest.skip(str(error))
+        yield found
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="A skipped test is a failure, as in CI.")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--no-skips") and terminal and terminal.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,77 @@
+"""Finds a Chromium for the tests, or fetches one."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Error, sync_playwright
+
+_COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_FETCH_SECONDS = 600
+_ARGUMENTS = [
+    "--no-sandbox",  # root has none
+    "--disable-gpu",
+    # Else it talks to the network on its own account.
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class NoBrowserError(Exception):
+    """There is no Chromium here, and none could be fetched; the text says why."""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium: the system's, else Debian's package, else Playwright's own download.
+
+    Raises:
+        NoBrowserError: none of the three can be had.
+    """
+    command = _installed() or _fetched()
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=command, args=_ARGUMENTS)
+        except Error as error:
+            raise NoBrowserError(f"Chromium does not start: {error.message.splitlines()[0]}") from None
+        with browser:
+            yield browser
+
+
+def _installed() -> str | None:
+    return next((path for name in _COMMANDS if (path := shutil.which(name))), None)
+
+
+def _fetched() -> str | None:
+    """Debian's package where root may install it, else Playwright's own; None stands for the latter."""
+    # Tests run in parallel processes, and one of them is to fetch.
+    with Path(tempfile.gettempdir(), "synthflow-assets-chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
+            _run(["sh", "-c", install])
+            if command := _installed():
+                return command
+        problem = _run([sys.executable, "-m", "playwright", "install", "chromium"])
+        if problem:
+            raise NoBrowserError(f"no Chromium on this machine, and none can be fetched: {problem}")
+    return None
+
+
+def _run(command: list[str]) -> str:
+    """Run it; empty, or the last line of what went wrong."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"it took more than {_FETCH_SECONDS} s"
+    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return "" if done.returncode == 0 else (lines or [f"exit code {done.returncode}"])[-1].strip()
