@@ -150,6 +150,7 @@ def forget(phone: str) -> None:
 @click.option("--window-ends", type=click.Choice(["half_open", "inclusive", "exclusive"]), default="half_open")
 @click.option("--order", type=click.Choice(["descending", "ascending", "arbitrary", "shuffled"]), default="descending")
 @click.option("--hide-open-calls", is_flag=True)
+@click.option("--poisoned-day", callback=_day, help="Questions about this day, YYYY-MM-DD in UTC, are answered 400.")
 @click.option("--fault", "faults", multiple=True, metavar="NAME=CHANCE", help="Repeatable; `help` lists them.")
 def sandbox(
     host: str, port: int, agent_count: int, latency_ms: float, faults: tuple[str, ...], **knobs: object

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from synthflow_assets.agents import Agent
@@ -74,11 +74,13 @@ def load_calls(
     days: Sequence[dt.date],
     *,
     run_id: str = "",
+    passed_over: Collection[Partition] = (),
     log: Log,
 ) -> Iterator[LoadSummary | FailedPartition]:
     """Fetch days of agents and land them, each (day, agent) as a whole.
 
-    The warehouse is open only while complete partitions are written, never while the API is asked.
+    The warehouse is open only while complete partitions are written, never while the API is asked. What is
+    `passed_over` is not fetched.
 
     Yields:
         A `LoadSummary` once a partition is committed, or a `FailedPartition`.
@@ -91,11 +93,11 @@ def load_calls(
     agent_of = {agent.model_id: agent for agent in agents}
     trouble: ApiError | None = None
     last_landing = time.monotonic()
-    progress = ProgressLog(len(days) * len(agents), log)
+    progress = ProgressLog(len(days) * len(agents) - len(passed_over), log)
     with Spool(settings.pii, settings.hash_key, _forgotten(warehouse), settings.timezone) as spool:
         events = fetch_windows(
             client,
-            _windows(days, agents, settings.timezone, partitions),
+            _windows(days, agents, settings.timezone, passed_over, partitions),
             margin_seconds=settings.window_margin_seconds,
             page_size=settings.page_size,
         )
@@ -126,15 +128,21 @@ def load_calls(
 
 
 def _windows(
-    days: Iterable[dt.date], agents: Sequence[Agent], timezone: str, partitions: dict[CallWindow, Partition]
+    days: Iterable[dt.date],
+    agents: Sequence[Agent],
+    timezone: str,
+    passed_over: Collection[Partition],
+    partitions: dict[CallWindow, Partition],
 ) -> Iterator[CallWindow]:
     """The windows to fetch, day by day; notes in `partitions` what each of them is."""
     for day in days:
         bounds = day_bounds_ms(day, timezone)
         for agent in agents:
-            window = CallWindow(agent.model_id, *bounds)
-            partitions[window] = Partition(day, agent.model_id)
-            yield window
+            partition = Partition(day, agent.model_id)
+            if partition not in passed_over:
+                window = CallWindow(agent.model_id, *bounds)
+                partitions[window] = partition
+                yield window
 
 
 def _forgotten(warehouse: Warehouse) -> Forgotten:

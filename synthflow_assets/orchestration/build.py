@@ -6,14 +6,10 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.errors import SettingsError
-from synthflow_assets.orchestration.assets import (
-    build_calls_assets,
-    build_export_asset,
-    build_metric_asset,
-    build_recordings_asset,
-    daily_partitions,
-)
+from synthflow_assets.orchestration.assets import build_recordings_asset, export_asset, metric_asset
 from synthflow_assets.orchestration.checks import build_checks
+from synthflow_assets.orchestration.daily import daily_partitions
+from synthflow_assets.orchestration.fetching import build_calls_assets
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
 from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
 from synthflow_assets.orchestration.workspace import Workspace
@@ -85,9 +81,12 @@ def build_synthflow_defs(
 def _assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
     partitions = daily_partitions(workspace.settings)
     recordings = workspace.settings.recordings
+    following = [
+        *(metric_asset(workspace, table, partitions) for table in METRIC_TABLES),
+        *(export_asset(workspace, table, partitions) for table in (CALLS, *METRIC_TABLES)),
+    ]
     return [
-        build_calls_assets(workspace, partitions),
-        *(build_metric_asset(workspace, table, partitions) for table in METRIC_TABLES),
-        *(build_export_asset(workspace, table.name, partitions) for table in (CALLS, *METRIC_TABLES)),
+        build_calls_assets(workspace, partitions, following),
+        *(asset.build(workspace) for asset in following),
         *([build_recordings_asset(workspace, recordings, partitions)] if recordings else []),
     ]

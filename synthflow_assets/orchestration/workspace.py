@@ -61,6 +61,11 @@ class Workspace:
         return f"{_identifier(self.key_prefix)}__{name}"
 
     @property
+    def pool(self) -> str:
+        """The pool of the steps that only work on the warehouse; a limit of 1 keeps runs from waiting for its lock."""
+        return self.named("warehouse")
+
+    @property
     def api_resource(self) -> str:
         """Under what name Dagster knows this workspace's `SynthflowResource`."""
         return self.named("api")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import email.utils
 import random
 import time
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from synthflow_assets.sandbox.calls import tone
+from synthflow_assets.sandbox.calls import DAY_MS, tone
 from synthflow_assets.sandbox.knobs import Knobs
 from synthflow_assets.sandbox.store import CallStore, Window
 
@@ -139,7 +140,15 @@ class SandboxApi:
             if self.knobs.unknown_model == "not_found":
                 return _error(404, "Assistant not found", "not_found")
             return _page(0, limit, offset, [])
+        if self._is_poisoned(numbers["from_date"], numbers["to_date"]):
+            return _error(400, "The requested window cannot be read", "validation")
         return self._listing(model_id, limit, offset, numbers, query.get("call_status"), query.get("lead_phone_number"))
+
+    def _is_poisoned(self, from_ms: int | None, to_ms: int | None) -> bool:
+        if self.knobs.poisoned_day is None or from_ms is None or to_ms is None:
+            return False
+        # Windows are asked with a margin, so their middle says which day is meant.
+        return (from_ms + to_ms) // 2 // DAY_MS == (self.knobs.poisoned_day - dt.date(1970, 1, 1)).days
 
     def _listing(
         self,

@@ -46,6 +46,7 @@ class Knobs:
     latency_seconds: float = 0.0  # of each answer
     requests_per_second: float | None = None  # above it: 429
     faults: dict[str, float] = field(default_factory=dict)
+    poisoned_day: dt.date | None = None  # in UTC; questions about it are answered 400, however often they are asked
 
     # The reference leaves these open.
     window_filters: Literal["start", "end", "start_and_end"] = "start"

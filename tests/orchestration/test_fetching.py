@@ -1,0 +1,179 @@
+"""The fetching step: what it is told to leave out, and what becomes of the other days when one fails."""
+
+import dataclasses
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+
+StartSandbox = Callable[..., Sandbox]
+MakeSettings = Callable[..., Settings]
+FIRST, POISONED, LAST = "2026-03-08", "2026-03-09", "2026-03-10"
+
+
+@pytest.fixture
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+        yield made
+
+
+def run(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    first: str = FIRST,
+    last: str = LAST,
+    tags: dict[str, str] | None = None,
+    **config: Any,
+) -> dg.ExecuteInProcessResult:
+    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    days = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    return job.execute_in_process(
+        instance=instance,
+        tags={**days, **(tags or {})},
+        run_config={"ops": {"synthflow__fetch_calls": {"config": config}}},
+        raise_on_error=False,
+    )
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    return str(failed.step_failure_data.error)
+
+
+def days_of(instance: dg.DagsterInstance, table: str) -> set[str]:
+    return set(instance.get_materialized_partitions(dg.AssetKey(["synthflow", table])))
+
+
+def mend(sandbox: Sandbox) -> None:
+    sandbox.api.knobs = dataclasses.replace(sandbox.api.knobs, poisoned_day=None)
+
+
+def asked_agents(sandbox: Sandbox) -> set[str]:
+    return {asked["model_id"] for asked in sandbox.api.asked}
+
+
+def poisoned(start_sandbox: StartSandbox) -> Sandbox:
+    return start_sandbox(agents=2, calls_per_day=20, poisoned_day=dt.date.fromisoformat(POISONED))
+
+
+def test_what_follows_from_the_good_days_is_computed_and_recorded_though_a_day_fails(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = poisoned(start_sandbox)
+    settings = settings_for(sandbox)
+    result = run(settings, instance)
+    assert "2 of 6 (day, agent) pairs failed: 2026-03-09" in failure(result)
+    tables = ["calls", "call_loads", "call_duration_daily", "disconnect_reasons_daily", "calls_export"]
+    for table in tables:
+        assert days_of(instance, table) == {FIRST, LAST}, table
+    metrics = Warehouse(settings.warehouse).read_frame("call_duration_daily")
+    assert {day.date().isoformat() for day in metrics["day"]} == {FIRST, LAST}
+    assert not Path(f"data/export/calls/{POISONED}.parquet").exists()
+    mend(sandbox)
+    sandbox.api.asked.clear()
+    assert run(settings, instance, only_missing=True).success
+    assert {int(asked["from_date"]) + 1 for asked in sandbox.api.asked} == {1_773_014_400_000}  # 2026-03-09 alone
+    for table in tables:
+        assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
+
+
+def test_a_failed_agent_does_not_cost_the_others(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20, assistants_endpoint=False)
+    [good] = sandbox.model_ids
+    settings = settings_for(sandbox, model_ids=f"nobody,{good}")
+    assert "3 of 6 (day, agent) pairs failed" in failure(run(settings, instance))
+    metrics = Warehouse(settings.warehouse).read_frame("call_duration_daily")
+    assert metrics["model_id"].tolist() == [good] * 3
+    assert days_of(instance, "calls") == set()  # no day is whole
+    assert run(settings, instance, models=[good]).success
+
+
+def test_an_agent_that_was_added_later_is_backfilled_alone(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=2, calls_per_day=20)
+    old, new = sandbox.model_ids
+    assert run(settings_for(sandbox, model_ids=old), instance).success
+    before = Warehouse(settings_for(sandbox).warehouse).read_frame("call_loads")
+    sandbox.api.asked.clear()
+    assert run(settings_for(sandbox), instance, models=[new]).success
+    assert asked_agents(sandbox) == {new}
+    after = Warehouse(settings_for(sandbox).warehouse).read_frame("call_loads")
+    assert after[after["model_id"] == old].reset_index(drop=True).equals(before)
+    assert len(after) == 6
+    # What is shown of a day is of all its agents.
+    [record, *_] = instance.fetch_materializations(dg.AssetKey(["synthflow", "call_loads"]), limit=1).records
+    assert record.asset_materialization is not None
+    assert record.asset_materialization.metadata["agents"].value == 2
+    assert len(Warehouse(settings_for(sandbox).warehouse).read_frame("call_duration_daily")) == 6
+
+
+def test_an_unknown_agent_in_the_run_config_is_one_message(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    result = run(settings_for(start_sandbox()), instance, models=["nobody"])
+    assert "`models` of the run config names nobody, which the workspace does not have" in failure(result)
+
+
+def test_only_missing_asks_again_for_what_is_not_settled(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=2, calls_per_day=20)
+    settings = settings_for(sandbox)
+    assert run(settings, instance).success
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute(
+            "UPDATE call_loads SET settled = false WHERE day = $day AND model_id = $model_id",
+            {"day": POISONED, "model_id": sandbox.model_ids[1]},
+        )
+    sandbox.api.asked.clear()
+    assert run(settings, instance, only_missing=True).success
+    assert asked_agents(sandbox) == {sandbox.model_ids[1]}
+    sandbox.api.asked.clear()
+    assert run(settings, instance, only_missing=True).success
+    assert sandbox.api.asked == []
+
+
+def test_a_repeated_run_goes_on_where_the_failed_one_stopped(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = poisoned(start_sandbox)
+    settings = settings_for(sandbox)
+    assert run(settings, instance, FIRST, FIRST).success  # an older run's days are fetched again
+    failed = run(settings, instance)
+    mend(sandbox)
+    sandbox.api.asked.clear()
+    parents = {"dagster/parent_run_id": failed.run_id, "dagster/root_run_id": failed.run_id}
+    repeated = run(settings, instance, tags=parents)
+    assert repeated.success
+    assert {int(asked["from_date"]) + 1 for asked in sandbox.api.asked} == {1_773_014_400_000}
+    # A run that repeats a successful one is meant to fetch.
+    sandbox.api.asked.clear()
+    assert run(settings, instance, tags={"dagster/parent_run_id": repeated.run_id}).success
+    assert len({asked["from_date"] for asked in sandbox.api.asked}) == 3
+
+
+def test_nothing_is_computed_from_days_that_break_a_blocking_promise(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = poisoned(start_sandbox)
+    settings = settings_for(sandbox)
+    assert run(settings, instance, FIRST, FIRST).success
+    with Warehouse(settings.warehouse).connect() as connection:
+        # The same call on a day far away: the promise of unique ids is broken.
+        connection.execute("INSERT INTO calls SELECT * REPLACE (DATE '2020-01-01' AS day) FROM calls LIMIT 1")
+    assert "(day, agent) pairs failed" in failure(run(settings, instance))
+    assert days_of(instance, "calls") == {FIRST, LAST}
+    assert days_of(instance, "call_duration_daily") == {FIRST}
