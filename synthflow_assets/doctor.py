@@ -228,7 +228,12 @@ def _fields(reading: ApiReading) -> Iterator[Finding]:
 
 def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
     try:
-        warehouse = Warehouse(settings.warehouse, settings.warehouse_schema, lock_wait_seconds=_LOCK_WAIT_SECONDS)
+        warehouse = Warehouse(
+            settings.warehouse,
+            settings.warehouse_schema,
+            data_path=settings.lake_data_path,
+            lock_wait_seconds=_LOCK_WAIT_SECONDS,
+        )
         if not warehouse.exists():
             if warehouse.can_be_made():
                 text = f"{settings.warehouse} does not exist yet; the first run makes it"

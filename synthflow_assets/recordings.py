@@ -30,7 +30,7 @@ from synthflow_assets.errors import (
 )
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.schema import CONNECTED_STATUSES
-from synthflow_assets.warehouse.statements import sql_file, transaction
+from synthflow_assets.warehouse.statements import sql_file, write
 
 _NOTE_EVERY = 200  # recordings; what a killed run downloads again at most
 _IN_MEMORY_BYTES = 2**20  # a longer recording waits on disk while it comes
@@ -193,9 +193,13 @@ def _note(warehouse: Warehouse, outcomes: Sequence[tuple[RecordedCall, StoredAud
     ]
     if not rows:
         return
-    with warehouse.connect() as connection, transaction(connection):
+
+    def replace() -> None:
         connection.execute(
             "DELETE FROM call_recordings WHERE list_contains($1::VARCHAR[], call_id)",
             [[row[2] for row in rows]],
         )
         connection.executemany("INSERT INTO call_recordings VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", rows)
+
+    with warehouse.connect() as connection:
+        write(connection, replace)

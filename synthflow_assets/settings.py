@@ -13,7 +13,7 @@ import re
 import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
@@ -34,6 +34,36 @@ REGION_URLS = {
 
 _KEYS = ("api_key", "pii_key")
 _RESERVED_SCHEMAS = ("information_schema", "main", "pg_catalog", "temp")
+
+
+def check_location(location: str) -> None:
+    """Refuse what no warehouse can be, and passwords: a location is shown in messages and in Dagster.
+
+    Raises:
+        ValueError: saying what is allowed.
+    """
+    scheme = re.match(r"([A-Za-z0-9+_-]{2,}|):", location)
+    if scheme and scheme[1] not in ("md", "ducklake"):
+        raise ValueError("the path of a DuckDB file, md:NAME, or ducklake:postgres:...")
+    if scheme and re.search(r"(?i)password|token|://[^/@\s]*:[^/@\s]*@", location):
+        raise ValueError(
+            "a location without a password, because it is shown: PostgreSQL's comes from PGPASSWORD, ~/.pgpass or "
+            "PGSERVICE, MotherDuck's from motherduck_token"
+        )
+    catalog = location.removeprefix("ducklake:") if scheme and scheme[1] == "ducklake" else ""
+    if not catalog.startswith("postgres:") and re.match(r"[A-Za-z0-9+_-]{2,}:", catalog):
+        raise ValueError("ducklake:postgres:dbname=... host=..., or ducklake: and the path of a DuckDB file")
+
+
+class S3Access(NamedTuple):
+    """Where S3 is. Keys are not read here: the AWS SDK finds them by itself."""
+
+    endpoint_url: str | None
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the variables that the AWS SDK knows."""
+        return cls(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None)
 
 
 def variable(field: str) -> str:
@@ -87,7 +117,22 @@ class Settings(BaseModel):
     )
     warehouse: str = Field(
         "data/synthflow.duckdb",
-        description="Where the tables live: the path of a DuckDB file, `md:NAME`, or `ducklake:...`.",
+        description=(
+            "Where the tables live: the path of a DuckDB file, `ducklake:postgres:dbname=... host=...`, or `md:NAME`; "
+            "without a password."
+        ),
+    )
+    lake_data_path: str | None = Field(
+        None,
+        description=(
+            "Folder, or `s3://bucket/prefix`, of a lake's Parquet files. Needed where the lake is made; it remembers."
+        ),
+    )
+    lake_snapshot_days: int = Field(
+        7,
+        ge=0,
+        le=3650,
+        description="How long a lake keeps what was deleted or replaced; its maintenance removes what is older.",
     )
     warehouse_schema: str = Field(
         "synthflow",
@@ -207,7 +252,7 @@ class Settings(BaseModel):
             raise ValueError("printable ASCII without spaces")
         return SecretStr(key) if key else None
 
-    @field_validator("warehouse", "export_dir", "recordings")
+    @field_validator("warehouse", "lake_data_path", "export_dir", "recordings")
     @classmethod
     def _home_folder(cls, value: str | None) -> str | None:
         return str(Path(value).expanduser()) if value and value.startswith("~") else value
@@ -215,9 +260,7 @@ class Settings(BaseModel):
     @field_validator("warehouse")
     @classmethod
     def _known_warehouse(cls, value: str) -> str:
-        scheme = re.match(r"([A-Za-z0-9+_-]{2,}|):", value)
-        if scheme and scheme[1] not in ("md", "ducklake"):
-            raise ValueError("the path of a DuckDB file, md:NAME or ducklake:...")
+        check_location(value)
         return value
 
     @field_validator("warehouse_schema")
@@ -253,7 +296,7 @@ class Settings(BaseModel):
             raise ValueError("an http(s) address without user name or query, such as https://host/v2")
         return value.rstrip("/")
 
-    @field_validator("recordings")
+    @field_validator("recordings", "lake_data_path")
     @classmethod
     def _folder_or_bucket(cls, value: str | None) -> str | None:
         if value and "://" in value and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[^?#@]*)?", value):
@@ -327,7 +370,8 @@ def _describe(problem: Any, values: dict[str, Any]) -> str:
     elif problem["type"].startswith("float_"):
         message = "a number"
     allowed = _ALLOWED.get(field, message) if "Value error" not in problem["msg"] else message
-    if field in (*_KEYS, "base_url", "recordings"):  # an address may hold a password
+    if field in (*_KEYS, "base_url", "recordings", "lake_data_path") or "password" in message:
+        # An address may hold a password.
         return f"{name} is not usable (its value is not shown); allowed is {allowed}"
     return f"{name} is {str(values[field])!r}; allowed is {allowed}"
 

@@ -10,7 +10,7 @@ import duckdb
 
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.schema import CONNECTED_STATUSES, METRIC_TABLES, TABLES
-from synthflow_assets.warehouse.statements import sql_file, transaction
+from synthflow_assets.warehouse.statements import sql_file, write
 
 
 def compute_metrics(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date], settings: Settings) -> None:
@@ -36,9 +36,12 @@ def compute_metric(
     }
     # A query may use only some of the parameters, and DuckDB refuses the others.
     used = {key: value for key, value in parameters.items() if f"${key}" in query}
-    with transaction(connection):
+
+    def replace() -> None:
         connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [list(days)])
         connection.execute(f"INSERT INTO {name} BY NAME {query}", used)
+
+    write(connection, replace)
     counted = connection.execute(
         f"SELECT day, count(*) FROM {name} WHERE list_contains($1::DATE[], day) GROUP BY day", [list(days)]
     ).fetchall()

@@ -88,11 +88,14 @@ class WarehouseResource(DuckDBResource):
     """
 
     schema_name: str = Field(default=SCHEMA, description="Schema of the workspace's tables.")
+    data_path: str | None = Field(default=None, description="Folder or bucket of a lake's Parquet files.")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "WarehouseResource":
         """The resource that the settings describe."""
-        return cls(database=settings.warehouse, schema_name=settings.warehouse_schema)
+        return cls(
+            database=settings.warehouse, schema_name=settings.warehouse_schema, data_path=settings.lake_data_path
+        )
 
     def get_warehouse(self) -> Warehouse:
         """The tables, for plain code.
@@ -100,7 +103,9 @@ class WarehouseResource(DuckDBResource):
         Raises:
             WarehouseUnusableError: this version cannot use such a place.
         """
-        return Warehouse(self.database, self.schema_name, on_wait=dg.get_dagster_logger().warning)
+        return Warehouse(
+            self.database, self.schema_name, data_path=self.data_path, on_wait=dg.get_dagster_logger().warning
+        )
 
     @contextmanager
     def get_connection(self, *, read_only: bool = False) -> "Iterator[DuckDBPyConnection]":

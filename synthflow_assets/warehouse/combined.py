@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -14,7 +13,7 @@ from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse, days_query
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.schema import TABLES, VIEWS, Column
-from synthflow_assets.warehouse.statements import describe
+from synthflow_assets.warehouse.statements import describe, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +44,7 @@ class CombinedWarehouse:
             schemas = self._attach_all(connection)
             for name in (*(name for name in TABLES if name not in _PRIVATE), *(view.name for view in VIEWS)):
                 parts = [
-                    f"SELECT {_text(workspace)} AS workspace, * FROM {schema}.{name}"
+                    f"SELECT {quoted(workspace)} AS workspace, * FROM {schema}.{name}"
                     for workspace, schema in schemas.items()
                 ]
                 connection.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL BY NAME '.join(parts)}")
@@ -75,18 +74,13 @@ class CombinedWarehouse:
         return with_dtypes(frame, (_WORKSPACE, *TABLES[table].columns))
 
     def _attach_all(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-        """Attach every file once; the schema of each workspace, with its catalog."""
-        catalogs: dict[Path, str] = {}
+        """Attach every warehouse once; the schema of each workspace, with its catalog."""
+        catalogs: dict[str, str] = {}
         schemas: dict[str, str] = {}
         for workspace, warehouse in self._warehouses.items():
-            file = Path(warehouse.location).resolve()
-            if file not in catalogs:
-                catalogs[file] = f"warehouse_{len(catalogs)}"
-                warehouse.attach(connection, catalogs[file], read_only=True)
-            schemas[workspace] = f'{catalogs[file]}."{warehouse.schema}"'
+            place = warehouse.engine.identity
+            if place not in catalogs:
+                catalogs[place] = f"warehouse_{len(catalogs)}"
+                warehouse.attach(connection, catalogs[place], read_only=True)
+            schemas[workspace] = f'{catalogs[place]}."{warehouse.schema}"'
         return schemas
-
-
-def _text(value: str) -> str:
-    """A text as SQL; a view cannot have parameters."""
-    return "'" + value.replace("'", "''") + "'"

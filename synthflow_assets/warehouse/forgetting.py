@@ -17,7 +17,7 @@ import duckdb
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.warehouse.decoding import Forgotten, digits_sql, hmac_sql, phone_hash_sql
 from synthflow_assets.warehouse.schema import CALL_REJECTS, CALLS, FORGOTTEN, PERSONAL_COLUMNS
-from synthflow_assets.warehouse.statements import transaction
+from synthflow_assets.warehouse.statements import write
 
 _FEWEST_DIGITS = 7
 
@@ -62,29 +62,26 @@ def forget_phone(
         raise SettingsError("that is no phone number: give it with its country code, such as +14155550100")
     names = [column.name for column in PERSONAL_COLUMNS]
     spellings = [phone, digits, f"+{digits}", f"00{digits}"]
-    with transaction(connection):
+
+    def remove() -> Removal:
         _refuse_agents_number(connection, digits)
         connection.execute("CREATE OR REPLACE TEMP TABLE concerned (call_id VARCHAR, day DATE, model_id VARCHAR)")
         connection.execute(
             f"INSERT INTO concerned SELECT call_id, day, model_id FROM {CALLS.name} WHERE {_mentions(hash_key)}",
             {"digits": digits, **({"spellings": spellings} if hash_key else {})},
         )
-        recordings = [
-            str(location)
-            for (location,) in connection.execute(
-                "DELETE FROM call_recordings WHERE call_id IN (SELECT call_id FROM temp.concerned) RETURNING location"
-            ).fetchall()
-            if location
-        ]
-        delete_recordings(recordings)
+        # Looked up before they are changed: DuckLake does not say which rows a statement has changed.
+        found = "FROM call_recordings WHERE call_id IN (SELECT call_id FROM temp.concerned)"
+        recordings = connection.execute(f"SELECT location {found} AND location IS NOT NULL").fetchall()
+        delete_recordings([str(location) for (location,) in recordings])
+        connection.execute(f"DELETE {found}")
         connection.execute(
             f"UPDATE {CALLS.name} SET {', '.join(f'{name} = NULL' for name in names)} "
             "WHERE call_id IN (SELECT call_id FROM temp.concerned)"
         )
-        rejects = connection.execute(
-            f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE contains({digits_sql('record')}, $1) RETURNING day",
-            [digits],
-        ).fetchall()
+        mentions = f"contains({digits_sql('record')}, $1)"
+        rejects = connection.execute(f"SELECT day FROM {CALL_REJECTS.name} WHERE {mentions}", [digits]).fetchall()
+        connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {mentions}", [digits])
         known = read_forgotten(connection)
         salt = known.salt or secrets.token_hex(16)
         connection.execute(
@@ -94,8 +91,10 @@ def forget_phone(
         )
         rows = connection.execute("SELECT call_id, day FROM temp.concerned").fetchall()
         connection.execute("DROP TABLE temp.concerned")
-    days = sorted({day for _, day in rows} | {day for (day,) in rejects})
-    return Removal(len(rows), len(rejects), len(recordings), days)
+        days = sorted({day for _, day in rows} | {day for (day,) in rejects})
+        return Removal(len(rows), len(rejects), len(recordings), days)
+
+    return write(connection, remove)
 
 
 def _refuse_agents_number(connection: duckdb.DuckDBPyConnection, digits: str) -> None:

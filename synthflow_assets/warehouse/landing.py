@@ -27,7 +27,7 @@ from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import NOBODY, Forgotten, decode_sql
 from synthflow_assets.warehouse.schema import CALLS, LANDED_TABLES, PERSONAL_COLUMNS, Column, Kind
-from synthflow_assets.warehouse.statements import describe, sql_file, transaction
+from synthflow_assets.warehouse.statements import describe, sql_file, write
 
 _CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
 _CHUNKS_UNDER_WAY = 2
@@ -262,7 +262,8 @@ def land(
     # DuckDB would keep what it has written in memory, up to most of the machine's. A bound makes the peak independent
     # of the batch, and costs no time that could be measured.
     connection.execute(f"SET memory_limit = '{_LANDING_MEMORY_LIMIT}'; SET preserve_insertion_order = false")
-    with transaction(connection):
+
+    def replace() -> None:
         if vanished_fields == "keep" and pii != "drop":
             connection.execute(sql_file(_SQL, "note_earlier.sql"), {"days": keys["days"], **files})
         for table in LANDED_TABLES:
@@ -275,6 +276,8 @@ def land(
             connection.execute("DROP TABLE temp.earlier")
         connection.execute(sql_file(_SQL, "insert_rejects.sql"), {**files, **stamp})
         connection.execute(sql_file(_SQL, "insert_loads.sql"), {**keys, **files, **counts, **stamp, "run_id": run_id})
+
+    write(connection, replace)
     rows = connection.execute(sql_file(_SQL, "read_loads.sql"), keys)
     names = [column[0] for column in rows.description or []]
     return [LoadSummary(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
@@ -302,9 +305,12 @@ def land_agents(
 ) -> None:
     """Add or rename agents, given as (model_id, name, type). None is removed: its calls still bear its id."""
     model_ids, names, types = zip(*agents, strict=True) if agents else ((), (), ())
-    with transaction(connection):
+
+    def replace() -> None:
         connection.execute("DELETE FROM agents WHERE model_id IN (SELECT unnest($1::VARCHAR[]))", [list(model_ids)])
         connection.execute(
             "INSERT INTO agents SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), unnest($3::VARCHAR[]), $4",
             [list(model_ids), list(names), list(types), loaded_at],
         )
+
+    write(connection, replace)

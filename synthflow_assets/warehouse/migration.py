@@ -12,7 +12,7 @@ from synthflow_assets.warehouse.statements import sql_file, transaction
 _SQL = "synthflow_assets.warehouse.sql"
 
 
-def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *, may_write: bool) -> None:
+def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *, may_write: bool) -> bool:
     """Make what is missing of schema, tables and views; from here on the schema is the connection's default.
 
     Args:
@@ -20,6 +20,9 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schem
         location: of the warehouse, for messages.
         schema: that the tables are in.
         may_write: else nothing is changed, and an older warehouse is read as it is.
+
+    Returns:
+        Whether the tables were made now.
 
     Raises:
         WarehouseUnusableError: a later version of this package made the tables.
@@ -34,7 +37,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schem
             f"this package knows {SCHEMA_VERSION}): upgrade with pip install --upgrade synthflow-assets"
         )
     if version == SCHEMA_VERSION or not may_write:
-        return
+        return False
     with transaction(connection):
         for table in TABLES.values():
             connection.execute(table.ddl())
@@ -50,6 +53,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schem
             connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {query}")
         connection.execute(f"DELETE FROM {VERSION.name}")
         connection.execute(f"INSERT INTO {VERSION.name} VALUES ($1)", [SCHEMA_VERSION])
+    return version == 0
 
 
 def _version(connection: duckdb.DuckDBPyConnection) -> int:

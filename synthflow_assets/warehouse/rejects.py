@@ -9,7 +9,7 @@ import duckdb
 
 from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.forgetting import read_forgotten
-from synthflow_assets.warehouse.statements import sql_file, transaction
+from synthflow_assets.warehouse.statements import sql_file, write
 
 _SQL = "synthflow_assets.warehouse.sql"
 
@@ -44,7 +44,8 @@ def retry_rejects(
         How many landed, by day. What is computed from these days is to be computed again.
     """
     decode = decode_sql("temp.kept", pii, hash_key, read_forgotten(connection))
-    with transaction(connection):
+
+    def retry() -> dict[dt.date, int]:
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE kept AS "
             "SELECT day, model_id, record, NULL::BIGINT AS from_ms, NULL::BIGINT AS to_ms "
@@ -74,4 +75,6 @@ def retry_rejects(
             "SELECT day, count(*) FROM temp.typed WHERE reason IS NULL AND is_new GROUP BY day ORDER BY day"
         ).fetchall()
         connection.execute("DROP TABLE temp.kept; DROP TABLE temp.typed")
-    return dict(landed)
+        return dict(landed)
+
+    return write(connection, retry)

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
+from typing import TypeVar
 
 import duckdb
+
+Result = TypeVar("Result")
+
+_CONFLICT_LIMIT_SECONDS = 120.0
+_LONGEST_NAP_SECONDS = 2.0
+_CONFLICT = re.compile("conflict|retry count|could not serialize", re.IGNORECASE)  # else it would fail again
+# DuckLake holds the changes of two transactions against each other table by table, and lets both commit that delete
+# nothing and insert: two runs of the same new day would land each call twice. All writers change this row, so of two
+# that overlap one always has to begin again. On other engines it costs nothing.
+_FENCE = "UPDATE schema_version SET version = version"
+
+
+def write(connection: duckdb.DuckDBPyConnection, work: Callable[[], Result]) -> Result:
+    """Run the work in a transaction that overlaps no other one of the workspace, and again where one came first.
+
+    Raises:
+        duckdb.TransactionException: others came first for longer than the limit.
+    """
+    deadline = time.monotonic() + _CONFLICT_LIMIT_SECONDS
+    nap = 0.05
+    while True:
+        try:
+            with transaction(connection):
+                connection.execute(_FENCE)
+                return work()
+        except duckdb.TransactionException as error:
+            if not _CONFLICT.search(str(error)) or time.monotonic() + nap > deadline:
+                raise
+        time.sleep(nap * random.uniform(0.5, 1.5))
+        nap = min(_LONGEST_NAP_SECONDS, nap * 2)
 
 
 @contextmanager
@@ -16,12 +50,17 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("BEGIN")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
         # A transaction that DuckDB has ended itself cannot be rolled back again; its error is the one to see.
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
+
+
+def quoted(text: str) -> str:
+    """A text as SQL, for statements that cannot have parameters."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def describe(error: duckdb.Error) -> str:

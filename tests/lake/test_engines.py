@@ -1,0 +1,183 @@
+"""A lake is opened, made, waited for and refused like a file; what it is on does not matter."""
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from synthflow_assets.errors import SettingsError, WarehouseLockedError, WarehouseUnusableError
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.engines.base import load_extension
+from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, ReadyBatch, Spool, land
+from tests.lake.conftest import Lake
+
+DAY = dt.date(2026, 3, 10)
+START_MS = 1_773_100_800_000
+NOW = dt.datetime(2026, 3, 12, tzinfo=dt.UTC)
+RACES = 20
+
+
+def fill(spool: Spool, partition: Partition, *ids: str) -> ReadyBatch:
+    start_ms = START_MS + (partition.day - DAY).days * 86_400_000
+    spool.add(partition, [json.dumps({"call_id": one, "start_time": start_ms, "duration": 5}).encode() for one in ids])
+    spool.complete(partition, FetchCounts(len(ids), len(ids), 0, 0, 0, 1, closed=True))
+    return spool.take_ready()
+
+
+def load(warehouse: Warehouse, *ids: str) -> list[LoadSummary]:
+    with Spool() as spool, warehouse.connect() as connection:
+        return land(connection, fill(spool, Partition(DAY, "a"), *ids), "run", NOW)
+
+
+def stored_ids(warehouse: Warehouse) -> list[str]:
+    with warehouse.connect(read_only=True) as connection:
+        return [row[0] for row in connection.execute("SELECT call_id FROM calls ORDER BY 1").fetchall()]
+
+
+@pytest.mark.parametrize("kind", ["lake", "lake_on_s3"])
+def test_a_lake_is_made_replaced_and_read(kind: str, request: pytest.FixtureRequest) -> None:
+    lake: Lake = request.getfixturevalue(kind)
+    warehouse = lake.warehouse()
+    assert not warehouse.exists()
+    assert warehouse.can_be_made()
+    load(warehouse, "a1", "a2")
+    [summary] = load(warehouse, "a2", "a3", "a4")
+    assert summary.landed == 3
+    # Where the files are is written in the catalog: readers need not be told.
+    reader = Warehouse(lake.location)
+    assert reader.exists()
+    assert stored_ids(reader) == ["a2", "a3", "a4"]
+    assert reader.read_frame("calls", DAY, DAY)["duration_seconds"].tolist() == [5, 5, 5]
+
+
+def test_a_catalog_may_be_a_file_as_well(tmp_path: Path) -> None:
+    warehouse = Warehouse(f"ducklake:{tmp_path}/folder/catalog.ducklake", data_path=str(tmp_path / "data"))
+    assert not warehouse.exists()
+    load(warehouse, "a1")
+    load(warehouse, "a1", "a2")
+    assert stored_ids(warehouse) == ["a1", "a2"]
+    assert list((tmp_path / "data").rglob("*.parquet"))
+
+
+def test_writers_wait_for_their_turn_and_readers_do_not(lake: Lake) -> None:
+    load(lake.warehouse(), "a1")
+    said: list[str] = []
+    with lake.warehouse().connect():
+        assert stored_ids(lake.warehouse(lock_wait_seconds=0.1)) == ["a1"]
+        with (
+            pytest.raises(WarehouseLockedError, match="held by another run, which writes for more than 0 s"),
+            lake.warehouse(lock_wait_seconds=0.3, on_wait=said.append).connect(),
+        ):
+            pass
+        # Another workspace has tables of its own, and a turn of its own.
+        with Warehouse(lake.location, "acme", data_path=lake.data_path, lock_wait_seconds=0.3).connect():
+            pass
+    assert len(said) == 1
+    load(lake.warehouse(lock_wait_seconds=0.3), "a1")
+
+
+def test_the_turn_ends_with_the_process(lake: Lake) -> None:
+    load(lake.warehouse(), "a1")
+    code = (
+        "import os, sys; from synthflow_assets.warehouse.connection import Warehouse\n"
+        "with Warehouse(sys.argv[1]).connect(): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, lake.location]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+    load(lake.warehouse(lock_wait_seconds=10), "a2")
+    assert stored_ids(lake.warehouse()) == ["a2"]
+
+
+def test_two_writers_of_the_same_new_partition_leave_no_duplicate(lake: Lake) -> None:
+    """The queue is stepped over here, so that both transactions are open at the same time."""
+    warehouse = lake.warehouse()
+    with warehouse.connect():
+        pass
+    with Spool() as spool, raw(lake) as first, raw(lake) as second:
+        for race in range(RACES):
+            batch = fill(spool, Partition(DAY + dt.timedelta(days=race), "a"), f"{race}-1", f"{race}-2")
+            interrupted = Interrupted(second, lambda batch=batch: land(first, batch, "first", NOW))
+            land(interrupted, batch, "second", NOW)  # type: ignore[arg-type]
+            assert interrupted.attempts == 2, "the race was not run"
+    assert stored_ids(warehouse) == sorted(f"{race}-{number}" for race in range(RACES) for number in (1, 2))
+    frame = warehouse.read_frame("call_loads")
+    assert frame["landed"].tolist() == [2] * RACES
+    assert set(frame["run_id"]) == {"second"}
+
+
+class Interrupted:
+    """A connection that lets another one commit just before its own first commit."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, other: Any) -> None:
+        self._connection = connection
+        self._other = other
+        self.attempts = 0
+
+    def execute(self, query: str, *parameters: Any) -> Any:
+        if query == "COMMIT":
+            self.attempts += 1
+            if self.attempts == 1:
+                self._other()
+        return self._connection.execute(query, *parameters)
+
+
+def raw(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """A connection as a program has it that knows nothing of turns."""
+    connection = duckdb.connect(":memory:")
+    load_extension(connection, "ducklake")
+    load_extension(connection, "postgres_scanner")
+    connection.execute(f"ATTACH '{lake.location}' AS warehouse; USE warehouse.synthflow; SET TimeZone = 'UTC'")
+    return connection
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "ducklake:postgres:dbname=x password=hunter2",
+        "ducklake:postgres:postgresql://me:hunter2@host/x",
+        "md:synthflow?motherduck_token=hunter2",
+    ],
+)
+def test_a_password_is_refused_and_not_repeated(location: str) -> None:
+    with pytest.raises(SettingsError, match="without a password") as from_settings:
+        Settings.of(warehouse=location)
+    with pytest.raises(WarehouseUnusableError, match="without a password") as from_warehouse:
+        Warehouse(location)
+    assert "hunter2" not in f"{from_settings.value}{from_warehouse.value}"
+
+
+def test_other_catalogs_are_refused() -> None:
+    with pytest.raises(WarehouseUnusableError, match="allowed is ducklake:postgres:"):
+        Warehouse("ducklake:mysql:db=x")
+
+
+def test_a_password_of_the_environment_is_in_no_error(monkeypatch: pytest.MonkeyPatch, postgres: str) -> None:
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    warehouse = Warehouse(f"ducklake:postgres:dbname=nowhere {postgres}", data_path="lake")
+    with pytest.raises(WarehouseUnusableError, match=r'PostgreSQL says: .*database "nowhere" does not exist') as caught:
+        load(warehouse, "a1")
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_lake_needs_to_be_told_where_its_files_go(lake: Lake) -> None:
+    with pytest.raises(WarehouseUnusableError, match="set SYNTHFLOW_LAKE_DATA_PATH"):
+        load(Warehouse(lake.location), "a1")
+    load(lake.warehouse(), "a1")
+    with pytest.raises(WarehouseUnusableError, match="elsewhere than SYNTHFLOW_LAKE_DATA_PATH says"):
+        load(Warehouse(lake.location, data_path="/tmp/elsewhere"), "a1")  # noqa: S108
+
+
+def test_reading_a_lake_that_is_not_there_makes_none(lake: Lake) -> None:
+    with pytest.raises(WarehouseUnusableError, match="there is no lake yet"):
+        lake.warehouse().read_frame("calls")
+    assert not lake.warehouse().exists()
