@@ -99,6 +99,8 @@ def _refuse_taken_port(host: str, port: int) -> None:
 
 def _run_until_stopped(command: list[str], environment: dict[str, str], folder: Path) -> int:
     """Run a server until it ends or this process is told to; then it ends too, with all that it started."""
+    # A shell's background jobs ignore this signal and would hand that on to the server, which could not be stopped.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # A session of its own, so that a stop from the terminal and one from a service manager take the same way.
     with subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True) as server:
         for stop in (signal.SIGINT, signal.SIGTERM):

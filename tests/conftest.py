@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +23,9 @@ hypothesis_settings.register_profile("project", deadline=None, derandomize=True,
 hypothesis_settings.load_profile("project")
 
 DAY = dt.date(2026, 3, 10)
+
+# Where the tests run as a shell's background job they ignore Ctrl-C, and Dagster's servers, which they stop by it, would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
