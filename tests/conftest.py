@@ -24,7 +24,7 @@ hypothesis_settings.load_profile("project")
 
 DAY = dt.date(2026, 3, 10)
 
-# Where the tests run as a shell's background job they ignore Ctrl-C, and Dagster's servers, which they stop by it, would too.
+# As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
