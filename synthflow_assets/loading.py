@@ -6,6 +6,8 @@ import datetime as dt
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
@@ -17,7 +19,18 @@ from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.decoding import Forgotten
 from synthflow_assets.warehouse.forgetting import read_forgotten
-from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, Spool, land, land_agents
+from synthflow_assets.warehouse.landing import (
+    FetchCounts,
+    LoadSummary,
+    Partition,
+    ReadyBatch,
+    Spool,
+    land,
+    land_agents,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _LAND_EVERY_SECONDS = 5.0  # what a killed backfill loses at most, besides the days under way
 _LAND_AT_PARTITIONS = 200
@@ -77,9 +90,9 @@ def load_calls(
     passed_over: Collection[Partition] = (),
     log: Log,
 ) -> Iterator[LoadSummary | FailedPartition]:
-    """Fetch days of agents and land them, each (day, agent) as a whole.
+    """Fetch days of agents and land them, each (day, agent) as a whole; the agents' names land beside them.
 
-    The warehouse is open only while complete partitions are written, never while the API is asked. What is
+    The warehouse is open only while complete partitions are written, never while pages are waited for. What is
     `passed_over` is not fetched.
 
     Yields:
@@ -94,7 +107,20 @@ def load_calls(
     trouble: ApiError | None = None
     last_landing = time.monotonic()
     progress = ProgressLog(len(days) * len(agents) - len(passed_over), log)
-    with Spool(settings.pii, settings.hash_key, _forgotten(warehouse), settings.timezone) as spool:
+    unstored = list(agents)
+
+    def land_ready() -> list[LoadSummary]:
+        if not spool.ready_partitions:
+            return []
+        batch = spool.take_ready()
+        with warehouse.connect() as connection:
+            landed = _land(connection, batch, settings, run_id)
+            land_agents(connection, unstored, dt.datetime.now(dt.UTC))
+        unstored.clear()
+        log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
+        return landed
+
+    with Spool(settings.pii, settings.hash_key, partial(_forgotten, warehouse), settings.timezone) as spool:
         events = fetch_windows(
             client,
             _windows(days, agents, settings.timezone, passed_over, partitions),
@@ -118,11 +144,11 @@ def load_calls(
                 if spool.ready_partitions >= _LAND_AT_PARTITIONS or (
                     spool.ready_partitions and time.monotonic() - last_landing > _LAND_EVERY_SECONDS
                 ):
-                    yield from _land_ready(spool, warehouse, settings, run_id, log)
+                    yield from land_ready()
                     last_landing = time.monotonic()
         except ApiError as error:
             trouble = error
-        yield from _land_ready(spool, warehouse, settings, run_id, log)
+        yield from land_ready()
     if trouble is not None:
         raise trouble
 
@@ -146,32 +172,17 @@ def _windows(
 
 
 def _forgotten(warehouse: Warehouse) -> Forgotten:
-    if not warehouse.exists():
-        return Forgotten()
-    with warehouse.connect() as connection:
+    """Who is not to be written. Makes the tables where there are none, so that a place of no use is noticed early."""
+    with warehouse.connect(read_only=warehouse.exists()) as connection:
         return read_forgotten(connection)
 
 
-def _land_ready(spool: Spool, warehouse: Warehouse, settings: Settings, run_id: str, log: Log) -> list[LoadSummary]:
-    if not spool.ready_partitions:
-        return []
-    batch = spool.take_ready()
-    with warehouse.connect() as connection:
-        landed = land(
-            connection,
-            batch,
-            run_id,
-            dt.datetime.now(dt.UTC),
-            vanished_fields=settings.vanished_fields,
-            pii=settings.pii,
-        )
-    log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
-    return landed
-
-
-def store_agents(warehouse: Warehouse, agents: Sequence[Agent]) -> None:
-    """Write ids, names and types of the agents to `synthflow.agents`; those without a name tell nothing new."""
-    named = [(agent.model_id, agent.name, agent.type) for agent in agents if agent.name]
-    if named:
-        with warehouse.connect() as connection:
-            land_agents(connection, named, dt.datetime.now(dt.UTC))
+def _land(connection: DuckDBPyConnection, batch: ReadyBatch, settings: Settings, run_id: str) -> list[LoadSummary]:
+    return land(
+        connection,
+        batch,
+        run_id,
+        dt.datetime.now(dt.UTC),
+        vanished_fields=settings.vanished_fields,
+        pii=settings.pii,
+    )

@@ -65,12 +65,11 @@ def build_calls_assets(
     )
     def fetch_calls(context: dg.AssetExecutionContext, config: FetchConfig) -> Iterator[dg.MaterializeResult[Any]]:
         # Imported when used: loading the definitions must not cost what fetching costs.
-        from synthflow_assets.loading import resolve_agents, store_agents
+        from synthflow_assets.loading import resolve_agents
 
         with failures_for_people(), workspace.api(context).get_client() as client:
             warehouse = workspace.warehouse(context).get_warehouse()
             agents = resolve_agents(client, workspace.settings)
-            store_agents(warehouse, agents)
             fetch = _Fetch(workspace, context, warehouse, days_of(context), agents, _wanted(agents, config.models))
             fetch.pass_over_landed(only_missing=config.only_missing)
             try:

@@ -12,10 +12,11 @@ import shutil
 import tempfile
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -23,9 +24,10 @@ from typing import Any, NamedTuple, Self
 import duckdb
 import pyarrow as pa
 
+from synthflow_assets.agents import Agent
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse.decoding import NOBODY, Forgotten, decode_sql
+from synthflow_assets.warehouse.decoding import Forgotten, decode_sql
 from synthflow_assets.warehouse.schema import CALLS, LANDED_TABLES, PERSONAL_COLUMNS, Column, Kind
 from synthflow_assets.warehouse.statements import describe, sql_file, write
 
@@ -103,13 +105,22 @@ class Spool:
     """Holds what was fetched until its partition is complete. For a `with` block; one thread only.
 
     Memory stays bounded: a partition beyond some megabytes goes to files while it is still being fetched.
+
+    `read_forgotten` is asked once, before anything is typed, whose personal data is not to be written.
     """
 
     def __init__(
-        self, pii: str = "keep", hash_key: str = "", forgotten: Forgotten = NOBODY, timezone: str = "UTC"
+        self,
+        pii: str = "keep",
+        hash_key: str = "",
+        read_forgotten: Callable[[], Forgotten] = Forgotten,
+        timezone: str = "UTC",
     ) -> None:
+        self._pii = pii
+        self._hash_key = hash_key
+        self._read_forgotten = read_forgotten
         self._timezone = timezone
-        self._decode_sql = decode_sql("chunk", pii, hash_key, forgotten)
+        self._decode_sql = ""
         self._folder = _spool_folder()
         self._names = itertools.count()
         self._incomplete: dict[Partition, _Chunk] = {}
@@ -119,7 +130,7 @@ class Spool:
         self._under_way: list[Future[None]] = []
         self._typist = ThreadPoolExecutor(1, thread_name_prefix="synthflow-typing")
         self._connection = duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY_LIMIT})
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._under_way.append(self._typist.submit(self._prepare))
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +186,13 @@ class Spool:
         self._wait(_CHUNKS_UNDER_WAY - 1)
         self._under_way.append(self._typist.submit(self._write, chunk, path))
         return path
+
+    def _prepare(self) -> None:
+        """What takes time before the first chunk, while the first pages are on their way."""
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._decode_sql = decode_sql("chunk", self._pii, self._hash_key, self._read_forgotten())
+        # DuckDB imports it with the first parameter of a query, which would be in the middle of landing.
+        import_module("pandas")
 
     def _write(self, chunk: _Chunk, path: Path) -> None:
         self._connection.register("chunk", _arrow(chunk, self._timezone))
@@ -300,17 +318,18 @@ def _restore_sql(pii: str) -> str:
     return f"UPDATE {CALLS.name} SET {filled} FROM temp.earlier WHERE earlier.call_id = calls.call_id"
 
 
-def land_agents(
-    connection: duckdb.DuckDBPyConnection, agents: Sequence[tuple[str, str | None, str | None]], loaded_at: dt.datetime
-) -> None:
-    """Add or rename agents, given as (model_id, name, type). None is removed: its calls still bear its id."""
-    model_ids, names, types = zip(*agents, strict=True) if agents else ((), (), ())
+def land_agents(connection: duckdb.DuckDBPyConnection, agents: Iterable[Agent], loaded_at: dt.datetime) -> None:
+    """Add or rename agents; one without a name tells nothing new. None is removed: its calls still bear its id."""
+    named = [agent for agent in agents if agent.name]
+    if not named:
+        return
+    model_ids, names, types = (list(values) for values in zip(*named, strict=True))
 
     def replace() -> None:
-        connection.execute("DELETE FROM agents WHERE model_id IN (SELECT unnest($1::VARCHAR[]))", [list(model_ids)])
+        connection.execute("DELETE FROM agents WHERE model_id IN (SELECT unnest($1::VARCHAR[]))", [model_ids])
         connection.execute(
             "INSERT INTO agents SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), unnest($3::VARCHAR[]), $4",
-            [list(model_ids), list(names), list(types), loaded_at],
+            [model_ids, names, types, loaded_at],
         )
 
     write(connection, replace)

@@ -52,7 +52,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schem
             query = sql_file(_SQL, f"{view.name}.sql")
             connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {query}")
         connection.execute(f"DELETE FROM {VERSION.name}")
-        connection.execute(f"INSERT INTO {VERSION.name} VALUES ($1)", [SCHEMA_VERSION])
+        connection.execute(f"INSERT INTO {VERSION.name} VALUES ({SCHEMA_VERSION})")
     return version == 0
 
 
@@ -60,8 +60,9 @@ def _version(connection: duckdb.DuckDBPyConnection) -> int:
     """The version of the tables that are there; 0 where there are none, or where they are from before versions."""
     row = connection.execute(
         "SELECT count(*) FROM duckdb_tables() "
-        "WHERE database_name = current_database() AND schema_name = current_schema() AND table_name = $1",
-        [VERSION.name],
+        "WHERE database_name = current_database() AND schema_name = current_schema() "
+        # No parameter: with the first one DuckDB imports pandas, which takes longer than all the rest of opening.
+        f"AND table_name = '{VERSION.name}'"
     ).fetchone()
     if not (row and row[0]):
         return 0

@@ -22,7 +22,7 @@ KILLS = 30
 LOAD = """
 import datetime as dt, sys
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.loading import load_calls, resolve_agents, store_agents
+from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 import synthflow_assets.loading as loading
@@ -33,7 +33,6 @@ print("begun", flush=True)
 with SynthflowClient.from_settings(settings) as client:
     agents = resolve_agents(client, settings)
     warehouse = Warehouse(settings.warehouse)
-    store_agents(warehouse, agents)
     for outcome in load_calls(client, warehouse, settings, agents, days, log=lambda line: None):
         assert hasattr(outcome, "landed"), outcome
 """

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from synthflow_assets.agents import Agent
 from synthflow_assets.warehouse import landing as landing_module
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, Spool, land, land_agents
@@ -139,8 +140,8 @@ def test_a_failure_in_the_middle_leaves_the_old_partition(warehouse: Warehouse) 
 
 def test_agents_are_added_and_renamed(warehouse: Warehouse) -> None:
     with warehouse.connect() as connection:
-        land_agents(connection, [("a", "Old", "inbound"), ("b", "Other", None)], NOW)
-        land_agents(connection, [("a", "New", "inbound")], NOW)
+        land_agents(connection, [Agent("a", "Old", "inbound"), Agent("b", "Other", None), Agent("c", None, None)], NOW)
+        land_agents(connection, [Agent("a", "New", "inbound")], NOW)
         land_agents(connection, [], NOW)
     assert stored(warehouse, "SELECT model_id, name FROM synthflow.agents ORDER BY 1") == [("a", "New"), ("b", "Other")]
 

@@ -50,7 +50,7 @@ def load(settings: Settings, records: list[dict[str, Any]]) -> None:
     warehouse = Warehouse(settings.warehouse)
     with warehouse.connect() as connection:
         forgotten = read_forgotten(connection)
-    with Spool(settings.pii, settings.hash_key, forgotten) as spool, warehouse.connect() as connection:
+    with Spool(settings.pii, settings.hash_key, lambda: forgotten) as spool, warehouse.connect() as connection:
         partition = Partition(DAY, "m")
         spool.add(partition, [json.dumps(one).encode() for one in records])
         spool.complete(partition, FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))

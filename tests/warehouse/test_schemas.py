@@ -10,15 +10,16 @@ import pytest
 import synthflow_assets
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.loading import store_agents
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import land_agents
 from synthflow_assets.warehouse.schema import SCHEMA, TABLES, VIEWS
 
 
 def test_a_schema_of_its_own_for_each_workspace(tmp_path: Path) -> None:
     file = str(tmp_path / "agency.duckdb")
     for schema in ("synthflow", "acme", "globex"):
-        store_agents(Warehouse(file, schema), [Agent(f"{schema}-1", f"Agent of {schema}", None)])
+        with Warehouse(file, schema).connect() as connection:
+            land_agents(connection, [Agent(f"{schema}-1", f"Agent of {schema}", None)], dt.datetime.now(dt.UTC))
     for schema in ("synthflow", "acme", "globex"):
         assert Warehouse(file, schema).read_frame("agents")["model_id"].tolist() == [f"{schema}-1"]
     Warehouse(file, "acme").compact()
