@@ -20,7 +20,7 @@ import itertools
 import queue
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -208,7 +208,7 @@ class _Tally:
         if time.monotonic() < self._next:
             return None
         self._next = time.monotonic() + _PROGRESS_SECONDS
-        pages_known = self.pages_done + under_way + sum(len(fetch.queued) for fetch in active)
+        pages_known = self.pages_done + under_way + sum(fetch.pages_left for fetch in active)
         begun = self.windows_done + len(active)
         return FetchProgress(
             self.windows_done, begun, self.pages_done, pages_known, self.calls, self._client.pause_seconds
@@ -296,6 +296,13 @@ class _WindowFetch:
         self._received = self._outside = self._other_model = self._requests = 0
         self._begin_slice(self._root)
 
+    @property
+    def pages_left(self) -> int:
+        """How many pages are still to be asked for, as far as the totals tell."""
+        if not self._root.is_cut:
+            return len(self.queued)
+        return max(len(self.queued), (self._root.total - len(self._seen)) // self._page_size)
+
     def take(self, request: _Request, page: CallPage) -> list[FetchEvent]:
         """Account for a page; the events that it leads to."""
         self._requests += 1
@@ -314,7 +321,7 @@ class _WindowFetch:
                 self._plan_pages(part)
             if reached > page.total_records and len(page.calls) == request.limit and reached > part.planned_to:
                 # More calls than the API states: its total is wrong, so the pages themselves say where they end.
-                self._queue(part, reached)
+                self._queue(part, [reached])
             if part.pages_open == 0:
                 self._end_pass(part)
         except ApiError as error:
@@ -326,9 +333,14 @@ class _WindowFetch:
         """Give the window up."""
         if self.done:
             return []
+        self._end()
+        return [FailedWindow(self.window, error)]
+
+    def _end(self) -> None:
+        """Ask for nothing more, and give back what a million ids take before their calls are landed."""
         self.done = True
         self.queued.clear()
-        return [FailedWindow(self.window, error)]
+        self._seen = set()
 
     def _conclude(self) -> list[FetchEvent]:
         if self.done or self._open_slices:
@@ -340,7 +352,6 @@ class _WindowFetch:
             for part in further:
                 self._begin_slice(part)
             return []
-        self.done = True
         stats = FetchStats(
             total_records=self._root.total,
             fetched=len(self._seen),
@@ -350,6 +361,7 @@ class _WindowFetch:
             requests=self._requests,
             closed=self._closed,
         )
+        self._end()
         return [FetchedWindow(self.window, stats)]
 
     def _search_across_borders(self) -> Iterator[list[_Slice]]:
@@ -379,15 +391,17 @@ class _WindowFetch:
     def _begin_pass(self, part: _Slice) -> None:
         part.passes += 1
         part.total = part.reached = part.rows = part.planned_to = 0
-        part.seen_this_pass = set()
+        # One set for both in the first pass, which nearly always is the only one.
+        part.seen_this_pass, part.seen = (part.seen, part.seen) if part.passes == 1 else (set(), set(part.seen))
         # The third pass turns its pages elsewhere: what repeats itself now is the listing, not the paging.
         part.limit = self._page_size if part.passes < _PASSES else max(1, self._page_size * 3 // 4)
-        self._queue(part, 0)
+        self._queue(part, [0])
 
-    def _queue(self, part: _Slice, offset: int) -> None:
-        part.pages_open += 1
-        part.planned_to = max(part.planned_to, offset)
-        self.queued.append(_Request(self, part, offset, part.limit))
+    def _queue(self, part: _Slice, offsets: Sequence[int]) -> None:
+        """Ask for pages before another slice is begun: what a slice has seen is forgotten once it is complete."""
+        part.pages_open += len(offsets)
+        part.planned_to = max(part.planned_to, *offsets)
+        self.queued.extendleft(_Request(self, part, offset, part.limit) for offset in reversed(offsets))
 
     def _hold_to_the_total(self, part: _Slice) -> None:
         """Refuse totals that do not follow the window: thinner slices would state them again, without an end.
@@ -407,8 +421,8 @@ class _WindowFetch:
         if part.total > DEEPEST_OFFSET and part.to_ms - part.from_ms > _THINNEST_SLICE_MS:
             self._cut(part, -(-part.total // _SLICE_TARGET))
             return
-        for offset in range(part.limit, part.total, part.limit):
-            self._queue(part, offset)
+        if part.total > part.limit:
+            self._queue(part, range(part.limit, part.total, part.limit))
 
     def _end_pass(self, part: _Slice) -> None:
         """All pages came: the slice is complete, or is asked for again, or is cut.

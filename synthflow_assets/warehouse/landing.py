@@ -35,7 +35,7 @@ _CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
 _CHUNKS_UNDER_WAY = 2
 # A bound, not a need: typing takes some 100 MB, and more only where single records are many megabytes long.
 _MEMORY_LIMIT = "2GB"
-_LANDING_MEMORY_LIMIT = "256MB"
+_LANDING_MEMORY_LIMIT = "128MB"
 _BATCH_BYTES = 2**20  # of JSON that DuckDB looks at in one go; its expressions hold several copies of it
 _ABANDONED_SECONDS = 86_400.0
 _SQL = "synthflow_assets.warehouse.sql"
@@ -277,9 +277,6 @@ def land(
         name: [getattr(counted, name) for counted in batch.partitions.values()]
         for name in FetchCounts.__dataclass_fields__
     }
-    # DuckDB would keep what it has written in memory, up to most of the machine's. A bound makes the peak independent
-    # of the batch, and costs no time that could be measured.
-    connection.execute(f"SET memory_limit = '{_LANDING_MEMORY_LIMIT}'; SET preserve_insertion_order = false")
 
     def replace() -> None:
         if vanished_fields == "keep" and pii != "drop":
@@ -295,10 +292,24 @@ def land(
         connection.execute(sql_file(_SQL, "insert_rejects.sql"), {**files, **stamp})
         connection.execute(sql_file(_SQL, "insert_loads.sql"), {**keys, **files, **counts, **stamp, "run_id": run_id})
 
-    write(connection, replace)
+    _in_little_memory(connection, lambda: write(connection, replace))
     rows = connection.execute(sql_file(_SQL, "read_loads.sql"), keys)
     names = [column[0] for column in rows.description or []]
     return [LoadSummary(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+
+
+def _in_little_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
+    """Do what can be done twice, with more memory only where it must be.
+
+    DuckDB would keep what it has written in memory, up to most of the machine's. A bound makes the peak independent of
+    the batch, and costs no time that could be measured; only pages of transcripts of megabytes do not fit into it.
+    """
+    connection.execute(f"SET memory_limit = '{_LANDING_MEMORY_LIMIT}'; SET preserve_insertion_order = false")
+    try:
+        work()
+    except duckdb.OutOfMemoryException:
+        connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+        work()
 
 
 def _restore_sql(pii: str) -> str:

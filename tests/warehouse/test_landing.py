@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from synthflow_assets.agents import Agent
+from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse import landing as landing_module
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, Spool, land, land_agents
@@ -114,6 +115,23 @@ def test_large_partitions_go_to_files_while_they_are_fetched(
         folder = spool._folder
     assert (first.model_id, first.landed, second.model_id, second.landed) == ("small", 1, "big", 40)
     assert not folder.exists()
+
+
+def test_pages_of_enormous_transcripts_land(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    partition = Partition(DAY, "a")
+    ids = [f"a{number}" for number in range(15)]
+    with Spool() as spool:
+        spool.add(partition, records(*ids, transcript="human: " + "word " * 1_000_000))
+        spool.complete(partition, FetchCounts(15, 15, 0, 0, 0, 1, closed=True))
+        batch = spool.take_ready()
+        monkeypatch.setattr(landing_module, "_LANDING_MEMORY_LIMIT", "40MB")
+        monkeypatch.setattr(landing_module, "_MEMORY_LIMIT", "40MB")
+        with pytest.raises(WarehouseUnusableError, match="Out of Memory"), warehouse.connect() as connection:
+            land(connection, batch, "run", NOW)
+        monkeypatch.setattr(landing_module, "_MEMORY_LIMIT", "1GB")  # for the second try
+        with warehouse.connect() as connection:
+            [summary] = land(connection, batch, "run", NOW)
+    assert (summary.landed, summary.rejected) == (15, 0)
 
 
 def test_discarded_records_do_not_land(warehouse: Warehouse) -> None:
