@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.fetch import CallWindow, FetchedPage, FetchedWindow, FetchProgress, fetch_windows
+from synthflow_assets.api.events import CallWindow, FetchedPage, FetchedWindow, FetchProgress
+from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import AccessDeniedError, ApiError, NotFoundError, SettingsError, SynthflowError
 from synthflow_assets.progress import ProgressLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from synthflow_assets.api.fetch import FetchProgress
+from synthflow_assets.api.events import FetchProgress
 
 _LONG_PAUSE_SECONDS = 5.0
 

@@ -7,7 +7,7 @@ import pytest
 from synthflow_assets import progress as progress_module
 from synthflow_assets.api import fetch as fetch_module
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.fetch import FetchProgress
+from synthflow_assets.api.events import FetchProgress
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.progress import ProgressLog, describe
 from synthflow_assets.sandbox.server import Sandbox

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from synthflow_assets.api.fetch import CallWindow, FailedWindow, FetchedPage, fetch_windows
+from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage
+from synthflow_assets.api.fetch import fetch_windows
 
 if TYPE_CHECKING:
     from synthflow_assets.api.client import SynthflowClient

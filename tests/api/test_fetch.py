@@ -10,16 +10,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from synthflow_assets.api import fetch as fetch_module
+from synthflow_assets.api import window as window_module
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.fetch import (
-    CallWindow,
-    FetchedPage,
-    FetchedWindow,
-    FetchProgress,
-    FetchStats,
-    fetch_windows,
-)
+from synthflow_assets.api.events import CallWindow, FetchedPage, FetchedWindow, FetchProgress, FetchStats
+from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.errors import (
     AuthenticationError,
     IncompleteFetchError,
@@ -96,8 +90,8 @@ def test_without_margin_a_call_across_midnight_is_lost(start_sandbox: StartSandb
 def test_big_days_are_cut_so_that_no_offset_is_deep(
     start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, filters: str
 ) -> None:
-    monkeypatch.setattr(fetch_module, "DEEPEST_OFFSET", 400)
-    monkeypatch.setattr(fetch_module, "_SLICE_TARGET", 200)
+    monkeypatch.setattr(window_module, "DEEPEST_OFFSET", 400)
+    monkeypatch.setattr(window_module, "_SLICE_TARGET", 200)
     sandbox = start_sandbox(window_filters=filters, calls_per_day=3000, same_volume=True, agents=1)
     [stats] = assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
     assert max(int(asked["offset"]) for asked in sandbox.api.asked) < 400
@@ -206,8 +200,8 @@ def test_a_consumer_that_stops_leaves_no_thread_waiting(start_sandbox: StartSand
 def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
     """Random calls, windows, page sizes, orders, readings and drift: each id once, or a failed window."""
     sliced = data.draw(st.booleans(), "sliced")
-    monkeypatch.setattr(fetch_module, "DEEPEST_OFFSET", 60 if sliced else 10_000)
-    monkeypatch.setattr(fetch_module, "_SLICE_TARGET", 30 if sliced else 5_000)
+    monkeypatch.setattr(window_module, "DEEPEST_OFFSET", 60 if sliced else 10_000)
+    monkeypatch.setattr(window_module, "_SLICE_TARGET", 30 if sliced else 5_000)
     knobs = Knobs(
         seed=data.draw(st.integers(0, 1000), "seed"),
         agents=1,

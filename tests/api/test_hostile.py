@@ -14,14 +14,8 @@ import pytest
 
 from synthflow_assets.api import client as client_module
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.fetch import (
-    CallWindow,
-    FailedWindow,
-    FetchedPage,
-    FetchedWindow,
-    FetchProgress,
-    fetch_windows,
-)
+from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress
+from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.api.pages import describe_error, read_agents, read_calls
 from synthflow_assets.errors import (
     ApiError,
