@@ -174,7 +174,7 @@ def _windows(
 
 def _forgotten(warehouse: Warehouse) -> Forgotten:
     """Who is not to be written. Makes the tables where there are none, so that a place of no use is noticed early."""
-    with warehouse.connect(read_only=warehouse.exists()) as connection:
+    with warehouse.connect() as connection:
         return read_forgotten(connection)
 
 
