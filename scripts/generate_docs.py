@@ -9,7 +9,8 @@ from pydantic_core import PydanticUndefined
 from synthflow_assets.quality import FRESHNESS, PROMISES
 from synthflow_assets.sandbox.knobs import FAULTS
 from synthflow_assets.settings import REGION_URLS, Settings, variable
-from synthflow_assets.warehouse.schema import TABLES, Column
+from synthflow_assets.warehouse.schema import TABLES
+from synthflow_assets.warehouse.tables import Column
 
 ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Written by scripts/generate_docs.py (make docs); change the code instead. -->\n\n"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
+from typing import NamedTuple
+
+_QUARTER_MS = 15 * 60 * 1000
 
 
 def day_bounds_ms(day: dt.date, timezone: str) -> tuple[int, int]:
@@ -13,6 +16,34 @@ def day_bounds_ms(day: dt.date, timezone: str) -> tuple[int, int]:
     with the first. So every moment belongs to exactly one day.
     """
     return _midnight_ms(day, timezone), _midnight_ms(day + dt.timedelta(days=1), timezone)
+
+
+class LocalHour(NamedTuple):
+    """An hour on the clock of a time zone, in epoch milliseconds, half-open."""
+
+    from_ms: int
+    to_ms: int
+    hour: int
+
+
+def local_hours(day: dt.date, timezone: str) -> list[LocalHour]:
+    """The hours of a day as the clock shows them, in order.
+
+    Where the clock is put back an hour comes twice, and where it is changed by half an hour, one is only that long.
+    """
+    zone = zoneinfo.ZoneInfo(timezone)
+    from_ms, to_ms = day_bounds_ms(day, timezone)
+    hours: list[LocalHour] = []
+    shown = None
+    # Every clock that is in use is changed at a full quarter of an hour, and is whole quarters away from UTC.
+    for quarter_ms in range(from_ms, to_ms, _QUARTER_MS):
+        local = dt.datetime.fromtimestamp(quarter_ms / 1000, zone)
+        if shown != (local.utcoffset(), local.hour):
+            hours.append(LocalHour(quarter_ms, quarter_ms + _QUARTER_MS, local.hour))
+            shown = (local.utcoffset(), local.hour)
+        else:
+            hours[-1] = hours[-1]._replace(to_ms=quarter_ms + _QUARTER_MS)
+    return hours
 
 
 def _midnight_ms(day: dt.date, timezone: str) -> int:

@@ -29,7 +29,7 @@ from synthflow_assets.errors import (
     WarehouseUnusableError,
 )
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.schema import CONNECTED_STATUSES
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from synthflow_assets.warehouse.statements import sql_file, write
 
 _NOTE_EVERY = 200  # recordings; what a killed run downloads again at most

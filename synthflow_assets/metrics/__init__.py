@@ -8,8 +8,10 @@ from typing import Any
 
 import duckdb
 
+from synthflow_assets.days import local_hours
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.schema import CONNECTED_STATUSES, METRIC_TABLES, TABLES
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES, VOICEMAIL_STATUSES
+from synthflow_assets.warehouse.schema import TABLES
 from synthflow_assets.warehouse.statements import sql_file, write
 
 
@@ -28,14 +30,9 @@ def compute_metric(
         The number of rows of each day.
     """
     name = TABLES[table].name
-    query = sql_file(__name__, f"{table}.sql")
-    parameters: dict[str, Any] = {
-        "days": list(days),
-        "short_call_seconds": settings.short_call_seconds,
-        "connected_statuses": list(CONNECTED_STATUSES),
-    }
+    query = metric_query(table)
     # A query may use only some of the parameters, and DuckDB refuses the others.
-    used = {key: value for key, value in parameters.items() if f"${key}" in query}
+    used = {key: value for key, value in _parameters(days, settings).items() if f"${key}::" in query}
 
     def replace() -> None:
         connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [list(days)])
@@ -46,3 +43,25 @@ def compute_metric(
         f"SELECT day, count(*) FROM {name} WHERE list_contains($1::DATE[], day) GROUP BY day", [list(days)]
     ).fetchall()
     return dict.fromkeys(days, 0) | dict(counted)
+
+
+def metric_query(table: str) -> str:
+    """The query that a metric table is computed by; the tables of load have a part in common."""
+    query = sql_file(__name__, f"{table}.sql")
+    for shared in ("hours", "call_hours"):
+        query = query.replace(f"{{{shared}}}", f"\n{sql_file(__name__, f'{shared}.sql')}")
+    return query
+
+
+def _parameters(days: Sequence[dt.date], settings: Settings) -> dict[str, Any]:
+    hours = [(day, hour) for day in days for hour in local_hours(day, settings.timezone)]
+    return {
+        "days": list(days),
+        "short_call_seconds": settings.short_call_seconds,
+        "connected_statuses": list(CONNECTED_STATUSES),
+        "voicemail_statuses": list(VOICEMAIL_STATUSES),
+        "hour_days": [day for day, _ in hours],
+        "hours_ms": [hour.from_ms for _, hour in hours],
+        "next_hours_ms": [hour.to_ms for _, hour in hours],
+        "local_hours": [hour.hour for _, hour in hours],
+    }

@@ -7,7 +7,7 @@ WITH counted AS (
         model_id,
         count(*) AS calls,
         count(*) FILTER (is_connected) AS connected_calls,
-        count(*) FILTER (is_connected AND duration_seconds < $short_call_seconds) AS short_calls,
+        count(*) FILTER (is_connected AND duration_seconds < $short_call_seconds::BIGINT) AS short_calls,
         coalesce(sum(duration_seconds) FILTER (is_connected), 0)::BIGINT AS total_duration_seconds,
         avg(duration_seconds) FILTER (is_connected) AS mean_duration_seconds,
         quantile_cont(duration_seconds, [0.5, 0.9, 0.95, 0.99]) FILTER (is_connected) AS quantiles,

@@ -12,7 +12,8 @@ import dagster as dg
 from synthflow_assets.orchestration.daily import DailyAsset, Metadata, days_of, marks, table_spec
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
-from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_RECORDINGS, CALLS, Table
+from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_RECORDINGS, CALLS
+from synthflow_assets.warehouse.tables import Table
 
 
 def metric_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDefinition[Any]) -> DailyAsset:

@@ -14,7 +14,8 @@ from synthflow_assets.orchestration.resources import SynthflowResource, Warehous
 from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.schema import CALLS, METRIC_TABLES
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import CALLS
 
 
 def build_synthflow_defs(

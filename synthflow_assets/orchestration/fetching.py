@@ -19,7 +19,8 @@ from synthflow_assets.orchestration.daily import DailyAsset, days_of, table_spec
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import PROMISES, find_problems
-from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES, Table
+from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES
+from synthflow_assets.warehouse.tables import Table
 
 if TYPE_CHECKING:
     from synthflow_assets.api.client import SynthflowClient

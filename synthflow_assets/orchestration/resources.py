@@ -11,7 +11,7 @@ from pydantic import Field
 from synthflow_assets.errors import SettingsError, SynthflowError
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.schema import SCHEMA
+from synthflow_assets.warehouse.tables import SCHEMA
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

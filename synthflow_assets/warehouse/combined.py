@@ -12,8 +12,9 @@ import duckdb
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse, days_query
 from synthflow_assets.warehouse.frames import with_dtypes
-from synthflow_assets.warehouse.schema import TABLES, VIEWS, Column
+from synthflow_assets.warehouse.schema import TABLES, VIEWS
 from synthflow_assets.warehouse.statements import describe, quoted
+from synthflow_assets.warehouse.tables import Column
 
 if TYPE_CHECKING:
     import pandas as pd

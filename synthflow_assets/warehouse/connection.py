@@ -15,8 +15,9 @@ from synthflow_assets.warehouse.engines import engine_for
 from synthflow_assets.warehouse.engines.base import Patience
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import bring_up_to_date
-from synthflow_assets.warehouse.schema import SCHEMA, TABLES, Table
+from synthflow_assets.warehouse.schema import TABLES
 from synthflow_assets.warehouse.statements import describe, quoted
+from synthflow_assets.warehouse.tables import SCHEMA, Table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES, Column, Kind
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES
+from synthflow_assets.warehouse.tables import Column, Kind
 
 _WHOLE_NUMBER = "[+-]?[0-9]{1,19}"
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, well within the range of TIMESTAMP

@@ -3,6 +3,7 @@
 | column | dtype |
 |---|---|
 | whole numbers | `int64`; `Int64` where a value may be missing, because a float would not be the number any more |
+| hours of the day | `int32` |
 | fractions | `float64`, NaN where a value is missing |
 | text, JSON | `str`, NaN where a value is missing; JSON is the text that it came as |
 | true or false | `boolean` |
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from synthflow_assets.warehouse.schema import Column
+from synthflow_assets.warehouse.tables import Column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,7 @@ _DTYPES = {
     "BOOLEAN": "boolean",
     "DATE": "datetime64[us]",
     "DOUBLE": "float64",
+    "INTEGER": "Int32",
     "JSON": "str",
     "TIMESTAMPTZ": "datetime64[us, UTC]",
     "VARCHAR": "str",
@@ -35,7 +37,8 @@ _DTYPES = {
 
 def dtype_of(column: Column) -> str:
     """The pandas dtype of a column."""
-    return "int64" if column.required and column.sql_type == "BIGINT" else _DTYPES[column.sql_type]
+    dtype = _DTYPES[column.sql_type]
+    return dtype.lower() if column.required and dtype.startswith("Int") else dtype
 
 
 def with_dtypes(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:

@@ -28,8 +28,9 @@ from synthflow_assets.agents import Agent
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import Forgotten, decode_sql
-from synthflow_assets.warehouse.schema import CALLS, LANDED_TABLES, PERSONAL_COLUMNS, Column, Kind
+from synthflow_assets.warehouse.schema import CALLS, LANDED_TABLES, PERSONAL_COLUMNS
 from synthflow_assets.warehouse.statements import describe, sql_file, write
+from synthflow_assets.warehouse.tables import Column, Kind
 
 _CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
 _CHUNKS_UNDER_WAY = 2

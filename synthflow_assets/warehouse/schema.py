@@ -7,66 +7,11 @@ descriptions in Dagster and in the docs. The fields are those of the public refe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES
+from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
-# Where the tables are unless settings say otherwise. SQL names them without it: a connection's default schema is that
-# of its workspace, so that several workspaces share a warehouse.
-SCHEMA = "synthflow"
 # Raised with every change of tables, columns or views; a file made by a later version is refused.
-SCHEMA_VERSION = 1
-
-
-class Kind(StrEnum):
-    """How a field of a record becomes a value."""
-
-    TEXT = "VARCHAR"
-    WHOLE_NUMBER = "BIGINT"  # a JSON number or string of digits; words, fractions and the absurd reject the record
-    MOMENT = "TIMESTAMPTZ"  # a date-time; UTC where it names no zone
-    EPOCH_MS = "EPOCH_MS"  # epoch milliseconds, as a number or string of digits
-    TEXT_LIST = "VARCHAR[]"
-    JSON = "JSON"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    `source` is the field of the API's record that it is read from; None where the package makes the value.
-    `values` are the values that the documentation knows; others land as well, and a check says so.
-    """
-
-    name: str
-    sql_type: str
-    description: str
-    unit: str | None = None
-    required: bool = False
-    source: str | None = None
-    kind: Kind | None = None
-    personal: bool = False
-    phone: bool = False  # holds a phone number and nothing else
-    maximum: int | None = None  # of whole numbers; what is larger cannot be meant
-    values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: its grain is the columns that tell its rows apart."""
-
-    name: str
-    description: str
-    grain: tuple[str, ...]
-    columns: tuple[Column, ...]
-
-    @property
-    def qualified_name(self) -> str:
-        """`synthflow.NAME`, for docs."""
-        return f"{SCHEMA}.{self.name}"
-
-    def ddl(self) -> str:
-        """The statement that makes the table. No constraint but NOT NULL: DuckLake knows no other."""
-        lines = [f'    "{c.name}" {c.sql_type}{" NOT NULL" if c.required else ""}' for c in self.columns]
-        return f"CREATE TABLE IF NOT EXISTS {self.name} (\n" + ",\n".join(lines) + "\n)"
+SCHEMA_VERSION = 2
 
 
 def _field(
@@ -90,14 +35,10 @@ def _field(
 
 _YEAR_SECONDS = 366 * 86_400
 
-_DAY = Column("day", "DATE", "Day that the call started on, in the set time zone.", required=True)
-_MODEL_ID = Column("model_id", "VARCHAR", "Agent that the calls were asked for.", required=True)
 _LOADED_AT = Column("loaded_at", "TIMESTAMPTZ", "When the row was written.", required=True)
 
 # Shown by the dashboard as still going on; their duration and end are not known yet.
 OPEN_STATUSES = ("pending", "ringing", "in-progress", "queue", "initiated", "checking", "paused", "registered")
-# Somebody, or something, picked up.
-CONNECTED_STATUSES = ("completed", "hangup_on_voicemail", "left_voicemail")
 _CLOSED_STATUSES = ("no-answer", "busy", "failed", "canceled", "user-canceled", "spam")
 
 CALLS = Table(
@@ -105,8 +46,8 @@ CALLS = Table(
     "Every call, one row each, with all fields that the API lists.",
     ("call_id",),
     (
-        _DAY,
-        _MODEL_ID,
+        DAY,
+        MODEL_ID,
         _field("call_id", Kind.TEXT, "Id of the call; unique.", required=True),
         _field("start_time", Kind.EPOCH_MS, "When the call started.", required=True),
         _field(
@@ -209,8 +150,8 @@ CALL_REJECTS = Table(
     "Records that could not be typed, with the reason; none of them is in `calls`.",
     ("day", "model_id", "record"),
     (
-        _DAY,
-        _MODEL_ID,
+        DAY,
+        MODEL_ID,
         Column("reason", "VARCHAR", "What is wrong with the record, without its content.", required=True),
         Column("record", "VARCHAR", "The record as it came; NULL where personal data is not kept.", personal=True),
         _LOADED_AT,
@@ -222,8 +163,8 @@ CALL_LOADS = Table(
     "Every day of every agent that was fetched, also where it had no calls.",
     ("day", "model_id"),
     (
-        _DAY,
-        _MODEL_ID,
+        DAY,
+        MODEL_ID,
         Column("total_records", "BIGINT", "Calls that the API stated for the asked window, margin included.", "calls"),
         Column("fetched", "BIGINT", "Distinct calls that came for the asked window.", "calls"),
         Column("landed", "BIGINT", "Rows written to `calls`.", "calls"),
@@ -252,57 +193,13 @@ AGENTS = Table(
 )
 
 
-def _statistic(name: str, description: str, sql_type: str = "DOUBLE") -> Column:
-    return Column(f"{name}_duration_seconds", sql_type, f"{description} of connected calls.", "seconds")
-
-
-CALL_DURATION_DAILY = Table(
-    "call_duration_daily",
-    "How many calls there were and how long they lasted; statistics over connected calls.",
-    ("day", "model_id"),
-    (
-        _DAY,
-        _MODEL_ID,
-        Column("calls", "BIGINT", "All calls.", "calls", required=True),
-        Column(
-            "connected_calls",
-            "BIGINT",
-            f"Calls whose status is {', '.join(CONNECTED_STATUSES)}.",
-            "calls",
-            required=True,
-        ),
-        Column("short_calls", "BIGINT", "Connected calls under SYNTHFLOW_SHORT_CALL_SECONDS.", "calls", required=True),
-        _statistic("total", "Sum of the durations", "BIGINT"),
-        _statistic("mean", "Mean duration"),
-        _statistic("median", "Median duration"),
-        _statistic("p90", "90th percentile of the duration, interpolated,"),
-        _statistic("p95", "95th percentile of the duration, interpolated,"),
-        _statistic("p99", "99th percentile of the duration, interpolated,"),
-        _statistic("max", "Longest duration", "BIGINT"),
-    ),
-)
-
-DISCONNECT_REASONS_DAILY = Table(
-    "disconnect_reasons_daily",
-    "Why the line was cut, by the telephony layer's reason.",
-    ("day", "model_id", "disconnect_reason"),
-    (
-        _DAY,
-        _MODEL_ID,
-        Column("disconnect_reason", "VARCHAR", "The reason; `not_reported` where the API gave none.", required=True),
-        Column("calls", "BIGINT", "Calls with this reason.", "calls", required=True),
-        Column("share", "DOUBLE", "Part of the day's calls of the agent; sums to 1.", "1", required=True),
-        Column("mean_duration_seconds", "DOUBLE", "Mean duration of these calls.", "seconds"),
-    ),
-)
-
 CALL_RECORDINGS = Table(
     "call_recordings",
     "The recordings that were downloaded, and the calls that turned out to have none.",
     ("call_id",),
     (
-        _DAY,
-        _MODEL_ID,
+        DAY,
+        MODEL_ID,
         Column("call_id", "VARCHAR", "Id of the call.", required=True),
         Column("location", "VARCHAR", "Where the audio is stored; NULL where the call has none."),
         Column("content_type", "VARCHAR", "Media type that came with it."),
@@ -331,21 +228,12 @@ VERSION = Table(
 )
 
 
-@dataclass(frozen=True)
-class View:
-    """A view on the tables, for readers; its query is the `.sql` file of the same name."""
-
-    name: str
-    description: str
-    columns: tuple[Column, ...]
-
-
 CALL_ACTIONS = View(
     "call_actions",
     "The actions that ran in calls, one row each, with the JSON that the API hides inside strings as JSON.",
     (
-        _DAY,
-        _MODEL_ID,
+        DAY,
+        MODEL_ID,
         Column("call_id", "VARCHAR", "Id of the call."),
         Column("action_id", "VARCHAR", "Id of the action."),
         Column("name", "VARCHAR", "Name of the action."),
@@ -358,7 +246,6 @@ CALL_ACTIONS = View(
 )
 
 LANDED_TABLES = (CALLS, CALL_REJECTS, CALL_LOADS)
-METRIC_TABLES = (CALL_DURATION_DAILY, DISCONNECT_REASONS_DAILY)
 TABLES = {table.name: table for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES, CALL_RECORDINGS, FORGOTTEN, VERSION)}
 VIEWS = (CALL_ACTIONS,)
 PERSONAL_COLUMNS = tuple(column for column in CALLS.columns if column.personal)

@@ -13,7 +13,7 @@ from synthflow_assets.quality import FRESHNESS, PROMISES, Promise, find_problems
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.schema import METRIC_TABLES
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 LAST = dt.date(2026, 3, 10)
 DAYS = [LAST - dt.timedelta(days=1), LAST]

@@ -16,7 +16,7 @@ from synthflow_assets.metrics import compute_metric
 from synthflow_assets.metrics.frames import headline, named_frame
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.schema import CONNECTED_STATUSES
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 
 DAY = dt.date(2026, 3, 10)
 # (agent, status, duration_seconds, disconnect reason)

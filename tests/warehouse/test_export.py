@@ -11,7 +11,7 @@ import pytest
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.export import export_days, export_path
-from synthflow_assets.warehouse.schema import CALL_DURATION_DAILY
+from synthflow_assets.warehouse.metric_tables import CALL_DURATION_DAILY
 
 DAYS = [dt.date(2026, 3, 10), dt.date(2026, 3, 11)]
 

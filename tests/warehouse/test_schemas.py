@@ -12,7 +12,8 @@ from synthflow_assets.agents import Agent
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land_agents
-from synthflow_assets.warehouse.schema import SCHEMA, TABLES, VIEWS
+from synthflow_assets.warehouse.schema import TABLES, VIEWS
+from synthflow_assets.warehouse.tables import SCHEMA
 
 
 def test_a_schema_of_its_own_for_each_workspace(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+-- What agents were to collect, and did. Two shapes of the JSON come: agent -> variable -> {value, collected}, and
+-- variable -> {value, collected}. What tells them apart is whether `collected`, or else `value`, is an object.
+WITH entries AS (
+    SELECT
+        day,
+        model_id,
+        call_id,
+        unnest(json_keys(collected_variables)) AS name,
+        unnest(json_extract(collected_variables, '$.*')) AS entry
+    FROM calls
+    WHERE day IN (SELECT unnest($days::DATE[])) AND json_type(collected_variables) = 'OBJECT'
+),
+told_apart AS (
+    SELECT
+        *,
+        coalesce(json_type(entry, '$.collected'), json_type(entry, '$.value'), 'OBJECT') <> 'OBJECT' AS is_variable
+    FROM entries
+    WHERE json_type(entry) = 'OBJECT'
+),
+variables AS (
+    SELECT day, model_id, call_id, name AS variable, entry FROM told_apart WHERE is_variable
+    UNION ALL
+    SELECT day, model_id, call_id, unnest(json_keys(entry)), unnest(json_extract(entry, '$.*'))
+    FROM told_apart
+    WHERE NOT is_variable
+),
+-- Several agents of a call may ask for the same.
+by_call AS (
+    SELECT
+        day,
+        model_id,
+        variable,
+        bool_or(coalesce(lower(entry ->> 'collected') = 'true', entry ->> 'value' IS NOT NULL)) AS is_collected
+    FROM variables
+    GROUP BY day, model_id, call_id, variable
+)
+SELECT
+    day,
+    model_id,
+    variable,
+    count(*) AS asked,
+    count(*) FILTER (is_collected) AS collected,
+    collected / asked AS completion_rate
+FROM by_call
+GROUP BY day, model_id, variable
