@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from synthflow_assets.errors import SynthflowError
+
+if TYPE_CHECKING:
+    from synthflow_assets.warehouse.moving import CopiedTable
 
 _LONGEST_REPORT_DAYS = 3660
 
@@ -134,6 +138,62 @@ def forget(phone: str) -> None:
 
     for line in remove_person(Settings.load(), phone):
         click.echo(line)
+
+
+@main.command()
+@click.option("--to", "location", required=True, help="The new place, as SYNTHFLOW_WAREHOUSE is to be.")
+@click.option("--data-path", help="Where a new lake's files go, as SYNTHFLOW_LAKE_DATA_PATH is to be.")
+def move(location: str, data_path: str | None) -> None:
+    """Copy all tables to another place, such as from a file into a lake or back, and prove that they arrived."""
+    from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
+    from synthflow_assets.warehouse.moving import copy_warehouse
+
+    settings = Settings.load()
+    # As the settings will have it, with the same errors.
+    there = Settings.of(warehouse=location, warehouse_schema=settings.warehouse_schema, lake_data_path=data_path)
+    _tell_copied(copy_warehouse(Warehouse.from_settings(settings), Warehouse.from_settings(there)))
+    click.echo(f"Now set SYNTHFLOW_WAREHOUSE={location}; {settings.warehouse} is as it was, for you to remove")
+
+
+@main.command()
+@click.option("--to", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file.")
+def backup(path: Path) -> None:
+    """Copy all tables into a DuckDB file, and prove that they arrived."""
+    from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
+    from synthflow_assets.warehouse.moving import back_up
+
+    _tell_copied(back_up(Warehouse.from_settings(Settings.load()), path))
+
+
+@main.command()
+@click.option("--from", "path", required=True, type=click.Path(path_type=Path, exists=True), help="The file.")
+def restore(path: Path) -> None:
+    """Copy all tables of a backup into the warehouse, which must hold nothing, and prove that they arrived."""
+    from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
+    from synthflow_assets.warehouse.moving import copy_warehouse
+
+    settings = Settings.load()
+    source = Warehouse(str(path), settings.warehouse_schema)
+    _tell_copied(copy_warehouse(source, Warehouse.from_settings(settings)))
+
+
+def _tell_copied(tables: list[CopiedTable]) -> None:
+    for table in tables:
+        click.echo(f"{table.rows:>13,}  {table.name}: the same checksum in both places")
+
+
+@main.command()
+def maintain() -> None:
+    """Keep the warehouse small and fast: merge a lake's files and remove old ones, write a bloated file anew."""
+    from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
+
+    settings = Settings.load()
+    for name, count in Warehouse.from_settings(settings).maintain(settings.lake_snapshot_days).items():
+        click.echo(f"{count:>13,}  {name.replace('_', ' ')}")
 
 
 @main.command()

@@ -7,7 +7,6 @@ looked at even where the key is wrong.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
 import socket
 import urllib.request
@@ -235,18 +234,18 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
             lock_wait_seconds=_LOCK_WAIT_SECONDS,
         )
         if not warehouse.exists():
-            if warehouse.can_be_made():
+            obstacle = warehouse.engine.obstacle()
+            if obstacle is None:
                 text = f"{settings.warehouse} does not exist yet; the first run makes it"
                 yield Finding(Verdict.OK, "warehouse", text)
             else:
-                text = f"{settings.warehouse} cannot be made there: the folder is not writable. Set SYNTHFLOW_WAREHOUSE"
-                yield Finding(Verdict.TROUBLE, "warehouse", text)
+                yield Finding(Verdict.TROUBLE, "warehouse", f"{settings.warehouse} cannot be made there: {obstacle}")
             return
         loads = warehouse.read_frame("call_loads")
     except WarehouseError as error:
         yield Finding(Verdict.TROUBLE, "warehouse", str(error))
         return
-    if not os.access(settings.warehouse, os.W_OK):
+    if not warehouse.engine.is_writable():
         text = f"{settings.warehouse} may be read but not written by this user. Change its rights or its owner"
         yield Finding(Verdict.TROUBLE, "warehouse", text)
     elif loads.empty:

@@ -50,9 +50,8 @@ def check_location(location: str) -> None:
             "a location without a password, because it is shown: PostgreSQL's comes from PGPASSWORD, ~/.pgpass or "
             "PGSERVICE, MotherDuck's from motherduck_token"
         )
-    catalog = location.removeprefix("ducklake:") if scheme and scheme[1] == "ducklake" else ""
-    if not catalog.startswith("postgres:") and re.match(r"[A-Za-z0-9+_-]{2,}:", catalog):
-        raise ValueError("ducklake:postgres:dbname=... host=..., or ducklake: and the path of a DuckDB file")
+    if location.startswith("ducklake:") and not location.startswith("ducklake:postgres:"):
+        raise ValueError("ducklake:postgres:dbname=... host=..., because many machines can write to no other catalog")
 
 
 class S3Access(NamedTuple):

@@ -11,6 +11,7 @@ import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse, days_query
+from synthflow_assets.warehouse.engines.base import new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.schema import TABLES, VIEWS
 from synthflow_assets.warehouse.statements import describe, quoted
@@ -39,7 +40,7 @@ class CombinedWarehouse:
         Raises:
             WarehouseError: one of the files is locked for too long or cannot be read, or lacks tables.
         """
-        connection = duckdb.connect(":memory:")
+        connection = new_connection()
         try:
             connection.execute("SET TimeZone = 'UTC'")
             schemas = self._attach_all(connection)

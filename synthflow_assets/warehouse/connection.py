@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Self
 
 import duckdb
@@ -12,7 +12,7 @@ import duckdb
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.engines import engine_for
-from synthflow_assets.warehouse.engines.base import Patience
+from synthflow_assets.warehouse.engines.base import Patience, new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import bring_up_to_date
 from synthflow_assets.warehouse.schema import TABLES
@@ -71,13 +71,12 @@ class Warehouse:
             self.engine.prepare()
         # Attached under a name of its own: opened directly, `synthflow.duckdb` would be a catalog named like the
         # schema, and DuckDB refuses `synthflow.calls` as ambiguous.
-        connection = duckdb.connect(":memory:")
+        connection = new_connection()
         try:
-            turn = nullcontext() if read_only else self.engine.turn(connection, self.schema, self._patience)
-            with turn:
+            with nullcontext() if read_only else self.turn(connection):
                 self.attach(connection, "warehouse", read_only=read_only)
                 connection.execute(f"USE warehouse; SET temp_directory = {quoted(self.engine.spill_folder)}")
-                connection.execute("SET TimeZone = 'UTC'")
+                connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
                 made = bring_up_to_date(connection, self.location, self.schema, may_write=not read_only)
                 if made:
                     self.engine.shape(connection)
@@ -102,7 +101,7 @@ class Warehouse:
 
     def can_be_made(self) -> bool:
         """Whether the warehouse, which does not exist yet, could be made; nothing is left behind."""
-        return self.engine.can_be_made()
+        return self.engine.obstacle() is None
 
     def read_frame(self, table: str, from_day: dt.date | None = None, to_day: dt.date | None = None) -> pd.DataFrame:
         """A table, or the days of it from `from_day` to `to_day` inclusive, as a pandas frame.
@@ -125,6 +124,21 @@ class Warehouse:
         """
         with self.connect() as connection:
             self.engine.compact(connection)
+
+    def maintain(self, snapshot_days: int = 7) -> dict[str, int]:
+        """Keep the place small and fast; a lake forgets what was deleted or replaced more than so many days ago.
+
+        Returns:
+            What was done, as counts by name.
+
+        Raises:
+            WarehouseError: the warehouse cannot be opened, or its place cannot be written.
+        """
+        return self.engine.maintain(self.connect, snapshot_days)
+
+    def turn(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
+        """Wait until no other run writes to the workspace's tables; until the block ends, others wait."""
+        return self.engine.turn(connection, self.schema, self._patience)
 
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, read_only: bool) -> None:
         """Attach the warehouse to a connection under a name, waiting for its lock.

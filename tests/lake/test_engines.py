@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,7 +12,7 @@ import pytest
 from synthflow_assets.errors import SettingsError, WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.engines.base import load_extension
+from synthflow_assets.warehouse.engines.base import load_extension, new_connection
 from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, ReadyBatch, Spool, land
 from tests.lake.conftest import Lake
 
@@ -54,15 +53,6 @@ def test_a_lake_is_made_replaced_and_read(kind: str, request: pytest.FixtureRequ
     assert reader.exists()
     assert stored_ids(reader) == ["a2", "a3", "a4"]
     assert reader.read_frame("calls", DAY, DAY)["duration_seconds"].tolist() == [5, 5, 5]
-
-
-def test_a_catalog_may_be_a_file_as_well(tmp_path: Path) -> None:
-    warehouse = Warehouse(f"ducklake:{tmp_path}/folder/catalog.ducklake", data_path=str(tmp_path / "data"))
-    assert not warehouse.exists()
-    load(warehouse, "a1")
-    load(warehouse, "a1", "a2")
-    assert stored_ids(warehouse) == ["a1", "a2"]
-    assert list((tmp_path / "data").rglob("*.parquet"))
 
 
 def test_writers_wait_for_their_turn_and_readers_do_not(lake: Lake) -> None:
@@ -132,7 +122,7 @@ class Interrupted:
 
 def raw(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection as a program has it that knows nothing of turns."""
-    connection = duckdb.connect(":memory:")
+    connection = new_connection()
     load_extension(connection, "ducklake")
     load_extension(connection, "postgres_scanner")
     connection.execute(f"ATTACH '{lake.location}' AS warehouse; USE warehouse.synthflow; SET TimeZone = 'UTC'")
@@ -155,9 +145,10 @@ def test_a_password_is_refused_and_not_repeated(location: str) -> None:
     assert "hunter2" not in f"{from_settings.value}{from_warehouse.value}"
 
 
-def test_other_catalogs_are_refused() -> None:
+@pytest.mark.parametrize("location", ["ducklake:mysql:db=x", "ducklake:data/catalog.ducklake"])
+def test_other_catalogs_are_refused(location: str) -> None:
     with pytest.raises(WarehouseUnusableError, match="allowed is ducklake:postgres:"):
-        Warehouse("ducklake:mysql:db=x")
+        Warehouse(location)
 
 
 def test_a_password_of_the_environment_is_in_no_error(monkeypatch: pytest.MonkeyPatch, postgres: str) -> None:

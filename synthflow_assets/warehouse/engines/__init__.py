@@ -2,7 +2,7 @@
 
 | | file | DuckLake | MotherDuck |
 |---|---|---|---|
-| `SYNTHFLOW_WAREHOUSE` | a path | `ducklake:postgres:...`, or `ducklake:` and a path | `md:NAME` |
+| `SYNTHFLOW_WAREHOUSE` | a path | `ducklake:postgres:...` | `md:NAME` |
 | data | in the file | Parquet in a folder or bucket, and a catalog of it | at MotherDuck |
 | writers wait for | the file's lock | an advisory lock in the catalog | nobody; who loses tries again |
 | deleted rows stay | until the file is compacted | until older snapshots expire | as long as MotherDuck keeps them |

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -17,6 +18,9 @@ from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.warehouse.statements import quoted
 
 _LONGEST_NAP_SECONDS = 1.0  # waiting longer between tries loses more time than it saves
+
+
+Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
 class Patience(NamedTuple):
@@ -66,8 +70,11 @@ class Engine(Protocol):
     def exists(self) -> bool:
         """Whether the warehouse has been made."""
 
-    def can_be_made(self) -> bool:
-        """Whether the warehouse, which does not exist yet, could be made; nothing is left behind."""
+    def obstacle(self) -> str | None:
+        """Why the warehouse, which does not exist yet, cannot be made, as far as can be told."""
+
+    def is_writable(self) -> bool:
+        """Whether this user may write to the warehouse, which exists, as far as can be told."""
 
     def turn(
         self, connection: duckdb.DuckDBPyConnection, schema: str, patience: Patience
@@ -83,6 +90,14 @@ class Engine(Protocol):
     def compact(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Remove for good what was deleted or changed, from wherever it still is."""
 
+    def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:
+        """Keep the place small and fast, and let others write meanwhile; what was done, as counts by name."""
+
+
+def new_connection() -> duckdb.DuckDBPyConnection:
+    """A connection to nothing yet, that takes extensions as `load_extension` gives them and fetches none by itself."""
+    return duckdb.connect(":memory:", config={"allow_unsigned_extensions": True, "autoinstall_known_extensions": False})
+
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Load one of DuckDB's extensions: from its Python package where that is installed, else as DuckDB does.
@@ -90,13 +105,19 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     DuckDB looks into its own folder, and fetches what is not there from its repository. Python packages make it
     work where there is no internet, and keep the version in the lock.
     """
+    connection.execute(f"LOAD {_verified(name)}")
+
+
+@cache
+def _verified(name: str) -> str:
+    """What to load, once DuckDB has checked its signature: that takes 0.1 s, which every connection would cost."""
     spec = find_spec(f"duckdb_extension_{name}")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder, "extensions", f"v{duckdb.__version__}", f"{name}.duckdb_extension")
-        if path.exists():
-            connection.execute(f"LOAD {quoted(str(path))}")
-            return
-    connection.execute(f"INSTALL {name}; LOAD {name}")
+    within = f"extensions/v{duckdb.__version__}/{name}.duckdb_extension"
+    packaged = [Path(folder, within) for folder in (spec.submodule_search_locations or [] if spec else [])]
+    found = next((quoted(str(path)) for path in packaged if path.exists()), None)
+    with duckdb.connect(":memory:") as careful:
+        careful.execute(f"LOAD {found}" if found else f"INSTALL {name}; LOAD {name}")
+    return found or name
 
 
 def attach_when_free(connection: duckdb.DuckDBPyConnection, statement: str, location: str, patience: Patience) -> None:

@@ -2,36 +2,82 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import duckdb
 
 from synthflow_assets.settings import S3Access
-from synthflow_assets.warehouse.engines.base import Patience, attach_when_free, load_extension, unusable
-from synthflow_assets.warehouse.engines.file import FileEngine, is_writable
-from synthflow_assets.warehouse.statements import quoted
+from synthflow_assets.warehouse.engines.base import (
+    Connect,
+    Patience,
+    attach_when_free,
+    load_extension,
+    new_connection,
+    unusable,
+)
+from synthflow_assets.warehouse.engines.file import is_writable
+from synthflow_assets.warehouse.schema import CALL_REJECTS, CALLS
+from synthflow_assets.warehouse.statements import quoted, sql_file
+
+
+class _Step(NamedTuple):
+    """A part of the maintenance; its query says of how many it took care."""
+
+    name: str
+    query: str
+    in_parts: bool = False
+
+
+_numbers = itertools.count()  # two lakes may be open at once
+# The day's grace is for readers of an older snapshot, and for writers that have not committed yet.
+_STEPS = (
+    _Step("rows_moved_from_catalog", "SELECT sum(rows_flushed) FROM ducklake_flush_inlined_data('warehouse')"),
+    _Step(
+        "files_rewritten",
+        "SELECT sum(files_processed) FROM ducklake_rewrite_data_files('warehouse', delete_threshold => 0.3)",
+    ),
+    _Step(
+        "files_merged",
+        "SELECT sum(files_processed) FROM ducklake_merge_adjacent_files('warehouse', max_compacted_files => 100)",
+        in_parts=True,
+    ),
+    _Step(
+        "snapshots_expired",
+        "SELECT count(*) FROM ducklake_expire_snapshots('warehouse', "
+        "older_than => now() - INTERVAL {snapshot_days} DAY)",
+    ),
+    _Step(
+        "files_removed",
+        "SELECT count(*) FROM ducklake_cleanup_old_files('warehouse', older_than => now() - INTERVAL 1 DAY)",
+    ),
+    _Step(
+        "orphans_removed",
+        "SELECT count(*) FROM ducklake_delete_orphaned_files('warehouse', older_than => now() - INTERVAL 1 DAY)",
+    ),
+)
 
 
 class DuckLakeEngine:
-    """A DuckLake: Parquet in a folder or bucket, and a catalog in PostgreSQL or, for one machine, in a DuckDB file.
+    """A DuckLake: Parquet in a folder or bucket, and a catalog of it in PostgreSQL.
 
     `data_path` is needed only where the lake is made; the catalog remembers it.
     """
 
     def __init__(self, location: str, data_path: str | None = None) -> None:
         self.location = location
-        self._catalog = location.removeprefix("ducklake:")
-        self._dsn = self._catalog.removeprefix("postgres:") if self._catalog.startswith("postgres:") else None
+        self._catalog = location.removeprefix("ducklake:postgres:")
         self._data_path = data_path
 
     @property
     def identity(self) -> str:
-        """The catalog."""
-        return self.location if self._dsn is not None else f"ducklake:{Path(self._catalog).resolve()}"
+        """The location."""
+        return self.location
 
     @property
     def spill_folder(self) -> str:
@@ -39,9 +85,7 @@ class DuckLakeEngine:
         return str(Path(tempfile.gettempdir(), "synthflow-duckdb"))
 
     def prepare(self) -> None:
-        """Make the catalog's folder, where it is a file."""
-        if self._dsn is None:
-            FileEngine(self._catalog).prepare()
+        """Nothing to be made; the database has to be there."""
 
     def exists(self) -> bool:
         """Whether the catalog holds a lake.
@@ -49,20 +93,24 @@ class DuckLakeEngine:
         Raises:
             WarehouseUnusableError: the catalog cannot be reached.
         """
-        if self._dsn is None:
-            return Path(self._catalog).exists()
-        connection = duckdb.connect(":memory:")
+        connection = new_connection()
         try:
             self._load(connection)
-            return self._stored_data_path(connection, self._dsn) is not None
+            return self._stored_data_path(connection) is not None
         finally:
             connection.close()
 
-    def can_be_made(self) -> bool:
-        """Whether catalog and data path can be written; of a bucket only the first run can tell."""
-        places = [self._catalog] if self._dsn is None else []
-        places += [self._data_path] if self._data_path and "://" not in self._data_path else []
-        return all(is_writable(Path(place)) for place in places) and (self._dsn is None or bool(self._data_path))
+    def obstacle(self) -> str | None:
+        """Whether the data path can be written; of a bucket only the first run can tell."""
+        if not self._data_path:
+            return "SYNTHFLOW_LAKE_DATA_PATH is not set"
+        if "://" in self._data_path or is_writable(Path(self._data_path)):
+            return None
+        return f"{self._data_path} is not writable. Set SYNTHFLOW_LAKE_DATA_PATH"
+
+    def is_writable(self) -> bool:
+        """Only PostgreSQL and the bucket can tell."""
+        return True
 
     @contextmanager
     def turn(self, connection: duckdb.DuckDBPyConnection, schema: str, patience: Patience) -> Iterator[None]:
@@ -71,54 +119,43 @@ class DuckLakeEngine:
         Without the queue all would still end exact, but who loses has to do its whole transaction again. The lock is
         PostgreSQL's and ends with its transaction, however the process that took it ends.
         """
-        if self._dsn is None:  # attaching takes the lock of the catalog's file
-            yield
-            return
         self._load(connection)
-        queue = connection.cursor()
+        name = f"turn_{next(_numbers)}"
         query = f"SELECT pg_try_advisory_xact_lock(hashtext('synthflow-assets'), hashtext({quoted(schema)}))"
+        with closing(connection.cursor()) as queue:
 
-        def attempt() -> str | None:
-            row = queue.execute(f"FROM postgres_query('turn', {quoted(query)})").fetchone()
-            return None if row and row[0] else "another run, which writes"
+            def attempt() -> str | None:
+                row = queue.execute(f"FROM postgres_query('{name}', {quoted(query)})").fetchone()
+                return None if row and row[0] else "another run, which writes"
 
-        try:
-            queue.execute(f"ATTACH {quoted(self._dsn)} AS turn (TYPE postgres, ISOLATION_LEVEL 'READ COMMITTED')")
-            queue.execute("BEGIN")
-            patience.wait(attempt, self.location)
-        except duckdb.Error as error:
-            queue.close()
-            raise unusable(self.location, error) from None
-        except BaseException:
-            queue.close()
-            raise
-        try:
+            try:
+                options = "TYPE postgres, ISOLATION_LEVEL 'READ COMMITTED'"
+                queue.execute(f"ATTACH {quoted(self._catalog)} AS {name} ({options})")
+                queue.execute("BEGIN")
+                patience.wait(attempt, self.location)
+            except duckdb.Error as error:
+                raise unusable(self.location, error) from None
             yield
-        finally:
-            queue.close()
 
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, patience: Patience, *, read_only: bool) -> None:
         """Attach the lake; one that does not exist yet is made, unless it is only to be read."""
         self._load(connection)
-        data_path = self._data_path
-        if data_path is None and self._dsn is not None:
-            data_path = self._stored_data_path(connection, self._dsn)
-        if (data_path or "").startswith("s3://"):
+        if (self._data_path or self._stored_data_path(connection) or "").startswith("s3://"):
             # DuckLake wants it to be ready before it is attached.
             self._load_s3(connection)
         options = ["READ_ONLY"] if read_only else []
         if self._data_path and not read_only:
             options.append(f"DATA_PATH {quoted(_data_path(self._data_path))}")
-        elif self._dsn is not None:
+        else:
             options.append("CREATE_IF_NOT_EXISTS false")
         statement = f"ATTACH {quoted(self.location)} AS {name} ({', '.join(options)})"
         attach_when_free(connection, statement, self.location, patience)
 
     def shape(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Files of calls by month, which a year's report can skip, and none of their rows in the catalog itself."""
+        """Files of calls by month, and none of their rows in the catalog, where small changes go otherwise."""
         connection.execute("ALTER TABLE calls SET PARTITIONED BY (year(day), month(day))")
         row = connection.execute("SELECT current_schema()").fetchone()
-        for table in ("calls", "call_rejects"):
+        for table in (CALLS.name, CALL_REJECTS.name):
             connection.execute(
                 "CALL warehouse.set_option('data_inlining_row_limit', 0, "
                 f"schema => {quoted(row[0] if row else '')}, table_name => '{table}')"
@@ -130,25 +167,48 @@ class DuckLakeEngine:
         connection.execute("CALL ducklake_rewrite_data_files('warehouse', delete_threshold => 0)")
         connection.execute("CALL ducklake_expire_snapshots('warehouse', older_than => now())")
         connection.execute("CALL ducklake_cleanup_old_files('warehouse', cleanup_all => true)")
+        connection.execute(sql_file("synthflow_assets.warehouse.sql", "blank_statistics.sql"))
+        # Else the old values would lie in PostgreSQL's pages until it cleans up by itself.
+        vacuum = "VACUUM ducklake_file_column_stats, ducklake_table_column_stats"
+        catalog = "__ducklake_metadata_warehouse"
+        connection.execute(f"CALL postgres_execute('{catalog}', '{vacuum}', use_transaction => false)")
+
+    def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:
+        """Merge small files, write those anew that are mostly deleted, and remove what no kept snapshot needs.
+
+        Each step is a turn of its own, so that runs land in between.
+        """
+        done = dict.fromkeys((step.name for step in _STEPS), 0)
+        for step in _STEPS:
+            found = 1
+            while found:
+                with connect() as connection:
+                    # All rows: DuckDB commits once the last of them is taken.
+                    [(count,)] = connection.execute(step.query.format(snapshot_days=snapshot_days)).fetchall()
+                    found = int(count or 0)
+                done[step.name] += found
+                if not step.in_parts:
+                    break
+        return done
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:
             load_extension(connection, "ducklake")
-            if self._dsn is not None:
-                load_extension(connection, "postgres_scanner")
+            load_extension(connection, "postgres_scanner")
         except duckdb.Error as error:
             raise unusable(self.location, error) from None
 
-    def _stored_data_path(self, connection: duckdb.DuckDBPyConnection, dsn: str) -> str | None:
+    def _stored_data_path(self, connection: duckdb.DuckDBPyConnection) -> str | None:
         """Where the catalog says that the files are; None where it holds no lake."""
+        name = f"catalog_{next(_numbers)}"
         try:
-            connection.execute(f"ATTACH {quoted(dsn)} AS catalog (TYPE postgres, READ_ONLY)")
-            row = connection.execute("SELECT value FROM catalog.ducklake_metadata WHERE key = 'data_path'").fetchone()
+            connection.execute(f"ATTACH {quoted(self._catalog)} AS {name} (TYPE postgres, READ_ONLY)")
+            row = connection.execute(f"SELECT value FROM {name}.ducklake_metadata WHERE key = 'data_path'").fetchone()
         except duckdb.CatalogException:
             row = None
         except duckdb.Error as error:
             raise unusable(self.location, error) from None
-        connection.execute("DETACH catalog")
+        connection.execute(f"DETACH {name}")
         return str(row[0]) if row else None
 
     def _load_s3(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse.engines.base import Patience, attach_when_free, unusable
+from synthflow_assets.warehouse.engines.base import Connect, Patience, attach_when_free, unusable
 from synthflow_assets.warehouse.statements import quoted
 
 # Calls are long rows, and DuckDB holds a row group in memory until it is full: its default of 122,880 rows took twice
 # the memory and no less time. Smaller groups also let a question about some days pass over the others.
 _NEW_FILE = "ROW_GROUP_SIZE 20480"
+_MOST_FREE = 0.3  # of a file's blocks, before it is worth writing the others anew
 
 
 class FileEngine:
@@ -46,9 +48,13 @@ class FileEngine:
         """Whether there is a file."""
         return Path(self.location).exists()
 
-    def can_be_made(self) -> bool:
+    def obstacle(self) -> str | None:
         """Whether the nearest folder that exists may be written."""
-        return is_writable(Path(self.location))
+        return None if is_writable(Path(self.location)) else "the folder is not writable. Set SYNTHFLOW_WAREHOUSE"
+
+    def is_writable(self) -> bool:
+        """Whether the file may be written."""
+        return os.access(self.location, os.W_OK)
 
     def turn(
         self,
@@ -82,6 +88,18 @@ class FileEngine:
             raise unusable(self.location, error) from None
         finally:
             fresh.unlink(missing_ok=True)
+
+    def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:  # noqa: ARG002 (a file keeps no snapshots)
+        """Write the file anew where much of it is free space; DuckDB uses that again, but never gives it back."""
+        with connect() as connection:
+            size_bytes = Path(self.location).stat().st_size
+            row = connection.execute(
+                "SELECT free_blocks / greatest(total_blocks, 1) FROM pragma_database_size() "
+                "WHERE database_name = 'warehouse'"
+            ).fetchone()
+            if row and row[0] > _MOST_FREE:
+                self.compact(connection)
+        return {"size_bytes_before": size_bytes, "size_bytes": Path(self.location).stat().st_size}
 
 
 def is_writable(path: Path) -> bool:

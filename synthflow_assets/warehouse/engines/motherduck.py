@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from synthflow_assets.warehouse.engines.base import Patience, load_extension, unusable
+from synthflow_assets.warehouse.engines.base import Connect, Patience, load_extension, new_connection, unusable
 from synthflow_assets.warehouse.statements import quoted
 
 
@@ -36,7 +36,7 @@ class MotherDuckEngine:
 
     def exists(self) -> bool:
         """Whether the database can be attached."""
-        connection = duckdb.connect(":memory:")
+        connection = new_connection()
         try:
             load_extension(connection, "motherduck")
             connection.execute(f"ATTACH {quoted(self.location)}")
@@ -48,7 +48,11 @@ class MotherDuckEngine:
             connection.close()
         return True
 
-    def can_be_made(self) -> bool:
+    def obstacle(self) -> str | None:
+        """Only MotherDuck can tell."""
+        return None
+
+    def is_writable(self) -> bool:
         """Only MotherDuck can tell."""
         return True
 
@@ -87,3 +91,7 @@ class MotherDuckEngine:
 
     def compact(self, connection: duckdb.DuckDBPyConnection) -> None:
         """MotherDuck removes by itself what its retention no longer needs."""
+
+    def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:  # noqa: ARG002
+        """MotherDuck does it by itself."""
+        return {}

@@ -1,0 +1,92 @@
+"""Maintenance merges, expires and removes what nobody needs, and nothing that somebody may."""
+
+import datetime as dt
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from synthflow_assets.cli import main
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from tests.lake.conftest import Lake
+
+DAY = dt.date(2026, 3, 1)
+LOADS = 4
+
+
+def fill(warehouse: Warehouse, loads: int = LOADS) -> None:
+    """A day a load, as a daily schedule writes; each also brings the day before again."""
+    with Spool() as spool, warehouse.connect() as connection:
+        for number in range(loads):
+            for day in (DAY + dt.timedelta(days=number + back) for back in (0, 1)):
+                start_ms = int(dt.datetime.combine(day, dt.time(12), dt.UTC).timestamp() * 1000)
+                lines = [json.dumps({"call_id": f"{day}-{n}", "start_time": start_ms}).encode() for n in range(50)]
+                spool.add(Partition(day, "m"), lines)
+                spool.complete(Partition(day, "m"), FetchCounts(50, 50, 0, 0, 0, 1, closed=True))
+            land(connection, spool.take_ready(), "run", dt.datetime(2026, 4, 1, tzinfo=dt.UTC))
+
+
+def files_of_calls(lake: Lake) -> list[Path]:
+    return list(Path(lake.data_path, "synthflow", "calls").rglob("*.parquet"))
+
+
+def test_a_lake_shrinks_and_loses_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = lake.warehouse()
+    fill(warehouse)
+    before = warehouse.read_frame("calls")
+    assert len(before) == 50 * (LOADS + 1)
+    many = len(files_of_calls(lake))
+    # What a killed writer left behind long ago, and what one is about to commit.
+    orphan, young = (files_of_calls(lake)[0].with_name(f"ducklake-{name}.parquet") for name in ("orphan", "young"))
+    for path in (orphan, young):
+        path.write_bytes(files_of_calls(lake)[0].read_bytes())
+    os.utime(orphan, (time.time() - 200_000,) * 2)
+    for name, value in lake.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SYNTHFLOW_LAKE_SNAPSHOT_DAYS", "0")
+    said = CliRunner().invoke(main, ["maintain"])
+    assert said.exit_code == 0, said.output
+    counts = {name: int(count) for count, name in (line.split(None, 1) for line in said.output.splitlines())}
+    assert counts["files rewritten"] > 0
+    assert counts["files merged"] > 1
+    assert counts["snapshots expired"] > LOADS
+    assert counts["orphans removed"] == 1
+    # The grace of a day: readers of an older snapshot still find what they began to read.
+    assert counts["files removed"] == 0
+    assert not orphan.exists()
+    assert young.exists()
+    assert len(files_of_calls(lake)) >= many
+    with warehouse.connect(read_only=True) as connection:
+        row = connection.execute("SELECT file_count FROM ducklake_table_info('warehouse') WHERE table_name = 'calls'")
+        assert row.fetchone() == (1,)
+    assert warehouse.read_frame("calls").equals(before)
+    warehouse.compact()
+    assert len(files_of_calls(lake)) == 2  # the young one is not the lake's
+    assert warehouse.read_frame("calls").equals(before)
+    fill(warehouse, 1)
+    assert len(warehouse.read_frame("calls")) == len(before)
+
+
+def test_older_snapshots_are_kept_for_as_long_as_is_set(lake: Lake) -> None:
+    warehouse = lake.warehouse()
+    fill(warehouse, 2)
+    assert warehouse.maintain(snapshot_days=7)["snapshots_expired"] == 0
+    assert warehouse.maintain(snapshot_days=0)["snapshots_expired"] > 2
+
+
+def test_a_file_is_written_anew_where_much_of_it_is_free(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    fill(warehouse)
+    assert len(set(warehouse.maintain().values())) == 1
+    with warehouse.connect() as connection:
+        connection.execute("CREATE TABLE big AS SELECT hash(range) AS h FROM range(500_000)")
+        connection.execute("CHECKPOINT warehouse; CREATE TABLE behind AS FROM big LIMIT 10")
+    with warehouse.connect() as connection:
+        connection.execute("DROP TABLE big")
+    counts = warehouse.maintain()
+    assert counts["size_bytes"] < counts["size_bytes_before"] / 2
+    assert len(warehouse.read_frame("calls")) == 50 * (LOADS + 1)

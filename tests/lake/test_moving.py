@@ -1,0 +1,140 @@
+"""Everything arrives where it is moved to, and nothing is lost where something is in the way."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from synthflow_assets.cli import main
+from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.warehouse import moving
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.moving import CopiedTable, copy_warehouse
+from synthflow_assets.warehouse.schema import TABLES
+from tests.lake.conftest import Lake
+
+FIRST = dt.date(2026, 1, 20)
+DAYS = [FIRST + dt.timedelta(days=10 * number) for number in range(5)]
+
+
+def fill(warehouse: Warehouse) -> None:
+    """Calls of three months, every kind of value among them, and a rejected record."""
+    with Spool() as spool, warehouse.connect() as connection:
+        for day in DAYS:
+            start_ms = int(dt.datetime.combine(day, dt.time(12), dt.UTC).timestamp() * 1000)
+            records = [
+                {
+                    "call_id": f"{day}-{n}",
+                    "start_time": start_ms,
+                    "duration": n,
+                    "labels": ["a", "ü'\""],
+                    "mood": {"x": n},
+                }
+                for n in range(20)
+            ]
+            records[0]["duration"] = "long"
+            spool.add(Partition(day, "m"), [json.dumps(one).encode() for one in records])
+            spool.complete(Partition(day, "m"), FetchCounts(20, 20, 0, 0, 0, 1, closed=True))
+        land(connection, spool.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], *command: str) -> Result:
+    for name in ("SYNTHFLOW_WAREHOUSE", "SYNTHFLOW_LAKE_DATA_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return CliRunner().invoke(main, list(command))
+
+
+def tables(warehouse: Warehouse) -> dict[str, list[tuple[object, ...]]]:
+    with warehouse.connect(read_only=True) as connection:
+        return {table: connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in TABLES}
+
+
+def test_into_the_lake_and_back(lake_on_s3: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, back = {"SYNTHFLOW_WAREHOUSE": str(tmp_path / "here.duckdb")}, str(tmp_path / "back.duckdb")
+    fill(Warehouse(here["SYNTHFLOW_WAREHOUSE"]))
+    command = ["move", "--to", lake_on_s3.location, "--data-path", lake_on_s3.data_path]
+    said = run(monkeypatch, here, *command)
+    assert said.exit_code == 0, said.output
+    assert "95  calls: the same checksum in both places" in said.output
+    assert f"Now set SYNTHFLOW_WAREHOUSE={lake_on_s3.location}" in said.output
+    assert run(monkeypatch, lake_on_s3.environment(), "move", "--to", back).exit_code == 0
+    before = tables(Warehouse(here["SYNTHFLOW_WAREHOUSE"]))
+    assert sum(map(len, before.values())) > 100
+    assert tables(lake_on_s3.warehouse()) == before
+    assert tables(Warehouse(back)) == before
+    # Where something is already, nothing is touched.
+    again = run(monkeypatch, here, *command)
+    assert again.exit_code == 1
+    assert "holds 95 rows of calls already; name a place that is empty" in again.output
+    # Months are folders, so that a year's question can pass over the others.
+    with lake_on_s3.warehouse().connect(read_only=True) as connection:
+        files = connection.execute(
+            "SELECT data_file FROM ducklake_list_files('warehouse', 'calls', schema => 'synthflow')"
+        )
+        assert {path.split("/")[-2] for (path,) in files.fetchall()} == {"month=1", "month=2", "month=3"}
+
+
+def test_a_backup_is_restored(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "backup.duckdb"
+    fill(lake.warehouse())
+    before = tables(lake.warehouse())
+    for _ in range(2):  # the second replaces the first
+        said = run(monkeypatch, lake.environment(), "backup", "--to", str(file))
+        assert said.exit_code == 0, said.output
+    assert [one.name for one in tmp_path.glob("backup*")] == ["backup.duckdb"]
+    with lake.warehouse().connect() as connection:
+        for table in TABLES:
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("INSERT INTO schema_version VALUES (1)")
+    said = run(monkeypatch, lake.environment(), "restore", "--from", str(file))
+    assert said.exit_code == 0, said.output
+    assert tables(lake.warehouse()) == before
+
+
+def test_what_did_not_arrive_as_it_was_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = Warehouse(str(tmp_path / "here.duckdb")), Warehouse(str(tmp_path / "there.duckdb"))
+    fill(source)
+    honest = moving._tables
+    monkeypatch.setattr(moving, "_copy", lambda *_: None)
+    with pytest.raises(WarehouseUnusableError, match="calls did not arrive as it was: 95 rows were sent, 0 are there"):
+        copy_warehouse(source, target)
+    monkeypatch.setattr(
+        moving, "_tables", lambda *arguments: [CopiedTable(one.name, 7, id(arguments[0])) for one in honest(*arguments)]
+    )
+    with pytest.raises(WarehouseUnusableError, match="7 rows were sent, others are there"):
+        copy_warehouse(source, Warehouse(str(tmp_path / "elsewhere.duckdb")))
+
+
+def test_a_failure_in_the_middle_leaves_the_target_empty(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Warehouse(str(tmp_path / "here.duckdb"))
+    fill(source)
+    honest = moving._copy
+
+    def fail_late(connection: object, table: str, *arguments: object) -> None:
+        if table == "agents":
+            raise KeyboardInterrupt
+        honest(connection, table, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(moving, "_copy", fail_late)
+    with pytest.raises(KeyboardInterrupt):
+        copy_warehouse(source, lake.warehouse())
+    assert tables(lake.warehouse())["calls"] == []
+    monkeypatch.setattr(moving, "_copy", honest)
+    assert {one.name: one.rows for one in copy_warehouse(source, lake.warehouse())}["calls"] == 95
+
+
+@pytest.mark.parametrize("place", ["here.duckdb", "../{folder}/here.duckdb"])
+def test_a_place_is_not_moved_onto_itself(tmp_path: Path, place: str) -> None:
+    source = Warehouse(str(tmp_path / "here.duckdb"))
+    with pytest.raises(WarehouseUnusableError, match="where the tables are already"):
+        copy_warehouse(source, Warehouse(str(tmp_path / place.format(folder=tmp_path.name))))
+    with pytest.raises(WarehouseUnusableError, match="holds no tables"):
+        copy_warehouse(source, Warehouse(str(tmp_path / "there.duckdb")))
+    assert not list(tmp_path.iterdir())

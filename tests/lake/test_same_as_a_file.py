@@ -1,0 +1,268 @@
+"""What users do gives the same on a lake as on a file: every table, check, frame, export, report and command."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import psycopg2
+import pytest
+from click.testing import CliRunner
+from pyarrow import fs
+
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.cli import main
+from synthflow_assets.doctor import Finding, Verdict, examine
+from synthflow_assets.loading import load_calls, resolve_agents, store_agents
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.quality import FRESHNESS, PROMISES, find_problems
+from synthflow_assets.recordings import store_recordings
+from synthflow_assets.report import write_report
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.combined import CombinedWarehouse
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.export import export_days
+from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
+from tests.lake.conftest import Lake
+
+DAYS = [dt.date(2026, 3, 9) + dt.timedelta(days=number) for number in range(3)]
+START_MS = int(dt.datetime(2026, 3, 9, tzinfo=dt.UTC).timestamp() * 1000)
+PERSON = "+14155550123"
+# What tells one run from another.
+OF_THE_RUN = ("loaded_at", "run_id", "salt", "phone_hash", "forgotten_at")
+
+
+@pytest.fixture
+def both(
+    start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], lake: Lake, tmp_path: Path
+) -> dict[str, Settings]:
+    """The same days of the same workspace, landed in a file and in a lake, with metrics; two days twice."""
+    sandbox = start_sandbox(calls_per_day=60, agents=2)
+    places = {
+        "file": settings_for(sandbox, export_dir=str(tmp_path / "export-file")),
+        "lake": settings_for(
+            sandbox,
+            export_dir=str(tmp_path / "export-lake"),
+            warehouse=lake.location,
+            lake_data_path=lake.data_path,
+        ),
+    }
+    for settings in places.values():
+        warehouse = Warehouse.from_settings(settings)
+        with SynthflowClient.from_settings(settings) as client:
+            agents = resolve_agents(client, settings)
+            store_agents(warehouse, agents)
+            for days in (DAYS, DAYS[:2]):
+                outcomes = list(load_calls(client, warehouse, settings, agents, days, log=lambda _: None))
+                assert all(hasattr(outcome, "landed") for outcome in outcomes)
+                with warehouse.connect() as connection:
+                    compute_metrics(connection, days, settings)
+    return places
+
+
+def assert_same_tables(places: dict[str, Settings]) -> None:
+    for table in TABLES:
+        frames = {
+            kind: Warehouse.from_settings(settings).read_frame(table).drop(columns=list(OF_THE_RUN), errors="ignore")
+            for kind, settings in places.items()
+        }
+        pd.testing.assert_frame_equal(frames["file"], frames["lake"], obj=table)
+
+
+def problems(settings: Settings) -> list[str]:
+    with Warehouse.from_settings(settings).connect(read_only=True) as connection:
+        promises = (*PROMISES, FRESHNESS)
+        return [
+            str(one) for promise in promises for one in find_problems(connection, promise, None, settings, DAYS[-1])
+        ]
+
+
+def test_tables_checks_views_exports_and_report(both: dict[str, Settings], tmp_path: Path) -> None:
+    assert_same_tables(both)
+    assert len(Warehouse.from_settings(both["lake"]).read_frame("call_duration_daily")) == 6
+    assert problems(both["lake"]) == problems(both["file"])
+    views: dict[str, list[Any]] = {}
+    pages: dict[str, str] = {}
+    for kind, settings in both.items():
+        warehouse = Warehouse.from_settings(settings)
+        with warehouse.connect(read_only=True) as connection:
+            views[kind] = [connection.execute(f"FROM {view.name} ORDER BY ALL").fetchall() for view in VIEWS]
+            export_days(connection, "calls", DAYS, settings.export_folder)
+        page = write_report(warehouse, tmp_path / f"{kind}.html", DAYS[0], DAYS[-1]).read_text()
+        pages[kind] = "\n".join(line for line in page.splitlines() if " UTC" not in line)
+    assert views["lake"] == views["file"]
+    assert pages["lake"] == pages["file"]
+    exported = {
+        kind: duckdb.read_parquet(f"{settings.export_folder}/calls/*.parquet").df().drop(columns="loaded_at")
+        for kind, settings in both.items()
+    }
+    pd.testing.assert_frame_equal(exported["file"], exported["lake"])
+
+
+def test_recordings_checks_doctor_and_several_workspaces(
+    both: dict[str, Settings], lake: Lake, postgres: str, tmp_path: Path
+) -> None:
+    settings = both["lake"]
+    warehouse = Warehouse.from_settings(settings)
+    with SynthflowClient.from_settings(settings) as client:
+        counts = store_recordings(client, warehouse, str(tmp_path / "audio"), DAYS[:1], print)
+        assert counts.stored > 5
+        assert store_recordings(client, warehouse, str(tmp_path / "audio"), DAYS[:1], print).stored == 0
+    assert warehouse.read_frame("call_recordings")["location"].notna().sum() == counts.stored
+
+    everybody = CombinedWarehouse(
+        {"file": Warehouse(both["file"].warehouse), "lake": Warehouse(lake.location), "again": Warehouse(lake.location)}
+    )
+    calls = everybody.read_frame("call_duration_daily").groupby("workspace")["calls"].sum()
+    assert calls["file"] == calls["lake"] == calls["again"]
+
+    def doctor_says(**values: Any) -> Finding:
+        return next(one for one in examine(settings.model_copy(update=values)) if one.subject == "warehouse")
+
+    assert doctor_says().verdict is not Verdict.TROUBLE
+    assert " calls from 2026-03-09 to 2026-03-11" in doctor_says().text
+    nowhere = f"ducklake:postgres:dbname=nowhere {postgres}"
+    assert 'database "nowhere" does not exist' in doctor_says(warehouse=nowhere).text
+    empty = f"ducklake:postgres:dbname=postgres {postgres}"
+    assert "does not exist yet; the first run makes it" in doctor_says(warehouse=empty).text
+    assert "SYNTHFLOW_LAKE_DATA_PATH is not set" in doctor_says(warehouse=empty, lake_data_path=None).text
+
+    assert problems(settings) == problems(both["file"])
+    with warehouse.connect() as connection:
+        connection.execute("INSERT INTO calls FROM calls LIMIT 1")
+    assert any("a call_id occurs 2 times" in problem for problem in problems(settings))
+
+
+# Rejected records and people's data
+
+
+def record(call_id: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "call_id": call_id,
+        "start_time": START_MS,
+        "duration": 5,
+        "lead_phone_number": "+14155550999",
+        "agent_phone_number": "+14155550100",
+        "transcript": "human: hello",
+        **fields,
+    }
+
+
+PEOPLE = [
+    record("theirs", lead_phone_number=PERSON, lead_name="AAMARK", collected_variables={"a": {"value": "VARMARK"}}),
+    record("mentioned", transcript="human: call me at 14155550123, ZZMARK"),
+    record("another", lead_name="SOMEBODY"),
+    record("rejected", lead_phone_number=PERSON, duration="long"),
+]
+MARKS = ("4155550123", "AAMARK", "VARMARK", "ZZMARK")
+
+
+def put(warehouse: Warehouse, records: list[dict[str, Any]]) -> None:
+    with Spool() as spool, warehouse.connect() as connection:
+        partition = Partition(DAYS[0], "m")
+        spool.add(partition, [json.dumps(one).encode() for one in records])
+        spool.complete(partition, FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
+        land(connection, spool.take_ready(), "run", dt.datetime.now(dt.UTC))
+
+
+def traces(lake: Lake) -> Iterator[str]:
+    """Everything that is kept anywhere of the lake: the bytes and the values of its files, and the whole catalog."""
+    if lake.data_path.startswith("s3://"):
+        store, path = fs.FileSystem.from_uri(lake.data_path)
+    else:
+        store, path = fs.LocalFileSystem(), lake.data_path
+    for info in store.get_file_info(fs.FileSelector(path, recursive=True)):
+        if info.is_file:
+            content = store.open_input_file(info.path).read()
+            yield content.decode("latin-1")
+            with duckdb.connect() as connection:
+                Path("one.parquet").write_bytes(content)
+                yield str(connection.execute("FROM 'one.parquet'").fetchall())
+    connection = psycopg2.connect(lake.dsn)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        for (table,) in cursor.fetchall():
+            cursor.execute(f'SELECT * FROM "{table}"')
+            yield str(cursor.fetchall())
+    connection.close()
+
+
+def marks_found(lake: Lake) -> set[str]:
+    return {mark for trace in traces(lake) for mark in MARKS if mark in trace}
+
+
+@pytest.mark.parametrize("kind", ["lake", "lake_on_s3"])
+def test_who_is_forgotten_is_in_no_file_snapshot_or_statistic(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake: Lake = request.getfixturevalue(kind)
+    warehouse = lake.warehouse()
+    for _ in range(2):  # so that there are older files too
+        put(warehouse, PEOPLE)
+    assert marks_found(lake) == set(MARKS)
+    for name, value in lake.environment().items():
+        monkeypatch.setenv(name, value)
+    said = CliRunner().invoke(main, ["forget", "--phone", PERSON, "--yes"])
+    assert said.exit_code == 0, said.output
+    assert "2 calls: every personal field emptied" in said.output
+    assert marks_found(lake) == set()
+    frame = warehouse.read_frame("calls").set_index("call_id")
+    assert frame.loc["another", "lead_name"] == "SOMEBODY"
+    assert frame["duration_seconds"].tolist() == [5, 5, 5]
+    # Statistics that are unknown now must not hide a row.
+    with warehouse.connect(read_only=True) as connection:
+        assert connection.execute("SELECT call_id FROM calls WHERE lead_name = 'SOMEBODY'").fetchall() == [("another",)]
+        assert connection.execute("SELECT call_id FROM calls WHERE lead_name > 'A'").fetchall() == [("another",)]
+
+
+def test_rejected_records_are_tried_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = lake.warehouse()
+    put(warehouse, [record("good")])
+    with warehouse.connect() as connection:
+        connection.execute(
+            "INSERT INTO call_rejects VALUES ($1, 'm', 'not known yet', $2, now())",
+            [DAYS[0], json.dumps(record("better"))],
+        )
+        connection.execute("UPDATE call_loads SET rejected = 1, fetched = 2, total_records = 2")
+    for name, value in lake.environment().items():
+        monkeypatch.setenv(name, value)
+    said = CliRunner().invoke(main, ["rejects", "--retry"])
+    assert "1 records landed now, on 1 days" in said.output, said.output
+    assert warehouse.read_frame("calls")["call_id"].tolist() == ["better", "good"]
+    assert warehouse.read_frame("call_loads")["rejected"].tolist() == [0]
+
+
+def test_an_older_lake_grows(lake: Lake) -> None:
+    """As a version left it that did not know two of the fields, nor some of the tables."""
+    warehouse = lake.warehouse()
+    put(warehouse, [record("a", labels=["vip"], mood=1)])
+    with warehouse.connect() as connection:
+        connection.execute("ALTER TABLE calls DROP COLUMN labels; ALTER TABLE calls DROP COLUMN assistant_version")
+        connection.execute("DROP TABLE call_recordings; DROP TABLE forgotten")
+        extra = json.dumps({"labels": ["vip"], "assistant_version": "3", "mood": 1})
+        connection.execute("UPDATE calls SET extra = $1::JSON", [extra])
+        connection.execute("UPDATE schema_version SET version = 0")
+    with warehouse.connect() as connection:
+        row = connection.execute("SELECT labels, assistant_version, extra FROM calls").fetchone()
+        assert row == (["vip"], "3", '{"mood":1}')
+        assert connection.execute("SELECT count(*) FROM forgotten").fetchone() == (0,)
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(SCHEMA_VERSION,)]
+        connection.execute("UPDATE schema_version SET version = 99")
+    with pytest.raises(Exception, match="made by a later version"):
+        warehouse.read_frame("calls")
+
+
+def test_vanished_fields_can_be_kept(lake: Lake) -> None:
+    warehouse = lake.warehouse()
+    put(warehouse, [record("a", lead_name="KEPT")])
+    erased = {**record("a"), "lead_name": None, "transcript": None}
+    with Spool() as spool, warehouse.connect() as connection:
+        spool.add(Partition(DAYS[0], "m"), [json.dumps(erased).encode()])
+        spool.complete(Partition(DAYS[0], "m"), FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        land(connection, spool.take_ready(), "run", dt.datetime.now(dt.UTC), vanished_fields="keep")
+    assert warehouse.read_frame("calls")["lead_name"].tolist() == ["KEPT"]
