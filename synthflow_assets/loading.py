@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -78,6 +79,16 @@ def resolve_agents(client: SynthflowClient, settings: Settings) -> list[Agent]:
             "`synthflow-assets agents` lists the agents"
         )
     return [known[model_id] for model_id in settings.model_ids]
+
+
+@contextmanager
+def shared_rate(client: SynthflowClient, warehouse: Warehouse) -> Iterator[None]:
+    """Until the block ends, the client's request rate is that of all processes together that fill this warehouse."""
+    if client.requests_per_second is None:
+        yield
+        return
+    with warehouse.request_clock() as reserve, client.sharing_rate(reserve) if reserve else nullcontext():
+        yield
 
 
 def load_calls(

@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
@@ -28,7 +29,7 @@ from urllib3.exceptions import NameResolutionError
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.connections import CuttableAdapter
 from synthflow_assets.api.pages import CallPage, describe_error, read_agents, read_calls
-from synthflow_assets.api.throttle import Throttle
+from synthflow_assets.api.throttle import Reserve, Throttle
 from synthflow_assets.errors import (
     AccessDeniedError,
     ApiError,
@@ -92,6 +93,7 @@ class SynthflowClient:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.max_connections = max_connections
+        self.requests_per_second = requests_per_second
         self.requests_sent = 0
         self._server_clock: tuple[str, float] | None = None  # its last `Date`, and this machine's time then
         self._closed = threading.Event()
@@ -228,6 +230,15 @@ class SynthflowClient:
             return here - email.utils.parsedate_to_datetime(said).timestamp()
         except (ValueError, OverflowError):
             return None
+
+    @contextmanager
+    def sharing_rate(self, reserve: Reserve) -> Iterator[None]:
+        """Until the block ends, the request rate is that of all clients together that reserve their turns there."""
+        self._throttle.share(reserve)
+        try:
+            yield
+        finally:
+            self._throttle.share(None)
 
     @property
     def pause_seconds(self) -> float:

@@ -92,9 +92,8 @@ def build_recordings_asset(
     def download(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from synthflow_assets.recordings import store_recordings
 
-        with failures_for_people(), workspace.api(context).get_client() as client:
-            tables = workspace.warehouse(context).get_warehouse()
-            counts = store_recordings(client, tables, target, days_of(context), context.log.warning)
+        with failures_for_people(), workspace.at_work(context) as (client, warehouse):
+            counts = store_recordings(client, warehouse, target, days_of(context), context.log.warning)
         if counts.failed:
             raise dg.Failure(
                 f"{counts.failed} recordings did not come, {counts.stored} did and are stored; the log says why. "

@@ -68,8 +68,7 @@ def build_calls_assets(
         # Imported when used: loading the definitions must not cost what fetching costs.
         from synthflow_assets.loading import resolve_agents
 
-        with failures_for_people(), workspace.api(context).get_client() as client:
-            warehouse = workspace.warehouse(context).get_warehouse()
+        with failures_for_people(), workspace.at_work(context) as (client, warehouse):
             agents = resolve_agents(client, workspace.settings)
             fetch = _Fetch(workspace, context, warehouse, days_of(context), agents, _wanted(agents, config.models))
             fetch.pass_over_landed(only_missing=config.only_missing)

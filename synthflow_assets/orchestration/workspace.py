@@ -1,15 +1,20 @@
 """One Synthflow workspace in a code location: its settings, and how all that belongs to it is named."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
 from synthflow_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from synthflow_assets.api.client import SynthflowClient
+    from synthflow_assets.warehouse.connection import Warehouse
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,16 @@ class Workspace:
         if not isinstance(resource, SynthflowResource):
             raise SettingsError(f"the resource {self.api_resource} is no SynthflowResource")
         return resource
+
+    @contextmanager
+    def at_work(self, context: Any) -> "Iterator[tuple[SynthflowClient, Warehouse]]":
+        """Whom to ask and where to write; the request rate is that of all runs together that write there."""
+        from synthflow_assets.loading import shared_rate
+
+        with self.api(context).get_client() as client:
+            warehouse = self.warehouse(context).get_warehouse()
+            with shared_rate(client, warehouse):
+                yield client, warehouse
 
     def warehouse(self, context: Any) -> WarehouseResource:
         """The resource of this workspace in a step that requires `warehouse_resource`."""

@@ -12,7 +12,7 @@ import duckdb
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.engines import engine_for
-from synthflow_assets.warehouse.engines.base import Patience, new_connection
+from synthflow_assets.warehouse.engines.base import Patience, Reserve, new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import bring_up_to_date
 from synthflow_assets.warehouse.schema import TABLES
@@ -139,6 +139,10 @@ class Warehouse:
     def turn(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
         """Wait until no other run writes to the workspace's tables; until the block ends, others wait."""
         return self.engine.turn(connection, self.schema, self._patience)
+
+    def request_clock(self) -> AbstractContextManager[Reserve | None]:
+        """A clock that all processes share which fill the workspace's tables; None where the place has none."""
+        return self.engine.request_clock(self.schema)
 
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, read_only: bool) -> None:
         """Attach the warehouse to a connection under a name, waiting for its lock.

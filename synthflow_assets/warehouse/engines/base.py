@@ -20,6 +20,8 @@ from synthflow_assets.warehouse.statements import quoted
 _LONGEST_NAP_SECONDS = 1.0  # waiting longer between tries loses more time than it saves
 
 
+# How many seconds from now the first of so many turns is, which are so many seconds apart; no turn is given twice.
+Reserve = Callable[[int, float], float]
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
@@ -92,6 +94,9 @@ class Engine(Protocol):
 
     def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:
         """Keep the place small and fast, and let others write meanwhile; what was done, as counts by name."""
+
+    def request_clock(self, schema: str) -> AbstractContextManager[Reserve | None]:
+        """A clock for requests to the API that all writers of the schema share; None where there cannot be one."""
 
 
 def new_connection() -> duckdb.DuckDBPyConnection:

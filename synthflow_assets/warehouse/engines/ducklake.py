@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,10 +13,12 @@ from urllib.parse import urlsplit
 
 import duckdb
 
+from synthflow_assets.errors import ConnectionFailedError
 from synthflow_assets.settings import S3Access
 from synthflow_assets.warehouse.engines.base import (
     Connect,
     Patience,
+    Reserve,
     attach_when_free,
     load_extension,
     new_connection,
@@ -23,7 +26,7 @@ from synthflow_assets.warehouse.engines.base import (
 )
 from synthflow_assets.warehouse.engines.file import is_writable
 from synthflow_assets.warehouse.schema import CALL_REJECTS, CALLS
-from synthflow_assets.warehouse.statements import quoted, sql_file
+from synthflow_assets.warehouse.statements import quoted, sql_file, transaction
 
 
 class _Step(NamedTuple):
@@ -191,6 +194,44 @@ class DuckLakeEngine:
                     break
         return done
 
+    @contextmanager
+    def request_clock(self, schema: str) -> Iterator[Reserve | None]:
+        """A row of the catalog, by PostgreSQL's clock, which is the same for all machines."""
+        connections: list[duckdb.DuckDBPyConnection] = []
+
+        def reserve(count: int, interval_seconds: float) -> float:
+            for nap in (0.1, 1.0, 5.0, None):
+                try:
+                    if not connections:
+                        connections.append(self._connect_clock())
+                    return _reserve(connections[0], schema, count * interval_seconds)
+                except duckdb.Error:
+                    while connections:
+                        connections.pop().close()
+                if nap is not None:
+                    time.sleep(nap)
+            raise ConnectionFailedError(
+                f"the request rate is shared by way of {self.location}, which cannot be reached"
+            )
+
+        try:
+            yield reserve
+        finally:
+            while connections:
+                connections.pop().close()
+
+    def _connect_clock(self) -> duckdb.DuckDBPyConnection:
+        connection = new_connection()
+        load_extension(connection, "postgres_scanner")
+        options = "TYPE postgres, ISOLATION_LEVEL 'READ COMMITTED'"
+        connection.execute(f"ATTACH {quoted(self._catalog)} AS clock ({options})")
+        made = (
+            "CREATE TABLE IF NOT EXISTS synthflow_request_clock "
+            "(workspace TEXT PRIMARY KEY, next_free TIMESTAMPTZ NOT NULL)"
+        )
+        connection.execute(f"CALL postgres_execute('clock', {quoted(made)})")
+        return connection
+
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:
             load_extension(connection, "ducklake")
@@ -234,3 +275,20 @@ def _data_path(path: str) -> str:
     """The data path as the catalog keeps it: whole, so that it means the same in every working directory."""
     whole = path if "://" in path else str(Path(path).absolute())
     return whole.rstrip("/") + "/"
+
+
+def _reserve(connection: duckdb.DuckDBPyConnection, schema: str, seconds: float) -> float:
+    """Take so many seconds of the clock; how many seconds from now they begin."""
+    taken = (
+        f"INSERT INTO synthflow_request_clock AS clock VALUES ({quoted(schema)}, now() + INTERVAL '{seconds} s') "
+        "ON CONFLICT (workspace) DO UPDATE "
+        f"SET next_free = greatest(clock.next_free, clock_timestamp()) + INTERVAL '{seconds} s'"
+    )
+    begins = (
+        f"SELECT extract(epoch FROM next_free - INTERVAL '{seconds} s' - clock_timestamp())::DOUBLE PRECISION "
+        f"FROM synthflow_request_clock WHERE workspace = {quoted(schema)}"
+    )
+    with transaction(connection):  # who comes meanwhile waits for the row
+        connection.execute(f"CALL postgres_execute('clock', {quoted(taken)})")
+        [(delay,)] = connection.execute(f"FROM postgres_query('clock', {quoted(begins)})").fetchall()
+    return max(0.0, float(delay))

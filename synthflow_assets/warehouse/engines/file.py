@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import tempfile
+import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse.engines.base import Connect, Patience, attach_when_free, unusable
+from synthflow_assets.warehouse.engines.base import Connect, Patience, Reserve, attach_when_free, unusable
 from synthflow_assets.warehouse.statements import quoted
 
 # Calls are long rows, and DuckDB holds a row group in memory until it is full: its default of 122,880 rows took twice
 # the memory and no less time. Smaller groups also let a question about some days pass over the others.
 _NEW_FILE = "ROW_GROUP_SIZE 20480"
+_FURTHEST_AHEAD_SECONDS = 600.0
 _MOST_FREE = 0.3  # of a file's blocks, before it is worth writing the others anew
 
 
@@ -100,6 +104,24 @@ class FileEngine:
             if row and row[0] > _MOST_FREE:
                 self.compact(connection)
         return {"size_bytes_before": size_bytes, "size_bytes": Path(self.location).stat().st_size}
+
+    def request_clock(self, schema: str) -> AbstractContextManager[Reserve | None]:
+        """A little file beside the warehouse, for the processes of this machine."""
+
+        def reserve(count: int, interval_seconds: float) -> float:
+            with Path(f"{self.location}.{schema}.pace").open("a+", encoding="ascii") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                file.seek(0)
+                now, said = time.time(), file.read()
+                ahead = float(said) - now if re.fullmatch(r"[0-9]+[.][0-9]+", said) else 0.0
+                # What is further ahead was written before the machine's clock was set back.
+                first = now + (ahead if 0 < ahead < _FURTHEST_AHEAD_SECONDS else 0.0)
+                file.truncate(0)
+                file.write(f"{first + count * interval_seconds:.6f}")
+            return first - now
+
+        self.prepare()
+        return nullcontext(reserve)
 
 
 def is_writable(path: Path) -> bool:

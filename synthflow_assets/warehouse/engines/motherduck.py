@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from synthflow_assets.warehouse.engines.base import Connect, Patience, load_extension, new_connection, unusable
+from synthflow_assets.warehouse.engines.base import Connect, Patience, Reserve, load_extension, new_connection, unusable
 from synthflow_assets.warehouse.statements import quoted
 
 
@@ -95,3 +95,7 @@ class MotherDuckEngine:
     def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:  # noqa: ARG002
         """MotherDuck does it by itself."""
         return {}
+
+    def request_clock(self, schema: str) -> AbstractContextManager[Reserve | None]:  # noqa: ARG002
+        """MotherDuck has nothing that two could take turns by; the rate holds for each process."""
+        return nullcontext()

@@ -1,0 +1,191 @@
+"""However many processes write at once, and whenever one of them is killed: no call is lost, none is there twice."""
+
+import collections
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.warehouse.connection import Warehouse
+from tests.lake.conftest import Lake
+
+KILLS = 20
+CALLS = 150
+DAYS = ("2026-03-09", "2026-04-02")
+
+
+class Writers:
+    """Processes that write at the same time."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("writers.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._read() == "ready"
+
+    def start(self, **job: Any) -> int:
+        """Start a writer; its process id."""
+        assert self._process.stdin is not None
+        print(json.dumps(job), file=self._process.stdin, flush=True)
+        return int(self._read())
+
+    def finish(self) -> None:
+        """Wait for all of them; none has failed."""
+        _, said = self._process.communicate(timeout=120)
+        assert said == ""
+
+    def stop(self) -> None:
+        """End all of them."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+@pytest.fixture
+def writers() -> Iterator[Writers]:
+    started = Writers()
+    yield started
+    started.stop()
+
+
+def landing(lake: Lake, writer: int, landings: int, **changes: Any) -> dict[str, Any]:
+    partitions = [(day, "m") for day in DAYS]
+    job = {"work": "land", "writer": writer, "landings": landings, "partitions": partitions, "calls": CALLS}
+    return {**job, "location": lake.location, "data_path": lake.data_path, **changes}
+
+
+def versions(lake: Lake) -> dict[tuple[str, str], str]:
+    """The version of each partition, which must be whole and the one that `call_loads` names."""
+    with lake.warehouse().connect(read_only=True) as connection:
+        rows = connection.execute(
+            "SELECT day::VARCHAR, model_id, list(DISTINCT labels[1]), count(*), count(DISTINCT call_id) "
+            "FROM calls GROUP BY ALL"
+        ).fetchall()
+        loads = connection.execute("SELECT day::VARCHAR, model_id, run_id, landed FROM call_loads").fetchall()
+    found = {}
+    for day, model_id, [version], calls, distinct in rows:
+        assert calls == distinct == CALLS
+        found[day, model_id] = version
+    assert sorted(loads) == sorted((*partition, version, CALLS) for partition, version in found.items())
+    return found
+
+
+def test_a_kill_at_any_moment_leaves_the_old_partition_or_the_new_one(
+    lake: Lake, writers: Writers, tmp_path: Path
+) -> None:
+    def landings_begun(writer: int, at_least: int) -> float:
+        diary = tmp_path / f"{writer}"
+        begun = time.monotonic()
+        while not diary.exists() or len(diary.read_text().splitlines()) < at_least:
+            time.sleep(0.005)
+            assert time.monotonic() - begun < 60
+        return time.monotonic()
+
+    writers.start(**landing(lake, 0, 3, diary=str(tmp_path / "0")), wait=True)
+    assert writers._read() == "0"
+    before = versions(lake)
+    assert set(before.values()) == {"0.2"}
+    chance = random.Random(1)
+    outcomes: collections.Counter[str] = collections.Counter()
+    landing_seconds = 0.5
+    for writer in range(1, KILLS + 1):
+        child = writers.start(**landing(lake, writer, 1_000, diary=str(tmp_path / f"{writer}")))
+        first = landings_begun(writer, 1)
+        if writer % 2:
+            # On a busy machine it takes longer, and the kills must still fall into it.
+            landing_seconds = landings_begun(writer, 2) - first
+        time.sleep(chance.uniform(0, landing_seconds))
+        os.kill(child, signal.SIGKILL)
+        after = versions(lake)
+        # Both partitions are landed together, so they are of the same version, of before or of this writer.
+        [version] = set(after.values())
+        assert version.startswith(f"{writer}.") or after == before
+        outcomes["old" if after == before else "new"] += 1
+        before = after
+    assert outcomes["new"] >= KILLS / 2, f"the kills came too early: {outcomes}"
+    assert outcomes["old"], f"no kill came before a landing was committed: {outcomes}"
+    writers.start(**landing(lake, 99, 1))
+    writers.finish()
+    assert set(versions(lake).values()) == {"99.0"}
+
+
+@pytest.mark.parametrize("without_turns", [False, True])
+def test_many_writers_of_the_same_and_of_different_partitions_end_exact(
+    lake: Lake, writers: Writers, without_turns: bool
+) -> None:
+    """Also where the queue fails them: then conflicts are found at the commit, and tried again."""
+    with lake.warehouse().connect():
+        pass
+    for writer in range(4):
+        partitions = [(DAYS[0], "shared"), (DAYS[1], f"own-{writer}")]
+        writers.start(**landing(lake, writer, 3, partitions=partitions, without_turns=without_turns))
+    writers.finish()
+    found = versions(lake)
+    assert set(found) == {(DAYS[0], "shared"), *((DAYS[1], f"own-{writer}") for writer in range(4))}
+    assert all(found[DAYS[1], f"own-{writer}"] == f"{writer}.2" for writer in range(4))
+
+
+def test_a_new_lake_may_be_made_by_many_at_once(lake: Lake, writers: Writers) -> None:
+    for writer in range(3):
+        writers.start(**landing(lake, writer, 1))
+    writers.finish()
+    assert len(versions(lake)) == len(DAYS)
+    assert len(lake.warehouse().read_frame("schema_version")) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "lake"])
+def test_processes_share_the_request_rate(
+    kind: str,
+    request: pytest.FixtureRequest,
+    start_sandbox: Callable[..., Sandbox],
+    writers: Writers,
+    tmp_path: Path,
+) -> None:
+    location, data_path = str(tmp_path / "w.duckdb"), None
+    if kind == "lake":
+        lake: Lake = request.getfixturevalue("lake")
+        location, data_path = lake.location, lake.data_path
+    with Warehouse(location, data_path=data_path).connect():
+        pass
+    sandbox = start_sandbox(agents=1)
+    rate, processes, requests = 40.0, 3, 50
+    job = {"work": "ask", "location": location, "data_path": data_path, "url": sandbox.url}
+    for _ in range(processes):
+        writers.start(
+            **job,
+            model_id=sandbox.model_ids[0],
+            requests_per_second=rate,
+            requests=requests,
+            begin=time.time() + 3,
+        )
+    seen = [(time.monotonic(), 0)]
+    while seen[-1][1] < processes * requests:
+        time.sleep(0.02)
+        seen.append((time.monotonic(), len(sandbox.api.asked)))
+        assert seen[-1][0] - seen[0][0] < 60
+    writers.finish()
+    first = next(at for at, count in seen if count)
+    elapsed = seen[-1][0] - first
+    assert processes * requests / elapsed < rate * 1.2
+    # In no second either; half a second's turns are reserved at once, and may be taken late by as much.
+    for at, count in seen:
+        later = [other for moment, other in seen if at <= moment <= at + 1.0]
+        assert later[-1] - count <= rate * 1.5 + processes
+    # Nor is the rate wasted.
+    assert processes * requests / elapsed > rate * 0.5
