@@ -16,7 +16,7 @@ from pyarrow import fs
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.cli import main
 from synthflow_assets.doctor import Finding, Verdict, examine
-from synthflow_assets.loading import load_calls, resolve_agents, store_agents
+from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.quality import FRESHNESS, PROMISES, find_problems
 from synthflow_assets.recordings import store_recordings
@@ -56,7 +56,6 @@ def both(
         warehouse = Warehouse.from_settings(settings)
         with SynthflowClient.from_settings(settings) as client:
             agents = resolve_agents(client, settings)
-            store_agents(warehouse, agents)
             for days in (DAYS, DAYS[:2]):
                 outcomes = list(load_calls(client, warehouse, settings, agents, days, log=lambda _: None))
                 assert all(hasattr(outcome, "landed") for outcome in outcomes)
