@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check format docs lock bench clean
+.PHONY: help demo dev test check format docs picture lock bench clean
 
 help:  ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,7 +38,9 @@ check: $(READY)  ## Lint, formatting, types, layers, generated docs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python scripts/lint_page.py
 	@$(BIN)/python scripts/generate_docs.py --check
+	@$(BIN)/python scripts/take_picture.py --check
 
 format: $(READY)  ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix .
@@ -46,6 +48,9 @@ format: $(READY)  ## Format the code and mend what can be mended
 
 docs: $(READY)  ## Write the generated parts of the docs
 	@$(BIN)/python scripts/generate_docs.py
+
+picture: $(READY)  ## Take the README's picture of the report anew (needs Chromium)
+	@$(BIN)/python scripts/take_picture.py
 
 lock:  ## Resolve the dependencies anew (needs uv)
 	@scripts/lock --upgrade

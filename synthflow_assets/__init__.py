@@ -8,8 +8,8 @@ The data's way, which is also the order of the layers; nothing imports what stan
     loading         API -> calls: which agents, which days, what becomes of each
     metrics         calls -> metrics: one SQL file a table
     quality         what must hold of both: one SQL file a promise
-    orchestration   the thin Dagster shell around all of it
     report          metrics -> one page for people
+    orchestration   the thin Dagster shell around all of it
 
 Beside them: `sandbox`, the stand-in for the API; `local`, which runs demo and UI on this machine; `cli`, the command.
 

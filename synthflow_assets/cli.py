@@ -81,24 +81,31 @@ def doctor() -> None:
 
 
 @main.command()
-@click.option("--from", "from_day", callback=_day, help="First day, YYYY-MM-DD. Default: a week before the last.")
+@click.option("--from", "from_day", callback=_day, help="First day, YYYY-MM-DD. Default: SYNTHFLOW_REPORT_DAYS in all.")
 @click.option("--to", "to_day", callback=_day, help="Last day, YYYY-MM-DD. Default: yesterday.")
-@click.option("--output", type=click.Path(path_type=Path), default=Path("data/report.html"), show_default=True)
-def report(from_day: dt.date | None, to_day: dt.date | None, output: Path) -> None:
+@click.option("--model", "models", multiple=True, metavar="ID_OR_NAME", help="One agent; repeatable. Default: all.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: SYNTHFLOW_REPORT.")
+@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+def report(
+    from_day: dt.date | None, to_day: dt.date | None, models: tuple[str, ...], output: Path | None, show: bool
+) -> None:
     """Write the HTML report from the metric tables."""
-    from synthflow_assets.days import last_closed_day
-    from synthflow_assets.report import write_report
+    from synthflow_assets.report import last_days, write_report
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
 
     settings = Settings.load()
-    last = to_day or last_closed_day(settings.timezone)
-    first = from_day or last - dt.timedelta(days=6)
+    warehouse = Warehouse.from_settings(settings)
+    usual = last_days(warehouse, settings, to_day)
+    first, last = from_day or usual.from_day, usual.to_day
     if first > last:
         raise click.BadParameter(f"{first} is after {last}", param_hint="--from")
     if (last - first).days > _LONGEST_REPORT_DAYS:
         raise click.BadParameter("a report covers ten years at most", param_hint="--from")
-    click.echo(write_report(Warehouse.from_settings(settings), output, first, last))
+    written = write_report(warehouse, settings, output or settings.report_path, first, last, models)
+    click.echo(f"{written.path}  ({written.days} days, {written.agents} agents, {written.size_bytes / 1e6:.1f} MB)")
+    if show:
+        click.launch(str(written.path))
 
 
 @main.command()

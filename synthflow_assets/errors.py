@@ -18,9 +18,10 @@
     │   │       └── OverloadedError        503
     │   ├── ClientClosedError      somebody closed the client meanwhile
     │   └── IncompleteFetchError   the pages never added up to the API's own total
-    └── WarehouseError
-        ├── WarehouseLockedError   another process holds the file
-        └── WarehouseUnusableError the path cannot be opened or written
+    ├── WarehouseError
+    │   ├── WarehouseLockedError   another process holds the file
+    │   └── WarehouseUnusableError the path cannot be opened or written
+    └── ReportError            the report cannot be made of what was asked for, or not be written
 
 Messages are for people: one line, what is wrong and what to do next. They never hold a key, a phone number,
 a name, or any part of a call.
@@ -136,3 +137,7 @@ class WarehouseLockedError(WarehouseError):
 
 class WarehouseUnusableError(WarehouseError):
     """The warehouse cannot be opened or written at this place."""
+
+
+class ReportError(SynthflowError):
+    """The report cannot be made of what was asked for, or cannot be written."""

@@ -23,7 +23,6 @@ from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import SynthflowError
 from synthflow_assets.metrics.frames import headline, named_frame
 from synthflow_assets.quality import FRESHNESS, PROMISES, find_problems
-from synthflow_assets.report import write_report
 from synthflow_assets.settings import PREFIX, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 _DATA = Path("data")
 _SANDBOX_DATA = _DATA / "sandbox"
 _SANDBOX_WAREHOUSE = _SANDBOX_DATA / "synthflow.duckdb"
+_SANDBOX_REPORT = _SANDBOX_DATA / "report.html"
 _DEMO_DAYS = 7
 
 
@@ -130,6 +130,7 @@ def _sandbox_settings(url: str) -> dict[str, str]:
         variable("base_url"): url,
         variable("warehouse"): str(_SANDBOX_WAREHOUSE.resolve()),
         variable("export_dir"): str((_SANDBOX_DATA / "export").resolve()),
+        variable("report"): str(_SANDBOX_REPORT.resolve()),
     }
     return settings
 
@@ -167,7 +168,6 @@ def _show(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: in
     import pandas as pd
 
     landed = int(warehouse.read_frame("call_loads", first, last)["landed"].sum())
-    report = write_report(warehouse, _SANDBOX_DATA / "report.html", first, last)
     durations = named_frame(warehouse, "call_duration_daily", first, last)
     columns = ["day", "agent", "calls", "connected_calls", "short_calls", "median_duration_seconds"]
     reasons = named_frame(warehouse, "disconnect_reasons_daily", last, last)
@@ -179,7 +179,7 @@ def _show(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: in
     click.echo("\n" + " · ".join(f"{name}: {value}" for name, value in headline(warehouse, first, last)))
     click.echo(f"The sandbox counts {sandbox_count:,} calls for these days; {landed:,} landed, by {requests} requests.")
     click.echo(_checked(warehouse, first, last))
-    click.echo(f"\nWarehouse  {warehouse.location}\nReport     {report}")
+    click.echo(f"\nWarehouse  {warehouse.location}\nReport     {_SANDBOX_REPORT}")
     click.echo("\nNext:  make dev   (Dagster's UI on these days)")
     click.echo("       then put SYNTHFLOW_API_KEY into .env, as .env.example shows, for your own calls")
 

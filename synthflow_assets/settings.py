@@ -181,6 +181,13 @@ class Settings(BaseModel):
     export_dir: str = Field(
         "data/export", description="Folder of the Parquet files that the `..._export` assets write, one a day."
     )
+    report: str = Field(
+        "data/report.html",
+        description="The HTML page that `synthflow/call_report` and `synthflow-assets report` write.",
+    )
+    report_days: int = Field(
+        90, ge=1, le=3660, description="Days that the report is about, unless it is asked for others."
+    )
     recordings: str | None = Field(
         None,
         description=(
@@ -251,7 +258,7 @@ class Settings(BaseModel):
             raise ValueError("printable ASCII without spaces")
         return SecretStr(key) if key else None
 
-    @field_validator("warehouse", "lake_data_path", "export_dir", "recordings")
+    @field_validator("warehouse", "lake_data_path", "export_dir", "report", "recordings")
     @classmethod
     def _home_folder(cls, value: str | None) -> str | None:
         return str(Path(value).expanduser()) if value and value.startswith("~") else value
@@ -337,8 +344,18 @@ class Settings(BaseModel):
     @property
     def export_folder(self) -> Path:
         """Where Parquet files go: `export_dir`, or a folder in it where the schema is not the usual one."""
+        return self._own_folder(Path(self.export_dir))
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report goes: `report`, or a file of the same name in a folder beside it, named like the schema."""
+        path = Path(self.report)
+        return self._own_folder(path.parent) / path.name
+
+    def _own_folder(self, folder: Path) -> Path:
+        """The folder, or one in it where the schema is not the usual one: workspaces do not share files."""
         usual = type(self).model_fields["warehouse_schema"].default
-        return Path(self.export_dir) if self.warehouse_schema == usual else Path(self.export_dir, self.warehouse_schema)
+        return folder if self.warehouse_schema == usual else folder / self.warehouse_schema
 
     @property
     def api_url(self) -> str:

@@ -12,6 +12,7 @@ import dagster as dg
 from synthflow_assets.orchestration.daily import DailyAsset, Metadata, days_of, marks, table_spec
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_RECORDINGS, CALLS
 from synthflow_assets.warehouse.tables import Table
 
@@ -21,10 +22,17 @@ def metric_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDe
 
     def write(context: dg.AssetExecutionContext, days: Sequence[dt.date]) -> Mapping[dt.date, Metadata]:
         from synthflow_assets.metrics import compute_metric
+        from synthflow_assets.report.previews import preview
 
         with workspace.warehouse(context).get_connection() as connection:
             rows_of = compute_metric(connection, table.name, days, workspace.settings)
-        return {day: {"dagster/partition_row_count": rows} for day, rows in rows_of.items()}
+            picture = preview(connection, table.name, max(days))
+        metadata: dict[dt.date, Metadata] = {
+            day: {"dagster/partition_row_count": rows} for day, rows in rows_of.items()
+        }
+        if picture:  # one for all days of the run: Dagster stores what it shows with each day
+            metadata[max(days)]["preview"] = dg.MarkdownMetadataValue(picture)
+        return metadata
 
     spec = table_spec(
         workspace,
@@ -64,6 +72,40 @@ def export_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDe
         metadata={"dagster/uri": str(folder / table.name)},
     )
     return DailyAsset(spec, f"export_{table.name}", write)
+
+
+def report_asset(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> DailyAsset:
+    """The HTML page over the last days, written anew by every run, whichever days it is about.
+
+    It has a partition a day like the metrics, so that it is part of every run over days; one of them is as good as
+    another.
+    """
+    settings = workspace.settings
+
+    def write(context: dg.AssetExecutionContext, days: Sequence[dt.date]) -> Mapping[dt.date, Metadata]:
+        from synthflow_assets.report import last_days, write_report
+
+        warehouse = workspace.warehouse(context).get_warehouse()
+        span = last_days(warehouse, settings)
+        report = write_report(warehouse, settings, settings.report_path, span.from_day, span.to_day)
+        metadata: Metadata = {
+            "path": dg.PathMetadataValue(str(report.path.resolve())),
+            "size_bytes": report.size_bytes,
+            "days": report.days,
+            "agents": report.agents,
+        }
+        return dict.fromkeys(days, metadata)
+
+    spec = dg.AssetSpec(
+        workspace.asset_key("call_report"),
+        deps=[workspace.asset_key(table.name) for table in METRIC_TABLES],
+        description=f"One HTML page for people who do not write SQL, over the last {settings.report_days} days.",
+        partitions_def=partitions,
+        kinds={"html"},
+        **marks(workspace),
+        metadata={"dagster/uri": str(settings.report_path)},
+    )
+    return DailyAsset(spec, "write_call_report", write)
 
 
 def _code_reference(package: str, file: str) -> Metadata:

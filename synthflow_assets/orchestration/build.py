@@ -6,7 +6,12 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.errors import SettingsError
-from synthflow_assets.orchestration.assets import build_recordings_asset, export_asset, metric_asset
+from synthflow_assets.orchestration.assets import (
+    build_recordings_asset,
+    export_asset,
+    metric_asset,
+    report_asset,
+)
 from synthflow_assets.orchestration.checks import build_checks
 from synthflow_assets.orchestration.daily import daily_partitions
 from synthflow_assets.orchestration.fetching import build_calls_assets
@@ -85,6 +90,7 @@ def _assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
     following = [
         *(metric_asset(workspace, table, partitions) for table in METRIC_TABLES),
         *(export_asset(workspace, table, partitions) for table in (CALLS, *METRIC_TABLES)),
+        report_asset(workspace, partitions),
     ]
     return [
         build_calls_assets(workspace, partitions, following),

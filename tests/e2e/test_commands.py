@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -52,7 +54,7 @@ def run(project: Path, *command: str, env: dict[str, str] | None = None, code: i
     return result.stdout
 
 
-def test_demo_lands_what_the_sandbox_counts_and_is_idempotent(project: Path) -> None:
+def test_demo_lands_what_the_sandbox_counts_and_is_idempotent(project: Path, browser: Browser) -> None:
     # A key and settings of a real workspace must not leak into it.
     (project / ".env").write_text(
         "SYNTHFLOW_API_KEY=real\nSYNTHFLOW_MODEL_IDS=real-agent\nSYNTHFLOW_TIMEZONE=Asia/Tokyo\n"
@@ -70,8 +72,10 @@ def test_demo_lands_what_the_sandbox_counts_and_is_idempotent(project: Path) -> 
     again = warehouse.read_frame("calls")
     assert again.drop(columns="loaded_at").equals(calls.drop(columns="loaded_at"))
     assert second.splitlines()[2:] == first.splitlines()[2:]
-    report = (project / "data/sandbox/report.html").read_text()
-    assert f"<dd>{len(calls):,}</dd>" in report
+    page = browser.new_page()
+    page.goto((project / "data/sandbox/report.html").as_uri())
+    page.wait_for_selector("body[data-drawn-in-ms]")
+    assert page.inner_text("#headline-calls") == f"{len(calls):,}"
     assert sorted(path.name for path in project.iterdir() if not path.is_symlink()) == [".env", "data"]
 
 
@@ -221,7 +225,7 @@ def test_dev_loads_the_project_and_keeps_its_history(
     answer = wait_for(f"http://127.0.0.1:{port}/graphql", LOCATIONS)
     [entry] = answer["data"]["workspaceOrError"]["locationEntries"]
     assert entry["name"] == "synthflow_assets"
-    assert len(entry["locationOrLoadError"]["repositories"][0]["assetNodes"]) == 8
+    assert len(entry["locationOrLoadError"]["repositories"][0]["assetNodes"]) == 3 + 2 * len(METRIC_TABLES) + 2
     if command[0] == "synthflow-assets":
         runs = ask(f"http://127.0.0.1:{port}/graphql", RUNS)["data"]["runsOrError"]["results"]
         assert runs == [{"status": "SUCCESS"}]  # the demo's

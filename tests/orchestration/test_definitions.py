@@ -16,6 +16,7 @@ from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
@@ -58,19 +59,13 @@ def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEva
 
 def test_assets_are_the_tables_of_the_contract() -> None:
     repository = build_synthflow_defs(Settings.of()).get_repository_def()
-    tables = {
-        "synthflow/calls",
-        "synthflow/call_rejects",
-        "synthflow/call_loads",
-        "synthflow/call_duration_daily",
-        "synthflow/disconnect_reasons_daily",
-    }
-    exports = {
-        "synthflow/calls_export",
-        "synthflow/call_duration_daily_export",
-        "synthflow/disconnect_reasons_daily_export",
-    }
-    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == tables | exports
+    metrics = {f"synthflow/{table.name}" for table in METRIC_TABLES}
+    assert metrics >= {"synthflow/call_duration_daily", "synthflow/disconnect_reasons_daily"}
+    tables = {"synthflow/calls", "synthflow/call_rejects", "synthflow/call_loads"} | metrics
+    exports = {f"{table}_export" for table in {"synthflow/calls"} | metrics}
+    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == (
+        tables | exports | {"synthflow/call_report"}
+    )
     for key in repository.asset_graph.get_all_asset_keys():
         node = repository.asset_graph.get(key)
         assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)

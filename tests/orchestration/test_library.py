@@ -16,6 +16,7 @@ from synthflow_assets.orchestration.resources import SynthflowResource, Warehous
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 StartSandbox = Callable[..., Sandbox]
 DAY = "2026-03-10"
@@ -118,7 +119,7 @@ def test_everything_that_may_be_set_reaches_every_asset() -> None:
         executor=dg.multiprocess_executor,
     )
     graph = definitions.get_repository_def().asset_graph
-    assert len(graph.get_all_asset_keys()) == 8
+    assert len(graph.get_all_asset_keys()) == 3 + 2 * len(METRIC_TABLES) + 2
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert key.path[:-1] == ["raw", "voice"]

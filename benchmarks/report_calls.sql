@@ -1,0 +1,39 @@
+-- Made-up calls where landing would put them, millions in seconds: what there is of each follows from a hash.
+INSERT INTO calls BY NAME
+SELECT
+    day,
+    'agent-' || agent AS model_id,
+    day || '-' || agent || '-' || number AS call_id,
+    -- A third at any time, the others from nine to six.
+    day + to_seconds(CASE WHEN h % 3 = 0 THEN h % 86400 ELSE 32400 + h % 32400 END) AS start_time,
+    CASE
+        WHEN h // 11 % 100 < 62 THEN 'completed'
+        WHEN h // 11 % 100 < 72 THEN 'left_voicemail'
+        WHEN h // 11 % 100 < 85 THEN 'no-answer'
+        WHEN h // 11 % 100 < 93 THEN 'busy'
+        ELSE 'failed'
+    END AS call_status,
+    -- Median 99 seconds, the longest eight minutes.
+    CASE WHEN h // 11 % 100 < 72 THEN 3 + floor(20 * exp(3.2 * (h // 7 % 1000) / 1000))::BIGINT ELSE 0 END
+        AS duration_seconds,
+    ['inbound', 'outbound'][agent % 2 + 1] AS type_of_call,
+    ['human_goodbye', 'agent_goodbye', 'human_ended_call', 'agent_ended_call', 'voicemail', NULL][h // 13 % 6 + 1]
+        AS end_call_reason,
+    ['caller_hangup', 'callee_hangup', 'callee_hangup', 'error', 'unknown', NULL][h // 17 % 6 + 1]
+        AS telephony_disconnect_reason,
+    ['caller', 'callee'][h // 19 % 2 + 1] AS telephony_hangup,
+    CASE
+        WHEN h // 11 % 100 < 62 AND h // 23 % 4 = 0 THEN json_object(
+            'greeting', ['true', 'true', 'false'][h // 29 % 3 + 1],
+            'polite', ['true', 'true', 'true', 'partial', 'hard to say'][h // 31 % 5 + 1]
+        )
+    END AS judge_results,
+    now() AS loaded_at
+FROM (
+    SELECT day, agent, number, (hash(day, agent, number) % 100000007)::BIGINT AS h
+    FROM (SELECT unnest(generate_series($first::DATE, $last::DATE, INTERVAL 1 DAY))::DATE AS day)
+    CROSS JOIN range($agents) AS agents (agent)
+    CROSS JOIN range($calls_per_day) AS numbers (number)
+    -- Weekends are quiet.
+    WHERE isodow(day) < 6 OR number < 0.4 * $calls_per_day
+)

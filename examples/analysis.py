@@ -1,0 +1,77 @@
+"""Where to go on from the tables: questions of one's own, in DuckDB and in pandas.
+
+After `make demo`:
+
+    .venv/bin/python examples/analysis.py data/sandbox/synthflow.duckdb
+"""
+
+import calendar
+import datetime as dt
+import sys
+
+import pandas as pd
+
+from synthflow_assets import Warehouse
+
+CONNECTED = "('completed', 'hangup_on_voicemail', 'left_voicemail')"
+
+
+def busiest_hours(warehouse: Warehouse) -> pd.DataFrame:
+    """In DuckDB: the hours of the week with the most calls at once."""
+    with warehouse.connect(read_only=True) as connection:  # runs wait for as long as it is open
+        return connection.sql("""
+            SELECT dayname(day) AS weekday, local_hour, max(peak_concurrent_calls) AS most_at_once
+            FROM workspace_load_hourly
+            GROUP BY weekday, local_hour
+            ORDER BY most_at_once DESC, weekday, local_hour
+            LIMIT 5
+        """).df()
+
+
+def weekly_median(warehouse: Warehouse) -> pd.DataFrame:
+    """In DuckDB: the exact median of each week, over all agents.
+
+    A mean of daily medians is no median; the histogram has every duration as often as it occurred.
+    """
+    with warehouse.connect(read_only=True) as connection:
+        return connection.sql(f"""
+            SELECT week, count(*) AS connected_calls, median(duration_seconds) AS median_duration_seconds
+            FROM (
+                SELECT date_trunc('week', day)::DATE AS week, duration_seconds, unnest(range(calls))
+                FROM call_duration_histogram
+                WHERE call_status IN {CONNECTED} AND duration_seconds IS NOT NULL
+            )
+            GROUP BY week
+            ORDER BY week
+        """).df()
+
+
+def weekday_pattern(warehouse: Warehouse) -> pd.DataFrame:
+    """In pandas: calls of each agent by weekday, on average."""
+    daily = warehouse.read_frame("call_duration_daily", to_day=dt.date.today())
+    names = warehouse.read_frame("agents").set_index("model_id")["name"]
+    daily["agent"] = daily["model_id"].map(names).fillna(daily["model_id"])
+    daily["weekday"] = pd.to_datetime(daily["day"]).dt.day_name()
+    pattern = daily.pivot_table("calls", index="agent", columns="weekday", aggfunc="mean").round(1)
+    return pattern.reindex(columns=[day for day in calendar.day_name if day in pattern])
+
+
+def reasons_that_grew(warehouse: Warehouse) -> pd.DataFrame:
+    """In pandas: how the share of each reason changed between the first and the second half of the days."""
+    reasons = warehouse.read_frame("disconnect_reasons_daily")
+    days = pd.to_datetime(reasons["day"])
+    half = (days > days.min() + (days.max() - days.min()) / 2).map({False: "before", True: "after"})
+    calls = reasons.pivot_table("calls", index="disconnect_reason", columns=half, aggfunc="sum", fill_value=0)
+    shares = calls / calls.sum()
+    return shares.assign(change=shares["after"] - shares["before"]).sort_values("change", ascending=False).round(3)
+
+
+def main(location: str) -> None:
+    """Ask the warehouse all of it."""
+    warehouse = Warehouse(location)
+    for question in (busiest_hours, weekly_median, weekday_pattern, reasons_that_grew):
+        print(f"\n{question.__doc__.splitlines()[0]}\n{question(warehouse).to_string()}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "data/synthflow.duckdb")

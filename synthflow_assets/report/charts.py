@@ -1,0 +1,254 @@
+"""The charts as Vega-Lite: on the page they take their colours from its style sheet, in pictures from `PRINTED`.
+
+Each names its data sets, which the page or a picture fills: `rows`, and where it says so `gaps`, `marks` and `names`.
+Times are epoch milliseconds of UTC midnights, because a day is a day wherever the page is read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Spec = dict[str, Any]
+
+# Seven series at most: six that colour-blind people tell apart (after Okabe and Ito), and the rest in grey.
+SERIES = 7
+HEAT_CLASSES = 6
+STATES = 6
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
+# The light colours of page.css, where there is no style sheet.
+PRINTED = {
+    "ink": "#17212b",
+    "soft": "#55626f",
+    "line": "#dde2e8",
+    "paper": "#ffffff",
+    "gap": "#fbe3c4",
+    **{f"series-{number}": colour for number, colour in enumerate(
+        ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#aab4be")
+    )},
+}  # fmt: skip
+
+_NUMBER: Spec = {"tickCount": 5, "labelExpr": "format(datum.value, datum.value % 1 ? ',.1f' : ',.0f')"}
+PERCENT: Spec = {"tickCount": 4, "labelExpr": "format(datum.value, '.0%')"}
+_DATE = "utcFormat(datum.value, utcmonth(datum.value) == 0 && utcdate(datum.value) < 8 ? '%-d %b %Y' : '%-d %b')"
+_TOOLTIP = [
+    {"field": "when", "type": "nominal", "title": "When"},
+    {"field": "name", "type": "nominal", "title": "What"},
+    {"field": "text", "type": "nominal", "title": "Value"},
+]
+
+
+def page_charts() -> dict[str, Spec]:
+    """Every kind of chart of the page, compiled to Vega; one kind may be drawn several times."""
+    import vl_convert
+
+    kinds = {
+        "columns": columns(),
+        "shares": shares(),
+        "lines": lines(),
+        "rates": lines(axis=PERCENT),
+        "histogram": _histogram(),
+        "bars": _bars(),
+        "heat": _heat(),
+        "states": _states(),
+    }
+    return {name: vl_convert.vegalite_to_vega(_page(kind)) for name, kind in kinds.items()}
+
+
+def config(colour: dict[str, str] | None = None) -> Spec:
+    """How all charts look."""
+    ink, soft, line = (_colour(name, colour) for name in ("ink", "soft", "line"))
+    return {
+        "font": FONT,
+        "background": "transparent" if colour is None else colour["paper"],
+        "view": {"stroke": None},
+        "aria": False,  # the figure around the chart says what it shows
+        "axis": {
+            "labelColor": soft,
+            "labelFontSize": 11,
+            "titleColor": soft,
+            "gridColor": line,
+            "domainColor": line,
+            "tickColor": line,
+            "domain": False,
+            "ticks": False,
+            "labelPadding": 6,
+            "title": None,
+        },
+        "legend": {"labelColor": ink, "labelFontSize": 11, "labelLimit": 150, "title": None, "symbolType": "square"},
+        "title": {"color": ink, "subtitleColor": soft, "fontSize": 14, "subtitleFontSize": 12, "anchor": "start"},
+        "text": {"color": ink, "fontSize": 11},
+    }
+
+
+def columns(colour: dict[str, str] | None = None, names: list[str] | None = None) -> Spec:
+    """Columns over time, piled on each other from `low` to `high`, with the gaps behind them."""
+    pile = {"y": _amount("low"), "y2": {"field": "high"}}
+    bar = {"mark": "rect", "encoding": {**_over_time(), **pile, **_series(colour, names)}}
+    return {"params": _time_params(), "layer": [_gaps(colour), {"data": {"name": "rows"}, **bar}]}
+
+
+def shares(colour: dict[str, str] | None = None, names: list[str] | None = None) -> Spec:
+    """Columns that are parts of a whole."""
+    chart = columns(colour, names)
+    chart["layer"][1]["encoding"]["y"] = _share("low")
+    return chart
+
+
+def lines(colour: dict[str, str] | None = None, names: list[str] | None = None, axis: Spec | None = None) -> Spec:
+    """A line for each series over time, broken where nothing is known."""
+    encoding = {
+        "x": _over_time()["x"] | {"field": "middle"},
+        "y": _amount("value", axis),
+        **_series(colour, names),
+    }
+    mark = {"type": "line", "strokeWidth": 2, "point": {"size": 22}, "interpolate": "linear"}
+    return {
+        "params": _time_params(),
+        "layer": [_gaps(colour), {"data": {"name": "rows"}, "mark": mark, "encoding": encoding}],
+    }
+
+
+def _histogram() -> Spec:
+    """Calls by duration, with a rule and its name at each of `marks`."""
+    bar = {
+        "data": {"name": "rows"},
+        "mark": {"type": "rect", "color": _colour("series-0")},
+        "encoding": {
+            "x": {"field": "from", "type": "quantitative", "axis": {**_NUMBER, "tickCount": 8, "grid": False},
+                  "scale": {"nice": False, "domain": {"expr": "span"}}},
+            "x2": {"field": "to"},
+            "y": _amount("value"),
+            "y2": {"datum": 0},
+            "tooltip": _TOOLTIP,
+        },
+    }  # fmt: skip
+    at: Spec = {"x": {"field": "value", "type": "quantitative"}}
+    rule = {
+        "data": {"name": "marks"},
+        "mark": {"type": "rule", "color": _colour("ink"), "strokeDash": [4, 3]},
+        "encoding": at,
+    }
+    label: Spec = {
+        "data": {"name": "marks"},
+        "mark": {"type": "text", "align": "left", "dx": 5, "baseline": "top", "fontWeight": 600,
+                 "stroke": _colour("paper"), "strokeWidth": 3, "strokeJoin": "round"},
+        "encoding": at | {"y": {"field": "height", "type": "quantitative", "scale": None}, "text": {"field": "label"}},
+    }  # fmt: skip
+    inked = {**label, "mark": label["mark"] | {"stroke": None, "strokeWidth": 0}}
+    return {"params": [{"name": "span", "value": [0, 1]}], "layer": [bar, rule, label, inked]}
+
+
+def _bars() -> Spec:
+    """Parts of a whole from `low` to `high`, a bar for each of `names`, with its name above it: long ones have room."""
+    band = {"field": "position", "type": "ordinal", "axis": None, "scale": {"paddingInner": 0.58, "paddingOuter": 0.3}}
+    bar = {
+        "data": {"name": "rows"},
+        "mark": "rect",
+        "encoding": {"y": band, "x": _share("low"), "x2": {"field": "high"}, **_series()},
+    }
+    text = {"type": "text", "baseline": "bottom", "dy": -4}
+    name = {**text, "align": "left", "x": 0, "limit": {"expr": "max(60, width - 110)"}}
+    note = {**text, "align": "right", "x": {"expr": "width"}, "limit": 105, "color": _colour("soft")}
+    labels = [
+        {
+            "data": {"name": "names"},
+            "mark": mark,
+            "encoding": {"y": {**band, "bandPosition": 0}, "text": {"field": field}},
+        }
+        for field, mark in (("name", name), ("note", note))
+    ]
+    return {"height": {"step": 36}, "layer": [bar, *labels]}
+
+
+def _heat() -> Spec:
+    """Hours by days of the week, in classes of colour."""
+    fills = [_colour(f"heat-{number}") for number in range(HEAT_CLASSES)]
+    return {
+        "height": {"step": 26},
+        "data": {"name": "rows"},
+        "mark": {"type": "rect", "cornerRadius": 2, "stroke": _colour("paper"), "strokeWidth": 2},
+        "encoding": {
+            "x": {"field": "hour", "type": "ordinal", "scale": {"domain": list(range(24))},
+                  "axis": {"labelAngle": 0, "labelOverlap": "greedy", "labelSeparation": 8,
+                           "values": list(range(0, 24, 3)),
+                           "labelExpr": "pad(datum.value, 2, '0', 'left') + ':00'"}},
+            "y": {"field": "weekday", "type": "ordinal",
+                  "scale": {"domain": ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]}},
+            "color": {"field": "class", "type": "ordinal", "legend": None,
+                      "scale": {"domain": list(range(HEAT_CLASSES)), "range": fills}},
+            "tooltip": _TOOLTIP,
+        },
+    }  # fmt: skip
+
+
+def _states() -> Spec:
+    """What is known of each agent over time, a row each."""
+    fills = [_colour(f"state-{number}") for number in range(STATES)]
+    return {
+        "params": _time_params(),
+        "height": {"step": 22},
+        "data": {"name": "rows"},
+        "mark": {"type": "rect", "stroke": _colour("paper"), "strokeWidth": 1},
+        "encoding": {
+            **_over_time(),
+            "y": {"field": "name", "type": "nominal", "sort": None,
+                  "axis": {"labelLimit": {"expr": "containerSize()[0] < 520 ? 110 : 220"}, "labelPadding": 8}},
+            "color": {"field": "state", "type": "ordinal", "legend": None,
+                      "scale": {"domain": list(range(STATES)), "range": fills}},
+            "tooltip": _TOOLTIP,
+        },
+    }  # fmt: skip
+
+
+def _page(kind: Spec) -> Spec:
+    return {
+        "height": 220,
+        **kind,
+        "width": "container",
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "config": config(),
+    }
+
+
+def _colour(name: str, colour: dict[str, str] | None = None) -> str:
+    return colour[name] if colour else f"var(--{name})"
+
+
+def _time_params() -> list[Spec]:
+    """What a page sets anew with each filter: the ends of the time axis, and where it has labels."""
+    return [{"name": "span", "value": [0, 86_400_000]}, {"name": "ticks", "value": []}]
+
+
+def _over_time() -> Spec:
+    axis = {"values": {"expr": "ticks"}, "labelExpr": _DATE, "grid": False, "labelFlush": True, "labelOverlap": True}
+    scale = {"type": "utc", "domain": {"expr": "span"}, "nice": False}
+    return {"x": {"field": "from", "type": "temporal", "axis": axis, "scale": scale}, "x2": {"field": "to"}}
+
+
+def _amount(field: str, axis: Spec | None = None) -> Spec:
+    return {"field": field, "type": "quantitative", "scale": {"zero": True}, "axis": {**_NUMBER, **(axis or {})}}
+
+
+def _share(field: str) -> Spec:
+    return {**_amount(field, PERCENT), "scale": {"domain": [0, 1]}}
+
+
+def _series(colour: dict[str, str] | None = None, names: list[str] | None = None) -> Spec:
+    """Colours by the number of the series; with names, a legend of them."""
+    fills = [_colour(f"series-{number}", colour) for number in range(SERIES)]
+    domain: list[Any] = [*(names or range(SERIES))]
+    scale = {"domain": domain, "range": fills}
+    field = "name" if names else "series"
+    legend = {"orient": "bottom", "columns": 4} if names else None
+    color = {"field": field, "type": "nominal", "scale": scale, "legend": legend}
+    return {"color": color, "tooltip": _TOOLTIP}
+
+
+def _gaps(colour: dict[str, str] | None = None) -> Spec:
+    """Days of which calls are missing, from top to bottom; the paler, the fewer are."""
+    opacity = {"field": "share", "type": "quantitative", "scale": None}
+    return {
+        "data": {"name": "gaps"},
+        "mark": {"type": "rect", "color": _colour("gap", colour)},
+        "encoding": {**_over_time(), "opacity": opacity, "tooltip": _TOOLTIP},
+    }

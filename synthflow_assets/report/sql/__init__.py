@@ -1,0 +1,1 @@
+"""The questions that the report asks of the metric tables, each a `.sql` file."""

@@ -1,0 +1,28 @@
+-- What was fetched of each day and agent, and its counts. The states are those of report/content.py.
+WITH peaks AS (
+    SELECT day, model_id, max(peak_concurrent_calls) AS peak
+    FROM call_load_hourly
+    WHERE day BETWEEN $first AND $last
+    GROUP BY day, model_id
+)
+SELECT
+    (day - $first) * $agents + agent AS cell,
+    CASE
+        WHEN durations.calls IS NULL THEN 5
+        WHEN loads.rejected > 0 THEN 4
+        WHEN NOT loads.settled THEN 3
+        ELSE 2
+    END AS state,
+    loads.rejected,
+    durations.calls,
+    durations.connected_calls,
+    durations.total_duration_seconds AS connected_seconds,
+    rates.voicemail_calls,
+    rates.short_calls,
+    peaks.peak
+FROM call_loads AS loads
+JOIN agent_numbers USING (model_id)
+LEFT JOIN call_duration_daily AS durations USING (day, model_id)
+LEFT JOIN call_rates_daily AS rates USING (day, model_id)
+LEFT JOIN peaks USING (day, model_id)
+WHERE day BETWEEN $first AND $last

@@ -1,0 +1,12 @@
+-- What the judge said of the calls, check by check.
+SELECT
+    (day - $first) * $agents + agent AS cell,
+    judge_check AS value,
+    passes,
+    partials,
+    fails,
+    other_answers
+FROM judge_results_daily
+JOIN agent_numbers USING (model_id)
+WHERE day BETWEEN $first AND $last
+ORDER BY cell, value

@@ -1,0 +1,9 @@
+-- Calls that started in each local hour; where the clock is set back, one hour comes twice.
+SELECT
+    (day - $first) * $agents + agent AS cell,
+    local_hour AS hour,
+    sum(calls_started)::BIGINT AS calls
+FROM call_load_hourly
+JOIN agent_numbers USING (model_id)
+WHERE day BETWEEN $first AND $last AND calls_started > 0
+GROUP BY cell, hour

@@ -1,0 +1,113 @@
+"""A warehouse of made-up calls, reports of it, and those opened in a browser that lets nothing out."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from benchmarks.report import fill_warehouse
+from synthflow_assets.report import write_report
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+
+FIRST = dt.date(2026, 8, 1)
+DAYS = 40
+LAST = FIRST + dt.timedelta(days=DAYS - 1)
+AGENTS = 5
+
+Open = Callable[..., "OpenReport"]
+
+
+class OpenReport:
+    """A report in a browser, with everything that went wrong in it."""
+
+    def __init__(self, page: Page, path: Path) -> None:
+        self.page = page
+        self.problems: list[str] = []
+        page.on("console", lambda said: self.problems.append(f"{said.type}: {said.text}"))
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("request", lambda request: self._note_request(request.url, path.as_uri()))
+        page.goto(path.as_uri())
+        self.wait()
+
+    def _note_request(self, url: str, own: str) -> None:
+        if url != own:
+            self.problems.append(f"asked for {url[:100]}")
+
+    def wait(self) -> None:
+        """Until all charts are drawn."""
+        self.page.wait_for_selector("body[data-drawn-in-ms]")
+
+    def choose_days(self, first: dt.date, last: dt.date) -> None:
+        for field, day in (("#from", FIRST), ("#to", last), ("#from", first)):
+            self.page.fill(field, day.isoformat())
+            self.page.dispatch_event(field, "change")
+        self.wait()
+
+    def choose_agents(self, *names: str) -> None:
+        self.page.click("#chosen")
+        self.page.click("#none")
+        for name in names:
+            self.page.locator("#agents label").get_by_text(name, exact=True).click()
+        self.page.keyboard.press("Escape")
+        self.wait()
+
+    def headline(self) -> dict[str, float | None]:
+        """The exact numbers behind what the cards show."""
+        cards = self.page.locator("dd.value")
+        found = cards.evaluate_all("cards => cards.map(card => [card.id.replace('headline-', ''), card.dataset.value])")
+        return {name: float(value) if value else None for name, value in found}
+
+    def table(self, figure: str) -> list[dict[str, str]]:
+        """A figure's table, row by row."""
+        details = self.page.locator(f"#{figure} details")
+        if details.get_attribute("open") is None:
+            details.locator("summary").click()
+        return rows_of(details.locator("table"))
+
+
+def rows_of(table: Any) -> list[dict[str, str]]:
+    table.wait_for()
+    heads = table.locator("thead th").all_inner_texts()
+    rows = table.locator("tbody tr").evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.innerText))")
+    return [dict(zip(heads, row, strict=True)) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """Forty days of five agents, in which `agent-4` begins late, lacks days, has an unsettled one and rejects."""
+    made = Warehouse(str(tmp_path_factory.mktemp("warehouse") / "w.duckdb"))
+    fill_warehouse(made, FIRST, DAYS, AGENTS, 20)
+    with made.connect() as connection:
+        lacking = "model_id = 'agent-4' AND (day < '2026-08-10' OR day BETWEEN '2026-08-20' AND '2026-08-22')"
+        for (table,) in connection.execute(
+            "SELECT table_name FROM duckdb_columns() WHERE column_name = 'model_id' AND table_name <> 'agents' "
+            "AND table_name IN (SELECT table_name FROM duckdb_tables())"
+        ).fetchall():
+            connection.execute(f"DELETE FROM {table} WHERE {lacking}")
+        connection.execute("UPDATE call_loads SET settled = false WHERE model_id = 'agent-4' AND day = '2026-09-09'")
+        connection.execute("UPDATE call_loads SET rejected = 3 WHERE model_id = 'agent-4' AND day = '2026-08-30'")
+    return made
+
+
+@pytest.fixture
+def open_report(browser: Browser) -> Iterator[Open]:
+    """Writes a report beside its warehouse and opens it; in the end nothing may have gone wrong in any of them."""
+    opened: list[OpenReport] = []
+
+    def make(warehouse: Warehouse, first: dt.date = FIRST, last: dt.date = LAST, **context: Any) -> OpenReport:
+        path = Path(f"{warehouse.location}.{first}.{last}.html")
+        if not path.exists():
+            write_report(warehouse, Settings.of(), path, first, last)
+        pages = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
+        opened.append(OpenReport(pages.new_page(), path))
+        return opened[-1]
+
+    yield make
+    problems = [problem for report in opened for problem in report.problems]
+    for report in opened:
+        report.page.context.close()
+    assert problems == []

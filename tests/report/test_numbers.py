@@ -1,0 +1,245 @@
+"""The numbers on the page are those of SQL over the calls, for every choice of days and agents."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
+from tests.report.conftest import FIRST, LAST, Open, OpenReport, rows_of
+
+DAY = dt.timedelta(days=1)
+EVERYONE = [f"agent-{number}" for number in range(5)]
+CHOICES = [
+    (FIRST, LAST, EVERYONE),
+    (LAST - 6 * DAY, LAST, EVERYONE),
+    (FIRST + 20 * DAY, FIRST + 29 * DAY, ["agent-1"]),
+    (FIRST + 3 * DAY, FIRST + 30 * DAY, ["agent-4", "agent-0", "agent-2"]),
+    (FIRST + 9 * DAY, FIRST + 9 * DAY, ["agent-2", "agent-3"]),
+]
+HEADLINE = """
+SELECT
+    count(*)::DOUBLE AS calls,
+    count(*) FILTER (connected) / count(*) AS connected,
+    coalesce(sum(duration_seconds) FILTER (connected), 0) / 60 AS minutes,
+    quantile_cont(duration_seconds, 0.5) FILTER (connected) AS median,
+    quantile_cont(duration_seconds, 0.9) FILTER (connected) AS p90,
+    count(*) FILTER (call_status LIKE '%voicemail%') / count(*) AS voicemail,
+    count(*) FILTER (connected AND duration_seconds < 10) / count(*) FILTER (connected) AS short
+FROM (
+    SELECT *, list_contains($statuses, call_status) AS connected
+    FROM calls
+    WHERE day BETWEEN $first AND $last AND list_contains($agents, model_id)
+)
+"""
+
+
+def ask(warehouse: Warehouse, query: str, **parameters: Any) -> list[dict[str, Any]]:
+    with warehouse.connect(read_only=True) as connection:
+        found = connection.execute(query, {name: value for name, value in parameters.items() if f"${name}" in query})
+        names = [column[0] for column in found.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def headline(warehouse: Warehouse, first: dt.date, last: dt.date, agents: list[str]) -> dict[str, float]:
+    statuses = list(CONNECTED_STATUSES)
+    return ask(warehouse, HEADLINE, first=first, last=last, agents=agents, statuses=statuses)[0]
+
+
+def choose(report: OpenReport, first: dt.date, last: dt.date, agents: list[str]) -> None:
+    report.choose_days(first, last)
+    if agents != EVERYONE:
+        report.choose_agents(*(agent.replace("agent-", "Agent ") for agent in agents))
+
+
+@pytest.mark.parametrize(("first", "last", "agents"), CHOICES)
+def test_headline(warehouse: Warehouse, open_report: Open, first: dt.date, last: dt.date, agents: list[str]) -> None:
+    report = open_report(warehouse)
+    choose(report, first, last, agents)
+    found = report.headline()
+    wanted = headline(warehouse, first, last, agents)
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted, rel=1e-9)
+    # Not only behind the cards, but on them.
+    assert report.page.inner_text("#headline-calls") == f"{wanted['calls']:,.0f}"
+    assert report.page.inner_text("#headline-connected") == f"{wanted['connected']:.1%}".replace("%", " %")
+
+
+def test_changes_are_against_the_equally_many_days_before(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    # There are no days before the first one to compare with.
+    assert report.page.inner_text("#headline-calls-change") == "-"
+    assert "No change is shown" in report.page.inner_text("#compared")
+    report.choose_days(LAST - 6 * DAY, LAST)
+    now = headline(warehouse, LAST - 6 * DAY, LAST, EVERYONE)
+    before = headline(warehouse, LAST - 13 * DAY, LAST - 7 * DAY, EVERYONE)
+    change = 100 * (now["median"] - before["median"]) / before["median"]
+    assert report.page.inner_text("#headline-median-change") == f"{'▲' if change > 0 else '▼'} {abs(change):.1f} %"
+    points = 100 * (now["connected"] - before["connected"])
+    assert (
+        report.page.inner_text("#headline-connected-change") == f"{'▲' if points > 0 else '▼'} {abs(points):.1f} points"
+    )
+    assert "7 days before: 27 Aug to 2 Sept 2026" in report.page.inner_text("#compared")
+
+
+def test_days_before_the_report_are_in_it_for_comparison(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse, LAST - 9 * DAY, LAST)
+    now = headline(warehouse, LAST - 9 * DAY, LAST, EVERYONE)["calls"]
+    before = headline(warehouse, LAST - 19 * DAY, LAST - 10 * DAY, EVERYONE)["calls"]
+    change = 100 * (now - before) / before
+    assert report.headline()["calls"] == now
+    assert report.page.inner_text("#headline-calls-change") == f"{'▲' if change > 0 else '▼'} {abs(change):.1f} %"
+
+
+def test_calls_per_day_by_agent(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    report.choose_agents("Agent 0", "Agent 4")
+    query = "SELECT day, model_id, count(*) AS calls FROM calls WHERE model_id IN ('agent-0', 'agent-4') GROUP BY ALL"
+    wanted = {(f"{row['day']:%-d}", row["day"].month, row["model_id"]): row["calls"] for row in ask(warehouse, query)}
+    shown = report.table("calls")
+    assert len(shown) == 40
+    for number, row in enumerate(shown):
+        day = FIRST + number * DAY
+        assert row["Day"].startswith(f"{day:%a}, {day.day} ")
+        for agent in ("agent-0", "agent-4"):
+            count = wanted.get((str(day.day), day.month, agent), 0)
+            assert row[agent.replace("agent-", "Agent ")] == str(count)
+
+
+def test_reasons_and_ends(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    report.choose_agents("Agent 1")
+    for figure, column in (("reasons", "telephony_disconnect_reason"), ("ends", "end_call_reason")):
+        query = f"""
+            SELECT coalesce({column}, 'not_reported') AS value, count(*) AS calls
+            FROM calls WHERE model_id = 'agent-1' GROUP BY ALL
+        """
+        wanted = {row["value"].replace("_", " "): row["calls"] for row in ask(warehouse, query)}
+        rows = report.table(figure)
+        assert {name: sum(int(row[name]) for row in rows) for name in wanted} == wanted
+        [of_agent] = report.table(f"{figure}-by-agent")
+        assert {name: of_agent[name] for name in wanted} == {
+            name: f"{calls / sum(wanted.values()):.1%}".replace("%", " %") for name, calls in wanted.items()
+        }
+
+
+def test_durations(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    rows = report.table("durations")
+    query = "SELECT count(*) AS calls FROM calls WHERE list_contains($statuses, call_status)"
+    [connected] = ask(warehouse, query, statuses=list(CONNECTED_STATUSES))
+    assert sum(int(row["Connected calls"].replace(",", "")) for row in rows) == connected["calls"]
+    # Each day's median is that of the metric table.
+    report.choose_agents("Agent 3")
+    medians = ask(
+        warehouse,
+        "SELECT median_duration_seconds AS m FROM call_duration_daily WHERE model_id = 'agent-3' ORDER BY day",
+    )
+    assert [row["Median"] for row in report.table("trend")] == [shown_seconds(row["m"]) for row in medians]
+
+
+def shown_seconds(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    whole = int(seconds + 0.5)
+    return f"{whole // 60} min {whole % 60} s"
+
+
+def test_hours_of_the_week(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    report.choose_days(FIRST + 2 * DAY, FIRST + 15 * DAY)
+    query = """
+        SELECT isodow(day) AS weekday, hour(start_time) AS hour, count(*) / 2 AS mean FROM calls
+        WHERE day BETWEEN $first AND $last GROUP BY ALL
+    """
+    found = ask(warehouse, query, first=FIRST + 2 * DAY, last=FIRST + 15 * DAY)
+    wanted = {(row["weekday"], row["hour"]): row["mean"] for row in found}
+    shown = report.table("hours")
+    for hour, row in enumerate(shown):
+        for weekday, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), start=1):
+            assert float(row[name]) == wanted.get((weekday, hour), 0)
+
+
+def test_peaks_of_the_workspace_and_of_single_agents(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    whole = ask(
+        warehouse, "SELECT day, max(peak_concurrent_calls) AS peak FROM workspace_load_hourly GROUP BY day ORDER BY day"
+    )
+    assert [row["Most calls at once"] for row in report.table("peaks")] == [str(row["peak"]) for row in whole]
+    assert report.headline()["peak"] == max(row["peak"] for row in whole)
+    assert "over all agents" in report.page.inner_text("#peaks-summary")
+    report.choose_agents("Agent 0", "Agent 1")
+    query = """
+        SELECT day, max(peak_concurrent_calls) AS peak FROM call_load_hourly
+        WHERE model_id IN ('agent-0', 'agent-1') GROUP BY day ORDER BY day
+    """
+    assert [row["Most calls at once"] for row in report.table("peaks")] == [
+        str(row["peak"]) for row in ask(warehouse, query)
+    ]
+    assert "any one of these agents" in report.page.inner_text("#peaks-summary")
+
+
+def test_judge(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    query = """
+        SELECT
+            judge_check,
+            sum(passes) AS passes,
+            sum(passes) + sum(partials) + sum(fails) AS verdicts,
+            sum(other_answers) AS other
+        FROM judge_results_daily AS results GROUP BY judge_check
+        ORDER BY sum(results.passes) / (sum(results.passes) + sum(results.partials) + sum(results.fails))
+    """
+    shown, wanted = report.table("checks"), ask(warehouse, query)
+    assert len(shown) > 1
+    for row, check in zip(shown, wanted, strict=True):
+        assert row["Check"] == check["judge_check"].replace("_", " ")
+        assert row["Passed"] == f"{check['passes'] / check['verdicts']:.1%}".replace("%", " %")
+        assert (row["Verdicts"], row["Other answers"]) == (f"{check['verdicts']:,}", str(check["other"]))
+
+
+def test_agent_by_agent_sorted_by_any_column(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    table = report.page.locator("#agent-table table")
+    query = """
+        SELECT
+            model_id,
+            count(*) AS calls,
+            quantile_cont(duration_seconds, 0.5) FILTER (list_contains($statuses, call_status)) AS median
+        FROM calls GROUP BY model_id ORDER BY median DESC
+    """
+    wanted = ask(warehouse, query, statuses=list(CONNECTED_STATUSES))
+    table.get_by_role("button", name="Median").click()
+    assert [(row["Agent"], row["Calls"], row["Median"]) for row in rows_of(table)] == [
+        (row["model_id"].replace("agent-", "Agent "), f"{row['calls']:,}", shown_seconds(row["median"]))
+        for row in wanted
+    ]
+    table.get_by_role("button", name="Median").press("Enter")
+    assert rows_of(table)[0]["Median"] == shown_seconds(wanted[-1]["median"])
+
+
+def test_what_is_missing_is_told_from_what_is_quiet(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    notice = report.page.locator("#state")
+    # 40 days of four agents, and of the fifth those from its first one on.
+    assert notice.inner_text().startswith(
+        "Not complete: of 191 days of agents, 3 never fetched; 1 fetched while calls still went on; 3 records rejected"
+    )
+    [of_agent] = [row for row in report.table("states") if row["Agent"] == "Agent 4"]
+    assert of_agent == {
+        "Agent": "Agent 4",
+        "Days landed": "28",
+        "Missing": "3",
+        "Not settled": "1",
+        "Not computed": "0",
+        "Rejected records": "3",
+        "Last landed day": "9 Sept 2026",
+    }
+    assert report.page.locator("#calls .chart path[fill='var(--gap)']").count() == 3
+    report.choose_agents("Agent 0")
+    assert notice.inner_text().startswith("Complete: every day of every agent has landed and is settled (40 of 40).")
+    assert report.page.locator("#calls .chart path[fill='var(--gap)']").count() == 0
+    report.choose_agents("Agent 4")
+    report.choose_days(FIRST, FIRST + 5 * DAY)
+    assert "this is a gap, not a quiet time" in notice.inner_text()
+    assert report.page.locator("#calls .none").is_visible()

@@ -1,0 +1,238 @@
+"""The page as people meet it: in both themes, on a phone, printed, with a keyboard, and whatever agents are called."""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from synthflow_assets import report as report_module
+from synthflow_assets.report import write_report
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from tests.report.conftest import FIRST, LAST, Open, OpenReport
+
+CHARTS = (
+    "calls", "hours", "peaks", "rates", "checks", "durations", "trend", "reasons", "reasons-by-agent", "ends",
+    "ends-by-agent", "states",
+)  # fmt: skip
+PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
+SCRIPT = "</script><script>alert(1)</script>"
+MARKUP = '<img src=x onerror="alert(1)"> & \u2028 {{ 7 * 7 }}'
+
+_NAMED_CELLS = """
+CREATE TEMP TABLE cells AS SELECT $first::DATE + day::INT AS day, 'id-' || agent AS model_id, name
+FROM range($days) AS days (day), (
+    SELECT unnest($names::VARCHAR[]) AS name, generate_subscripts($names::VARCHAR[], 1) AS agent
+)
+"""
+_LOADS_OF_CELLS = """
+INSERT INTO call_loads BY NAME
+SELECT day, model_id, 1 AS landed, 0 AS rejected, true AS settled, now() AS loaded_at FROM cells
+"""
+_CALLS_OF_CELLS = """
+INSERT INTO calls BY NAME
+SELECT
+    day, model_id, day || model_id AS call_id, day + to_hours(9) AS start_time, 60 AS duration_seconds,
+    'completed' AS call_status, 'inbound' AS type_of_call, $reason AS end_call_reason,
+    $reason AS telephony_disconnect_reason, now() AS loaded_at
+FROM cells
+"""
+
+Named = Callable[..., Warehouse]
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Named:
+    """A warehouse with agents of the given names, each with one call of a minute on each day."""
+
+    def make(names: Sequence[str], days: int = 3) -> Warehouse:
+        warehouse = Warehouse(str(tmp_path / "named.duckdb"))
+        with warehouse.connect() as connection:
+            numbered = {"names": list(names), "first": FIRST, "days": days}
+            connection.execute(_NAMED_CELLS, numbered)
+            connection.execute("INSERT INTO agents SELECT DISTINCT model_id, name, 'inbound', now() FROM cells")
+            connection.execute(_LOADS_OF_CELLS)
+            connection.execute(_CALLS_OF_CELLS, {"reason": SCRIPT})
+        from synthflow_assets.metrics import compute_metrics
+
+        with warehouse.connect() as connection:
+            compute_metrics(connection, [FIRST + dt.timedelta(days=day) for day in range(days)], Settings.of())
+        return warehouse
+
+    return make
+
+
+def is_drawn(report: OpenReport, chart: str) -> bool:
+    """Whether there are marks, not only axes."""
+    marks = report.page.locator(f"#{chart} .chart svg .mark-rect path, #{chart} .chart svg .mark-line path")
+    return any(marks.nth(number).bounding_box() for number in range(min(marks.count(), 3)))
+
+
+def overflow(report: OpenReport) -> int:
+    return int(report.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def test_every_chart_is_drawn_named_and_told(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    for chart in CHARTS:
+        assert is_drawn(report, chart), chart
+        image = report.page.locator(f"#{chart} .chart")
+        assert image.get_attribute("role") == "img"
+        for words in ("aria-labelledby", "aria-describedby"):
+            assert report.page.inner_text(f"#{image.get_attribute(words)}").strip(), chart
+        assert len(report.table(chart)) > 0
+    assert report.page.locator("#reasons .legend li").count() == 5
+    report.choose_days(LAST, LAST)
+    assert [chart for chart in CHARTS if not is_drawn(report, chart)] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", [{"viewport": {"width": 1280, "height": 900}}, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_serious(
+    warehouse: Warehouse, open_report: Open, scheme: str, screen: dict[str, object]
+) -> None:
+    report = open_report(warehouse, color_scheme=scheme, **screen)
+    report.table("calls")
+    report.page.click("#chosen")
+    found = Axe().run(report.page).response["violations"]
+    assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == []
+    assert overflow(report) == 0
+
+
+def test_axe_would_find_something(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    report.page.evaluate("document.querySelector('h1').style.color = '#cccccc'")
+    assert "color-contrast" in [one["id"] for one in Axe().run(report.page).response["violations"]]
+
+
+def test_names_and_reasons_are_only_text(named: Named, open_report: Open) -> None:
+    alerts: list[str] = []
+    report = open_report(named([SCRIPT, MARKUP, "Front Desk", "Front Desk"]), FIRST, FIRST + dt.timedelta(days=2))
+    report.page.on("dialog", lambda dialog: alerts.append(dialog.message))
+    names = report.page.locator("#agents label").all_text_contents()
+    assert SCRIPT in names
+    assert [name for name in names if name.startswith("<img")] == [" ".join(MARKUP.split())]
+    # Those who share a name are told apart.
+    assert sorted(name for name in names if name.startswith("Front")) == ["Front Desk (id-3)", "Front Desk (id-4)"]
+    for chart in ("calls", "reasons", "ends-by-agent", "states"):
+        report.table(chart)
+    report.page.hover("#calls .chart svg .mark-rect path >> nth=0", force=True)
+    report.choose_agents(SCRIPT)
+    assert report.page.inner_text("#chosen").startswith("</script>")
+    assert report.page.locator("main img, main script, nav img, nav script").count() == 0
+    assert alerts == []
+
+
+def test_two_hundred_agents_with_long_names(named: Named, open_report: Open) -> None:
+    names = [f"{number} {'Donaudampfschifffahrtsgesellschaft' * 4} {number}" for number in range(200)]
+    made = named(names, days=2)
+    for screen in ({}, PHONE):
+        report = open_report(made, FIRST, FIRST + dt.timedelta(days=1), **screen)
+        assert overflow(report) == 0
+        assert report.headline()["calls"] == 400
+        assert report.page.locator("#calls .legend li").all_inner_texts()[-1] == "194 other agents"
+        report.page.click("#chosen")
+        report.page.fill("#find", "199 Donau")
+        assert report.page.locator("#agents li:visible").count() == 1
+        assert overflow(report) == 0
+        report.page.click("#none")
+        report.wait()
+        assert report.headline()["calls"] == 398
+        report.page.keyboard.press("Escape")
+        report.page.get_by_role("button", name="Show all 199").click()
+        assert report.page.locator("#agent-table tbody tr").count() == 199
+        assert overflow(report) == 0
+
+
+def test_a_warehouse_without_anything(tmp_path: Path, open_report: Open) -> None:
+    empty = Warehouse(str(tmp_path / "empty.duckdb"))
+    with empty.connect():
+        pass
+    report = open_report(empty)
+    assert "No data has landed" in report.page.inner_text("#state")
+    assert report.headline()["calls"] == 0
+    assert report.page.inner_text("#headline-median") == "-"
+    assert report.page.locator("figure .none:visible").count() == len(CHARTS)
+    assert overflow(report) == 0
+
+
+def test_a_day_without_calls_is_a_landed_day(named: Named, open_report: Open) -> None:
+    warehouse = named(["Front Desk"], days=1)
+    with warehouse.connect() as connection:
+        connection.execute("DELETE FROM calls")
+        from synthflow_assets.metrics import compute_metrics
+
+        compute_metrics(connection, [FIRST], Settings.of())
+    report = open_report(warehouse, FIRST, FIRST)
+    assert report.page.inner_text("#state") == "Complete: every day of every agent has landed and is settled (1 of 1)."
+    assert report.headline()["calls"] == 0
+    assert [row["All"] for row in report.table("calls")] == ["0"]
+
+
+def test_by_keyboard_alone(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    keyboard = report.page.keyboard
+    for _ in range(50):
+        keyboard.press("Tab")
+        if report.page.evaluate("document.activeElement.id") == "chosen":
+            break
+    keyboard.press("Enter")
+    for _ in range(4):  # past search, All and None, to the first agent
+        keyboard.press("Tab")
+    keyboard.press("Space")
+    report.wait()
+    assert report.page.inner_text("#chosen") == "4 of 5 agents"
+    keyboard.press("Escape")
+    assert report.page.evaluate("document.activeElement.id") == "chosen"
+    assert not report.page.is_visible("#agents")
+    assert "4 of 5 agents" in report.page.inner_text("#said")
+    report.page.focus("#reset")
+    keyboard.press("Enter")
+    report.wait()
+    assert report.page.inner_text("#chosen") == "All agents"
+
+
+def test_printed_it_is_light_and_without_controls(warehouse: Warehouse, open_report: Open, tmp_path: Path) -> None:
+    report = open_report(warehouse, color_scheme="dark")
+    report.page.emulate_media(media="print")
+    assert not report.page.is_visible(".filters")
+    assert not report.page.is_visible("figure details")
+    assert report.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert report.page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(23, 33, 43)"
+    printed = report.page.pdf(path=tmp_path / "report.pdf", format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) in range(2, 7)
+
+
+def test_the_policy_forbids_the_network_and_code_from_text(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    assert report.page.evaluate("fetch('https://example.com').then(() => 'sent', () => 'refused')") == "refused"
+    report.page.evaluate("setTimeout('window.ran = 1')")
+    report.page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 2'}))"
+    )
+    report.page.wait_for_timeout(50)
+    assert report.page.evaluate("window.ran") is None
+    assert len(report.problems) >= 3  # each refusal is told on the console
+    report.problems.clear()
+
+
+def test_what_does_not_fit_is_less_exact_and_says_so(
+    warehouse: Warehouse, open_report: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = open_report(warehouse, LAST - dt.timedelta(days=9), LAST)
+    whole = write_report(warehouse, Settings.of(), tmp_path / "whole.html", LAST - dt.timedelta(days=9), LAST)
+    monkeypatch.setattr(report_module, "LARGEST_BYTES", whole.size_bytes - 8000)
+    rough_path = tmp_path / "rough.html"
+    rough = write_report(warehouse, Settings.of(), rough_path, LAST - dt.timedelta(days=9), LAST)
+    assert rough.size_bytes < whole.size_bytes
+    # The days before were given up first, then the exact durations.
+    report = OpenReport(exact.page.context.new_page(), rough_path)
+    assert report.page.inner_text("#headline-calls-change") == "-"
+    assert report.headline()["calls"] == exact.headline()["calls"]
+    said = re.search(r"durations that differ by less than (\d+) % are counted as one", report.page.inner_text("footer"))
+    if said:
+        assert report.headline()["p90"] == pytest.approx(exact.headline()["p90"], rel=int(said[1]) / 100)
+    assert report.problems == []

@@ -1,0 +1,61 @@
+"""The pictures in Dagster's UI: real PNGs, small, of the right days, and none where there is nothing to show."""
+
+import base64
+import datetime as dt
+import struct
+import zlib
+
+import pytest
+
+from synthflow_assets.report.previews import _PREVIEWS, preview, smaller
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from tests.report.conftest import FIRST, LAST
+
+LARGEST_BYTES = 50_000  # above it Dagster's event log grows noticeably
+
+
+def pixels(png: bytes) -> bytes:
+    at, found = 8, b""
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        kind, content = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        assert struct.unpack(">I", png[at + 8 + length : at + 12 + length]) == (zlib.crc32(kind + content),)
+        found += content if kind == b"IDAT" else b""
+        at += 12 + length
+    return zlib.decompress(found)
+
+
+@pytest.mark.parametrize("table", sorted(_PREVIEWS))
+def test_each_is_a_small_picture_of_the_last_days(warehouse: Warehouse, table: str) -> None:
+    with warehouse.connect(read_only=True) as connection:
+        markdown = preview(connection, table, LAST)
+        assert preview(connection, table, FIRST - dt.timedelta(days=1)) is None
+    assert markdown is not None
+    title, _, picture = markdown.partition("](data:image/png;base64,")
+    assert title.startswith("![")
+    assert title.endswith(f", {LAST - dt.timedelta(days=29)} to {LAST}")
+    assert len(markdown) < LARGEST_BYTES
+    # Something is drawn: a picture of one colour has two different bytes or three.
+    assert len(set(pixels(base64.b64decode(picture.removesuffix(")"))))) > 50
+
+
+def test_tables_without_a_picture_have_none(warehouse: Warehouse) -> None:
+    with warehouse.connect(read_only=True) as connection:
+        assert preview(connection, "calls", LAST) is None
+    assert set(_PREVIEWS) <= {table.name for table in METRIC_TABLES}
+
+
+def test_smaller_pictures_have_the_same_pixels() -> None:
+    import vl_convert
+
+    spec = {
+        "data": {"values": [{"a": 1}]},
+        "mark": "bar",
+        "encoding": {"x": {"field": "a", "type": "quantitative"}},
+        "width": 300,
+    }
+    large = vl_convert.vegalite_to_png(spec)
+    small = smaller(large)
+    assert len(small) < len(large) / 3
+    assert pixels(small) == pixels(large)

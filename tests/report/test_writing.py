@@ -1,0 +1,127 @@
+"""How the file comes to be: the command, the days, its size, and what is said where it cannot be written."""
+
+import base64
+import datetime as dt
+import gzip
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from synthflow_assets.cli import main
+from synthflow_assets.days import last_closed_day
+from synthflow_assets.report import Span, last_days, write_report
+from synthflow_assets.report.content import narrow
+from synthflow_assets.report.encoding import pack, script_json
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from tests.report.conftest import FIRST, LAST
+
+
+def run(*arguments: str, warehouse: Warehouse, code: int = 0) -> str:
+    result = CliRunner().invoke(main, ["report", *arguments], env={"SYNTHFLOW_WAREHOUSE": warehouse.location})
+    assert result.exit_code == code, result.output
+    return result.output.strip()
+
+
+def facts_of(path: Path) -> dict[str, object]:
+    text = path.read_text(encoding="utf-8")
+    begin = text.index('id="data">') + len('id="data">')
+    found: dict[str, object] = json.loads(text[begin : text.index("</script>", begin)])["facts"]
+    return found
+
+
+def test_the_command_writes_where_it_is_told_and_says_what(warehouse: Warehouse, tmp_path: Path) -> None:
+    said = run("--from", "2026-08-11", "--to", "2026-08-20", "--output", "out/calls.html", warehouse=warehouse)
+    path = tmp_path / "out" / "calls.html"
+    assert said.startswith("out/calls.html  (10 days, 5 agents, ")
+    facts = facts_of(path)
+    assert (facts["from"], facts["to"], facts["first"]) == ("2026-08-11", "2026-08-20", "2026-08-01")
+    assert [one.name for one in path.parent.iterdir()] == ["calls.html"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_without_arguments_it_is_about_the_last_days_that_landed(warehouse: Warehouse, tmp_path: Path) -> None:
+    run(warehouse=warehouse)
+    facts = facts_of(tmp_path / "data" / "report.html")
+    usual = last_days(warehouse, Settings.of())
+    assert (facts["from"], facts["to"]) == (usual.from_day.isoformat(), usual.to_day.isoformat())
+
+
+def test_agents_by_id_and_by_name(warehouse: Warehouse, tmp_path: Path) -> None:
+    run("--to", LAST.isoformat(), "--model", "agent-3", "--model", "Agent 1", warehouse=warehouse)
+    facts = facts_of(tmp_path / "data" / "report.html")
+    assert sorted(facts["agents"]) == ["Agent 1", "Agent 3"]
+    said = run("--model", "Agent 9", warehouse=warehouse, code=1)
+    assert said.startswith("Error: no agent with the id or name 'Agent 9' has calls here; known are Agent ")
+    assert "\n" not in said
+
+
+def test_what_cannot_be_is_one_line(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = run("--output", "file/report.html", warehouse=warehouse, code=1)
+    assert re.fullmatch(r"Error: no report at file/report\.html: [A-Za-z ]+; give another path", said)
+    assert "2026-09-02 is after 2026-09-01" in run(
+        "--from", "2026-09-02", "--to", "2026-09-01", warehouse=warehouse, code=2
+    )
+
+
+def test_a_failure_leaves_the_page_before(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("the page before")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(Exception, match=r"no report at .*report.html: No space left on device; give another path"):
+        write_report(warehouse, Settings.of(), path, FIRST, LAST)
+    assert path.read_text() == "the page before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("report_days", "to_day", "wanted"),
+    [
+        (10_0, None, Span(FIRST, LAST)),  # nothing of the last days has landed: the days that have
+        (30, dt.date(2026, 9, 5), Span(dt.date(2026, 8, 7), dt.date(2026, 9, 5))),
+        (30, dt.date(2026, 8, 10), Span(FIRST, dt.date(2026, 8, 10))),  # no days before the first one that landed
+        (30, dt.date(2026, 7, 1), Span(dt.date(2026, 7, 1), dt.date(2026, 7, 1))),
+    ],
+)
+def test_the_usual_days(
+    warehouse: Warehouse, report_days: int, to_day: dt.date | None, wanted: Span, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthflow_assets.report.last_closed_day", lambda _: LAST + dt.timedelta(days=200))
+    assert last_days(warehouse, Settings.of(report_days=report_days), to_day) == wanted
+
+
+def test_the_usual_days_end_yesterday_where_nothing_has_landed(tmp_path: Path) -> None:
+    empty = Warehouse(str(tmp_path / "empty.duckdb"))
+    with empty.connect():
+        pass
+    yesterday = last_closed_day("UTC")
+    assert last_days(empty, Settings.of(report_days=2)) == Span(yesterday - dt.timedelta(days=1), yesterday)
+
+
+@pytest.mark.parametrize("values", [[], [0], [255], [256, 1, 0], [65_535], [65_536, 3, 2**32 - 1]])
+def test_columns_come_out_as_they_went_in(values: list[int]) -> None:
+    column = narrow(np.array(values, np.int64))
+    packed = pack({"one": column, "other": narrow(np.array([7, 300]))})
+    assert packed["columns"] == [["one", column.itemsize, len(values)], ["other", 2, 2]]
+    data = gzip.decompress(base64.b64decode(packed["bytes"]))
+    planes = np.frombuffer(data[: column.nbytes], np.uint8).reshape(column.itemsize, len(values))
+    assert [sum(int(byte) << 8 * place for place, byte in enumerate(bytes_)) for bytes_ in planes.T] == values
+
+
+def test_json_in_a_script_element_can_neither_end_nor_begin_one() -> None:
+    hostile = {"<!--": "</script>&\u2028\u2029 ]]> \ud83d"}
+    written = script_json(hostile)
+    assert not set("<>&\u2028\u2029") & set(written)
+    assert json.loads(written) == hostile
+
+
+def test_workspaces_do_not_write_the_same_file() -> None:
+    assert Settings.of().report_path == Path("data/report.html")
+    assert Settings.of(warehouse_schema="acme", report="out/calls.html").report_path == Path("out/acme/calls.html")
