@@ -1,24 +1,25 @@
-"""`make bench`: every scenario, every contestant, several rounds in turn; tables, and data/bench/results.json."""
+"""`make bench`: every scenario, every contestant, several rounds in turn; tables, a chart, docs/benchmarks.md."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import urllib.request
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from benchmarks.contestants import CONTESTANTS, ENVIRONMENTS, SIXTEEN, Contestant
+from benchmarks.contestants import ENVIRONMENTS, SELF, Contestant
 from benchmarks.measure import CommandFailedError, Measurement, measure
+from benchmarks.render import growth_table, machine, table, write_docs
+from benchmarks.scenarios import CONNECTIONS, GROWTH, SCENARIOS, Scenario
 from benchmarks.workload import CHECKSUM_SQL, Workload, serving
 
-_TIMEOUT_SECONDS = 900.0
+_TIMEOUT_SECONDS = 1800.0
+_RESULTS = ENVIRONMENTS / "results.json"
 _CHECK = f"""
 import duckdb, sys
 connection = duckdb.connect()
@@ -31,71 +32,62 @@ print(*connection.execute(f"{CHECKSUM_SQL}landed.{{name}}").fetchone())
 """
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """A workload, and who lands it."""
-
-    name: str
-    load: Workload
-    contestants: tuple[Contestant, ...] = CONTESTANTS
-
-
-SCENARIOS = {
-    "start-up": Scenario("1 day of 3,000 calls", Workload(3_000)),
-    "100k": Scenario("100,000 calls, no latency", Workload(100_000)),
-    "300k": Scenario("300,000 calls, no latency", Workload(300_000)),
-    "latency": Scenario("16,000 calls at 200 ms a page", Workload(16_000, latency_ms=200), (*CONTESTANTS, SIXTEEN)),
-    "backfill": Scenario("365 days, 3 agents, 100 calls each", Workload(100, days=365, agents=3)),
-}
-
-
 @dataclass
 class Outcome:
     """What became of a contestant in a scenario."""
 
-    runs: list[Measurement]
+    runs: list[Measurement] = field(default_factory=list)
     requests: int = 0
+    scaled: float = 1.0  # what its time was multiplied with, because it landed some of the days only
+    is_peer: bool = True
     problem: str = ""
 
 
 def run_scenario(scenario: Scenario, rounds: int) -> dict[str, Outcome]:
     """Let all contestants land the workload in turn, verified by count and checksum before its time counts."""
-    truth = scenario.load.truth()
-    outcomes = {one.name: Outcome([]) for one in scenario.contestants}
+    outcomes = {one.name: Outcome(is_peer=one.is_peer) for one in scenario.contestants}
     with serving(scenario.load) as url:
         for number in range(rounds):
             for contestant in scenario.contestants:
-                outcome = outcomes[contestant.name]
-                if outcome.problem:
-                    continue
-                before = _requests(url)
-                try:
-                    outcome.runs.append(_run_once(contestant, scenario.load, url, truth))
-                except CommandFailedError as error:
-                    outcome.problem = str(error)
-                    print(f"  {contestant.name}: {error}", flush=True)
-                    continue
-                outcome.requests = _requests(url) - before
-                last = outcome.runs[-1]
-                print(
-                    f"  round {number + 1}  {contestant.name:<34} {last.seconds:7.2f} s  {last.peak_mb:6.0f} MB",
-                    flush=True,
-                )
+                _one_round(contestant, scenario, url, outcomes[contestant.name], number + 1)
     return outcomes
 
 
-def _run_once(contestant: Contestant, load: Workload, url: str, truth: tuple[int, int]) -> Measurement:
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=ENVIRONMENTS))
-    log = ENVIRONMENTS / f"{contestant.name.replace(' ', '-')}.log"
+def _one_round(contestant: Contestant, scenario: Scenario, url: str, outcome: Outcome, number: int) -> None:
+    if outcome.problem:
+        return
+    load = replace(scenario.load, days=min(scenario.load.days, contestant.days_at_most))
+    outcome.scaled = scenario.load.days / load.days
     try:
-        environment = contestant.environment(load, url, folder)
-        measured = measure(contestant.commands(load), environment, log, _TIMEOUT_SECONDS)
-        found = _landed(contestant, folder / "calls.duckdb")
+        measured, outcome.requests = _run_once(contestant, load, url, again=scenario.again)
+    except CommandFailedError as error:
+        outcome.problem = str(error)
+        print(f"  {contestant.name}: {error}", flush=True)
+        return
+    outcome.requests = round(outcome.requests * outcome.scaled)
+    outcome.runs.append(Measurement(measured.seconds * outcome.scaled, measured.peak_mb))
+    last = outcome.runs[-1]
+    print(f"  round {number}  {contestant.name:<34} {last.seconds:7.2f} s  {last.peak_mb:6.0f} MB", flush=True)
+
+
+def _run_once(contestant: Contestant, load: Workload, url: str, *, again: bool) -> tuple[Measurement, int]:
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=ENVIRONMENTS))
+    log = ENVIRONMENTS / f"{contestant.name.replace(' ', '-').replace(':', '')}.log"
+    try:
+        environment = contestant.environment(load, url, folder) | ({"BENCH_AGAIN": "1"} if again else {})
+        commands = contestant.land(contestant, load)
+        before = commands if again else contestant.before(contestant, load)
+        if before:
+            measure(before, environment, log, _TIMEOUT_SECONDS)
+        asked = _requests(url)
+        measured = measure(commands, environment, log, _TIMEOUT_SECONDS)
+        requests = _requests(url) - asked
+        found = _landed(contestant, folder / "calls.duckdb") if contestant.table else load.truth()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if found != truth:
-        raise CommandFailedError(f"landed {found[0]:,} calls of {truth[0]:,}, or other ones; see {log}")
-    return measured
+    if found != load.truth():
+        raise CommandFailedError(f"landed {found[0]:,} calls of {load.truth()[0]:,}, or other ones; see {log}")
+    return measured, requests
 
 
 def _landed(contestant: Contestant, file: Path) -> tuple[int, int]:
@@ -111,47 +103,48 @@ def _requests(url: str) -> int:
         return int(json.load(answer)["list_calls"])
 
 
-def table(scenario: Scenario, outcomes: dict[str, Outcome]) -> str:
-    """The outcomes as a Markdown table; ratios are to the fastest peer."""
-    medians = {name: statistics.median(run.seconds for run in one.runs) for name, one in outcomes.items() if one.runs}
-    peers = [seconds for name, seconds in medians.items() if not name.startswith("synthflow-assets")]
-    lines = [
-        f"### {scenario.name}", "",
-        "| | seconds (median) | spread | times the fastest peer | peak MB | requests |", "|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    for name, one in outcomes.items():
-        if not one.runs:
-            lines.append(f"| {name} | - | - | - | - | {one.problem} |")
-            continue
-        seconds = [run.seconds for run in one.runs]
-        ratio = f"{min(peers) / medians[name]:.2f}x" if peers else "-"
-        peak = statistics.median(run.peak_mb for run in one.runs)
-        spread = f"{min(seconds):.1f} to {max(seconds):.1f}"
-        lines.append(f"| {name} | {medians[name]:.1f} | {spread} | {ratio} | {peak:.0f} | {one.requests:,} |")
-    return "\n".join(lines) + "\n"
+def run_growth() -> dict[str, Outcome]:
+    """This package alone, over workloads that grow tenfold in one direction each."""
+    slow = Workload(4_000, latency_ms=200)
+    series = [(name, SELF, load) for name, load in GROWTH.items()]
+    series += [(name, contestant, slow) for name, contestant in CONNECTIONS.items()]
+    outcomes = {}
+    for name, contestant, load in series:
+        print(f"  {name}", flush=True)
+        outcomes[name] = run_scenario(Scenario(name, load, (contestant,)), rounds=1)[contestant.name]
+    return outcomes
 
 
 def main() -> int:
     """Run what the command line asks for."""
+    names = [*SCENARIOS, "growth"]
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", default=[], help=f"of {', '.join(SCENARIOS)}; all where none is named")
+    parser.add_argument("scenarios", nargs="*", default=[], help=f"of {', '.join(names)}; all where none is named")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="contestants whose name contains this; this package always runs")
+    parser.add_argument(
+        "--docs", action="store_true", help="write the results of all runs so far to docs/benchmarks.md"
+    )
     options = parser.parse_args()
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for key in options.scenarios or SCENARIOS:
-        scenario = SCENARIOS[key]
-        chosen = tuple(one for one in scenario.contestants if one.lock is None or options.only in one.name)
-        scenario = Scenario(scenario.name, scenario.load, chosen)
-        for contestant in chosen:
-            contestant.prepare()
-        print(f"{scenario.name} ...", flush=True)
-        outcomes = run_scenario(scenario, options.rounds)
-        results[key] = {name: asdict(one) for name, one in outcomes.items()}
-        print(table(scenario, outcomes), flush=True)
-    machine = {"python": platform.python_version(), "system": platform.platform()}
-    (ENVIRONMENTS / "results.json").write_text(json.dumps({"machine": machine, "results": results}, indent=1))
+    results = json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else {}
+    for key in options.scenarios or names:
+        if key == "growth":
+            print("How the cost grows ...", flush=True)
+            outcomes = run_growth()
+        else:
+            scenario = SCENARIOS[key]
+            chosen = tuple(one for one in scenario.contestants if one.lock is None or options.only in one.name)
+            for contestant in chosen:
+                contestant.prepare()
+            print(f"{scenario.title} ...", flush=True)
+            outcomes = run_scenario(replace(scenario, contestants=chosen), options.rounds)
+        results[key] = {"machine": machine(), "outcomes": {name: asdict(one) for name, one in outcomes.items()}}
+        _RESULTS.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        render = growth_table if key == "growth" else table
+        print(render(results[key]["outcomes"]), flush=True)
+    if options.docs:
+        write_docs(results)
     return 0
 
 

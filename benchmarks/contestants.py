@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,37 +17,31 @@ PEERS = Path(__file__).parent / "peers"
 ENVIRONMENTS = ROOT / "data" / "bench"
 OWN_BIN = Path(sys.executable).parent
 
+Commands = Callable[["Contestant", Workload], list[str]]
+
 
 @dataclass(frozen=True)
 class Contestant:
-    """A way to land calls. `lock` names its pinned environment; None is this project's own."""
+    """A way to land calls.
+
+    `land` makes the shell commands that land a workload, one run after the other; `before` those that must have run by
+    then and do not count. `lock` names its pinned environment; None is this project's own. Where a workload of many
+    days would take it an hour, it lands `days_at_most` of them, and its time is scaled.
+    """
 
     name: str
     lock: str | None
     table: str
+    land: Commands
+    before: Commands = lambda *_: []
     settings: tuple[tuple[str, str], ...] = ()  # for this package: what is set besides the defaults
+    days_at_most: int = 1_000_000
+    is_peer: bool = True
 
     @property
     def bin(self) -> Path:
         """Where its commands are."""
         return OWN_BIN if self.lock is None else ENVIRONMENTS / self.lock / "bin"
-
-    def commands(self, load: Workload) -> list[str]:
-        """The shell commands that land the workload; more than one run one after the other."""
-        span = f"--partition {load.first}" if load.days == 1 else f"--partition-range {load.first}...{load.last}"
-        match self.name.split(",")[0]:
-            case "synthflow-assets":
-                return [f"{self.bin}/dg launch --assets synthflow/calls {span}"]
-            case "plain Dagster":
-                each = [f"{self.bin}/dg launch --assets calls --partition {day}" for day in load.every_day]
-                return [f"cd {PEERS}/plain_dagster && {' && '.join(each)}"]
-            case "dlt":
-                return [f"{self.bin}/python {PEERS}/dlt_pipeline.py"]
-            case "PyAirbyte":
-                return [f"{self.bin}/python {PEERS}/airbyte_source.py"]
-            case _:
-                target = f'{self.bin}/target-duckdb --config "$BENCH_FOLDER/target.json"'
-                return [f"{self.bin}/python {PEERS}/singer_tap.py | {target}"]
 
     def environment(self, load: Workload, url: str, folder: Path) -> dict[str, str]:
         """The environment of its process: what it is to fetch, and folders of its own."""
@@ -58,6 +53,7 @@ class Contestant:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
+            "PYTHONPATH": str(ROOT),
             "DAGSTER_HOME": str(home),
             "DAGSTER_DISABLE_TELEMETRY": "1",
             "DO_NOT_TRACK": "1",
@@ -70,19 +66,18 @@ class Contestant:
             "BENCH_TO": load.last.isoformat(),
             "BENCH_FILE": str(file),
             "BENCH_FOLDER": str(folder),
-            **(
-                {
-                    "SYNTHFLOW_BASE_URL": url,
-                    "SYNTHFLOW_API_KEY": "sandbox-key",
-                    "SYNTHFLOW_WAREHOUSE": str(file),
-                    "SYNTHFLOW_EXPORT_DIR": str(folder / "export"),
-                    # What the peers' calls are landed from: no call of another day.
-                    "SYNTHFLOW_WINDOW_MARGIN_SECONDS": "0",
-                    **dict(self.settings),
-                }
-                if self.lock is None
-                else {}
-            ),
+            **(self._own_environment(url, file, folder) if self.lock is None else {}),
+        }
+
+    def _own_environment(self, url: str, file: Path, folder: Path) -> dict[str, str]:
+        return {
+            "SYNTHFLOW_BASE_URL": url,
+            "SYNTHFLOW_API_KEY": "sandbox-key",
+            "SYNTHFLOW_WAREHOUSE": str(file),
+            "SYNTHFLOW_EXPORT_DIR": str(folder / "export"),
+            # What the peers' calls are landed from: no call of another day.
+            "SYNTHFLOW_WINDOW_MARGIN_SECONDS": "0",
+            **dict(self.settings),
         }
 
     def prepare(self) -> None:
@@ -97,13 +92,54 @@ class Contestant:
         (place / ".ready").touch()
 
 
-CONTESTANTS = (
-    Contestant("synthflow-assets", None, "synthflow.calls"),
-    Contestant("plain Dagster", "plain_dagster", "main.calls"),
-    Contestant("dlt", "dlt", "calls"),
-    Contestant("singer-sdk", "singer", "main.calls"),
-    Contestant("PyAirbyte", "airbyte", "main.calls"),
-)
+def _this_package(one: Contestant, load: Workload) -> list[str]:
+    span = f"--partition {load.first}" if load.days == 1 else f"--partition-range {load.first}...{load.last}"
+    return [f"{one.bin}/dg launch --assets synthflow/calls {span}"]
+
+
+def _plain_dagster(one: Contestant, load: Workload) -> list[str]:
+    each = [f"{one.bin}/dg launch --assets calls --partition {day}" for day in load.every_day]
+    return [f"cd {PEERS}/plain_dagster && {' && '.join(each)}"]
+
+
+def _script(name: str, pipe: str = "") -> Commands:
+    return lambda one, _: [f"{one.bin}/python {PEERS}/{name}" + (pipe.format(bin=one.bin) if pipe else "")]
+
+
+def _floor(what: str) -> Commands:
+    return lambda one, _: [f"{one.bin}/python -m benchmarks.floor {what}"]
+
+
+SELF = Contestant("synthflow-assets", None, "synthflow.calls", _this_package, is_peer=False)
 SIXTEEN = Contestant(
-    "synthflow-assets, 16 connections", None, "synthflow.calls", (("SYNTHFLOW_MAX_CONNECTIONS", "16"),)
+    "synthflow-assets, 16 connections",
+    None,
+    "synthflow.calls",
+    _this_package,
+    settings=(("SYNTHFLOW_MAX_CONNECTIONS", "16"),),
+    is_peer=False,
+)
+PEER_CONTESTANTS = (
+    # One process a day, as its documentation has it; a year of them takes half an hour.
+    Contestant("plain Dagster", "plain_dagster", "main.calls", _plain_dagster, days_at_most=20),
+    Contestant("dlt", "dlt", "calls", _script("dlt_pipeline.py")),
+    Contestant(
+        "singer-sdk",
+        "singer",
+        "main.calls",
+        _script("singer_tap.py", ' | {bin}/target-duckdb --config "$BENCH_FOLDER/target.json"'),
+    ),
+    Contestant("PyAirbyte", "airbyte", "main.calls", _script("airbyte_source.py")),
+)
+# What nobody can beat: the pages alone, and the rows alone.
+FLOORS = (
+    Contestant("floor: download the pages", None, "", _floor("download"), is_peer=False),
+    Contestant(
+        "floor: DuckDB stores the rows",
+        None,
+        "main.calls",
+        _floor("store"),
+        before=lambda one, load: [*_this_package(one, load), f"{one.bin}/python -m benchmarks.floor finish"],
+        is_peer=False,
+    ),
 )

@@ -3,7 +3,7 @@
 The data's way, which is also the order of the layers; nothing imports what stands behind it:
 
     settings        every setting, the only reader of the environment
-    api             asks Synthflow: one request (client), its answer (pages), a day of an agent (fetch)
+    api             asks Synthflow: a request (client), its answer (pages), what a day takes (window), all days (fetch)
     warehouse       what the tables are (schema), how records become rows (decoding, landing), how to open them
     loading         API -> calls: which agents, which days, what becomes of each
     metrics         calls -> metrics: one SQL file a table

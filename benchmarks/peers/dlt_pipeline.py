@@ -7,6 +7,7 @@ import dlt
 from dlt.sources.rest_api import rest_api_source
 
 PAGE_SIZE = 100
+AGAIN = "BENCH_AGAIN" in os.environ  # the calls have landed before, and are to be replaced
 
 
 def milliseconds(day: str, days: int = 0) -> int:
@@ -18,6 +19,7 @@ def resource(model_id: str) -> dict:
     return {
         "name": f"calls_{model_id}",
         "table_name": "calls",
+        **({"primary_key": "call_id"} if AGAIN else {}),
         "parallelized": True,
         "max_table_nesting": 0,
         "endpoint": {
@@ -51,4 +53,6 @@ pipeline = dlt.pipeline(
     pipelines_dir=os.environ["BENCH_FILE"] + ".dlt",
     destination=dlt.destinations.duckdb(os.environ["BENCH_FILE"]),
 )
-pipeline.run(source, loader_file_format="parquet", write_disposition="append")
+pipeline.run(
+    source, loader_file_format="parquet", write_disposition="merge" if AGAIN else "append"
+)
