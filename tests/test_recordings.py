@@ -12,7 +12,15 @@ from pyarrow import fs
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.errors import SettingsError, WarehouseUnusableError
 from synthflow_assets.loading import load_calls, resolve_agents
-from synthflow_assets.recordings import RecordedCall, RecordingCounts, _file_name, delete_recordings, store_recordings
+from synthflow_assets.recordings import (
+    RecordedCall,
+    RecordingCounts,
+    _file_name,
+    _open,
+    delete_recordings,
+    store_recordings,
+)
+from synthflow_assets.removal import remove_person
 from synthflow_assets.sandbox.calls import tone
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
@@ -124,6 +132,27 @@ def test_s3(landed: Callable[..., tuple[Sandbox, Settings]], s3: str) -> None:
     delete_recordings(locations[:1])
     delete_recordings(locations[:1])
     assert store(settings, s3).stored == 0
+
+
+def test_forgetting_a_person_deletes_the_recordings_on_s3(
+    landed: Callable[..., tuple[Sandbox, Settings]], s3: str
+) -> None:
+    _, settings = landed()
+    stored = store(settings, s3).stored
+    calls = Warehouse(settings.warehouse).read_frame("calls").set_index("call_id")
+    heard = {
+        call_id: str(row["location"]) for call_id, row in rows(settings).items() if isinstance(row["location"], str)
+    }
+    phone = calls.loc[list(heard), "lead_phone_number"].iloc[0]
+    theirs = {location for call_id, location in heard.items() if calls.loc[call_id, "lead_phone_number"] == phone}
+    assert f"{len(theirs)} recordings deleted" in list(remove_person(settings, phone))
+    bucket, _ = _open(s3)
+    left = {
+        f"s3://{file.path}" for file in bucket.get_file_info(fs.FileSelector("bucket", recursive=True)) if file.is_file
+    }
+    assert left == set(heard.values()) - theirs
+    assert len(left) == stored - len(theirs)
+    assert store(settings, s3).stored == 0  # and it does not come back
 
 
 @pytest.mark.parametrize("target", ["s3://", "gopher://x/y", "s3://key:secret@bucket/x"])

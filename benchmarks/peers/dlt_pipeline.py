@@ -53,6 +53,4 @@ pipeline = dlt.pipeline(
     pipelines_dir=os.environ["BENCH_FILE"] + ".dlt",
     destination=dlt.destinations.duckdb(os.environ["BENCH_FILE"]),
 )
-pipeline.run(
-    source, loader_file_format="parquet", write_disposition="merge" if AGAIN else "append"
-)
+pipeline.run(source, loader_file_format="parquet", write_disposition="merge" if AGAIN else "append")
