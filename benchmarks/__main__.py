@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.contestants import ENVIRONMENTS, SELF, Contestant
 from benchmarks.measure import CommandFailedError, Measurement, measure
 from benchmarks.render import growth_table, machine, table, write_docs
+from benchmarks.report import measure_report, report_table
 from benchmarks.scenarios import CONNECTIONS, GROWTH, SCENARIOS, Scenario
 from benchmarks.workload import CHECKSUM_SQL, Workload, serving
 
@@ -117,7 +118,7 @@ def run_growth() -> dict[str, Outcome]:
 
 def main() -> int:
     """Run what the command line asks for."""
-    names = [*SCENARIOS, "growth"]
+    names = [*SCENARIOS, "growth", "report"]
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("scenarios", nargs="*", default=[], help=f"of {', '.join(names)}; all where none is named")
     parser.add_argument("--rounds", type=int, default=3)
@@ -129,6 +130,10 @@ def main() -> int:
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     results = json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else {}
     for key in options.scenarios or names:
+        if key == "report":  # of this package alone: its peers have none
+            print("A report of 365 days of 50 agents ...", flush=True)
+            print(report_table(measure_report()), flush=True)
+            continue
         if key == "growth":
             print("How the cost grows ...", flush=True)
             outcomes = run_growth()

@@ -1,10 +1,15 @@
 """The numbers on the page are those of SQL over the calls, for every choice of days and agents."""
 
 import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
+from synthflow_assets.report import write_report
+from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from tests.report.conftest import FIRST, LAST, Open, OpenReport, rows_of
@@ -35,6 +40,22 @@ FROM (
 """
 
 
+@pytest.fixture(scope="module")
+def opened(warehouse: Warehouse, browser: Browser) -> Iterator[OpenReport]:
+    path = Path(f"{warehouse.location}.html")
+    write_report(warehouse, Settings.of(), path, FIRST, LAST)
+    yield (report := OpenReport(browser.new_page(viewport={"width": 1280, "height": 900}), path))
+    assert report.problems == []
+
+
+@pytest.fixture
+def report(opened: OpenReport) -> OpenReport:
+    """The same page for every test, with everything chosen."""
+    opened.page.click("#reset")
+    opened.wait()
+    return opened
+
+
 def ask(warehouse: Warehouse, query: str, **parameters: Any) -> list[dict[str, Any]]:
     with warehouse.connect(read_only=True) as connection:
         found = connection.execute(query, {name: value for name, value in parameters.items() if f"${name}" in query})
@@ -54,8 +75,7 @@ def choose(report: OpenReport, first: dt.date, last: dt.date, agents: list[str])
 
 
 @pytest.mark.parametrize(("first", "last", "agents"), CHOICES)
-def test_headline(warehouse: Warehouse, open_report: Open, first: dt.date, last: dt.date, agents: list[str]) -> None:
-    report = open_report(warehouse)
+def test_headline(warehouse: Warehouse, report: OpenReport, first: dt.date, last: dt.date, agents: list[str]) -> None:
     choose(report, first, last, agents)
     found = report.headline()
     wanted = headline(warehouse, first, last, agents)
@@ -65,8 +85,7 @@ def test_headline(warehouse: Warehouse, open_report: Open, first: dt.date, last:
     assert report.page.inner_text("#headline-connected") == f"{wanted['connected']:.1%}".replace("%", " %")
 
 
-def test_changes_are_against_the_equally_many_days_before(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_changes_are_against_the_equally_many_days_before(warehouse: Warehouse, report: OpenReport) -> None:
     # There are no days before the first one to compare with.
     assert report.page.inner_text("#headline-calls-change") == "-"
     assert "No change is shown" in report.page.inner_text("#compared")
@@ -91,8 +110,7 @@ def test_days_before_the_report_are_in_it_for_comparison(warehouse: Warehouse, o
     assert report.page.inner_text("#headline-calls-change") == f"{'▲' if change > 0 else '▼'} {abs(change):.1f} %"
 
 
-def test_calls_per_day_by_agent(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_calls_per_day_by_agent(warehouse: Warehouse, report: OpenReport) -> None:
     report.choose_agents("Agent 0", "Agent 4")
     query = "SELECT day, model_id, count(*) AS calls FROM calls WHERE model_id IN ('agent-0', 'agent-4') GROUP BY ALL"
     wanted = {(f"{row['day']:%-d}", row["day"].month, row["model_id"]): row["calls"] for row in ask(warehouse, query)}
@@ -106,8 +124,7 @@ def test_calls_per_day_by_agent(warehouse: Warehouse, open_report: Open) -> None
             assert row[agent.replace("agent-", "Agent ")] == str(count)
 
 
-def test_reasons_and_ends(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_reasons_and_ends(warehouse: Warehouse, report: OpenReport) -> None:
     report.choose_agents("Agent 1")
     for figure, column in (("reasons", "telephony_disconnect_reason"), ("ends", "end_call_reason")):
         query = f"""
@@ -123,8 +140,7 @@ def test_reasons_and_ends(warehouse: Warehouse, open_report: Open) -> None:
         }
 
 
-def test_durations(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_durations(warehouse: Warehouse, report: OpenReport) -> None:
     rows = report.table("durations")
     query = "SELECT count(*) AS calls FROM calls WHERE list_contains($statuses, call_status)"
     [connected] = ask(warehouse, query, statuses=list(CONNECTED_STATUSES))
@@ -145,8 +161,7 @@ def shown_seconds(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s"
 
 
-def test_hours_of_the_week(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_hours_of_the_week(warehouse: Warehouse, report: OpenReport) -> None:
     report.choose_days(FIRST + 2 * DAY, FIRST + 15 * DAY)
     query = """
         SELECT isodow(day) AS weekday, hour(start_time) AS hour, count(*) / 2 AS mean FROM calls
@@ -160,8 +175,7 @@ def test_hours_of_the_week(warehouse: Warehouse, open_report: Open) -> None:
             assert float(row[name]) == wanted.get((weekday, hour), 0)
 
 
-def test_peaks_of_the_workspace_and_of_single_agents(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_peaks_of_the_workspace_and_of_single_agents(warehouse: Warehouse, report: OpenReport) -> None:
     whole = ask(
         warehouse, "SELECT day, max(peak_concurrent_calls) AS peak FROM workspace_load_hourly GROUP BY day ORDER BY day"
     )
@@ -179,8 +193,7 @@ def test_peaks_of_the_workspace_and_of_single_agents(warehouse: Warehouse, open_
     assert "any one of these agents" in report.page.inner_text("#peaks-summary")
 
 
-def test_judge(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_judge(warehouse: Warehouse, report: OpenReport) -> None:
     query = """
         SELECT
             judge_check,
@@ -198,8 +211,7 @@ def test_judge(warehouse: Warehouse, open_report: Open) -> None:
         assert (row["Verdicts"], row["Other answers"]) == (f"{check['verdicts']:,}", str(check["other"]))
 
 
-def test_agent_by_agent_sorted_by_any_column(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_agent_by_agent_sorted_by_any_column(warehouse: Warehouse, report: OpenReport) -> None:
     table = report.page.locator("#agent-table table")
     query = """
         SELECT
@@ -218,8 +230,7 @@ def test_agent_by_agent_sorted_by_any_column(warehouse: Warehouse, open_report: 
     assert rows_of(table)[0]["Median"] == shown_seconds(wanted[-1]["median"])
 
 
-def test_what_is_missing_is_told_from_what_is_quiet(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_what_is_missing_is_told_from_what_is_quiet(report: OpenReport) -> None:
     notice = report.page.locator("#state")
     # 40 days of four agents, and of the fifth those from its first one on.
     assert notice.inner_text().startswith(

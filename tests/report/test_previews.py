@@ -9,7 +9,8 @@ import pytest
 
 from synthflow_assets.report.previews import _PREVIEWS, preview, smaller
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES
+from synthflow_assets.warehouse.statements import sql_file
 from tests.report.conftest import FIRST, LAST
 
 LARGEST_BYTES = 50_000  # above it Dagster's event log grows noticeably
@@ -38,6 +39,22 @@ def test_each_is_a_small_picture_of_the_last_days(warehouse: Warehouse, table: s
     assert len(markdown) < LARGEST_BYTES
     # Something is drawn: a picture of one colour has two different bytes or three.
     assert len(set(pixels(base64.b64decode(picture.removesuffix(")"))))) > 50
+
+
+def test_medians_in_the_picture_are_those_of_the_calls(warehouse: Warehouse) -> None:
+    span = {"first": FIRST, "last": LAST}
+    with warehouse.connect(read_only=True) as connection:
+        query = sql_file("synthflow_assets.report.previews", "call_duration_histogram.sql")
+        drawn = connection.execute(query, span).fetchall()
+        wanted = connection.execute(
+            "SELECT day, unnest(['90th percentile', 'median']), unnest(quantile_cont(duration_seconds, [0.9, 0.5])) "
+            "FROM calls WHERE day BETWEEN $first AND $last AND list_contains($statuses, call_status) "
+            "GROUP BY day ORDER BY ALL",
+            {**span, "statuses": list(CONNECTED_STATUSES)},
+        ).fetchall()
+    assert len(drawn) == 80
+    assert [row[:2] for row in drawn] == [row[:2] for row in wanted]
+    assert [row[2] for row in drawn] == pytest.approx([row[2] for row in wanted])
 
 
 def test_tables_without_a_picture_have_none(warehouse: Warehouse) -> None:

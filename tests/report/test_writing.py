@@ -1,8 +1,6 @@
 """How the file comes to be: the command, the days, its size, and what is said where it cannot be written."""
 
-import base64
 import datetime as dt
-import gzip
 import json
 import re
 from pathlib import Path
@@ -19,19 +17,13 @@ from synthflow_assets.report.encoding import pack, script_json
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.report.conftest import FIRST, LAST
+from tests.report.reading import facts_of, unpacked
 
 
 def run(*arguments: str, warehouse: Warehouse, code: int = 0) -> str:
     result = CliRunner().invoke(main, ["report", *arguments], env={"SYNTHFLOW_WAREHOUSE": warehouse.location})
     assert result.exit_code == code, result.output
     return result.output.strip()
-
-
-def facts_of(path: Path) -> dict[str, object]:
-    text = path.read_text(encoding="utf-8")
-    begin = text.index('id="data">') + len('id="data">')
-    found: dict[str, object] = json.loads(text[begin : text.index("</script>", begin)])["facts"]
-    return found
 
 
 def test_the_command_writes_where_it_is_told_and_says_what(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -110,9 +102,7 @@ def test_columns_come_out_as_they_went_in(values: list[int]) -> None:
     column = narrow(np.array(values, np.int64))
     packed = pack({"one": column, "other": narrow(np.array([7, 300]))})
     assert packed["columns"] == [["one", column.itemsize, len(values)], ["other", 2, 2]]
-    data = gzip.decompress(base64.b64decode(packed["bytes"]))
-    planes = np.frombuffer(data[: column.nbytes], np.uint8).reshape(column.itemsize, len(values))
-    assert [sum(int(byte) << 8 * place for place, byte in enumerate(bytes_)) for bytes_ in planes.T] == values
+    assert unpacked(packed) == {"one": values, "other": [7, 300]}
 
 
 def test_json_in_a_script_element_can_neither_end_nor_begin_one() -> None:

@@ -1,0 +1,92 @@
+"""The report and the pictures as Dagster sees them: one of each a run, and also where a day fails."""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.report.content import COMPLETE, MISSING
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from tests.report.reading import columns_of
+
+FIRST, LAST = dt.date(2026, 3, 8), dt.date(2026, 3, 10)
+REPORT = dg.AssetKey(["synthflow", "call_report"])
+
+StartSandbox = Callable[..., Sandbox]
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+        yield made
+
+
+def run(settings: Settings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"
+    days = {"dagster/asset_partition_range_start": f"{FIRST}", "dagster/asset_partition_range_end": f"{LAST}"}
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    return job.execute_in_process(instance=instance, tags=days, raise_on_error=False)
+
+
+def metadata_of(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, dict[str, Any]]:
+    """By partition, what Dagster shows of its latest materialization."""
+    found = instance.fetch_materializations(key, limit=100).records
+    return {
+        str(one.partition_key): dict(one.asset_materialization.metadata) for one in found if one.asset_materialization
+    }
+
+
+def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox(), start_date=f"{FIRST}")
+    assert run(settings, instance).success
+    shown = metadata_of(instance, REPORT)
+    assert set(shown) == {f"{FIRST}", "2026-03-09", f"{LAST}"}
+    metadata = shown[f"{LAST}"]
+    path = Path(metadata["path"].value)
+    assert path == Path("data/report.html").resolve()
+    assert metadata["size_bytes"].value == path.stat().st_size
+    # The last days are long gone, so it is about those that have landed.
+    assert (metadata["days"].value, metadata["agents"].value) == (3, 2)
+    assert sum(columns_of(path)["calls"]) == len(Warehouse(settings.warehouse).read_frame("calls")) > 0
+    for table in ("call_duration_daily", "disconnect_reasons_daily", "workspace_load_hourly"):
+        pictures = {
+            day: one["preview"].value
+            for day, one in metadata_of(instance, dg.AssetKey(["synthflow", table])).items()
+            if "preview" in one
+        }
+        assert list(pictures) == [f"{LAST}"]
+        assert pictures[f"{LAST}"].startswith("![")
+
+
+def test_where_a_day_fails_the_report_says_so(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox(poisoned_day=dt.date(2026, 3, 9)), start_date=f"{FIRST}")
+    assert not run(settings, instance).success
+    assert set(metadata_of(instance, REPORT)) == {f"{FIRST}", f"{LAST}"}
+    states = columns_of(Path("data/report.html"))["state"]
+    assert states == [COMPLETE] * 2 + [MISSING] * 2 + [COMPLETE] * 2
+
+
+def test_a_report_that_cannot_be_written_fails_alone(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    settings = settings_for(start_sandbox(), start_date=f"{FIRST}", report="file/report.html")
+    result = run(settings, instance)
+    failed = [event for event in result.all_events if event.is_step_failure]
+    assert [event.step_key for event in failed] == ["synthflow__write_call_report"]
+    assert "no report at file/report.html" in str(failed[0].step_failure_data.error)
+    assert set(metadata_of(instance, dg.AssetKey(["synthflow", "call_rates_daily"]))) == {
+        f"{FIRST}", "2026-03-09", f"{LAST}",
+    }  # fmt: skip
