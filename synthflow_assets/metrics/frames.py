@@ -1,4 +1,4 @@
-"""The metrics as pandas frames, for the demo, the report and whoever goes on from here."""
+"""The metrics as pandas frames, for the demo and whoever goes on from here."""
 
 from __future__ import annotations
 
@@ -37,10 +37,3 @@ def headline(warehouse: Warehouse, from_day: dt.date, to_day: dt.date) -> list[t
         ("Minutes", f"{minutes:,.0f}"),
         ("Average call duration", f"{mean_seconds:.0f} s" if mean_seconds is not None else "-"),
     ]
-
-
-def completeness(warehouse: Warehouse, from_day: dt.date, to_day: dt.date) -> pd.DataFrame:
-    """What was fetched of each day and agent, so that nobody takes a gap for a quiet day."""
-    with warehouse.connect(read_only=True) as connection:
-        query = sql_file(__package__ or "", "completeness.sql")
-        return connection.execute(query, {"from_day": from_day, "to_day": to_day}).df()
