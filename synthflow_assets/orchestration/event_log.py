@@ -1,0 +1,81 @@
+"""Dagster's event log in SQLite, written in batches: a backfill of a year is thousands of events, one a day and asset.
+
+Dagster opens and commits several connections for each of them, which takes longer than fetching the calls. Here the
+events of a step share two transactions. The files are Dagster's own, and `SqliteEventLogStorage` goes on with them.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import dagster as dg
+from dagster import EventLogEntry
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Connection
+from sqlalchemy.pool import NullPool
+
+_BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"  # Dagster hands over batches only where it is set
+_BATCH_SIZE = "1000"
+_LOCK_WAIT_SECONDS = 30
+
+
+class BatchedEventLogStorage(SqliteEventLogStorage):
+    """For `event_log_storage` in `dagster.yaml`; keeps the events where Dagster does, unless `base_dir` is set."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        os.environ.setdefault(_BATCH_SIZE_VARIABLE, _BATCH_SIZE)
+        self._held = threading.local()
+        self._tables: set[str] = set()
+        super().__init__(base_dir, inst_data)
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """What may be set in `dagster.yaml`."""
+        return {"base_dir": dg.Field(dg.StringSource, is_required=False)}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        """Made by Dagster, from `dagster.yaml`."""
+        home = Path(os.environ.get("DAGSTER_HOME", "")).absolute()
+        return cls(config_value.get("base_dir") or str(home / "history" / "runs"), inst_data)
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events, all or none, over one connection to each file."""
+        with ExitStack() as stack:
+            self._held.connections = {
+                shard: stack.enter_context(self._begin(shard))
+                for shard in {INDEX_SHARD_NAME, *(event.run_id for event in events)}
+            }
+            stack.callback(self._held.connections.clear)
+            for event in events:
+                self.store_event(event)
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether there is such a table; Dagster asks for each event."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    @contextmanager
+    def _begin(self, shard: str) -> Iterator[Connection]:
+        with super()._connect(shard):
+            pass  # makes the file where there is none
+        connecting = {"timeout": _LOCK_WAIT_SECONDS}
+        engine = create_engine(self.conn_string_for_shard(shard), poolclass=NullPool, connect_args=connecting)
+        with engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        held = getattr(self._held, "connections", {}).get(shard)
+        if held is not None:
+            yield held
+            return
+        with super()._connect(shard) as connection:
+            yield connection
