@@ -22,7 +22,7 @@ import dotenv
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import SynthflowError
 from synthflow_assets.metrics.frames import headline, named_frame
-from synthflow_assets.quality import FRESHNESS, PROMISES, find_problems
+from synthflow_assets.quality import PROMISES, WATCHED, find_problems
 from synthflow_assets.settings import PREFIX, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
 
@@ -187,7 +187,7 @@ def _show(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: in
 def _checked(warehouse: Warehouse, first: dt.date, last: dt.date) -> str:
     """The asset checks' promises, asked once more for whoever does not open Dagster's UI."""
     days = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
-    promises = [*PROMISES, FRESHNESS]
+    promises = [*PROMISES, *WATCHED]
     with warehouse.connect(read_only=True) as connection:
         broken = [one.name for one in promises if find_problems(connection, one, days, Settings.of(), last)]
     kept = f"{len(promises) - len(broken)} of {len(promises)} checks passed"

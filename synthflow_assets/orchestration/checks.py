@@ -9,23 +9,23 @@ import dagster as dg
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
-from synthflow_assets.quality import FRESHNESS, PROMISES, Problem, Promise, find_problems
+from synthflow_assets.quality import PROMISES, WATCHED, Problem, Promise, find_problems, merge_days
 
-_SHOWN = 20
+_SHOWN = 200
 
 
 def build_checks(workspace: Workspace) -> list[dg.AssetChecksDefinition]:
-    """All checks: one step for each table, and one for freshness."""
+    """All checks: one step for each table, and one for what the clock asks."""
     by_table = groupby(PROMISES, key=lambda promise: promise.table)
     return [
         *(_build(workspace, f"check_{table}", list(promises)) for table, promises in by_table),
-        _build(workspace, "check_freshness", [FRESHNESS]),
+        _build(workspace, "check_freshness", WATCHED),
     ]
 
 
-def freshness_selection(workspace: Workspace) -> dg.AssetSelection:
-    """The freshness check alone."""
-    return dg.AssetSelection.checks(dg.AssetCheckKey(workspace.asset_key(FRESHNESS.table), FRESHNESS.name))
+def check_key(workspace: Workspace, promise: Promise) -> dg.AssetCheckKey:
+    """The check of a promise."""
+    return dg.AssetCheckKey(workspace.asset_key(promise.table), promise.name)
 
 
 def _build(workspace: Workspace, name: str, promises: Sequence[Promise]) -> dg.AssetChecksDefinition:
@@ -48,10 +48,12 @@ def _build(workspace: Workspace, name: str, promises: Sequence[Promise]) -> dg.A
     )
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with failures_for_people(), workspace.warehouse(context).get_connection() as connection:
-            days, latest = _days(context), last_closed_day(settings.timezone)
+            latest = last_closed_day(settings.timezone)
             for promise in promises:
-                key = dg.AssetCheckKey(workspace.asset_key(promise.table), promise.name)
+                key = check_key(workspace, promise)
                 if key in context.selected_asset_check_keys:
+                    # What the clock asks is about all days, also where it is asked in a run over some.
+                    days = None if promise in WATCHED else _days(context)
                     yield _result(key, promise, find_problems(connection, promise, days, settings, latest))
 
     return check
@@ -64,19 +66,19 @@ def _days(context: dg.AssetCheckExecutionContext) -> list[dt.date] | None:
 
 
 def _result(key: dg.AssetCheckKey, promise: Promise, problems: Sequence[Problem]) -> dg.AssetCheckResult:
-    shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN])
-    more = f"\n- and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    serious = promise.blocking or promise is FRESHNESS or promise.table != "calls"
+    merged = merge_days(problems)
+    lines = [f"- {problem}" for problem in merged[:_SHOWN]]
+    if len(merged) > _SHOWN:
+        lines.append(f"- and {len(merged) - _SHOWN} more")
+    others = f" (and {len(merged) - 1} more)" if len(merged) > 1 else ""
     return dg.AssetCheckResult(
         passed=not problems,
         asset_key=key.asset_key,
         check_name=key.name,
-        severity=dg.AssetCheckSeverity.ERROR if serious else dg.AssetCheckSeverity.WARN,
-        description=f"{problems[0]}" + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
-        if problems
-        else promise.description,
+        severity=dg.AssetCheckSeverity.ERROR if promise.blocking or promise.serious else dg.AssetCheckSeverity.WARN,
+        description=f"{merged[0]}{others}" if merged else promise.description,
         metadata={
             "problems": len(problems),
-            **({"details": dg.MarkdownMetadataValue(shown + more)} if problems else {}),
+            **({"details": dg.MarkdownMetadataValue("\n".join(lines))} if lines else {}),
         },
     )

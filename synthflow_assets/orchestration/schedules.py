@@ -7,8 +7,9 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.days import last_closed_day
-from synthflow_assets.orchestration.checks import freshness_selection
+from synthflow_assets.orchestration.checks import check_key
 from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.quality import WATCHED
 
 # Late enough that calls across midnight have ended, early enough for the morning's dashboards.
 _DAILY_CRON = "0 5 * * *"
@@ -28,9 +29,9 @@ def build_jobs(
     )
     freshness = dg.define_asset_job(
         workspace.named("freshness"),
-        selection=freshness_selection(workspace),
+        selection=dg.AssetSelection.checks(*(check_key(workspace, promise) for promise in WATCHED)),
         executor_def=executor,
-        description="Ask whether the latest closed day has landed for every agent.",
+        description="Ask whether anything is missing that should have landed, or landed too early.",
     )
     return daily, freshness
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -21,12 +21,17 @@ from synthflow_assets.warehouse.statements import sql_file
 
 @dataclass(frozen=True)
 class Promise:
-    """A promise about a table. `blocking`: what is computed from the table would be wrong if it were broken."""
+    """A promise about a table.
+
+    `blocking`: what is computed from the table would be wrong if it were broken. `serious`: something has to be done
+    all the same; what is neither is a warning.
+    """
 
     table: str
     name: str
     description: str
-    blocking: bool
+    blocking: bool = False
+    serious: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,15 @@ class Problem:
     day: dt.date | None
     agent: str | None
     problem: str
+    days: int = 1  # in a row, from `day` on
 
     def __str__(self) -> str:
-        place = " ".join(str(part) for part in (self.day, self.agent) if part is not None)
+        until = f"to {self.day + dt.timedelta(days=self.days - 1)}" if self.day and self.days > 1 else None
+        place = " ".join(str(part) for part in (self.day, until, self.agent) if part is not None)
         return f"{place}: {self.problem}" if place else self.problem
 
 
+# Asked of the days of each run, about what it has written.
 PROMISES = (
     Promise("calls", "unique_call_ids", "No call_id occurs twice in the whole table.", blocking=True),
     Promise(
@@ -51,22 +59,52 @@ PROMISES = (
         blocking=True,
     ),
     Promise("calls", "within_day", "Every call started on its day, in the set time zone.", blocking=True),
-    Promise("calls", "no_rejects", "Every record that came could be typed.", blocking=False),
-    Promise("calls", "known_values", "Statuses and reasons are among those that are documented.", blocking=False),
+    Promise("calls", "no_rejects", "Every record that came could be typed."),
+    Promise("calls", "known_values", "Statuses and reasons are among those that are documented."),
+    Promise(
+        "calls",
+        "usual_volume",
+        "The calls of each agent are as many as on the same weekday of the eight weeks before (median), give or take "
+        "four times the largest of their spread, the root of the median and a tenth of it. Once in 16,000 days that is "
+        "chance. It needs four such days, and some 20 calls a day to notice that all are missing.",
+    ),
+    Promise(
+        "calls",
+        "same_fields",
+        "No field has turned up that was not there in the week before, and none that was there is empty in all calls.",
+    ),
     Promise(
         "call_duration_daily",
         "call_duration_reconciles",
         "Every landed day of an agent has a row, and its calls are as many as landed.",
-        blocking=False,
+        serious=True,
     ),
     Promise(
         "disconnect_reasons_daily",
         "disconnect_reasons_reconcile",
         "The reasons of a day add up to its calls, and their shares to 1.",
-        blocking=False,
+        serious=True,
+    ),
+    Promise(
+        "disconnect_reasons_daily",
+        "usual_disconnects",
+        "No reason's share is 20 percentage points off that of the four weeks before, and that of `error` and "
+        "`forbidden` no 5 above it, in five calls at least. Shifts below four standard errors, and agents of less than "
+        "200 calls in those four weeks, are left out: they may be chance.",
     ),
 )
-FRESHNESS = Promise("calls", "fresh_per_model", "The latest closed day has landed for every agent.", blocking=False)
+FRESHNESS = Promise("calls", "fresh_per_model", "The latest closed day has landed for every agent.", serious=True)
+NO_GAPS = Promise(
+    "calls",
+    "no_gaps",
+    "Every day of every agent has landed, from the first day that is set, or else that ever landed, to the latest "
+    "closed one. An agent that was added later is backfilled alone, by `models` of the run config.",
+)
+SETTLED = Promise(
+    "calls", "settled", "Every day that the daily schedule does not fetch again was over when it was fetched last."
+)
+# Asked by the clock, about all days: a run cannot notice that none ran.
+WATCHED = (FRESHNESS, NO_GAPS, SETTLED)
 
 
 def find_problems(
@@ -83,6 +121,9 @@ def find_problems(
         "timezone": settings.timezone,
         "model_ids": list(settings.model_ids),
         "last_closed_day": last_closed_day,
+        "lookback_days": settings.lookback_days,
+        # The default is no statement about when a workspace began.
+        "start_date": settings.start_date if "start_date" in settings.model_fields_set else None,
         **{f"known_{column.name}": list(column.values) for column in CALL_FIELDS if column.values},
     }
     used = {key: value for key, value in parameters.items() if f"${key}" in query}
@@ -92,3 +133,15 @@ def find_problems(
         Problem(day, Agent(model_id, names.get(model_id), None).label if model_id else None, problem)
         for day, model_id, problem in rows
     ]
+
+
+def merge_days(problems: Sequence[Problem]) -> list[Problem]:
+    """The same problem of an agent on days in a row as one; the order stays."""
+    merged: list[Problem] = []
+    for problem in problems:
+        last = merged[-1] if merged else None
+        if last and last.day and problem == replace(last, day=last.day + dt.timedelta(days=last.days), days=1):
+            merged[-1] = replace(last, days=last.days + 1)
+        else:
+            merged.append(problem)
+    return merged

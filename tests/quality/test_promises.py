@@ -7,9 +7,9 @@ import duckdb
 import pytest
 
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.loading import load_calls, resolve_agents
+from synthflow_assets.loading import load_calls, resolve_agents, store_agents
 from synthflow_assets.metrics import compute_metric
-from synthflow_assets.quality import FRESHNESS, PROMISES, Promise, find_problems
+from synthflow_assets.quality import NO_GAPS, PROMISES, SETTLED, WATCHED, Problem, Promise, find_problems, merge_days
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -17,7 +17,7 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 LAST = dt.date(2026, 3, 10)
 DAYS = [LAST - dt.timedelta(days=1), LAST]
-PROMISE = {promise.name: promise for promise in (*PROMISES, FRESHNESS)}
+PROMISE = {promise.name: promise for promise in (*PROMISES, *WATCHED)}
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ def connection(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     warehouse = Warehouse(settings.warehouse)
     with SynthflowClient.from_settings(settings) as client:
         agents = resolve_agents(client, settings)
+        store_agents(warehouse, agents)
         list(load_calls(client, warehouse, settings, agents, DAYS, log=lambda _: None))
     with warehouse.connect() as opened:
         for table in METRIC_TABLES:
@@ -45,6 +46,13 @@ def problems(
     return [str(problem) for problem in found]
 
 
+def watched(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, promise: Promise, last: dt.date = LAST
+) -> list[str]:
+    """What the clock's check says of all days."""
+    return [str(problem) for problem in merge_days(find_problems(connection, promise, None, settings, last))]
+
+
 @pytest.mark.parametrize("promise", PROMISE.values(), ids=PROMISE)
 @pytest.mark.parametrize("all_days", [True, False])
 def test_a_sound_warehouse_keeps_every_promise(
@@ -53,6 +61,13 @@ def test_a_sound_warehouse_keeps_every_promise(
     assert problems(connection, settings, promise.name, all_days=all_days) == []
 
 
+SHIFTED_REASONS = (
+    "INSERT INTO synthflow.disconnect_reasons_daily "
+    "SELECT reasons.* REPLACE (reasons.day - days_ago::INTEGER AS day) "
+    "FROM synthflow.disconnect_reasons_daily AS reasons, range(2, 29) AS t(days_ago) WHERE day = '2026-03-10'; "
+    "UPDATE synthflow.disconnect_reasons_daily SET disconnect_reason = '{}' "
+    "WHERE day = '2026-03-10' AND disconnect_reason = 'caller_hangup'"
+)
 DAMAGE = [
     (
         "unique_call_ids",
@@ -118,6 +133,47 @@ DAMAGE = [
         "the latest landed day is 2026-03-09",
     ),
     ("fresh_per_model", "DELETE FROM synthflow.call_loads", "nothing has landed in the two weeks before"),
+    (
+        "usual_volume",
+        (
+            "INSERT INTO synthflow.call_loads "
+            "SELECT loads.* REPLACE (loads.day - 7 * week::INTEGER AS day, 3 * landed AS landed) "
+            "FROM synthflow.call_loads AS loads, range(1, 5) AS weeks(week)"
+        ),
+        "are usual on this weekday",
+    ),
+    (
+        "usual_disconnects",
+        SHIFTED_REASONS.format("error"),
+        "% of the calls end by error, 0 % in the four weeks before",
+    ),
+    (
+        "usual_disconnects",
+        SHIFTED_REASONS.format("Ada, +1415"),
+        "% of the calls end by something unreadable",
+    ),
+    (
+        "same_fields",
+        "UPDATE synthflow.calls SET recording_url = NULL WHERE day = '2026-03-10'",
+        "recording_url is empty in all",
+    ),
+    (
+        "same_fields",
+        """UPDATE synthflow.calls SET extra = '{"mood": 1}' WHERE day = '2026-03-10'""",
+        "2026-03-10: mood is new, in",
+    ),
+    (
+        "same_fields",
+        """UPDATE synthflow.calls SET extra = '{"Ada, +1415": 1}' WHERE day = '2026-03-10'""",
+        "a field of an unreadable name is new",
+    ),
+    (
+        "no_gaps",
+        "DELETE FROM synthflow.call_loads WHERE day = '2026-03-09' AND landed > 20",
+        "Front Desk: never landed",
+    ),
+    ("settled", "UPDATE synthflow.call_loads SET settled = false, open_calls = 2", "2 calls were still going on"),
+    ("settled", "UPDATE synthflow.call_loads SET settled = false", "it was fetched before it was over"),
 ]
 
 
@@ -147,3 +203,70 @@ def test_set_agents_are_expected_though_they_never_landed(
     known = [row[0] for row in connection.execute("SELECT DISTINCT model_id FROM synthflow.calls").fetchall()]
     with_new = settings.model_copy(update={"model_ids": (*known, "new")})
     assert problems(connection, with_new, "fresh_per_model") == ["2026-03-10 new: nothing has ever landed"]
+
+
+def test_gaps_are_expected_from_the_first_day_that_landed_or_that_is_set(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    assert watched(connection, settings, NO_GAPS) == []  # nobody has set it, and the default says nothing
+    since = Settings.of(timezone="America/New_York", start_date="2026-03-01")
+    assert sorted(watched(connection, since, NO_GAPS)) == [
+        "2026-03-01 to 2026-03-08 Appointment Reminder: never landed",
+        "2026-03-01 to 2026-03-08 Front Desk: never landed",
+    ]
+
+
+def test_days_on_which_nothing_ran_are_gaps(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    later = LAST + dt.timedelta(days=20)
+    assert min(watched(connection, settings, NO_GAPS, later)) == (
+        "2026-03-11 to 2026-03-30 Appointment Reminder: never landed"
+    )
+
+
+def test_an_agent_that_was_added_lacks_all_days_and_one_that_is_gone_lacks_none(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    connection.execute("INSERT INTO agents VALUES ('new', 'Night Line', NULL, now())")
+    assert watched(connection, settings, NO_GAPS) == ["2026-03-09 to 2026-03-10 Night Line: never landed"]
+    connection.execute("UPDATE agents SET loaded_at = now() - INTERVAL 20 DAY WHERE name = 'Front Desk'")
+    connection.execute("DELETE FROM agents WHERE model_id = 'new'")
+    assert watched(connection, settings, NO_GAPS, LAST + dt.timedelta(days=1)) == [
+        "2026-03-11 Appointment Reminder: never landed"
+    ]
+
+
+def test_what_the_daily_schedule_fetches_again_may_be_unsettled(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    connection.execute("UPDATE call_loads SET settled = false")
+    assert watched(connection, settings, SETTLED) == []
+    assert len(watched(connection, settings, SETTLED, LAST + dt.timedelta(days=2))) == 2
+
+
+def test_ordinary_weeks_raise_no_alarm(
+    start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings]
+) -> None:
+    settings = settings_for(start_sandbox(calls_per_day=60))
+    days = [LAST - dt.timedelta(days=number) for number in range(70)]
+    warehouse = Warehouse(settings.warehouse)
+    with SynthflowClient.from_settings(settings) as client:
+        list(load_calls(client, warehouse, settings, resolve_agents(client, settings), days, log=lambda _: None))
+    with warehouse.connect() as opened:
+        for table in METRIC_TABLES:
+            compute_metric(opened, table.name, days, settings)
+        for name in ("usual_volume", "usual_disconnects", "same_fields"):
+            found = find_problems(opened, PROMISE[name], days, settings, LAST)
+            assert [str(problem) for problem in found] == []
+
+
+def test_days_in_a_row_are_one_line() -> None:
+    day = dt.date(2026, 2, 27)
+    gaps = [Problem(day + dt.timedelta(days=number), "a", "never landed") for number in (0, 1, 2, 4)]
+    assert [
+        str(problem) for problem in merge_days([*gaps, Problem(None, None, "odd"), Problem(None, None, "odd")])
+    ] == [
+        "2026-02-27 to 2026-03-01 a: never landed",
+        "2026-03-03 a: never landed",
+        "odd",
+        "odd",
+    ]

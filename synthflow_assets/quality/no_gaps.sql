@@ -1,0 +1,32 @@
+-- Expected is every day of every agent of the workspace: from the first day that is set, or that ever landed, to the
+-- latest closed one. Of an agent that the workspace does not have any more, the days between its first and its last.
+WITH landed AS (
+    SELECT model_id, min(day) AS first_day, max(day) AS last_day
+    FROM call_loads
+    GROUP BY model_id
+),
+present AS (
+    SELECT unnest($model_ids::VARCHAR[]) AS model_id
+    UNION
+    SELECT model_id
+    FROM agents
+    WHERE len($model_ids::VARCHAR[]) = 0 AND loaded_at > (SELECT max(loaded_at) FROM agents) - INTERVAL 14 DAY
+),
+spans AS (
+    SELECT
+        model_id,
+        coalesce($start_date::DATE, (SELECT min(first_day) FROM landed)) AS first_day,
+        $last_closed_day::DATE AS last_day
+    FROM present
+    UNION ALL
+    FROM landed
+),
+expected AS (
+    SELECT DISTINCT model_id, unnest(generate_series(first_day, last_day, INTERVAL 1 DAY))::DATE AS day
+    FROM spans
+)
+SELECT day, model_id, 'never landed' AS problem
+FROM expected
+ANTI JOIN call_loads USING (day, model_id)
+WHERE $days IS NULL OR list_contains($days::DATE[], day)
+ORDER BY model_id, day

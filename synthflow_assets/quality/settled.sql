@@ -1,0 +1,16 @@
+-- The days that the daily schedule fetches again anyhow may be unsettled, unless somebody asks about them.
+SELECT
+    day,
+    model_id,
+    CASE
+        WHEN open_calls > 0 THEN format('{} calls were still going on when it was fetched', open_calls)
+        ELSE 'it was fetched before it was over'
+    END AS problem
+FROM call_loads
+WHERE
+    settled IS NOT TRUE
+    AND CASE
+        WHEN $days IS NULL THEN day <= $last_closed_day::DATE - $lookback_days::INTEGER
+        ELSE list_contains($days::DATE[], day)
+    END
+ORDER BY ALL

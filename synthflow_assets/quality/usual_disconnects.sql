@@ -1,0 +1,54 @@
+-- The share of each reason beside the four weeks before. What counts is a shift that chance does not explain (four
+-- standard errors) and that matters: 5 percentage points more of errors and refusals, in five calls at least, or 20 points
+-- of anything.
+WITH judged AS (
+    SELECT day, model_id, sum(calls) AS calls
+    FROM disconnect_reasons_daily
+    WHERE $days IS NULL OR list_contains($days::DATE[], day)
+    GROUP BY ALL
+),
+earlier AS (
+    SELECT judged.day, judged.model_id, reasons.disconnect_reason, sum(reasons.calls) AS calls
+    FROM judged
+    INNER JOIN disconnect_reasons_daily AS reasons
+        ON reasons.model_id = judged.model_id AND reasons.day BETWEEN judged.day - 28 AND judged.day - 1
+    GROUP BY ALL
+),
+compared AS (
+    SELECT
+        day,
+        model_id,
+        disconnect_reason,
+        judged.calls AS calls,
+        before.calls AS calls_before,
+        coalesce(reasons.calls, 0) AS calls_by_reason,
+        calls_by_reason / judged.calls AS share,
+        -- Half a call more, so that a reason which never occurred has a share as well.
+        (coalesce(earlier.calls, 0) + 0.5) / (before.calls + 1) AS usual
+    FROM (FROM disconnect_reasons_daily SEMI JOIN judged USING (day, model_id)) AS reasons
+    FULL JOIN earlier USING (day, model_id, disconnect_reason)
+    INNER JOIN judged USING (day, model_id)
+    INNER JOIN (SELECT day, model_id, sum(calls) AS calls FROM earlier GROUP BY ALL) AS before USING (day, model_id)
+)
+SELECT
+    day,
+    model_id,
+    format(
+        '{:.0f} % of the calls end by {}, {:.0f} % in the four weeks before',
+        100 * share,
+        -- What is not a plain word may be anything, so it is not shown.
+        CASE
+            WHEN regexp_full_match(disconnect_reason, '[A-Za-z_-]{1,40}') THEN disconnect_reason
+            ELSE 'something unreadable'
+        END,
+        100 * usual
+    ) AS problem
+FROM compared
+WHERE
+    calls_before >= 200
+    AND abs(share - usual) > 4 * sqrt(usual * (1 - usual) * (1 / calls + 1 / calls_before))
+    AND (
+        abs(share - usual) > 0.2
+        OR (disconnect_reason IN ('error', 'forbidden') AND share - usual > 0.05 AND calls_by_reason >= 5)
+    )
+ORDER BY ALL
