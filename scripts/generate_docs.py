@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from synthflow_assets.quality import FRESHNESS, PROMISES
+from synthflow_assets.quality import PROMISES, WATCHED
 from synthflow_assets.sandbox.knobs import FAULTS
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.warehouse.schema import TABLES
@@ -71,7 +71,7 @@ def tables_page() -> str:
         )
     checks = [
         f"| `{one.table}` | `{one.name}` | {'yes' if one.blocking else ''} | {cell(one.description)} |"
-        for one in (*PROMISES, FRESHNESS)
+        for one in (*PROMISES, *WATCHED)
     ]
     return (
         f"# Tables\n\n{NOTE}The asset `synthflow/NAME` is the table `synthflow.NAME`. Only `agents` has no asset of\n"

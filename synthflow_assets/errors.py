@@ -21,7 +21,8 @@
     ├── WarehouseError
     │   ├── WarehouseLockedError   another process holds the file
     │   └── WarehouseUnusableError the path cannot be opened or written
-    └── ReportError            the report cannot be made of what was asked for, or not be written
+    ├── ReportError            the report cannot be made of what was asked for, or not be written
+    └── AlertError                 an alert could not be delivered: it is tried again
 
 Messages are for people: one line, what is wrong and what to do next. They never hold a key, a phone number,
 a name, or any part of a call.
@@ -141,3 +142,7 @@ class WarehouseUnusableError(WarehouseError):
 
 class ReportError(SynthflowError):
     """The report cannot be made of what was asked for, or cannot be written."""
+
+
+class AlertError(SynthflowError):
+    """An alert could not be delivered."""

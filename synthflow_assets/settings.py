@@ -17,7 +17,16 @@ from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from synthflow_assets.errors import SettingsError
 
@@ -32,7 +41,7 @@ REGION_URLS = {
 }
 
 
-_KEYS = ("api_key", "pii_key")
+_KEYS = ("api_key", "pii_key", "alert_webhook_url", "alert_slack_token", "alert_smtp_url")
 _RESERVED_SCHEMAS = ("information_schema", "main", "pg_catalog", "temp")
 
 
@@ -158,6 +167,12 @@ class Settings(BaseModel):
     lookback_days: int = Field(
         3, ge=1, le=31, description="Days that the daily schedule fetches again, for late changes."
     )
+    catch_up_days: int = Field(
+        14,
+        ge=1,
+        le=90,
+        description="Days in which the catch-up schedule looks for what is missing or was fetched too early.",
+    )
     short_call_seconds: int = Field(
         10, ge=0, le=86_400, description="A connected call that lasted less than this is a short call."
     )
@@ -194,6 +209,32 @@ class Settings(BaseModel):
             "Folder, or `s3://bucket/prefix`, that `synthflow/call_recordings` downloads audio into. Unset: there is "
             "no such asset."
         ),
+    )
+
+    alert_webhook_url: SecretStr | None = Field(
+        None,
+        description=(
+            "Address that alerts are posted to, as JSON with a `text` that the incoming webhooks of Slack and "
+            "Mattermost show. Never printed."
+        ),
+    )
+    alert_slack_token: SecretStr | None = Field(
+        None, description="Token of a Slack app that may post to the channel, never printed. Needs the extra `slack`."
+    )
+    alert_slack_channel: str | None = Field(None, description="Channel of alerts in Slack, such as `#calls`.")
+    alert_smtp_url: SecretStr | None = Field(
+        None,
+        description=(
+            "Mail server of alerts: `smtps://USER:PASSWORD@HOST:465`, or `smtp://...`, which is encrypted where the "
+            "server offers it. Never printed."
+        ),
+    )
+    alert_email_to: tuple[str, ...] = Field((), description="Addresses that alerts go to, separated by commas.")
+    alert_email_from: str | None = Field(
+        None, description="Address that alerts come from. Default: the first that they go to."
+    )
+    webserver_url: str | None = Field(
+        None, description="Address of Dagster's UI, such as `http://127.0.0.1:3000`, for links in alerts."
     )
 
     @classmethod
@@ -235,7 +276,7 @@ class Settings(BaseModel):
             problems = [_describe(problem, values) for problem in error.errors(include_url=False)]
         raise SettingsError("; ".join(problems))
 
-    @field_validator("model_ids", mode="before")
+    @field_validator("model_ids", "alert_email_to", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -247,6 +288,25 @@ class Settings(BaseModel):
     @classmethod
     def _not_read_yet(cls, value: object, handler: Callable[[object], SecretStr | None]) -> SecretStr | None:
         return value if isinstance(value, VariableSecret) else handler(value)
+
+    @field_validator("alert_webhook_url", "alert_smtp_url")
+    @classmethod
+    def _is_address(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        schemes = ("http", "https") if info.field_name == "alert_webhook_url" else ("smtp", "smtps")
+        if value is None or isinstance(value, VariableSecret):
+            return value
+        parts = urlsplit(value.get_secret_value().strip())
+        if parts.scheme not in schemes or not parts.hostname or re.search(r"\s", value.get_secret_value().strip()):
+            raise ValueError(" or ".join(f"an {scheme}:// address" for scheme in schemes))
+        return SecretStr(value.get_secret_value().strip())
+
+    @field_validator("alert_email_to", "alert_email_from")
+    @classmethod
+    def _email_addresses(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
+        for address in (value,) if isinstance(value, str) else value or ():
+            if not re.fullmatch(r"[^@\s,<>\"]+@[^@\s,<>\"]+", address):
+                raise ValueError("e-mail addresses such as calls@example.com")
+        return value
 
     @field_validator("api_key")
     @classmethod
@@ -292,14 +352,14 @@ class Settings(BaseModel):
             raise ValueError("an IANA time zone such as UTC or America/New_York")
         return value
 
-    @field_validator("base_url")
+    @field_validator("base_url", "webserver_url")
     @classmethod
     def _http_address(cls, value: str | None) -> str | None:
         if value is None:
             return None
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[@?#\s]", value):
-            raise ValueError("an http(s) address without user name or query, such as https://host/v2")
+            raise ValueError("an http(s) address without user name or query, such as https://host/path")
         return value.rstrip("/")
 
     @field_validator("recordings", "lake_data_path")
@@ -330,6 +390,14 @@ class Settings(BaseModel):
         known = isinstance(self.pii_key, VariableSecret) or (self.pii_key and self.pii_key.get_secret_value())
         if self.pii == "hash" and not known:
             raise ValueError(f"{PREFIX}PII is hash, which needs {PREFIX}PII_KEY: set it to a long random text")
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_have_receivers(self) -> Self:
+        pairs = (("alert_slack_token", "alert_slack_channel"), ("alert_smtp_url", "alert_email_to"))
+        for sender, receiver in pairs:
+            if bool(getattr(self, sender)) != bool(getattr(self, receiver)):
+                raise ValueError(f"{variable(sender)} and {variable(receiver)} are set together, or neither of them")
         return self
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.errors import SettingsError
+from synthflow_assets.orchestration.alerts import build_alert_sensors
 from synthflow_assets.orchestration.assets import (
     build_recordings_asset,
     export_asset,
@@ -70,13 +71,15 @@ def build_synthflow_defs(
             f"the warehouse resource has schema_name {warehouse.schema_name}, but the tables of this workspace are in "
             f"{workspace.settings.warehouse_schema}: make them the same"
         )
-    assets = _assets(workspace)
+    assets, checks = _assets(workspace), build_checks(workspace)
+    steps = {definition.node_def.name for definition in (*assets, *checks)}
     daily, freshness = build_jobs(workspace, assets, executor or dg.in_process_executor)
     return dg.Definitions(
         assets=assets,
-        asset_checks=build_checks(workspace),
+        asset_checks=checks,
         jobs=[daily, freshness],
         schedules=build_schedules(workspace, daily, freshness),
+        sensors=build_alert_sensors(workspace, steps),
         resources={
             workspace.api_resource: synthflow or SynthflowResource.from_settings(workspace.settings),
             workspace.warehouse_resource: warehouse or WarehouseResource.from_settings(workspace.settings),

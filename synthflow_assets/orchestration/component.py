@@ -18,6 +18,8 @@ from synthflow_assets.settings import PREFIX, Settings, variable
 _BOUNDS = (("ge", "minimum"), ("le", "maximum"))
 _VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
 _TEMPLATE = r"\{\{.*\}\}"
+# Of the others a name says that they are wanted.
+_SECRETS_WITH_DEFAULT = ("api_key", "pii_key")
 # Its default follows from the key prefix.
 _WITHOUT_DEFAULT = ("warehouse_schema",)
 
@@ -36,7 +38,8 @@ def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
         text = f"Name of an environment variable, never the key itself. {field.description}"
         # As it stands: what comes out of a template may be the key.
         resolver = dg.Resolver(_as_it_stands, model_field_type=str, description=text, inject_before_resolve=False)
-        return f"{name}_variable", _attribute_field(resolver, variable(name), {"pattern": _VARIABLE})
+        default = variable(name) if name in _SECRETS_WITH_DEFAULT else None
+        return f"{name}_variable", _attribute_field(resolver, default, {"pattern": _VARIABLE})
     kind, allowed = _yaml_type(field)
     default = None if name in _WITHOUT_DEFAULT or field.default == () else field.default
     default = str(default) if isinstance(default, dt.date) else default
@@ -148,13 +151,12 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
         given = self.model_dump()
         values: dict[str, Any] = {}
         for name, field in Settings.model_fields.items():
-            if not _is_secret(field):
-                value = given[name]
-                if value is not None and value != _attribute(name, field)[1][1].default:
-                    values[name] = value
-        values["api_key"] = _in_variable("api_key_variable", given)
-        if values.get("pii") == "hash":
-            values["pii_key"] = _in_variable("pii_key_variable", given)
+            attribute, (_, default) = _attribute(name, field)
+            if _is_secret(field):
+                if given[attribute] is not None and (name != "pii_key" or given["pii"] == "hash"):
+                    values[name] = _in_variable(attribute, given)
+            elif given[name] is not None and given[name] != default.default:
+                values[name] = given[name]
         return Settings.of(**values)
 
 

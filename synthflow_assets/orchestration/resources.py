@@ -10,7 +10,7 @@ from pydantic import Field
 
 from synthflow_assets.errors import SettingsError, SynthflowError
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings, VariableSecret
-from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.connection import LOCK_WAIT_SECONDS, Warehouse
 from synthflow_assets.warehouse.tables import SCHEMA
 
 if TYPE_CHECKING:
@@ -97,14 +97,18 @@ class WarehouseResource(DuckDBResource):
             database=settings.warehouse, schema_name=settings.warehouse_schema, data_path=settings.lake_data_path
         )
 
-    def get_warehouse(self) -> Warehouse:
+    def get_warehouse(self, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Warehouse:
         """The tables, for plain code.
 
         Raises:
             WarehouseUnusableError: this version cannot use such a place.
         """
         return Warehouse(
-            self.database, self.schema_name, data_path=self.data_path, on_wait=dg.get_dagster_logger().warning
+            self.database,
+            self.schema_name,
+            data_path=self.data_path,
+            lock_wait_seconds=lock_wait_seconds,
+            on_wait=dg.get_dagster_logger().warning,
         )
 
     @contextmanager

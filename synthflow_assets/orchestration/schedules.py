@@ -1,4 +1,4 @@
-"""The jobs and their clocks: the daily run over the last days, and the freshness check that needs no run."""
+"""The jobs and their clocks: the daily run, the catching up of what it missed, and the checks that need no run."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -7,31 +7,44 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.days import last_closed_day
+from synthflow_assets.errors import WarehouseLockedError
 from synthflow_assets.orchestration.checks import check_key
 from synthflow_assets.orchestration.workspace import Workspace
-from synthflow_assets.quality import WATCHED
+from synthflow_assets.quality import NO_GAPS, SETTLED, WATCHED, find_problems
 
 # Late enough that calls across midnight have ended, early enough for the morning's dashboards.
 _DAILY_CRON = "0 5 * * *"
 _FRESHNESS_CRON = "15 * * * *"
+_CATCH_UP_CRON = "45 */3 * * *"
+# Dagster gives a tick a minute. Who holds the file longer is most likely a run, and there is a next tick.
+_LOCK_WAIT_SECONDS = 10.0
+_UNDER_WAY = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
 
 
 def build_jobs(
     workspace: Workspace, assets: Sequence[dg.AssetsDefinition], executor: dg.ExecutorDefinition
 ) -> tuple[Any, Any]:
-    """The job over all assets of the workspace, and the one of the freshness check alone."""
+    """The job over all assets of the workspace, and the one of the checks that the clock asks for."""
+    tags = {"synthflow/workspace": workspace.name}
     daily = dg.define_asset_job(
         workspace.named("daily"),
         # Not the group: others may have put assets of their own into it.
         selection=dg.AssetSelection.assets(*(key for one in assets for key in one.keys)),
         executor_def=executor,
         description="Fetch the calls of some days, land them, compute the metrics, check them.",
+        tags=tags,
     )
     freshness = dg.define_asset_job(
         workspace.named("freshness"),
         selection=dg.AssetSelection.checks(*(check_key(workspace, promise) for promise in WATCHED)),
         executor_def=executor,
         description="Ask whether anything is missing that should have landed, or landed too early.",
+        tags=tags,
     )
     return daily, freshness
 
@@ -52,16 +65,35 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         first = max(settings.start_date, last - dt.timedelta(days=settings.lookback_days - 1))
         if first > last:
             return dg.SkipReason(f"the first partition, {settings.start_date}, is not closed yet")
-        return dg.RunRequest(
-            run_key=last.isoformat(),
-            tags={
-                "dagster/asset_partition_range_start": first.isoformat(),
-                "dagster/asset_partition_range_end": last.isoformat(),
-            },
-        )
+        return dg.RunRequest(run_key=last.isoformat(), tags=_range_tags(first, last))
+
+    @dg.schedule(
+        name=workspace.named("catch_up_schedule"),
+        job=daily,
+        cron_schedule=_CATCH_UP_CRON,
+        execution_timezone=settings.timezone,
+        required_resource_keys={workspace.warehouse_resource},
+        description=(
+            f"Every three hours, one run over what is missing of the last {settings.catch_up_days} days or was fetched "
+            "before it had settled. None where there is nothing to catch up with, or another run fetches."
+        ),
+    )
+    def catch_up_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if other := _run_under_way(workspace, context.instance):
+            return dg.SkipReason(f"run {other} fetches already")
+        try:
+            days = _unfinished_days(workspace, context)
+        except WarehouseLockedError:
+            return dg.SkipReason("the warehouse is in use")
+        if not days:
+            return dg.SkipReason(f"nothing of the last {settings.catch_up_days} days is missing or unsettled")
+        config = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
+        key = context.scheduled_execution_time.isoformat()
+        return dg.RunRequest(run_key=key, run_config=config, tags=_range_tags(min(days), max(days)))
 
     return [
         daily_schedule,
+        catch_up_schedule,
         dg.ScheduleDefinition(
             name=workspace.named("freshness_schedule"),
             job=freshness,
@@ -70,3 +102,37 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
             description="Each hour, whether anything is missing that should have landed.",
         ),
     ]
+
+
+def _range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
+    """How Dagster is told the partitions of a run."""
+    return {
+        "dagster/asset_partition_range_start": first.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }
+
+
+def _run_under_way(workspace: Workspace, instance: dg.DagsterInstance) -> str | None:
+    """A run that fetches for this workspace, or is about to."""
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=list(_UNDER_WAY))):
+        if workspace.owns_run(run) and run.job_name != workspace.named("freshness"):
+            return run.run_id
+    return None
+
+
+def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> set[dt.date]:
+    """The days that the checks of gaps and of unsettled days complain about, as far back as is looked."""
+    settings = workspace.settings
+    warehouse = workspace.warehouse(context).get_warehouse(lock_wait_seconds=_LOCK_WAIT_SECONDS)
+    if not warehouse.exists():
+        return set()
+    last = last_closed_day(settings.timezone, context.scheduled_execution_time)
+    days = [last - dt.timedelta(days=number) for number in range(settings.catch_up_days)]
+    days = [day for day in days if day >= settings.start_date]
+    with warehouse.connect(read_only=True) as connection:
+        problems = [
+            problem
+            for promise in (NO_GAPS, SETTLED)
+            for problem in find_problems(connection, promise, days, settings, last)
+        ]
+    return {problem.day for problem in problems if problem.day is not None}

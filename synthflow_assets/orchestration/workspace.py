@@ -57,13 +57,24 @@ class Workspace:
         """`SCHEMA.TABLE`."""
         return f"{self.settings.warehouse_schema}.{table}"
 
+    @property
+    def name(self) -> str:
+        """The key prefix in characters that Dagster allows in every kind of name."""
+        return _identifier(self.key_prefix)
+
     def named(self, name: str) -> str:
-        """The name of a job, schedule or resource: `PREFIX_NAME`."""
-        return f"{_identifier(self.key_prefix)}_{name}"
+        """The name of a job, schedule, sensor or resource: `PREFIX_NAME`."""
+        return f"{self.name}_{name}"
 
     def step(self, name: str) -> str:
         """The name of a step. Other people's steps may be called the same, so the prefix stands apart."""
-        return f"{_identifier(self.key_prefix)}__{name}"
+        return f"{self.name}__{name}"
+
+    def owns_run(self, run: dg.DagsterRun) -> bool:
+        """Whether the run is one of this workspace's jobs, or was started from assets of which some are its."""
+        if run.job_name in (self.named("daily"), self.named("freshness")):
+            return True
+        return any(tuple(key.path[: len(self.key_prefix)]) == self.key_prefix for key in run.asset_selection or ())
 
     @property
     def pool(self) -> str:

@@ -35,7 +35,7 @@ def schema_problems(**attributes: Any) -> list[str]:
 def test_every_setting_is_an_attribute_with_its_description_and_default() -> None:
     properties = SynthflowCallsComponent.model().model_json_schema()["properties"]
     for name, field in Settings.model_fields.items():
-        attribute = properties[f"{name}_variable" if name in ("api_key", "pii_key") else name]
+        attribute = properties[f"{name}_variable" if "SecretStr" in str(field.annotation) else name]
         assert str(field.description) in attribute["description"]
     assert properties["page_size"]["default"] == 100
     assert properties["start_date"]["default"] == "2025-01-01"

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.loading import load_calls, resolve_agents, store_agents
+from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metric
 from synthflow_assets.quality import NO_GAPS, PROMISES, SETTLED, WATCHED, Problem, Promise, find_problems, merge_days
 from synthflow_assets.sandbox.server import Sandbox
@@ -31,7 +31,6 @@ def connection(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     warehouse = Warehouse(settings.warehouse)
     with SynthflowClient.from_settings(settings) as client:
         agents = resolve_agents(client, settings)
-        store_agents(warehouse, agents)
         list(load_calls(client, warehouse, settings, agents, DAYS, log=lambda _: None))
     with warehouse.connect() as opened:
         for table in METRIC_TABLES:
