@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import requests
-
 from synthflow_assets.errors import AlertError
 
 _TIMEOUT_SECONDS = 20.0
@@ -39,6 +37,8 @@ def post_to_webhook(address: str, alert: Alert) -> None:
     Raises:
         AlertError: it was not taken. The address, which is often a secret, is not in the message.
     """
+    import requests  # only where something is to be told
+
     content = {"text": alert.body, "kind": alert.kind, "subject": alert.subject, "details": alert.text}
     try:
         answer = requests.post(

@@ -9,15 +9,16 @@ from typing import Any
 
 import dagster as dg
 
-from synthflow_assets.orchestration.daily import DailyAsset, Metadata, days_of, marks, table_spec
+from synthflow_assets.orchestration.daily import DailyAsset, days_of, marks, table_spec
+from synthflow_assets.orchestration.metadata import Metadata, export_lineage, metric_metadata, with_lineage
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_RECORDINGS, CALLS
-from synthflow_assets.warehouse.tables import Table
+from synthflow_assets.warehouse.tables import MetricTable, Table
 
 
-def metric_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDefinition[Any]) -> DailyAsset:
+def metric_asset(workspace: Workspace, table: MetricTable, partitions: dg.PartitionsDefinition[Any]) -> DailyAsset:
     """A metric table, computed from the day's calls in SQL."""
 
     def write(context: dg.AssetExecutionContext, days: Sequence[dt.date]) -> Mapping[dt.date, Metadata]:
@@ -26,13 +27,11 @@ def metric_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDe
 
         with workspace.warehouse(context).get_connection() as connection:
             rows_of = compute_metric(connection, table.name, days, workspace.settings)
+            shown = metric_metadata(workspace, table, connection, rows_of)
             picture = preview(connection, table.name, max(days))
-        metadata: dict[dt.date, Metadata] = {
-            day: {"dagster/partition_row_count": rows} for day, rows in rows_of.items()
-        }
         if picture:  # one for all days of the run: Dagster stores what it shows with each day
-            metadata[max(days)]["preview"] = dg.MarkdownMetadataValue(picture)
-        return metadata
+            shown[max(days)]["preview"] = dg.MarkdownMetadataValue(picture)
+        return shown
 
     spec = table_spec(
         workspace,
@@ -54,13 +53,14 @@ def export_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDe
 
         with workspace.warehouse(context).get_connection(read_only=True) as connection:
             rows_of = export_days(connection, table.name, days, folder)
-        return {
+        shown: dict[dt.date, Metadata] = {
             day: {
                 "dagster/partition_row_count": rows,
                 "size_bytes": export_path(folder, table.name, day).stat().st_size,
             }
             for day, rows in rows_of.items()
         }
+        return with_lineage(shown, export_lineage(workspace, table))
 
     spec = dg.AssetSpec(
         workspace.asset_key(f"{table.name}_export"),

@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 
+from synthflow_assets.orchestration.metadata import Metadata
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.tables import Column, Table
 
-Metadata = dict[str, Any]
 WriteDays = Callable[[dg.AssetExecutionContext, Sequence[dt.date]], Mapping[dt.date, Metadata]]
 
 

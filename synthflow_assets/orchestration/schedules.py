@@ -18,6 +18,8 @@ _FRESHNESS_CRON = "15 * * * *"
 _CATCH_UP_CRON = "45 */3 * * *"
 # Dagster gives a tick a minute. Who holds the file longer is most likely a run, and there is a next tick.
 _LOCK_WAIT_SECONDS = 10.0
+_KEPT_RUNS = dt.timedelta(days=30)
+_RUNS_FORGOTTEN_AT_ONCE = 24  # a tick has a minute
 _UNDER_WAY = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -91,17 +93,18 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         key = context.scheduled_execution_time.isoformat()
         return dg.RunRequest(run_key=key, run_config=config, tags=_range_tags(min(days), max(days)))
 
-    return [
-        daily_schedule,
-        catch_up_schedule,
-        dg.ScheduleDefinition(
-            name=workspace.named("freshness_schedule"),
-            job=freshness,
-            cron_schedule=_FRESHNESS_CRON,
-            execution_timezone=settings.timezone,
-            description="Each hour, whether anything is missing that should have landed.",
-        ),
-    ]
+    @dg.schedule(
+        name=workspace.named("freshness_schedule"),
+        job=freshness,
+        cron_schedule=_FRESHNESS_CRON,
+        execution_timezone=settings.timezone,
+        description="Each hour, whether anything is missing that should have landed.",
+    )
+    def freshness_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        _forget_old_runs(workspace, context.instance)
+        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+
+    return [daily_schedule, catch_up_schedule, freshness_schedule]
 
 
 def _range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
@@ -110,6 +113,21 @@ def _range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
         "dagster/asset_partition_range_start": first.isoformat(),
         "dagster/asset_partition_range_end": last.isoformat(),
     }
+
+
+def _forget_old_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    """Delete the hourly checks' runs of last month: each is a file of its own, and Dagster keeps them for ever.
+
+    Runs that fetched are kept, because what they materialized goes with them.
+    """
+    old = dg.RunsFilter(
+        job_name=workspace.named("freshness"),
+        statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
+        created_before=dt.datetime.now(dt.UTC) - _KEPT_RUNS,
+    )
+    for run in instance.get_runs(filters=old, limit=_RUNS_FORGOTTEN_AT_ONCE, ascending=True):
+        instance.delete_run(run.run_id)
+        instance.compute_log_manager.delete_logs(prefix=[run.run_id])
 
 
 def _run_under_way(workspace: Workspace, instance: dg.DagsterInstance) -> str | None:
