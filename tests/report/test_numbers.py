@@ -218,7 +218,7 @@ def test_agent_by_agent_sorted_by_any_column(warehouse: Warehouse, report: OpenR
             model_id,
             count(*) AS calls,
             quantile_cont(duration_seconds, 0.5) FILTER (list_contains($statuses, call_status)) AS median
-        FROM calls GROUP BY model_id ORDER BY median DESC
+        FROM calls GROUP BY model_id ORDER BY median DESC, model_id
     """
     wanted = ask(warehouse, query, statuses=list(CONNECTED_STATUSES))
     table.get_by_role("button", name="Median").click()
