@@ -1,0 +1,320 @@
+"""A real Dagster, webserver and daemon, driven as its users drive it: by GraphQL and in the browser."""
+
+import dataclasses
+import datetime as dt
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psutil
+import pytest
+from dagster._core.scheduler.instigation import ScheduleInstigatorData
+from playwright.sync_api import Browser
+
+from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.warehouse.connection import Warehouse
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+POISONED = dt.date(2026, 4, 12)
+UNFINISHED = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
+SELECTOR = {"repositoryLocationName": "synthflow_assets", "repositoryName": "__repository__"}
+ASSETS = ["calls", "call_rejects", "call_loads", "call_duration_daily", "disconnect_reasons_daily", "calls_export"]
+
+# Every test takes days of its own from the one deployment, so their order does not matter.
+
+
+@dataclasses.dataclass
+class Deployment:
+    """A running `dg dev` over a sandbox."""
+
+    url: str
+    home: Path
+    warehouse: Warehouse
+    sandbox: Sandbox
+    process: "subprocess.Popen[bytes]"
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"content-type": "application/json"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            said = json.load(answer)
+        assert not said.get("errors"), said["errors"]
+        return said["data"]
+
+    def set_knobs(self, **knobs: Any) -> None:
+        self.sandbox.api.knobs = dataclasses.replace(self.sandbox.api.knobs, **knobs)
+
+    def backfill(self, first: dt.date, last: dt.date, **fetch: Any) -> str:
+        """Launch a backfill of all assets, as the UI does. Returns its id."""
+        params = {
+            "assetSelection": [{"path": ["synthflow", name]} for name in ASSETS],
+            "partitionNames": [day.isoformat() for day in days(first, last)],
+            "runConfigData": {"ops": {"synthflow__fetch_calls": {"config": fetch}}} if fetch else {},
+        }
+        answer = self.ask(
+            """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+                ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
+            params=params,
+        )["launchPartitionBackfill"]
+        assert "backfillId" in answer, answer
+        return str(answer["backfillId"])
+
+    def launch(self, job: str, **execution: Any) -> str:
+        """Launch a job, as the UI's launchpad does. Returns the id of the run."""
+        answer = self.ask(
+            """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+                ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }""",
+            params={"selector": {**SELECTOR, "jobName": job}, **execution},
+        )["launchRun"]
+        assert "run" in answer, answer
+        return str(answer["run"]["runId"])
+
+    def runs(self, **tags: str) -> list[dict[str, Any]]:
+        """The runs with these tags, the latest first."""
+        wanted = {"tags": [{"key": key.replace("_", "/", 1), "value": value} for key, value in tags.items()]}
+        query = """query ($filter: RunsFilter) { runsOrError(filter: $filter) {
+            ... on Runs { results { runId status tags { key value } } } } }"""
+        return list(self.ask(query, filter=wanted)["runsOrError"]["results"])
+
+    def backfill_status(self, backfill: str) -> str:
+        query = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
+            ... on PartitionBackfill { status } } }"""
+        return str(self.ask(query, id=backfill)["partitionBackfillOrError"]["status"])
+
+    def status_of(self, run: str) -> str:
+        query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+        return str(self.ask(query, id=run)["runOrError"]["status"])
+
+    def partitions(self, asset: str, first: dt.date, last: dt.date) -> Counter[str]:
+        """How many of the days are in which state, as the UI colours them."""
+        query = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+            assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey endKey } } } } } }"""
+        node = self.ask(query, key={"path": ["synthflow", asset]})["assetNodeOrError"]
+        state = {
+            day: one["status"]
+            for one in node["assetPartitionStatuses"]["ranges"]
+            for day in days(dt.date.fromisoformat(one["startKey"]), dt.date.fromisoformat(one["endKey"]))
+        }
+        return Counter(state.get(day, "MISSING") for day in days(first, last))
+
+    def check(self, name: str) -> str:
+        """What the latest evaluation of a check of the calls came to."""
+        query = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+            assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status }
+            } } } } } }"""
+        node = self.ask(query, key={"path": ["synthflow", "calls"]})["assetNodeOrError"]
+        [found] = [one for one in node["assetChecksOrError"]["checks"] if one["name"] == name]
+        return str((found["executionForLatestMaterialization"] or {}).get("status"))
+
+
+def days(first: dt.date, last: dt.date) -> list[dt.date]:
+    return [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def wait_until(reached: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            found = reached()
+        except OSError:  # the webserver is not up yet
+            found = None
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.5)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """`dg dev` with a Dagster home of its own and the project's `dagster.yaml`, over a sandbox."""
+    project = tmp_path_factory.mktemp("deployment")
+    for name in ("pyproject.toml", "dagster.yaml", "synthflow_assets"):
+        (project / name).symlink_to(ROOT / name)
+    foreign = ("SYNTHFLOW_", "DAGSTER_")
+    port = free_port()
+    with Sandbox(Knobs(agents=2, calls_per_day=10, same_volume=True, poisoned_day=POISONED)) as sandbox:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
+            "DAGSTER_HOME": str(project),
+            "SYNTHFLOW_API_KEY": DEFAULT_API_KEY,
+            "SYNTHFLOW_BASE_URL": sandbox.url,
+        }
+        with (project / "dev.log").open("wb") as log:
+            process = subprocess.Popen(
+                [str(BIN / "dg"), "dev", "--port", str(port), "--log-level", "warning"],
+                cwd=project,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        warehouse = Warehouse(str(project / "data/synthflow.duckdb"))
+        made = Deployment(f"http://127.0.0.1:{port}", project, warehouse, sandbox, process)
+        try:
+            wait_until(lambda: made.ask("{ version }"), "the webserver")
+            query = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"
+
+            def all_healthy() -> bool:
+                daemons = made.ask(query)["instance"]["daemonHealth"]["allDaemonStatuses"]
+                return all(one["healthy"] for one in daemons if one["required"])
+
+            wait_until(all_healthy, "the daemon")
+            yield made
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=60)
+
+
+def end_of(deployment: Deployment, backfill: str) -> str:
+    return wait_until(
+        lambda: (status := deployment.backfill_status(backfill)) not in ("REQUESTED", "CANCELING") and status,
+        f"the end of backfill {backfill}",
+    )
+
+
+def test_thirty_days_with_a_poisoned_one_are_twenty_nine_and_after_mending_all(deployment: Deployment) -> None:
+    span = dt.date(2026, 4, 1), dt.date(2026, 4, 30)
+    assert end_of(deployment, deployment.backfill(*span)) == "COMPLETED_FAILED"
+    for asset in ASSETS:
+        assert deployment.partitions(asset, *span) == {"MATERIALIZED": 29, "FAILED": 1}, asset
+    assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 58
+    deployment.set_knobs(poisoned_day=None)
+    deployment.sandbox.api.asked.clear()
+    assert end_of(deployment, deployment.backfill(*span, only_missing=True)) == "COMPLETED_SUCCESS"
+    for asset in ASSETS:
+        assert deployment.partitions(asset, *span) == {"MATERIALIZED": 30}, asset
+    assert len({asked["from_date"] for asked in deployment.sandbox.api.asked}) == 1
+    assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 60
+
+
+def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: Deployment) -> None:
+    deployment.set_knobs(latency_seconds=1.0)  # 62 windows over 8 connections: 8 s, and it lands every 5
+    backfill = deployment.backfill(dt.date(2026, 5, 1), dt.date(2026, 5, 31))
+
+    def landed() -> int:
+        if not deployment.warehouse.exists():
+            return 0
+        return len(deployment.warehouse.read_frame("call_loads", dt.date(2026, 5, 1), dt.date(2026, 5, 31)))
+
+    before = wait_until(landed, "the first landing")
+    [run] = deployment.runs(dagster_backfill=backfill)
+    # The processes that hand on its output have its id in their arguments.
+    [worker] = {
+        process.parent()
+        for process in psutil.Process(deployment.process.pid).children(recursive=True)
+        if run["runId"] in " ".join(process.cmdline())
+    }
+    assert worker is not None
+    worker.kill()
+    asked = len(deployment.sandbox.api.asked)
+    deployment.set_knobs(latency_seconds=0.0)
+    assert before < 62, "the kill came too late, so the test tested nothing"
+    again = wait_until(
+        lambda: [one for one in deployment.runs(dagster_parent_run_id=run["runId"]) if one["status"] == "SUCCESS"],
+        "the run that Dagster starts again",
+    )
+    assert len(again) == 1
+    assert landed() == 62
+    # And what the eight connections were waiting for when the run was killed.
+    assert len(deployment.sandbox.api.asked) - asked <= 62 - before + 8
+
+
+def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(
+    deployment: Deployment, browser: Browser
+) -> None:
+    """The daemon ticks; the schedule is said to have been on since yesterday, so it has a 05:00 to make up for."""
+    answer = deployment.ask(
+        """mutation ($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) {
+            ... on ScheduleStateResult { scheduleState { status } } ... on PythonError { message } } }""",
+        selector={**SELECTOR, "scheduleName": "synthflow_daily_schedule"},
+    )
+    assert answer["startSchedule"]["scheduleState"]["status"] == "RUNNING"
+    with dg.DagsterInstance.from_config(str(deployment.home)) as instance:
+        [state] = [one for one in instance.all_instigator_state() if one.name == "synthflow_daily_schedule"]
+        assert isinstance(state.instigator_data, ScheduleInstigatorData)
+        since = state.instigator_data._replace(start_timestamp=time.time() - 86_400)
+        instance.update_instigator_state(state.with_data(since))
+
+    def ticked() -> list[dict[str, Any]]:
+        return deployment.runs(dagster_schedule_name="synthflow_daily_schedule")
+
+    wait_until(lambda: [run for run in ticked() if run["status"] == "SUCCESS"], "the run of the tick")
+    [run] = ticked()
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    last = dt.date.fromisoformat(tags["dagster/asset_partition_range_end"])
+    first = dt.date.fromisoformat(tags["dagster/asset_partition_range_start"])
+    assert last - first == dt.timedelta(days=2)
+    assert deployment.partitions("calls", first, last) == {"MATERIALIZED": 3}
+    page = browser.new_page(viewport={"width": 1500, "height": 1800})
+    page.goto(f"{deployment.url}/assets/synthflow/call_duration_daily")
+    page.get_by_text("[Show Markdown]").first.click()
+    page.wait_for_selector("img[src^='data:image/png']")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Plots").click()
+    page.wait_for_selector("canvas")
+    assert page.locator("canvas").count() >= 4
+
+
+def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment) -> None:
+    fresh, stale = deployment.sandbox.model_ids
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    assert end_of(deployment, deployment.backfill(yesterday, yesterday, models=[fresh])) == "COMPLETED_SUCCESS"
+    with deployment.warehouse.connect() as connection:
+        connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [yesterday, stale])
+        connection.execute("DELETE FROM calls WHERE day = $1 AND model_id = $2", [yesterday, stale])
+    backfill = deployment.backfill(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
+    during = deployment.launch("synthflow_freshness")
+    wait_until(lambda: deployment.status_of(during) == "SUCCESS", "the freshness check")
+    assert deployment.check("fresh_per_model") == "FAILED"
+    assert end_of(deployment, backfill) == "COMPLETED_SUCCESS"
+    after = deployment.launch("synthflow_freshness")
+    wait_until(lambda: deployment.status_of(after) == "SUCCESS", "the freshness check")
+    assert deployment.check("fresh_per_model") == "FAILED"
+
+
+def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deployment) -> None:
+    deployment.set_knobs(latency_seconds=0.05)
+    spans = [(dt.date(2026, 2, 1), dt.date(2026, 2, 20)), (dt.date(2026, 2, 10), dt.date(2026, 3, 5))]
+    backfills = [deployment.backfill(*span) for span in spans]
+    dry = deployment.ask(
+        """mutation ($selector: ScheduleSelector!, $at: Float) {
+            scheduleDryRun(selectorData: $selector, timestamp: $at) { ... on DryRunInstigationTick {
+            evaluationResult { runRequests { tags { key value } runConfigYaml } error { message } } } } }""",
+        selector={**SELECTOR, "scheduleName": "synthflow_daily_schedule"},
+        at=dt.datetime(2026, 3, 7, 5, tzinfo=dt.UTC).timestamp(),
+    )
+    [request] = dry["scheduleDryRun"]["evaluationResult"]["runRequests"]
+    tags = [tag for tag in request["tags"] if tag["key"].startswith("dagster/asset_partition_range")]
+    scheduled = deployment.launch("synthflow_daily", executionMetadata={"tags": tags})
+    assert [end_of(deployment, one) for one in backfills] == ["COMPLETED_SUCCESS"] * 2
+    wait_until(lambda: deployment.status_of(scheduled) not in UNFINISHED, "the end of the schedule's run")
+    assert deployment.status_of(scheduled) == "SUCCESS"
+    first, last = dt.date(2026, 2, 1), dt.date(2026, 3, 6)
+    stored = deployment.warehouse.read_frame("calls", first, last)
+    begin = int(dt.datetime.combine(first, dt.time(), dt.UTC).timestamp() * 1000)
+    end = int(dt.datetime.combine(last + dt.timedelta(days=1), dt.time(), dt.UTC).timestamp() * 1000)
+    for model_id in deployment.sandbox.model_ids:
+        found = stored.loc[stored["model_id"] == model_id, "call_id"]
+        assert found.is_unique
+        assert set(found) == deployment.sandbox.api.store.ids_between(model_id, begin, end)
+    metrics = deployment.warehouse.read_frame("call_duration_daily", first, last)
+    assert int(metrics["calls"].sum()) == len(stored)
+    for asset in ASSETS:
+        assert deployment.partitions(asset, first, last) == {"MATERIALIZED": 34}, asset
