@@ -173,6 +173,15 @@ class Settings(BaseModel):
         le=90,
         description="Days in which the catch-up schedule looks for what is missing or was fetched too early.",
     )
+    backfill_days_per_run: int | None = Field(
+        None,
+        ge=1,
+        le=366,
+        description=(
+            "Days that one run of a backfill covers, so that a lake is filled by several runs at once. Unset: all days "
+            "in one run, which `dg launch --partition-range` needs."
+        ),
+    )
     short_call_seconds: int = Field(
         10, ge=0, le=86_400, description="A connected call that lasted less than this is a short call."
     )

@@ -129,7 +129,7 @@ def build_recordings_asset(
         name=workspace.step("download_recordings"),
         specs=[spec],
         required_resource_keys={workspace.api_resource, workspace.warehouse_resource},
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=workspace.backfill_policy,
     )
     def download(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from synthflow_assets.recordings import store_recordings

@@ -16,6 +16,7 @@ from synthflow_assets.orchestration.assets import (
 from synthflow_assets.orchestration.checks import build_checks
 from synthflow_assets.orchestration.daily import daily_partitions
 from synthflow_assets.orchestration.fetching import build_calls_assets
+from synthflow_assets.orchestration.maintenance import MAINTENANCE, build_maintenance
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
 from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
 from synthflow_assets.orchestration.workspace import Workspace
@@ -72,13 +73,14 @@ def build_synthflow_defs(
             f"{workspace.settings.warehouse_schema}: make them the same"
         )
     assets, checks = _assets(workspace), build_checks(workspace)
-    steps = {definition.node_def.name for definition in (*assets, *checks)}
     daily, freshness = build_jobs(workspace, assets, executor or dg.in_process_executor)
+    maintenance, maintenance_schedule = build_maintenance(workspace, executor or dg.in_process_executor)
+    steps = {definition.node_def.name for definition in (*assets, *checks)} | {workspace.step(MAINTENANCE)}
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[daily, freshness],
-        schedules=build_schedules(workspace, daily, freshness),
+        jobs=[daily, freshness, maintenance],
+        schedules=[*build_schedules(workspace, daily, freshness), maintenance_schedule],
         sensors=build_alert_sensors(workspace, steps),
         resources={
             workspace.api_resource: synthflow or SynthflowResource.from_settings(workspace.settings),

@@ -35,7 +35,7 @@ class DailyAsset:
             name=workspace.step(self.step),
             specs=[self.spec],
             required_resource_keys={workspace.warehouse_resource},
-            backfill_policy=dg.BackfillPolicy.single_run(),
+            backfill_policy=workspace.backfill_policy,
             pool=workspace.pool,
         )
         def compute(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:

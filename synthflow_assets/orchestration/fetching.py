@@ -62,7 +62,7 @@ def build_calls_assets(
         specs=[table_spec(workspace, table, partitions, {"python", "duckdb"}) for table in LANDED_TABLES],
         required_resource_keys={workspace.api_resource, workspace.warehouse_resource},
         can_subset=True,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=workspace.backfill_policy,
     )
     def fetch_calls(context: dg.AssetExecutionContext, config: FetchConfig) -> Iterator[dg.MaterializeResult[Any]]:
         # Imported when used: loading the definitions must not cost what fetching costs.

@@ -66,6 +66,12 @@ class Workspace:
         """The name of a job, schedule, sensor or resource: `PREFIX_NAME`."""
         return f"{self.name}_{name}"
 
+    @property
+    def backfill_policy(self) -> dg.BackfillPolicy:
+        """How many days a run of a backfill covers; the same for all assets, so that they stay in one run."""
+        days = self.settings.backfill_days_per_run
+        return dg.BackfillPolicy.multi_run(days) if days else dg.BackfillPolicy.single_run()
+
     def step(self, name: str) -> str:
         """The name of a step. Other people's steps may be called the same, so the prefix stands apart."""
         return f"{self.name}__{name}"

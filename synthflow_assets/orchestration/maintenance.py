@@ -1,0 +1,46 @@
+"""The job that keeps the warehouse small and fast, and its clock."""
+
+from typing import Any
+
+import dagster as dg
+
+from synthflow_assets.orchestration.resources import failures_for_people
+from synthflow_assets.orchestration.workspace import Workspace
+
+MAINTENANCE = "maintain"  # its only step
+# Sunday, between two daily runs; a lake that lands much may have it daily.
+_CRON = "0 2 * * 0"
+
+
+def build_maintenance(workspace: Workspace, executor: dg.ExecutorDefinition) -> tuple[Any, dg.ScheduleDefinition]:
+    """`synthflow_maintenance` and its schedule, which is off until somebody switches it on."""
+    settings = workspace.settings
+
+    @dg.op(
+        name=workspace.step(MAINTENANCE),
+        required_resource_keys={workspace.warehouse_resource},
+        out=dg.Out(dg.Nothing),
+        pool=workspace.pool,
+        description="Merge a lake's files and remove old ones, or write a bloated file anew.",
+    )
+    def maintain(context: dg.OpExecutionContext) -> None:
+        with failures_for_people():
+            done = workspace.warehouse(context).get_warehouse().maintain(settings.lake_snapshot_days)
+        context.log.info(", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in done.items()))
+
+    @dg.job(
+        name=workspace.named("maintenance"),
+        executor_def=executor,
+        description="Keep the warehouse small and fast; runs land in between.",
+    )
+    def maintenance() -> None:
+        maintain()
+
+    schedule = dg.ScheduleDefinition(
+        name=workspace.named("maintenance_schedule"),
+        job=maintenance,
+        cron_schedule=_CRON,
+        execution_timezone=settings.timezone,
+        description="Each Sunday.",
+    )
+    return maintenance, schedule

@@ -1,0 +1,112 @@
+"""Dagster as it is deployed: history in PostgreSQL, a queue, and runs in processes of their own that fill one lake."""
+
+import datetime as dt
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pytest
+from dagster._core.execution.backfill import PartitionBackfill
+
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.loading import load_calls, resolve_agents
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.schema import METRIC_TABLES
+from tests.lake.conftest import Lake
+from tests.lake.test_deploy import SERVER, instance_of, read
+
+FIRST, RUNS, DAYS_A_RUN = dt.date(2026, 3, 9), 3, 2
+PATIENCE_SECONDS = 240
+
+
+@pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`")  # Dagster's own, where it makes a backfill
+def test_a_backfill_is_several_runs_at_once_and_gives_what_a_file_gives(
+    lake: Lake,
+    start_sandbox: Callable[..., Sandbox],
+    settings_for: Callable[..., Settings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox = start_sandbox(agents=2, calls_per_day=40, same_volume=True)
+    days = [FIRST + dt.timedelta(days=number) for number in range(RUNS * DAYS_A_RUN)]
+    [config] = read(SERVER / "dagster.yaml")
+    instance = instance_of(config, tmp_path / "home", lake.dsn, monkeypatch)
+    environment = {
+        **os.environ,
+        **lake.environment(),
+        "DAGSTER_HOME": str(tmp_path / "home"),
+        "SYNTHFLOW_API_KEY": "sandbox-key",
+        "SYNTHFLOW_BASE_URL": sandbox.url,
+        "SYNTHFLOW_START_DATE": FIRST.isoformat(),
+        "SYNTHFLOW_BACKFILL_DAYS_PER_RUN": str(DAYS_A_RUN),
+        "SYNTHFLOW_REQUESTS_PER_SECOND": "200",
+    }
+    request_backfill(instance, Settings.of(start_date=FIRST, backfill_days_per_run=DAYS_A_RUN), days)
+    command = [Path(sys.executable).with_name("dagster-daemon"), "run", "-m", "synthflow_assets.definitions"]
+    log = tmp_path / "daemon.log"
+    with log.open("w") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as daemon:
+        try:
+            wait_for_runs(instance, log)
+        finally:
+            daemon.terminate()
+    records = instance.get_run_records()
+    assert len(records) == RUNS
+    # They ran at the same time, each in a process of its own.
+    assert max(record.start_time or 0 for record in records) < min(record.end_time or 0 for record in records)
+    compare_with_a_file(settings_for(sandbox), lake, days)
+    text = log.read_text() + "".join(
+        str(event) for record in records for event in instance.all_logs(record.dagster_run.run_id)
+    )
+    assert "sandbox-key" not in text
+
+
+def request_backfill(instance: dg.DagsterInstance, settings: Settings, days: list[dt.date]) -> None:
+    """What the UI does when a range of partitions is materialized."""
+    graph = build_synthflow_defs(settings).get_repository_def().asset_graph
+    names = ("calls", "call_rejects", "call_loads", *(table.name for table in METRIC_TABLES))
+    instance.add_backfill(
+        PartitionBackfill.from_asset_partitions(
+            backfill_id="backfill",
+            asset_graph=graph,
+            partition_names=[day.isoformat() for day in days],
+            asset_selection=[dg.AssetKey(["synthflow", name]) for name in names],
+            backfill_timestamp=time.time(),
+            tags={},
+            dynamic_partitions_store=instance,
+            all_partitions=False,
+            title=None,
+            description=None,
+            run_config=None,
+        )
+    )
+
+
+def wait_for_runs(instance: dg.DagsterInstance, log: Path) -> None:
+    begun = time.monotonic()
+    while True:
+        statuses = [record.dagster_run.status for record in instance.get_run_records()]
+        if len(statuses) >= RUNS and all(status.value in ("SUCCESS", "FAILURE") for status in statuses):
+            assert {status.value for status in statuses} == {"SUCCESS"}, log.read_text()[-5000:]
+            return
+        assert time.monotonic() - begun < PATIENCE_SECONDS, f"{statuses}\n{log.read_text()[-5000:]}"
+        time.sleep(0.5)
+
+
+def compare_with_a_file(settings: Settings, lake: Lake, days: list[dt.date]) -> None:
+    file = Warehouse.from_settings(settings)
+    with SynthflowClient.from_settings(settings) as client:
+        agents = resolve_agents(client, settings)
+        list(load_calls(client, file, settings, agents, days, log=lambda _: None))
+    with file.connect() as connection:
+        compute_metrics(connection, days, settings)
+    for table in METRIC_TABLES:
+        pd.testing.assert_frame_equal(file.read_frame(table.name), lake.warehouse().read_frame(table.name))
