@@ -1,7 +1,8 @@
 """One worker or several fill a lake at the same time: `python -m benchmarks.workers`, with a PostgreSQL of its own.
 
-Each worker is a process with two connections, as a run is that Dagster's queue starts. The sandbox answers each page
-after 100 ms, so what is measured is what workers are for: more requests under way, and landing that is not in the way.
+Each worker is a process with one connection, and does what a run does that Dagster's queue starts. The sandbox answers
+each page after 100 ms, so what is measured is what workers are for: more requests under way, and landing that is not in
+the way.
 Afterwards every metric table is compared with that of a DuckDB file, row for row.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 FIRST, DAYS = date(2026, 1, 1), 120
-AGENTS, CALLS_A_DAY, LATENCY_MS, CONNECTIONS = 8, 25, 100, 2
+AGENTS, CALLS_A_DAY, LATENCY_MS, CONNECTIONS = 4, 25, 100, 1
 WORKERS = (1, 2, 4)
 
 

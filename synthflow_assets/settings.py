@@ -153,7 +153,7 @@ class Settings(BaseModel):
         ge=0.01,
         le=10_000,
         allow_inf_nan=False,
-        description="Upper bound on the request rate, over all connections. Unset: no bound.",
+        description="Upper bound on the request rate of all processes that fill the same warehouse. Unset: no bound.",
     )
     window_margin_seconds: int = Field(
         3600,

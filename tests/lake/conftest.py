@@ -82,13 +82,14 @@ _numbers = itertools.count()
 def database(postgres: str) -> Iterator[str]:
     """An empty database, as libpq is told of it."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    _administer(postgres, f"CREATE DATABASE {name}")
+    administer(postgres, f"CREATE DATABASE {name}")
     yield f"dbname={name} {postgres}"
-    _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _administer(server: str, statement: str) -> None:
-    connection = psycopg2.connect(f"dbname=postgres {server}")
+def administer(database: str, statement: str) -> None:
+    """Run a statement in a database, or, where a server is named alone, in that of the administrator."""
+    connection = psycopg2.connect(database if "dbname=" in database else f"dbname=postgres {database}")
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute(statement)

@@ -6,10 +6,13 @@ import os
 import time
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner
 
 from synthflow_assets.cli import main
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
 from tests.lake.conftest import Lake
@@ -69,6 +72,19 @@ def test_a_lake_shrinks_and_loses_nothing(lake: Lake, monkeypatch: pytest.Monkey
     assert warehouse.read_frame("calls").equals(before)
     fill(warehouse, 1)
     assert len(warehouse.read_frame("calls")) == len(before)
+
+
+def test_dagster_runs_it(lake: Lake) -> None:
+    fill(lake.warehouse(), 2)
+    settings = Settings.of(warehouse=lake.location, lake_data_path=lake.data_path, lake_snapshot_days=0)
+    defs = build_synthflow_defs(settings)
+    schedule = defs.get_repository_def().get_schedule_def("synthflow_maintenance_schedule")
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    with dg.instance_for_test() as instance:
+        result = defs.get_job_def("synthflow_maintenance").execute_in_process(instance=instance)
+        assert result.success
+        said = [str(event.user_message) for event in instance.all_logs(result.run_id)]
+    assert any("snapshots expired: " in line and "snapshots expired: 0" not in line for line in said)
 
 
 def test_older_snapshots_are_kept_for_as_long_as_is_set(lake: Lake) -> None:

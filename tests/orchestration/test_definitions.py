@@ -184,7 +184,7 @@ BAD_INPUT = [
     ({"base_url": "http://no-such-host.invalid/v2"}, "does not exist; check SYNTHFLOW_BASE_URL"),
     ({"model_ids": "nobody"}, "SYNTHFLOW_MODEL_IDS names nobody"),
     ({"warehouse": "/proc/nowhere/synthflow.duckdb"}, "SYNTHFLOW_WAREHOUSE=/proc/nowhere"),
-    ({"warehouse": "md:cloud"}, "the warehouse md:cloud cannot be opened"),
+    ({"warehouse": "ducklake:postgres:dbname=x host=/nowhere"}, "cannot be opened: PostgreSQL says"),
 ]
 
 
