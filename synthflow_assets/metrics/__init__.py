@@ -48,7 +48,7 @@ def compute_metric(
 def metric_query(table: str) -> str:
     """The query that a metric table is computed by; the tables of load have a part in common."""
     query = sql_file(__name__, f"{table}.sql")
-    for shared in ("hours", "call_hours"):
+    for shared in ("hours", "load"):
         query = query.replace(f"{{{shared}}}", f"\n{sql_file(__name__, f'{shared}.sql')}")
     return query
 

@@ -1,13 +1,18 @@
 -- The judge's verdicts. It answers in texts: `true` and `True` are passes; what is no verdict at all is counted apart.
-WITH answers AS (
+WITH told AS (
     SELECT
         day,
         model_id,
-        json_keys(judge_results) AS checks,
-        unnest(checks) AS judge_check,
-        lower(trim(unnest(json_extract_string(judge_results, '$.*')))) AS answer
+        unnest(json_keys(judge_results)) AS judge_check,
+        unnest(json_extract_string(judge_results, '$.*')) AS told
     FROM calls
-    WHERE day IN (SELECT unnest($days::DATE[])) AND json_type(judge_results) = 'OBJECT'
+    WHERE day IN (SELECT unnest($days::DATE[]))
+),
+-- `polite_reason` is a text that explains `polite`. Such texts are most of what the judge says, so they go first.
+answers AS (
+    SELECT day, model_id, judge_check, lower(trim(told)) AS answer
+    FROM told
+    WHERE NOT ends_with(judge_check, '_reason') OR (strlen(told) < 9 AND lower(told) IN ('true', 'partial', 'false'))
 ),
 counted AS (
     SELECT
@@ -19,8 +24,7 @@ counted AS (
         count(*) FILTER (answer = 'partial') AS partials,
         count(*) FILTER (answer = 'false') AS fails
     FROM answers
-    -- `polite_reason` explains `polite`, and is no check of its own.
-    WHERE answer <> '' AND NOT (ends_with(judge_check, '_reason') AND list_contains(checks, judge_check[:-8]))
+    WHERE answer <> ''
     GROUP BY day, model_id, judge_check
 )
 SELECT

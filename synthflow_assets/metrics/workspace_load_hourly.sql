@@ -1,31 +1,15 @@
 -- How busy all agents were together in each hour of the landed days.
 WITH hours AS ({hours}),
-call_hours AS ({call_hours}),
-counted AS (
+spans AS (
     SELECT
-        hour_ms,
-        count(*) FILTER (starts) AS calls_started,
-        count(*) AS calls_in_progress,
-        sum(to_ms - from_ms) / 60000 AS agent_minutes
-    FROM call_hours
-    GROUP BY hour_ms
+        day,
+        true AS line,
+        epoch_ms(start_time) AS from_ms,
+        from_ms + 1000 * coalesce(duration_seconds, 0) AS to_ms
+    FROM calls
+    WHERE day IN (SELECT unnest($days::DATE[]) UNION SELECT unnest($days::DATE[]) - 1)
 ),
-changes AS (
-    SELECT hour_ms, from_ms AS at_ms, 1 AS change FROM call_hours WHERE to_ms > from_ms
-    UNION ALL
-    SELECT hour_ms, to_ms, -1 FROM call_hours WHERE to_ms > from_ms
-),
-concurrent AS (
-    SELECT
-        hour_ms,
-        sum(change) OVER (PARTITION BY hour_ms ORDER BY at_ms, change ROWS UNBOUNDED PRECEDING) AS calls
-    FROM changes
-),
-peaks AS (
-    SELECT hour_ms, max(calls) AS peak_concurrent_calls
-    FROM concurrent
-    GROUP BY hour_ms
-)
+load AS ({load})
 SELECT
     day,
     make_timestamptz(hour_ms * 1000) AS hour_start,
@@ -35,6 +19,5 @@ SELECT
     coalesce(agent_minutes, 0) AS agent_minutes,
     coalesce(peak_concurrent_calls, 0)::BIGINT AS peak_concurrent_calls
 FROM hours
-LEFT JOIN counted USING (hour_ms)
-LEFT JOIN peaks USING (hour_ms)
+LEFT JOIN load USING (hour_ms)
 WHERE day IN (SELECT day FROM call_loads)

@@ -39,6 +39,8 @@ def _build(workspace: Workspace, name: str, promises: Sequence[Promise]) -> dg.A
                 asset=workspace.asset_key(promise.table),
                 description=promise.description,
                 blocking=promise.blocking,
+                # In a run that computes both, the check waits for both.
+                additional_deps=[workspace.asset_key(table) for table in promise.compared_with],
             )
             for promise in promises
         ],

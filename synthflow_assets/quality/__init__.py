@@ -14,24 +14,12 @@ from typing import Any
 import duckdb
 
 from synthflow_assets.agents import Agent
+from synthflow_assets.quality.metric_promises import METRIC_PROMISES
+from synthflow_assets.quality.promise import Promise as Promise
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.schema import CALL_FIELDS
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, OUTCOME_DIMENSIONS, VOICEMAIL_STATUSES
+from synthflow_assets.warehouse.schema import CALL_FIELDS, TABLES
 from synthflow_assets.warehouse.statements import sql_file
-
-
-@dataclass(frozen=True)
-class Promise:
-    """A promise about a table.
-
-    `blocking`: what is computed from the table would be wrong if it were broken. `serious`: something has to be done
-    all the same; what is neither is a warning.
-    """
-
-    table: str
-    name: str
-    description: str
-    blocking: bool = False
-    serious: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,25 +61,7 @@ PROMISES = (
         "same_fields",
         "No field has turned up that was not there in the week before, and none that was there is empty in all calls.",
     ),
-    Promise(
-        "call_duration_daily",
-        "call_duration_reconciles",
-        "Every landed day of an agent has a row, and its calls are as many as landed.",
-        serious=True,
-    ),
-    Promise(
-        "disconnect_reasons_daily",
-        "disconnect_reasons_reconcile",
-        "The reasons of a day add up to its calls, and their shares to 1.",
-        serious=True,
-    ),
-    Promise(
-        "disconnect_reasons_daily",
-        "usual_disconnects",
-        "No reason's share is 20 percentage points off that of the four weeks before, and that of `error` and "
-        "`forbidden` no 5 above it, in five calls at least. Shifts below four standard errors, and agents of less than "
-        "200 calls in those four weeks, are left out: they may be chance.",
-    ),
+    *METRIC_PROMISES,
 )
 FRESHNESS = Promise("calls", "fresh_per_model", "The latest closed day has landed for every agent.", serious=True)
 NO_GAPS = Promise(
@@ -115,7 +85,7 @@ def find_problems(
     last_closed_day: dt.date,
 ) -> list[Problem]:
     """The places where a promise is broken, on the given days, or on all that were ever landed."""
-    query = sql_file(__name__, f"{promise.name}.sql")
+    query = _query(promise)
     parameters: dict[str, Any] = {
         "days": list(days) if days is not None else None,
         "timezone": settings.timezone,
@@ -124,6 +94,9 @@ def find_problems(
         "lookback_days": settings.lookback_days,
         # The default is no statement about when a workspace began.
         "start_date": settings.start_date if "start_date" in settings.model_fields_set else None,
+        "connected_statuses": list(CONNECTED_STATUSES),
+        "voicemail_statuses": list(VOICEMAIL_STATUSES),
+        "outcome_dimensions": list(OUTCOME_DIMENSIONS),
         **{f"known_{column.name}": list(column.values) for column in CALL_FIELDS if column.values},
     }
     used = {key: value for key, value in parameters.items() if f"${key}" in query}
@@ -145,3 +118,11 @@ def merge_days(problems: Sequence[Problem]) -> list[Problem]:
         else:
             merged.append(problem)
     return merged
+
+
+def _query(promise: Promise) -> str:
+    if promise.file is None:
+        return sql_file(__name__, f"{promise.name}.sql")
+    table = TABLES[promise.table]
+    agent = "model_id" if "model_id" in table.grain else "NULL::VARCHAR"
+    return sql_file(__name__, promise.file).format(table=table.name, grain=", ".join(table.grain), agent=agent)

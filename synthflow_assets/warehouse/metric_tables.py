@@ -292,8 +292,8 @@ JUDGE_RESULTS_DAILY = MetricTable(
     ),
     sources=("judge_results",),
     excluded=(
-        "Keys that end in `_reason` and explain another key of the same call. Answers in free text count as "
-        "`other_answers`, and not in `pass_share`, because they are no verdict."
+        "Keys that end in `_reason` and hold a text: they explain another check. Answers that are no verdict count as "
+        "`other_answers`, and not in `pass_share`."
     ),
     nulls=(
         "A call without judge_results, or without an answer to the check, is not judged by it. `pass_share` is NULL "
@@ -313,7 +313,7 @@ COLLECTED_VARIABLES_DAILY = MetricTable(
         _count("collected", "Calls in which it was.", "count(collected is true for at least one agent of the call)"),
         _share("completion_rate", "Part of the calls that it was collected in.", "collected / asked", required=True),
     ),
-    sources=("call_id", "collected_variables"),
+    sources=("collected_variables",),
     excluded=(
         "Entries that are neither a variable (an object with `value` or `collected`) nor an agent with variables in it."
     ),

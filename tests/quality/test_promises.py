@@ -124,6 +124,123 @@ DAMAGE = [
     ),
     ("disconnect_reasons_reconcile", "DELETE FROM synthflow.disconnect_reasons_daily", "0 calls have a reason"),
     (
+        "call_duration_histogram_reconciles",
+        "DELETE FROM synthflow.call_duration_histogram WHERE call_status = 'completed'",
+        "calls in the histogram",
+    ),
+    (
+        "call_duration_histogram_reconciles",
+        "UPDATE synthflow.call_duration_histogram SET duration_seconds = duration_seconds + 1",
+        "s by the histogram",
+    ),
+    (
+        "call_duration_histogram_reconciles",
+        "DELETE FROM synthflow.call_duration_histogram",
+        "landed, but not computed; materialize call_duration_histogram",
+    ),
+    (
+        "call_outcomes_reconcile",
+        "DELETE FROM synthflow.call_outcomes_daily WHERE dimension = 'telephony_hangup'",
+        "telephony_hangup: 0 calls counted",
+    ),
+    (
+        "call_outcomes_reconcile",
+        "UPDATE synthflow.call_outcomes_daily SET share = share / 2 WHERE dimension = 'call_status'",
+        "the shares add up to 0.5",
+    ),
+    ("call_rates_reconcile", "DELETE FROM synthflow.call_rates_daily", "landed, but not computed"),
+    ("call_rates_reconcile", "DELETE FROM synthflow.call_loads", "computed, but never landed"),
+    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET calls = calls + 1", "calls computed"),
+    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET busy_calls = busy_calls + 1", "the counts differ"),
+    (
+        "call_rates_reconcile",
+        "UPDATE synthflow.call_rates_daily SET short_calls = short_calls + 1",
+        "the counts differ",
+    ),
+    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET busy_rate = 1.5", "or a rate is none"),
+    ("call_load_reconciles", "DELETE FROM synthflow.call_load_hourly", "landed, but not computed"),
+    ("call_load_reconciles", "DELETE FROM synthflow.call_loads", "computed, but never landed"),
+    (
+        "call_load_reconciles",
+        "UPDATE synthflow.call_load_hourly SET calls_started = calls_started + 1",
+        "calls started",
+    ),
+    (
+        "call_load_reconciles",
+        "DELETE FROM synthflow.call_load_hourly WHERE calls_started = 0",
+        "hours, but the day has 24",
+    ),
+    (
+        "call_load_reconciles",
+        "UPDATE synthflow.call_load_hourly SET agent_minutes = agent_minutes + 1",
+        "minutes in the",
+    ),
+    (
+        "call_load_reconciles",
+        "UPDATE synthflow.call_load_hourly SET peak_concurrent_calls = 1000 WHERE local_hour = 12",
+        "or than its peak",
+    ),
+    (
+        "call_load_reconciles",
+        (
+            "UPDATE synthflow.calls SET duration_seconds = 200000 "
+            "WHERE call_id = (SELECT min(call_id) FROM synthflow.calls WHERE day = '2026-03-09')"
+        ),
+        "1 calls run beyond the day after",
+    ),
+    ("workspace_load_reconciles", "DELETE FROM synthflow.workspace_load_hourly", "landed, but not computed"),
+    (
+        "workspace_load_reconciles",
+        "DELETE FROM synthflow.workspace_load_hourly WHERE local_hour = 12",
+        "calls started",
+    ),
+    (
+        "workspace_load_reconciles",
+        "UPDATE synthflow.workspace_load_hourly SET peak_concurrent_calls = 1000",
+        "2026-03-10: 24 hours differ from those of call_load_hourly",
+    ),
+    ("judge_results_reconcile", "DELETE FROM synthflow.judge_results_daily", "calls have verdicts, none is counted"),
+    (
+        "judge_results_reconcile",
+        "UPDATE synthflow.judge_results_daily SET judged_calls = judged_calls + 1000, passes = passes + 1000",
+        "a check has judged",
+    ),
+    ("judge_results_reconcile", "UPDATE synthflow.judge_results_daily SET fails = fails + 1", "do not add up"),
+    ("judge_results_reconcile", "UPDATE synthflow.judge_results_daily SET pass_share = NULL", "do not add up"),
+    (
+        "collected_variables_reconcile",
+        "DELETE FROM synthflow.collected_variables_daily",
+        "calls have variables, none is counted",
+    ),
+    (
+        "collected_variables_reconcile",
+        "UPDATE synthflow.collected_variables_daily SET asked = asked + 1000, completion_rate = collected / (asked + 1000)",
+        "a variable was asked for in",
+    ),
+    (
+        "collected_variables_reconcile",
+        "UPDATE synthflow.collected_variables_daily SET collected = asked + 1",
+        "collected more often than asked for",
+    ),
+    ("actions_reconcile", "DELETE FROM synthflow.actions_daily", "0 actions counted"),
+    ("actions_reconcile", "UPDATE synthflow.actions_daily SET failed = executed + 1", "of them failed"),
+    ("telephony_timing_reconciles", "DELETE FROM synthflow.telephony_timing_daily", "landed, but not computed"),
+    ("telephony_timing_reconciles", "DELETE FROM synthflow.call_loads", "computed, but never landed"),
+    ("telephony_timing_reconciles", "UPDATE synthflow.telephony_timing_daily SET calls = calls + 1", "calls computed"),
+    (
+        "telephony_timing_reconciles",
+        "UPDATE synthflow.telephony_timing_daily SET p90_talk_seconds = 0",
+        "the percentiles do not rise",
+    ),
+    *(
+        (
+            f"unique_{table.name}",
+            f"INSERT INTO synthflow.{table.name} SELECT * FROM synthflow.{table.name} WHERE day = '2026-03-10' LIMIT 1",
+            "2 rows where there must be one",
+        )
+        for table in METRIC_TABLES
+    ),
+    (
         "fresh_per_model",
         (
             "DELETE FROM synthflow.call_loads WHERE day = '2026-03-10' "
@@ -269,3 +386,19 @@ def test_days_in_a_row_are_one_line() -> None:
         "odd",
         "odd",
     ]
+
+
+def test_a_day_that_lands_anew_shows_in_the_load_of_the_day_after(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    connection.execute(
+        "UPDATE synthflow.calls SET duration_seconds = 86400 "
+        "WHERE call_id = (SELECT max_by(call_id, start_time) FROM synthflow.calls WHERE day = $1)",
+        [DAYS[0]],
+    )
+    compute_metric(connection, "call_load_hourly", DAYS[:1], settings)
+    found = find_problems(connection, PROMISE["call_load_reconciles"], DAYS[:1], settings, LAST)
+    assert [problem.day for problem in found] == [DAYS[1]]
+    assert "materialize call_load_hourly again" in found[0].problem
+    compute_metric(connection, "call_load_hourly", DAYS[1:], settings)
+    assert problems(connection, settings, "call_load_reconciles") == []

@@ -1,0 +1,101 @@
+"""What must hold of the metric tables: each has its grain, and is held against something that was counted apart."""
+
+from __future__ import annotations
+
+from synthflow_assets.quality.promise import Promise
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.tables import Table
+
+_PROMISES = (
+    Promise(
+        "call_duration_daily",
+        "call_duration_reconciles",
+        "Every landed day of an agent has a row, and its calls are as many as landed.",
+        serious=True,
+    ),
+    Promise(
+        "disconnect_reasons_daily",
+        "disconnect_reasons_reconcile",
+        "The reasons of a day add up to its calls, and their shares to 1.",
+        serious=True,
+    ),
+    Promise(
+        "disconnect_reasons_daily",
+        "usual_disconnects",
+        "No reason's share is 20 percentage points off that of the four weeks before, and that of `error` and "
+        "`forbidden` no 5 above it, in five calls at least. Shifts below four standard errors, and agents of less than "
+        "200 calls in those four weeks, are left out: they may be chance.",
+    ),
+    Promise(
+        "call_duration_histogram",
+        "call_duration_histogram_reconciles",
+        "The histogram adds up to the calls that landed, and to the total duration of the connected ones.",
+        compared_with=("call_duration_daily",),
+        serious=True,
+    ),
+    Promise(
+        "call_outcomes_daily",
+        "call_outcomes_reconcile",
+        "In each dimension the calls of a day add up to those that landed, and their shares to 1.",
+        serious=True,
+    ),
+    Promise(
+        "call_rates_daily",
+        "call_rates_reconcile",
+        "Every landed day of an agent has a row, its counts are those of the outcomes, and rates are from 0 to 1.",
+        compared_with=("call_duration_daily", "call_outcomes_daily"),
+        serious=True,
+    ),
+    Promise(
+        "call_load_hourly",
+        "call_load_reconciles",
+        "Every hour of a landed day has a row; all calls start in one, and the minutes are those of the calls.",
+        serious=True,
+    ),
+    Promise(
+        "workspace_load_hourly",
+        "workspace_load_reconciles",
+        "The agents' hours add up to the workspace's, and its peak lies between their highest and their sum.",
+        compared_with=("call_load_hourly",),
+        serious=True,
+    ),
+    Promise(
+        "judge_results_daily",
+        "judge_results_reconcile",
+        "The answers to a check add up to the calls that it judged; no more were judged than have verdicts.",
+        serious=True,
+    ),
+    Promise(
+        "collected_variables_daily",
+        "collected_variables_reconcile",
+        "No variable was collected more often than asked for, nor asked for in more calls than have any.",
+        serious=True,
+    ),
+    Promise(
+        "actions_daily",
+        "actions_reconcile",
+        "As many actions are counted as the calls have, and no more of them failed.",
+        serious=True,
+    ),
+    Promise(
+        "telephony_timing_daily",
+        "telephony_timing_reconciles",
+        "Every landed day of an agent has a row, no more calls were measured than landed, and percentiles rise.",
+        serious=True,
+    ),
+)
+
+
+def _unique(table: Table) -> Promise:
+    """That the table has the grain that it is said to have."""
+    grain = ", ".join(table.grain)
+    description = f"There is one row for each {grain}."
+    return Promise(table.name, f"unique_{table.name}", description, serious=True, file="unique_rows.sql")
+
+
+# Those of a table stand together: they are asked by one step.
+METRIC_PROMISES = tuple(
+    promise
+    for table in METRIC_TABLES
+    for promise in (*(one for one in _PROMISES if one.table == table.name), _unique(table))
+)
