@@ -38,10 +38,26 @@ def metric_asset(workspace: Workspace, table: MetricTable, partitions: dg.Partit
         table,
         partitions,
         kinds={"sql", "duckdb"},
-        deps=[workspace.asset_key(CALLS.name), workspace.asset_key(CALL_LOADS.name)],
+        deps=[_calls_dep(workspace, table), workspace.asset_key(CALL_LOADS.name)],
         metadata=_code_reference("synthflow_assets.metrics", f"{table.name}.sql"),
     )
     return DailyAsset(spec, f"compute_{table.name}", write)
+
+
+def _calls_dep(workspace: Workspace, table: Table) -> dg.AssetDep | dg.AssetKey:
+    """What a day of a metric needs: the calls of the day, and of the days before that may run into it.
+
+    So Dagster shows a day of load as outdated when the day before was fetched again.
+    """
+    calls = workspace.asset_key(CALLS.name)
+    if not isinstance(table, MetricTable) or not table.days_back:
+        return calls
+    return dg.AssetDep(
+        calls,
+        partition_mapping=dg.TimeWindowPartitionMapping(
+            start_offset=-table.days_back, allow_nonexistent_upstream_partitions=True
+        ),
+    )
 
 
 def export_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDefinition[Any]) -> DailyAsset:

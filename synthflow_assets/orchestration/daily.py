@@ -62,7 +62,7 @@ def table_spec(
     table: Table,
     partitions: dg.PartitionsDefinition[Any],
     kinds: set[str],
-    deps: Sequence[dg.AssetKey] = (),
+    deps: Sequence[dg.AssetDep | dg.AssetKey] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> dg.AssetSpec:
     """The asset of a table, described by the schema."""

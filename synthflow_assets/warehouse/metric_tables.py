@@ -259,6 +259,7 @@ CALL_LOAD_HOURLY = MetricTable(
     sources=_LOAD_SOURCES,
     excluded=_LOAD_EXCLUDED,
     nulls=_LOAD_NULLS,
+    days_back=1,
 )
 
 WORKSPACE_LOAD_HOURLY = MetricTable(
@@ -269,6 +270,7 @@ WORKSPACE_LOAD_HOURLY = MetricTable(
     sources=_LOAD_SOURCES,
     excluded=_LOAD_EXCLUDED,
     nulls=_LOAD_NULLS,
+    days_back=1,
 )
 
 JUDGE_RESULTS_DAILY = MetricTable(

@@ -6,8 +6,9 @@ import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import typed_from_extra
-from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, SCHEMA_VERSION, TABLES, VERSION, VIEWS
-from synthflow_assets.warehouse.statements import sql_file, transaction
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, MACROS, SCHEMA_VERSION, TABLES, VERSION, VIEWS
+from synthflow_assets.warehouse.statements import quoted, sql_file, transaction
 
 _SQL = "synthflow_assets.warehouse.sql"
 
@@ -48,12 +49,26 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schem
     # DuckDB changes no rows of a table that the same transaction has altered. Both steps can be done again.
     with transaction(connection):
         _empty_extra(connection)
-        for view in VIEWS:
-            query = sql_file(_SQL, f"{view.name}.sql")
-            connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {query}")
+        _make_readable(connection, schema)
         connection.execute(f"DELETE FROM {VERSION.name}")
         connection.execute(f"INSERT INTO {VERSION.name} VALUES ({SCHEMA_VERSION})")
     return version == 0
+
+
+def _make_readable(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
+    """Make the macros and views anew. Every engine knows both: file, DuckLake and MotherDuck.
+
+    The views stand on the macros. A macro is bound where it is called, whatever schema is the default there, so its
+    query names the schema; it cannot have parameters of its own either.
+    """
+    names = {"schema": f'"{schema}"', "connected_statuses": ", ".join(map(quoted, CONNECTED_STATUSES))}
+    for macro in MACROS:
+        query = sql_file(_SQL, f"{macro.name}.sql").format(**names)
+        parameters = ", ".join(macro.parameters)
+        connection.execute(f"CREATE OR REPLACE MACRO {macro.name}({parameters}) AS TABLE {query}")
+    for view in VIEWS:
+        query = sql_file(_SQL, f"{view.name}.sql")
+        connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {query}")
 
 
 def _version(connection: duckdb.DuckDBPyConnection) -> int:

@@ -8,6 +8,7 @@ descriptions in Dagster and in the docs. The fields are those of the public refe
 from __future__ import annotations
 
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES
+from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
 # Raised with every change of tables, columns or views; a file made by a later version is refused.
@@ -247,6 +248,7 @@ CALL_ACTIONS = View(
 
 LANDED_TABLES = (CALLS, CALL_REJECTS, CALL_LOADS)
 TABLES = {table.name: table for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES, CALL_RECORDINGS, FORGOTTEN, VERSION)}
-VIEWS = (CALL_ACTIONS,)
+VIEWS = (CALL_ACTIONS, *METRIC_VIEWS)
+MACROS = METRIC_MACROS
 PERSONAL_COLUMNS = tuple(column for column in CALLS.columns if column.personal)
 CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not None)

@@ -67,12 +67,14 @@ class Table:
 class MetricTable(Table):
     """A table that is computed from the calls, and what has to be known of its numbers.
 
-    `sources` are the columns of `calls` that it is computed from.
+    `sources` are the columns of `calls` that it is computed from; `days_back` is how many days before its own a day
+    needs the calls of.
     """
 
     sources: tuple[str, ...]
     excluded: str
     nulls: str
+    days_back: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,16 @@ class View:
     """A view on the tables, for readers; its query is the `.sql` file of the same name."""
 
     name: str
+    description: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Macro:
+    """A table macro, for readers; its query is the `.sql` file of the same name."""
+
+    name: str
+    parameters: tuple[str, ...]
     description: str
     columns: tuple[Column, ...]
 

@@ -214,7 +214,10 @@ DAMAGE = [
     ),
     (
         "collected_variables_reconcile",
-        "UPDATE synthflow.collected_variables_daily SET asked = asked + 1000, completion_rate = collected / (asked + 1000)",
+        (
+            "UPDATE synthflow.collected_variables_daily "
+            "SET asked = asked + 1000, completion_rate = collected / (asked + 1000)"
+        ),
         "a variable was asked for in",
     ),
     (

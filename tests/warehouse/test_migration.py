@@ -8,16 +8,16 @@ import pytest
 
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.schema import CALLS, SCHEMA_VERSION, TABLES, VIEWS
+from synthflow_assets.warehouse.schema import CALLS, MACROS, SCHEMA_VERSION, TABLES, VIEWS
 from synthflow_assets.warehouse.statements import sql_file
 
-# The fingerprint of all tables and views. When this test fails, raise SCHEMA_VERSION and set both here.
+# The fingerprint of all tables, views and macros. When this test fails, raise SCHEMA_VERSION and set both here.
 PINNED = (2, "b91ab0f33d81")
 
 
 def fingerprint() -> str:
-    views = [sql_file("synthflow_assets.warehouse.sql", f"{view.name}.sql") for view in VIEWS]
-    text = "\n".join([*(table.ddl() for table in TABLES.values()), *views])
+    queries = [sql_file("synthflow_assets.warehouse.sql", f"{one.name}.sql") for one in (*VIEWS, *MACROS)]
+    text = "\n".join([*(table.ddl() for table in TABLES.values()), *queries])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
