@@ -77,7 +77,10 @@ def test_shares_are_of_the_agents_day(connection: duckdb.DuckDBPyConnection) -> 
     ]
 
 
-RATES = "calls, connected_calls, connection_rate, no_answer_rate, busy_rate, failed_rate, voicemail_rate, short_calls, short_call_rate"
+RATES = (
+    "calls, connected_calls, connection_rate, no_answer_rate, busy_rate, failed_rate, voicemail_rate, "
+    "short_calls, short_call_rate"
+)
 
 
 @pytest.mark.parametrize(
