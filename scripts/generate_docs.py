@@ -9,11 +9,33 @@ from pydantic_core import PydanticUndefined
 from synthflow_assets.quality import PROMISES, WATCHED
 from synthflow_assets.sandbox.knobs import FAULTS
 from synthflow_assets.settings import REGION_URLS, Settings, variable
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.schema import TABLES
-from synthflow_assets.warehouse.tables import Column
+from synthflow_assets.warehouse.tables import Column, MetricTable
 
 ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Written by scripts/generate_docs.py (make docs); change the code instead. -->\n\n"
+
+
+_ABOUT_METRICS = """\
+Every number with its one definition. A day is one of the set time zone, and a call belongs to the day that it started
+on. Percentiles lie between the two closest calls, by linear interpolation, as DuckDB's `quantile_cont` has it. Of the
+percentiles of several days none follows for all of them, so ask `duration_summary`, which is exact for any range:
+
+```sql
+FROM synthflow.duration_summary('2026-11-01', '2026-11-30');
+FROM synthflow.duration_summary('2026-11-01', '2026-11-30', condition := type_of_call = 'inbound');
+FROM synthflow.duration_summary_by('2026-11-01', '2026-11-30', model_id);
+FROM synthflow.duration_summary_by('2026-01-01', '2026-12-31', date_trunc('month', day));
+```
+
+Counts add up over days and agents; shares and rates do not, so divide the sums.
+
+An agent is an AI: there is no hold and no work after the call, so the mean is the average call duration, and no
+"average handle time". The API knows no queue, so there is no abandonment rate.
+
+"""
 
 
 def cell(text: object) -> str:
@@ -83,6 +105,38 @@ def tables_page() -> str:
     )
 
 
+def metrics_page() -> str:
+    """docs/metrics.md."""
+    parts = [_metric_table(table) for table in METRIC_TABLES]
+    parts += [
+        f"## {macro.name}({', '.join(macro.parameters)})\n\n{macro.description}\n\nColumns: "
+        + ", ".join(f"`{column.name}`" for column in macro.columns)
+        + "."
+        for macro in METRIC_MACROS
+    ]
+    parts += [
+        f"## {view.name}\n\n{view.description}\n\nColumns: " + ", ".join(f"`{one.name}`" for one in view.columns) + "."
+        for view in METRIC_VIEWS
+    ]
+    return f"# Metrics\n\n{NOTE}{_ABOUT_METRICS}" + "\n\n".join(parts) + "\n"
+
+
+def _metric_table(table: MetricTable) -> str:
+    rows = [
+        f"| `{column.name}` | {cell(column.description)} | {code(cell(column.formula or ''))} | {column.unit or ''} |"
+        for column in table.columns
+        if column.name not in ("day", "model_id")
+    ]
+    return (
+        f"## {table.name}\n\n{table.description}\n\n"
+        f"* One row for each {', '.join(code(name) for name in table.grain)}.\n"
+        f"* From the fields {', '.join(code(name) for name in table.sources)} of `calls`.\n"
+        f"* Left out: {table.excluded[0].lower()}{table.excluded[1:]}\n"
+        f"* Where something is missing: {table.nulls[0].lower()}{table.nulls[1:]}\n\n"
+        "| column | definition | formula | unit |\n|---|---|---|---|\n" + "\n".join(rows)
+    )
+
+
 def sandbox_faults() -> str:
     """docs/faults.md."""
     rows = "\n".join(f"| `{name}` | {cell(effect)} |" for name, effect in FAULTS.items())
@@ -110,6 +164,7 @@ def env_example() -> str:
 PAGES = {
     "docs/settings.md": settings_page,
     "docs/tables.md": tables_page,
+    "docs/metrics.md": metrics_page,
     "docs/faults.md": sandbox_faults,
     ".env.example": env_example,
 }

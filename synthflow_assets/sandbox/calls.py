@@ -55,7 +55,24 @@ _AGENT = (
     "Your request has been noted; a colleague will call you back today.",
 )
 _LEADS = ("Ada Jensen", "Ben Okafor", "Chiara Russo", "Dmitri Hale", "Elif Kaya", "Fatima Noor", "Gus O'Neil")
-_JUDGE_CHECKS = ("greeting", "identity_verified", "answered_question", "no_hallucination", "polite", "goal_reached")
+# How many calls pass.
+_JUDGE_CHECKS = {
+    "greeting": 0.96,
+    "identity_verified": 0.78,
+    "answered_question": 0.86,
+    "no_hallucination": 0.93,
+    "polite": 0.98,
+    "goal_reached": 0.71,
+}
+# Kind, how many calls it runs in, how many times it fails.
+_ACTIONS = (("REAL_TIME_TRANSFER", 0.18, 0.10), ("SEND_SMS", 0.35, 0.04), ("CUSTOM_ACTION", 0.25, 0.12))
+# What is to be collected, and how often that succeeds.
+_VARIABLES: dict[str, tuple[Any, float]] = {
+    "date_of_birth": ("1980-01-01", 0.74),
+    "order_number": ("A-1207", 0.62),
+    "wants_callback": (True, 0.95),
+    "preferred_day": ("Thursday", 0.81),
+}
 _VARIANTS = 64
 
 
@@ -199,32 +216,58 @@ def _fragments(variant: int) -> _Fragments:
     for turn in range(3 + variant % 7):
         lines.append(f"human: {_HUMAN[(variant + turn) % len(_HUMAN)]}")
         lines.append(f"bot: {_AGENT[(variant * 3 + turn) % len(_AGENT)]}")
-    verdicts: dict[str, str] = {}
-    for check in _JUDGE_CHECKS:
-        verdicts[check] = str(rng.choice(["true", "True", "true", "false", "partial"]))
+    verdicts: dict[str, str | None] = {}
+    for check, passing in _JUDGE_CHECKS.items():
+        verdicts[check] = _verdict(rng, passing)
         verdicts[f"{check}_reason"] = "The agent followed its instructions in this part of the conversation."
-    transfer = {
-        "name": "transfer to a person",
-        "action_type": "REAL_TIME_TRANSFER",
-        "return_value": json.dumps({"status": "ok" if variant % 9 else "error", "attempts": variant % 3}),
-        "parameters_hard_coded": json.dumps({"queue": "service"}),
-        "parameters_from_speech": None,
-    }
-    collected = variant % 4 != 0
-    variables = {
-        "date_of_birth": {"value": "1980-01-01" if collected else None, "collected": collected},
-        "wants_callback": {"value": variant % 2 == 0, "collected": True},
+    verdicts["caller_mood"] = str(rng.choice(["calm", "in a hurry", "annoyed at first, then friendly"]))
+    actions: dict[str, Any] = {}
+    for number, (kind, chance, failing) in enumerate(_ACTIONS, 1):
+        if rng.random() < chance:
+            actions[f"action {number}"] = {
+                "name": kind.lower().replace("_", " "),
+                "action_type": kind,
+                "return_value": _returned(rng, failing),
+                "parameters_hard_coded": json.dumps({"queue": "service"}),
+                "parameters_from_speech": None,
+            }
+    variables: dict[str, Any] = {
+        name: _answer(rng, value, chance) for name, (value, chance) in _VARIABLES.items() if rng.random() < 0.9
     }
     return _Fragments(
         transcript=json.dumps("\n".join(lines)),
         judge_results=json.dumps(verdicts) if variant % 8 else "null",
-        executed_actions=json.dumps({"transfer 1": transfer} if variant % 5 == 0 else {}),
+        executed_actions=json.dumps(actions),
         # The changelog's example has no agent level, so some calls come in that shape.
         collected_variables=json.dumps(variables if variant % 10 == 0 else {"AGENT": variables}),
         labels=json.dumps(["vip"] if variant % 11 == 0 else []),
         lead_name=json.dumps(_LEADS[variant % len(_LEADS)]),
         sip_headers=json.dumps({"X-Call-Source": "trunk-1"} if variant % 6 == 0 else None),
     )
+
+
+def _verdict(rng: np.random.Generator, passing: float) -> str | None:
+    """As the judge says it: in texts, now and then with a capital letter, and sometimes not at all."""
+    if rng.random() < 0.03:
+        return None
+    if rng.random() < passing:
+        return str(rng.choice(["true", "true", "True"]))
+    return str(rng.choice(["false", "False", "partial"]))
+
+
+def _returned(rng: np.random.Generator, failing: float) -> str | None:
+    """What an action returned: JSON inside a text, or nothing."""
+    if rng.random() < failing:
+        return json.dumps({"status": "error", "attempts": 3})
+    return json.dumps({"status": "ok", "attempts": 1}) if rng.random() < 0.9 else None
+
+
+def _answer(rng: np.random.Generator, value: Any, chance: float) -> dict[str, Any] | None:
+    """A collected variable, one that was not told, or nothing where the agent did not come to ask."""
+    if rng.random() < 0.02:
+        return None
+    collected = bool(rng.random() < chance)
+    return {"value": value if collected else None, "collected": collected}
 
 
 def _disconnect_reason(status: str, variant: int) -> str | None:

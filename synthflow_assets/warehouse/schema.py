@@ -11,8 +11,8 @@ from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_
 from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
-# Raised with every change of tables, columns or views; a file made by a later version is refused.
-SCHEMA_VERSION = 2
+# Raised with every change of tables, columns, views or macros; a file made by a later version is refused.
+SCHEMA_VERSION = 3
 
 
 def _field(

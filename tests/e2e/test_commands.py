@@ -66,7 +66,7 @@ def test_demo_lands_what_the_sandbox_counts_and_is_idempotent(project: Path, bro
     assert len(calls) > 100
     assert "synthflow.call_duration_daily" in first
     assert "synthflow.disconnect_reasons_daily" in first
-    assert "13 of 13 checks passed" in first
+    assert "33 of 33 checks passed" in first
     assert "make dev" in first
     second = run(project, "synthflow-assets", "demo")
     again = warehouse.read_frame("calls")

@@ -35,7 +35,15 @@ def test_calls_look_as_they_really_do(start_sandbox: StartSandbox) -> None:
     assert all(isinstance(call["start_time"], str) and len(call["start_time"]) == 13 for call in calls)
     assert {"assistant_version", "telephony_ringing_duration", "telephony_sip_headers"} <= set(calls[0])
     actions = [call["executed_actions"] for call in calls if call["executed_actions"]]
-    assert isinstance(json.loads(actions[0]["transfer 1"]["return_value"]), dict)
+    returned = [action["return_value"] for one in actions for action in one.values()]
+    assert {json.loads(one)["status"] for one in returned if one} == {"ok", "error"}
+    assert None in returned
+    judged = [call["judge_results"] for call in calls if call["judge_results"]]
+    assert {"true", "True", "false", "partial", None} <= {answer for one in judged for answer in one.values()}
+    variables = [call["collected_variables"] for call in calls if call["collected_variables"]]
+    agent = sandbox.model_ids[0]
+    assert {agent in one for one in variables} == {True, False}
+    assert None in {value and value["value"] for one in variables for value in one.get(agent, one).values()}
 
 
 def test_default_limit_and_unknown_parameters(start_sandbox: StartSandbox) -> None:

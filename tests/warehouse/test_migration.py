@@ -1,5 +1,6 @@
 """A warehouse that an earlier version made grows without losing anything; one of a later version is refused."""
 
+import datetime as dt
 import hashlib
 from pathlib import Path
 
@@ -7,12 +8,15 @@ import duckdb
 import pytest
 
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALLS, MACROS, SCHEMA_VERSION, TABLES, VIEWS
 from synthflow_assets.warehouse.statements import sql_file
 
 # The fingerprint of all tables, views and macros. When this test fails, raise SCHEMA_VERSION and set both here.
-PINNED = (2, "b91ab0f33d81")
+PINNED = (3, "f816bd73bcef")
 
 
 def fingerprint() -> str:
@@ -76,3 +80,22 @@ def test_a_later_version_is_refused(old: Warehouse, read_only: bool) -> None:
         old.connect(read_only=read_only),
     ):
         pass
+
+
+def test_metrics_of_old_calls_can_be_computed_and_summarized(old: Warehouse) -> None:
+    with old.connect() as connection:
+        connection.execute("UPDATE calls SET call_status = 'completed'")
+        connection.execute(
+            "INSERT INTO call_loads BY NAME SELECT DATE '2026-03-10' AS day, 'm' AS model_id, 1 AS landed, "
+            "now() AS loaded_at"
+        )
+        compute_metrics(connection, [dt.date(2026, 3, 10)], Settings.of())
+        for table in METRIC_TABLES:
+            assert connection.execute(f"SELECT count(*) FROM {table.name}").fetchone() != (0,) or table.name in EMPTY
+    with duckdb.connect() as other:
+        other.execute(f"ATTACH '{old.location}' AS warehouse (READ_ONLY); USE warehouse")
+        found = other.execute("SELECT max_duration_seconds FROM synthflow.duration_summary('2026-03-10', '2026-03-10')")
+        assert found.fetchall() == [(5,)]
+
+
+EMPTY = ("actions_daily", "collected_variables_daily")  # the old call has neither
