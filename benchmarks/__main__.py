@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.contestants import ENVIRONMENTS, SELF, Contestant
 from benchmarks.measure import CommandFailedError, Measurement, measure
+from benchmarks.metrics import measure_metrics, metrics_table
 from benchmarks.render import growth_table, machine, table, write_docs
 from benchmarks.report import measure_report, report_table
 from benchmarks.scenarios import CONNECTIONS, GROWTH, SCENARIOS, Scenario
@@ -118,7 +119,7 @@ def run_growth() -> dict[str, Outcome]:
 
 def main() -> int:
     """Run what the command line asks for."""
-    names = [*SCENARIOS, "growth", "report"]
+    names = [*SCENARIOS, "growth", "report", "metrics"]
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("scenarios", nargs="*", default=[], help=f"of {', '.join(names)}; all where none is named")
     parser.add_argument("--rounds", type=int, default=3)
@@ -133,6 +134,10 @@ def main() -> int:
         if key == "report":  # of this package alone: its peers have none
             print("A report of 365 days of 50 agents ...", flush=True)
             print(report_table(measure_report()), flush=True)
+            continue
+        if key == "metrics":
+            print("The metrics of a day of 1,000,000 calls, and summaries of a year ...", flush=True)
+            print(metrics_table(measure_metrics()), flush=True)
             continue
         if key == "growth":
             print("How the cost grows ...", flush=True)

@@ -52,12 +52,12 @@ def _calls_dep(workspace: Workspace, table: Table) -> dg.AssetDep | dg.AssetKey:
     calls = workspace.asset_key(CALLS.name)
     if not isinstance(table, MetricTable) or not table.days_back:
         return calls
-    return dg.AssetDep(
-        calls,
-        partition_mapping=dg.TimeWindowPartitionMapping(
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # of the parameter; without it the first day could not be run
+        mapping = dg.TimeWindowPartitionMapping(
             start_offset=-table.days_back, allow_nonexistent_upstream_partitions=True
-        ),
-    )
+        )
+    return dg.AssetDep(calls, partition_mapping=mapping)
 
 
 def export_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDefinition[Any]) -> DailyAsset:

@@ -13,7 +13,7 @@ import pytest
 
 from synthflow_assets.errors import ServerError
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.quality import WATCHED
+from synthflow_assets.quality import PROMISES, WATCHED
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
@@ -72,6 +72,53 @@ def test_assets_are_the_tables_of_the_contract() -> None:
         assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
         if key.to_user_string() in tables:
             assert node.metadata["dagster/table_name"] == key.to_user_string().replace("/", ".")
+
+
+@pytest.mark.parametrize(
+    ("table", "needs"),
+    [
+        ("call_load_hourly", {"2026-03-09", "2026-03-10"}),
+        ("workspace_load_hourly", {"2026-03-09", "2026-03-10"}),
+        ("call_rates_daily", {"2026-03-10"}),
+    ],
+)
+def test_a_day_of_load_follows_from_two_days_of_calls(table: str, needs: set[str]) -> None:
+    graph = build_synthflow_defs(Settings.of(start_date="2026-03-09")).get_repository_def().asset_graph
+    calls, metric = dg.AssetKey(["synthflow", "calls"]), dg.AssetKey(["synthflow", table])
+    mapping = graph.get_partition_mapping(metric, calls)
+    days = graph.get(metric).partitions_def
+    assert days is not None
+
+    def upstream(day: str) -> set[str]:
+        found = mapping.get_upstream_mapped_partitions_result_for_partitions(
+            days.subset_with_partition_keys([day]), days, days
+        )
+        return set(found.partitions_subset.get_partition_keys())
+
+    assert upstream(DAY) == needs
+    assert upstream("2026-03-09") == {"2026-03-09"}  # the first day there is
+
+
+def test_a_check_waits_for_the_tables_that_it_compares(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1)
+    settings = settings_for(sandbox)
+    assert run(settings, instance).success
+    # The day lands anew with other calls, so each table is outdated until its own step has run.
+    with Warehouse(settings.warehouse).connect() as connection:
+        for table in METRIC_TABLES:
+            connection.execute(f"DELETE FROM {table.name}")
+        connection.execute(
+            "INSERT INTO call_duration_daily SELECT day, model_id, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 FROM call_loads"
+        )
+        connection.execute(
+            "INSERT INTO call_outcomes_daily SELECT day, model_id, 'call_status', 'busy', 1, 1 FROM call_loads"
+        )
+    compared = {promise.name for promise in PROMISES if promise.compared_with}
+    found = evaluations(run(settings, instance))
+    assert compared
+    assert all(found[name].passed for name in compared)
 
 
 def test_recordings_are_an_asset_only_where_they_are_asked_for(tmp_path: Path) -> None:
