@@ -45,7 +45,7 @@ class OpenReport:
         for field, day in (("#from", FIRST), ("#to", last), ("#from", first)):
             self.page.fill(field, day.isoformat())
             self.page.dispatch_event(field, "change")
-        self.wait()
+            self.wait()  # for this change: else the end of one drawing would be taken for the end of all
 
     def choose_agents(self, *names: str) -> None:
         self.page.click("#chosen")
