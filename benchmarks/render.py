@@ -67,7 +67,7 @@ def machine() -> dict[str, str]:
 
 def write_docs(results: dict[str, Any]) -> None:
     """Put the tables and the chart into docs/benchmarks.md, between the marks."""
-    parts = []
+    parts = ["![Seconds by scenario](images/benchmarks.svg)", ""]
     for key, scenario in SCENARIOS.items():
         if key in results:
             parts += [f"### {scenario.title}", "", f"`make bench SCENARIOS={key}`", "", table(results[key]["outcomes"])]
