@@ -273,9 +273,11 @@ def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(
 
 
 def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment) -> None:
-    fresh, stale = deployment.sandbox.model_ids
+    _, stale = deployment.sandbox.model_ids
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-    assert end_of(deployment, deployment.backfill(yesterday, yesterday, models=[fresh])) == "COMPLETED_SUCCESS"
+    # The day before as well: an agent is expected where it was fetched in the two weeks before.
+    landed = deployment.backfill(yesterday - dt.timedelta(days=1), yesterday)
+    assert end_of(deployment, landed) == "COMPLETED_SUCCESS"
     with deployment.warehouse.connect() as connection:
         connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [yesterday, stale])
         connection.execute("DELETE FROM calls WHERE day = $1 AND model_id = $2", [yesterday, stale])
