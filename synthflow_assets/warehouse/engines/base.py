@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -97,6 +98,11 @@ class Engine(Protocol):
 
     def request_clock(self, schema: str) -> AbstractContextManager[Reserve | None]:
         """A clock for requests to the API that all writers of the schema share; None where there cannot be one."""
+
+
+def machine_spill_folder() -> str:
+    """Where DuckDB puts what does not fit into memory, for places that have no folder here to put it beside."""
+    return str(Path(tempfile.gettempdir(), "synthflow-duckdb"))
 
 
 def new_connection() -> duckdb.DuckDBPyConnection:

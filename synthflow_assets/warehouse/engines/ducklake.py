@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +20,7 @@ from synthflow_assets.warehouse.engines.base import (
     Reserve,
     attach_when_free,
     load_extension,
+    machine_spill_folder,
     new_connection,
     unusable,
 )
@@ -85,7 +85,7 @@ class DuckLakeEngine:
     @property
     def spill_folder(self) -> str:
         """In the machine's folder for such files; the lake may be far away."""
-        return str(Path(tempfile.gettempdir(), "synthflow-duckdb"))
+        return machine_spill_folder()
 
     def prepare(self) -> None:
         """Nothing to be made; the database has to be there."""

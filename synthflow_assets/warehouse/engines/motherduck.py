@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import duckdb
 
-from synthflow_assets.warehouse.engines.base import Connect, Patience, Reserve, load_extension, new_connection, unusable
+from synthflow_assets.warehouse.engines.base import (
+    Connect,
+    Patience,
+    Reserve,
+    load_extension,
+    machine_spill_folder,
+    new_connection,
+    unusable,
+)
 from synthflow_assets.warehouse.statements import quoted
 
 
@@ -29,7 +35,7 @@ class MotherDuckEngine:
     @property
     def spill_folder(self) -> str:
         """In the machine's folder for such files."""
-        return str(Path(tempfile.gettempdir(), "synthflow-duckdb"))
+        return machine_spill_folder()
 
     def prepare(self) -> None:
         """Nothing to be made."""
