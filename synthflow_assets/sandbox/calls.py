@@ -287,8 +287,14 @@ def _quoted(text: str | None) -> str:
 
 
 def _utc(ms: int) -> str:
-    # A tenth of the time of strftime, which took half of all that a page costs.
-    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+    # Whole datetimes took a third of all that a page costs.
+    minute, rest = divmod(ms, 60_000)
+    return f"{_minute(minute)}:{rest // 1000:02d}.{rest % 1000:03d}000"
+
+
+@lru_cache(maxsize=4096)
+def _minute(number: int) -> str:
+    return dt.datetime.fromtimestamp(number * 60, dt.UTC).isoformat(timespec="minutes").removesuffix("+00:00")
 
 
 def _uuid(digest: str) -> str:
