@@ -97,6 +97,7 @@ def find_problems(
         "connected_statuses": list(CONNECTED_STATUSES),
         "voicemail_statuses": list(VOICEMAIL_STATUSES),
         "outcome_dimensions": list(OUTCOME_DIMENSIONS),
+        "fields": [column.source for column in CALL_FIELDS],
         **{f"known_{column.name}": list(column.values) for column in CALL_FIELDS if column.values},
     }
     used = {key: value for key, value in parameters.items() if f"${key}" in query}

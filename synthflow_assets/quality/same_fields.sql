@@ -1,58 +1,47 @@
 -- Fields that have turned up or gone missing, beside the week before. A field that is empty on a day of few calls says
--- nothing: at least 20 of them should have had it.
+-- nothing: at least 20 of them should have had it. Days that landed before `fields` was counted say nothing either.
 WITH scoped AS (
-    FROM calls
-    WHERE $days IS NULL OR day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[])
+    SELECT day, landed, fields
+    FROM call_loads
+    WHERE
+        fields IS NOT NULL
+        AND ($days IS NULL OR day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[]))
 ),
-counted AS (
-    UNPIVOT (
-        SELECT day, count(*) AS calls, count(COLUMNS(* EXCLUDE (day, model_id, extra, loaded_at)))
-        FROM scoped
-        GROUP BY day
-    )
-    ON COLUMNS(* EXCLUDE (day, calls)) INTO NAME field VALUE filled
+landed_days AS (
+    SELECT day, sum(landed) AS calls
+    FROM scoped
+    GROUP BY day
 ),
-known AS (
+came AS (
+    SELECT day, field, sum(calls) AS filled
+    FROM (SELECT day, unnest(map_keys(fields)) AS field, unnest(map_values(fields)) AS calls FROM scoped)
+    GROUP BY day, field
+),
+compared AS (
     SELECT
         *,
         sum(calls) OVER before AS calls_before,
-        sum(filled) OVER before AS filled_before
-    FROM counted
+        coalesce(sum(filled) OVER before, 0) AS filled_before
+    FROM landed_days
+    CROSS JOIN (SELECT DISTINCT field FROM came)
+    LEFT JOIN came USING (day, field)
     WINDOW before AS (
         PARTITION BY field ORDER BY day RANGE BETWEEN INTERVAL 7 DAY PRECEDING AND INTERVAL 1 DAY PRECEDING
     )
-),
-unknown AS (
-    SELECT day, field, count(*) AS filled
-    FROM (SELECT day, unnest(json_keys(extra)) AS field FROM scoped WHERE extra IS NOT NULL)
-    GROUP BY day, field
 )
 SELECT
     day,
     NULL::VARCHAR AS model_id,
-    format('{} is empty in all {} calls; {:.0f} % had it in the week before', field, calls, 100 * filled_before / calls_before)
-        AS problem
-FROM known
+    CASE
+        WHEN filled IS NULL THEN
+            format('{} is empty in all {} calls; {:.0f} % had it in the week before', field, calls, 100 * filled_before / calls_before)
+        ELSE format('{} is new, in {} calls', field, filled)
+    END AS problem
+FROM compared
 WHERE
     ($days IS NULL OR list_contains($days::DATE[], day))
-    AND filled = 0
-    AND calls * filled_before / calls_before >= 20
-UNION ALL
-SELECT
-    day,
-    NULL,
-    -- What is not a plain word may be anything, so it is not shown.
-    format(
-        '{} is new, in {} calls',
-        CASE WHEN regexp_full_match(field, '[A-Za-z0-9_-]{1,60}') THEN field ELSE 'a field of an unreadable name' END,
-        filled
-    )
-FROM unknown
-WHERE
-    ($days IS NULL OR list_contains($days::DATE[], day))
-    AND EXISTS (FROM scoped WHERE scoped.day BETWEEN unknown.day - 7 AND unknown.day - 1)
-    AND NOT EXISTS (
-        FROM unknown AS earlier
-        WHERE earlier.field = unknown.field AND earlier.day BETWEEN unknown.day - 7 AND unknown.day - 1
+    AND (
+        (filled IS NULL AND calls * filled_before / calls_before >= 20)
+        OR (filled > 0 AND filled_before = 0 AND calls_before > 0 AND NOT list_contains($fields, field))
     )
 ORDER BY ALL

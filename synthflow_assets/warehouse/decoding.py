@@ -143,8 +143,8 @@ def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten =
         forgotten: whose personal data is left out whatever `pii` says.
 
     Returns:
-        A query with the columns of `calls` but `loaded_at`, and `reason`, `record` and `is_open`. Where `reason`
-        is not NULL the record is to be rejected.
+        A query with the columns of `calls` but `loaded_at`, and `reason`, `record`, `is_open` and `filled`. Where
+        `reason` is not NULL the record is to be rejected. The bits of `filled` say which of `CALL_FIELDS` came.
     """
     shape = {
         str(column.source): "JSON" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "VARCHAR"
@@ -156,6 +156,7 @@ def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten =
     typed = ",\n".join(f"        {_typed(column, _parsed(column))} AS {column.name}" for column in CALL_FIELDS)
     complaints = ", ".join(filter(None, (*(_complaint(column) for column in CALL_FIELDS), _TWICE, _ANOTHER_DAY)))
     columns = ",\n    ".join(_private(column, pii, hash_key) for column in CALLS.columns if column.name != "loaded_at")
+    filled = " + ".join(f"(({column.name} IS NOT NULL)::BIGINT << {bit})" for bit, column in enumerate(CALL_FIELDS))
     is_open = ", ".join(_text(status) for status in OPEN_STATUSES)
     are_known, are_unique = f"list_has_all([{known_names}], keys)", "list_unique(keys) = len(keys)"
     # Nearly all records have the same fields, so the fields of one are judged for all that equal it: comparing two
@@ -199,6 +200,7 @@ judged AS (
     SELECT
         *,
         nullif(concat_ws('; ', {complaints}), '') AS reason,
+        {filled} AS filled,
         coalesce({forgotten.sql()}, false) AS is_forgotten
     FROM typed
 )
@@ -207,6 +209,7 @@ SELECT
     reason,
     CASE WHEN reason IS NOT NULL AND NOT is_forgotten THEN {"record" if pii == "keep" else "NULL::VARCHAR"} END
         AS record,
-    coalesce(call_status IN ({is_open}), false) AS is_open
+    coalesce(call_status IN ({is_open}), false) AS is_open,
+    filled
 FROM judged
 """

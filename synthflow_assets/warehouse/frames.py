@@ -9,7 +9,7 @@
 | true or false | `boolean` |
 | days | `datetime64[us]`, at midnight and without a zone |
 | moments | `datetime64[us, UTC]` |
-| lists | `object` |
+| lists, maps | `object` |
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _DTYPES = {
     "DOUBLE": "float64",
     "INTEGER": "Int32",
     "JSON": "str",
+    "MAP(VARCHAR, BIGINT)": "object",
     "TIMESTAMPTZ": "datetime64[us, UTC]",
     "VARCHAR": "str",
     "VARCHAR[]": "object",

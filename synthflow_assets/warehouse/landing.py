@@ -28,7 +28,7 @@ from synthflow_assets.agents import Agent
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import Forgotten, decode_sql
-from synthflow_assets.warehouse.schema import CALLS, LANDED_TABLES, PERSONAL_COLUMNS
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, LANDED_TABLES, PERSONAL_COLUMNS, UNREADABLE_FIELD
 from synthflow_assets.warehouse.statements import describe, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
 
@@ -39,6 +39,11 @@ _MEMORY_LIMIT = "2GB"
 _LANDING_MEMORY_LIMIT = "128MB"
 _BATCH_BYTES = 2**20  # of JSON that DuckDB looks at in one go; its expressions hold several copies of it
 _ABANDONED_SECONDS = 86_400.0
+_FIELDS: dict[str, Any] = {
+    "fields": [column.source for column in CALL_FIELDS],
+    "unreadable": UNREADABLE_FIELD,
+    "most_fields": 500,  # of those that the package does not know there may be any number
+}
 _SQL = "synthflow_assets.warehouse.sql"
 
 
@@ -291,7 +296,8 @@ def land(
             connection.execute(_restore_sql(pii))
             connection.execute("DROP TABLE temp.earlier")
         connection.execute(sql_file(_SQL, "insert_rejects.sql"), {**files, **stamp})
-        connection.execute(sql_file(_SQL, "insert_loads.sql"), {**keys, **files, **counts, **stamp, "run_id": run_id})
+        load = {**keys, **files, **counts, **_FIELDS, **stamp, "run_id": run_id}
+        connection.execute(sql_file(_SQL, "insert_loads.sql"), load)
 
     _in_little_memory(connection, lambda: write(connection, replace))
     rows = connection.execute(sql_file(_SQL, "read_loads.sql"), keys)

@@ -62,7 +62,7 @@ def retry_rejects(
         )
         connection.execute(
             "INSERT INTO calls BY NAME "
-            "SELECT * EXCLUDE (reason, record, is_open, is_new), now() AS loaded_at FROM temp.typed "
+            "SELECT * EXCLUDE (reason, record, is_open, filled, is_new), now() AS loaded_at FROM temp.typed "
             "WHERE reason IS NULL AND is_new"
         )
         connection.execute(sql_file(_SQL, "recount_loads.sql"))

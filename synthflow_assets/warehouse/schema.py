@@ -12,7 +12,7 @@ from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
 # Raised with every change of tables, columns, views or macros; a file made by a later version is refused.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def _field(
@@ -175,6 +175,7 @@ CALL_LOADS = Table(
         Column("other_model", "BIGINT", "Calls that belong to another agent, and were left out.", "calls"),
         Column("open_calls", "BIGINT", "Landed calls that were still going on.", "calls"),
         Column("requests", "BIGINT", "Requests that it took.", "requests"),
+        Column("fields", "MAP(VARCHAR, BIGINT)", "How many landed calls came with each field of the API.", "calls"),
         Column("settled", "BOOLEAN", "The window had passed and no call was open: it need not be fetched again."),
         Column("run_id", "VARCHAR", "Dagster run that fetched it."),
         _LOADED_AT,
@@ -251,4 +252,5 @@ TABLES = {table.name: table for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES
 VIEWS = (CALL_ACTIONS, *METRIC_VIEWS)
 MACROS = METRIC_MACROS
 PERSONAL_COLUMNS = tuple(column for column in CALLS.columns if column.personal)
+UNREADABLE_FIELD = "a field of an unreadable name"  # stands for names that are no plain words
 CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not None)

@@ -273,18 +273,20 @@ DAMAGE = [
     ),
     (
         "same_fields",
-        "UPDATE synthflow.calls SET recording_url = NULL WHERE day = '2026-03-10'",
+        (
+            "UPDATE synthflow.call_loads SET fields = "
+            "map_from_entries(list_filter(map_entries(fields), lambda entry: entry.key <> 'recording_url')) "
+            "WHERE day = '2026-03-10'"
+        ),
         "recording_url is empty in all",
     ),
     (
         "same_fields",
-        """UPDATE synthflow.calls SET extra = '{"mood": 1}' WHERE day = '2026-03-10'""",
+        (
+            "UPDATE synthflow.call_loads SET fields = map_concat(fields, MAP {'mood': 3::BIGINT}) "
+            "WHERE day = '2026-03-10'"
+        ),
         "2026-03-10: mood is new, in",
-    ),
-    (
-        "same_fields",
-        """UPDATE synthflow.calls SET extra = '{"Ada, +1415": 1}' WHERE day = '2026-03-10'""",
-        "a field of an unreadable name is new",
     ),
     (
         "no_gaps",

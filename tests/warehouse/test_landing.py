@@ -62,6 +62,15 @@ def test_a_day_without_calls_is_a_landed_day(warehouse: Warehouse) -> None:
     assert stored(warehouse, "SELECT total_records, landed FROM synthflow.call_loads") == [(0, 0)]
 
 
+def test_the_fields_that_came_are_counted(warehouse: Warehouse) -> None:
+    odd = records("3", labels=None, **{"Ada, +1415": 1})
+    load(warehouse, {Partition(DAY, "a"): [*records("1", "2", mood=1), *odd, *records("4", duration="long", mood=1)]})
+    [(fields,)] = stored(warehouse, "SELECT fields FROM synthflow.call_loads")
+    assert fields == {
+        "call_id": 3, "start_time": 3, "duration": 3, "mood": 2, "a field of an unreadable name": 1,
+    }  # fmt: skip
+
+
 def test_rejects_are_kept_with_reason_and_replaced_too(warehouse: Warehouse) -> None:
     partition = Partition(DAY, "a")
     bad = records("a1", duration="long") + records("a2")

@@ -21,6 +21,30 @@ landed AS (
         count(*) FILTER (reason IS NULL AND is_open) AS open_calls
     FROM read_parquet($files)
     GROUP BY ALL
+),
+-- Calls with the same fields are counted together. A field that the package does not know goes by its own name, where
+-- that is a plain word: what is not may be anything.
+with_field AS (
+    SELECT day, model_id, $fields[bit + 1] AS field, calls
+    FROM (
+        SELECT day, model_id, filled, count(*) AS calls
+        FROM read_parquet($files)
+        WHERE reason IS NULL
+        GROUP BY ALL
+    ), range(len($fields)) AS bits (bit)
+    WHERE (filled >> bit) & 1 = 1
+    UNION ALL
+    SELECT day, model_id, CASE WHEN regexp_full_match(name, '[A-Za-z_][A-Za-z0-9_-]{0,59}') THEN name ELSE $unreadable END, 1
+    FROM (
+        SELECT day, model_id, unnest(json_keys(extra)) AS name
+        FROM read_parquet($files)
+        WHERE reason IS NULL AND extra IS NOT NULL
+    )
+),
+fields AS (
+    SELECT day, model_id, map_from_entries(list((field, calls) ORDER BY calls DESC, field)[:$most_fields]) AS fields
+    FROM (SELECT day, model_id, field, sum(calls)::BIGINT AS calls FROM with_field GROUP BY ALL)
+    GROUP BY day, model_id
 )
 SELECT
     day,
@@ -34,8 +58,10 @@ SELECT
     other_model,
     coalesce(open_calls, 0) AS open_calls,
     requests,
+    coalesce(fields, MAP {}) AS fields,
     closed AND coalesce(open_calls, 0) = 0 AS settled,
     $run_id AS run_id,
     $loaded_at::TIMESTAMPTZ AS loaded_at
 FROM fetched
 LEFT JOIN landed USING (day, model_id)
+LEFT JOIN fields USING (day, model_id)
