@@ -29,14 +29,16 @@ from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import Forgotten, decode_sql
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, LANDED_TABLES, PERSONAL_COLUMNS, UNREADABLE_FIELD
-from synthflow_assets.warehouse.statements import describe, sql_file, write
+from synthflow_assets.warehouse.statements import describe, lacks_memory, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
 
 _CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
 _CHUNKS_UNDER_WAY = 2
 # A bound, not a need: typing takes some 100 MB, and more only where single records are many megabytes long.
 _MEMORY_LIMIT = "2GB"
-_LANDING_MEMORY_LIMIT = "128MB"
+# What landing may use: memory, and threads, each of which holds a group of rows until it is full. The next is tried
+# where the one before did not suffice: for long texts that all differ, for texts of megabytes.
+_LANDING_LIMITS = (("64MB", 2), ("128MB", 1), (_MEMORY_LIMIT, 1))
 _BATCH_BYTES = 2**20  # of JSON that DuckDB looks at in one go; its expressions hold several copies of it
 _ABANDONED_SECONDS = 86_400.0
 _FIELDS: dict[str, Any] = {
@@ -309,14 +311,19 @@ def _in_little_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], 
     """Do what can be done twice, with more memory only where it must be.
 
     DuckDB would keep what it has written in memory, up to most of the machine's. A bound makes the peak independent of
-    the batch, and costs no time that could be measured; only pages of transcripts of megabytes do not fit into it.
+    the batch, and costs hardly any time: what does not fit is noticed soon.
     """
-    connection.execute(f"SET memory_limit = '{_LANDING_MEMORY_LIMIT}'; SET preserve_insertion_order = false")
-    try:
-        work()
-    except duckdb.OutOfMemoryException:
-        connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
-        work()
+    connection.execute("SET preserve_insertion_order = false")
+    *smaller, largest = _LANDING_LIMITS
+    for memory, threads in smaller:
+        connection.execute(f"SET memory_limit = '{memory}'; SET threads = {threads}")
+        try:
+            return work()
+        except duckdb.Error as error:
+            if not lacks_memory(error):
+                raise
+    connection.execute("SET memory_limit = '{}'; SET threads = {}".format(*largest))
+    return work()
 
 
 def _restore_sql(pii: str) -> str:

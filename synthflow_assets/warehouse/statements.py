@@ -18,6 +18,7 @@ Result = TypeVar("Result")
 _CONFLICT_LIMIT_SECONDS = 120.0
 _LONGEST_NAP_SECONDS = 2.0
 _CONFLICT = re.compile("conflict|retry count|could not serialize", re.IGNORECASE)  # else it would fail again
+_COMMIT_LACKS_MEMORY = re.compile("Failed to commit: (failed to pin|could not allocate|.*out of memory)", re.IGNORECASE)
 # DuckLake holds the changes of two transactions against each other table by table, and lets both commit that delete
 # nothing and insert: two runs of the same new day would land each call twice. All writers change this row, so of two
 # that overlap one always has to begin again. On other engines it costs nothing.
@@ -63,9 +64,14 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def lacks_memory(error: duckdb.Error) -> bool:
+    """Whether more memory would help. Where it ran out during a commit, DuckDB says so in an error of another kind."""
+    return isinstance(error, duckdb.OutOfMemoryException) or bool(_COMMIT_LACKS_MEMORY.search(str(error)))
+
+
 def describe(error: duckdb.Error) -> str:
     """What DuckDB's error says, on one line; of errors that quote values only the kind, because those are people's."""
-    if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.BinderException)):
+    if isinstance(error, (duckdb.IOException, duckdb.BinderException)) or lacks_memory(error):
         return str(error).splitlines()[0]
     if "No space left" in str(error):
         return "no space left on the device"

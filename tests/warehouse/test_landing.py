@@ -133,11 +133,10 @@ def test_pages_of_enormous_transcripts_land(warehouse: Warehouse, monkeypatch: p
         spool.add(partition, records(*ids, transcript="human: " + "word " * 1_000_000))
         spool.complete(partition, FetchCounts(15, 15, 0, 0, 0, 1, closed=True))
         batch = spool.take_ready()
-        monkeypatch.setattr(landing_module, "_LANDING_MEMORY_LIMIT", "40MB")
-        monkeypatch.setattr(landing_module, "_MEMORY_LIMIT", "40MB")
-        with pytest.raises(WarehouseUnusableError, match="Out of Memory"), warehouse.connect() as connection:
+        monkeypatch.setattr(landing_module, "_LANDING_LIMITS", (("40MB", 2), ("40MB", 1)))
+        with pytest.raises(WarehouseUnusableError, match="failed to pin"), warehouse.connect() as connection:
             land(connection, batch, "run", NOW)
-        monkeypatch.setattr(landing_module, "_MEMORY_LIMIT", "1GB")  # for the second try
+        monkeypatch.setattr(landing_module, "_LANDING_LIMITS", (("40MB", 2), ("40MB", 1), ("1GB", 1)))
         with warehouse.connect() as connection:
             [summary] = land(connection, batch, "run", NOW)
     assert (summary.landed, summary.rejected) == (15, 0)
