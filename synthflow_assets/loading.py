@@ -19,10 +19,10 @@ from synthflow_assets.errors import AccessDeniedError, ApiError, NotFoundError, 
 from synthflow_assets.progress import ProgressLog
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.decoding import Forgotten
 from synthflow_assets.warehouse.forgetting import read_forgotten
 from synthflow_assets.warehouse.landing import (
     FetchCounts,
+    ForgottenMeanwhileError,
     LoadSummary,
     Partition,
     ReadyBatch,
@@ -30,6 +30,7 @@ from synthflow_assets.warehouse.landing import (
     land,
     land_agents,
 )
+from synthflow_assets.warehouse.personal import Forgotten
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -47,6 +48,11 @@ class FailedPartition:
     day: dt.date
     agent: Agent
     error: SynthflowError
+
+    @property
+    def partition(self) -> Partition:
+        """Which it is."""
+        return Partition(self.day, self.agent.model_id)
 
     def __str__(self) -> str:
         return f"{self.day} of {self.agent.label}: {self.error}"
@@ -105,7 +111,7 @@ def load_calls(
     """Fetch days of agents and land them, each (day, agent) as a whole; the agents' names land beside them.
 
     The warehouse is open only while complete partitions are written, never while pages are waited for. What is
-    `passed_over` is not fetched.
+    `passed_over` is not fetched. Should somebody be forgotten meanwhile, what has not landed is fetched again.
 
     Yields:
         A `LoadSummary` once a partition is committed, or a `FailedPartition`.
@@ -114,6 +120,29 @@ def load_calls(
         ApiError: what concerns every partition. Those that were complete by then are landed first.
         WarehouseError: the warehouse cannot be opened or written.
     """
+    done = set(passed_over)
+    while True:
+        try:
+            for outcome in _load(client, warehouse, settings, agents, days, run_id, done, log):
+                done.add(outcome.partition)
+                yield outcome
+        except ForgottenMeanwhileError:
+            log("somebody was forgotten meanwhile: what has not landed yet is fetched again, without that person")
+        else:
+            return
+
+
+def _load(
+    client: SynthflowClient,
+    warehouse: Warehouse,
+    settings: Settings,
+    agents: Sequence[Agent],
+    days: Sequence[dt.date],
+    run_id: str,
+    passed_over: Collection[Partition],
+    log: Log,
+) -> Iterator[LoadSummary | FailedPartition]:
+    """The same once, with those left out whose data was not to be written when it began."""
     partitions: dict[CallWindow, Partition] = {}
     agent_of = {agent.model_id: agent for agent in agents}
     trouble: ApiError | None = None

@@ -188,8 +188,8 @@ class Settings(BaseModel):
     pii: Literal["keep", "hash", "drop"] = Field(
         "keep",
         description=(
-            "Personal data: `keep` as it is, `hash` text with a keyed hash so that joins still work, or `drop` it. "
-            "Applied before anything is written."
+            "Personal data: `keep` as it is, `hash` text with a keyed hash so that joins still work (HMAC-SHA-256 in "
+            "hexadecimal, of phone numbers that of their digits), or `drop` it. Applied before anything is written."
         ),
     )
     pii_key: SecretStr | None = Field(None, description="Key of the hash; needed for `hash`, never printed.")

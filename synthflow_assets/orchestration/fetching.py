@@ -117,7 +117,6 @@ class _Fetch:
     def load(self, client: "SynthflowClient") -> None:
         """Fetch and land; failures of single days are noted, those that concern all are raised."""
         from synthflow_assets.loading import FailedPartition, load_calls
-        from synthflow_assets.warehouse.landing import Partition
 
         passed = f"; {len(self.present)} (day, agent) pairs have landed before" if self.present else ""
         self.context.log.info(f"fetching {len(self.days)} day(s) of {len(self.wanted)} agent(s){passed}")
@@ -135,7 +134,7 @@ class _Fetch:
                 self.context.log.error(f"failed: {outcome}")
                 self.failed.append(outcome)
             else:
-                self.present.add(Partition(outcome.day, outcome.model_id))
+                self.present.add(outcome.partition)
 
     def raise_if_failed(self) -> None:
         """Fail the step if a day of an agent did not land."""

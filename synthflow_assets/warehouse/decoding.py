@@ -7,20 +7,15 @@ own cast would take 1.7 for 2.)
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass
 
+from synthflow_assets.warehouse.personal import NOBODY, Forgotten, private_sql
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES
+from synthflow_assets.warehouse.statements import quoted
 from synthflow_assets.warehouse.tables import Column, Kind
 
 _WHOLE_NUMBER = "[+-]?[0-9]{1,19}"
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, well within the range of TIMESTAMP
-_HMAC_BLOCK_BYTES = 64  # of SHA-256
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _parsed(column: Column) -> str:
@@ -35,7 +30,7 @@ def _without_null(column: Column, value: str) -> str:
 def typed_from_extra(column: Column) -> str:
     """The value of a column, read from `extra`, where it landed before it had a column of its own."""
     arrow = "->" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "->>"
-    return _typed(column, _without_null(column, f"(extra {arrow} {_text(str(column.source))})"))
+    return _typed(column, _without_null(column, f"(extra {arrow} {quoted(str(column.source))})"))
 
 
 def _typed(column: Column, value: str) -> str:
@@ -75,61 +70,11 @@ def _complaint(column: Column) -> str | None:
     if column.kind in _EXPECTED or column.kind is Kind.WHOLE_NUMBER:
         wrong = f"{_parsed(column)} IS NOT NULL AND {column.name} IS NULL"
         expected = _EXPECTED.get(column.kind, f"is not a whole number from 0 to {column.maximum}")
-        cases.append(f"WHEN {wrong} THEN {_text(f'{column.source} {expected}')}")
+        cases.append(f"WHEN {wrong} THEN {quoted(f'{column.source} {expected}')}")
     if column.required:
         empty = f"OR {column.name} = ''" if column.sql_type == Kind.TEXT.value else ""
-        cases.append(f"WHEN {column.name} IS NULL {empty} THEN {_text(f'{column.source} is missing')}")
+        cases.append(f"WHEN {column.name} IS NULL {empty} THEN {quoted(f'{column.source} is missing')}")
     return f"CASE {' '.join(cases)} END" if cases else None
-
-
-def _private(column: Column, pii: str, hash_key: str) -> str:
-    """The column after the treatment of personal data."""
-    if not column.personal:
-        return column.name
-    value = column.name
-    if pii == "hash" and column.sql_type == Kind.TEXT.value:
-        value = hmac_sql(column.name, hash_key)
-    elif pii != "keep":
-        # A hash of a JSON tree joins with nothing, and its parts may be anything.
-        value = f"NULL::{column.sql_type}"
-    return f"CASE WHEN NOT is_forgotten THEN {value} END AS {column.name}"
-
-
-@dataclass(frozen=True)
-class Forgotten:
-    """People whose personal data is not to be written: salted hashes of the digits of their phone numbers."""
-
-    salt: str = ""
-    phone_hashes: tuple[str, ...] = ()
-
-    def sql(self) -> str:
-        """Whether one of the record's phone numbers is among them."""
-        if not self.phone_hashes:
-            return "false"
-        hashes = ", ".join(_text(phone_hash) for phone_hash in self.phone_hashes)
-        numbers = ", ".join(phone_hash_sql(column.name, _text(self.salt)) for column in CALL_FIELDS if column.phone)
-        return f"list_has_any([{hashes}], [{numbers}])"
-
-
-NOBODY = Forgotten()
-
-
-def phone_hash_sql(number: str, salt: str) -> str:
-    """The salted hash of a phone number's digits, whatever stands between them."""
-    return f"sha256({salt} || {digits_sql(number)})"
-
-
-def digits_sql(value: str) -> str:
-    """The digits of a text."""
-    return f"regexp_replace({value}, '[^0-9]', '', 'g')"
-
-
-def hmac_sql(value: str, key: str) -> str:
-    """HMAC-SHA-256 (RFC 2104) of a text in SQL, in hexadecimal."""
-    raw = key.encode()
-    block = (hashlib.sha256(raw).digest() if len(raw) > _HMAC_BLOCK_BYTES else raw).ljust(_HMAC_BLOCK_BYTES, b"\0")
-    inner, outer = (f"unhex('{bytes(byte ^ pad for byte in block).hex()}')" for pad in (0x36, 0x5C))
-    return f"sha256({outer} || unhex(sha256({inner} || encode({value}))))"
 
 
 def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten = NOBODY) -> str:
@@ -152,12 +97,13 @@ def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten =
     }
     # model_id is the agent that was asked for; the record's own is the same, or it was left out before.
     known = json.dumps(dict.fromkeys([*shape, "model_id"]))
-    known_names = ", ".join(_text(name) for name in [*shape, "model_id"])
+    known_names = ", ".join(quoted(name) for name in [*shape, "model_id"])
     typed = ",\n".join(f"        {_typed(column, _parsed(column))} AS {column.name}" for column in CALL_FIELDS)
     complaints = ", ".join(filter(None, (*(_complaint(column) for column in CALL_FIELDS), _TWICE, _ANOTHER_DAY)))
-    columns = ",\n    ".join(_private(column, pii, hash_key) for column in CALLS.columns if column.name != "loaded_at")
+    decoded = [column for column in CALLS.columns if column.name != "loaded_at"]
+    columns = ",\n    ".join(private_sql(column, pii, hash_key) for column in decoded)
     filled = " + ".join(f"(({column.name} IS NOT NULL)::BIGINT << {bit})" for bit, column in enumerate(CALL_FIELDS))
-    is_open = ", ".join(_text(status) for status in OPEN_STATUSES)
+    is_open = ", ".join(quoted(status) for status in OPEN_STATUSES)
     are_known, are_unique = f"list_has_all([{known_names}], keys)", "list_unique(keys) = len(keys)"
     # Nearly all records have the same fields, so the fields of one are judged for all that equal it: comparing two
     # lists takes a tenth of the time of searching one.
@@ -178,7 +124,7 @@ parsed AS (
         to_ms,
         CASE WHEN keys = usual_keys THEN usual_are_known ELSE {are_known} END AS keys_are_known,
         CASE WHEN keys = usual_keys THEN usual_are_unique ELSE {are_unique} END AS keys_are_unique,
-        from_json(record, {_text(json.dumps(shape))}) AS r
+        from_json(record, {quoted(json.dumps(shape))}) AS r
     FROM keyed, usual
 ),
 typed AS (
@@ -192,7 +138,7 @@ typed AS (
         r,
 {typed},
         CASE
-            WHEN NOT keys_are_known THEN json_merge_patch(record, {_text(known)})
+            WHEN NOT keys_are_known THEN json_merge_patch(record, {quoted(known)})
         END AS extra
     FROM parsed
 ),

@@ -7,7 +7,6 @@ emptied. The number itself is kept nowhere: a salted hash is what later fetches 
 from __future__ import annotations
 
 import datetime as dt
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +14,16 @@ from dataclasses import dataclass
 import duckdb
 
 from synthflow_assets.errors import SettingsError
-from synthflow_assets.warehouse.decoding import Forgotten, digits_sql, hmac_sql, phone_hash_sql
+from synthflow_assets.warehouse.personal import (
+    FEWEST_DIGITS,
+    Forgotten,
+    digits_sql,
+    hmac_sql,
+    numbers_sql,
+    phone_hash_sql,
+)
 from synthflow_assets.warehouse.schema import CALL_REJECTS, CALLS, FORGOTTEN, PERSONAL_COLUMNS
 from synthflow_assets.warehouse.statements import write
-
-_FEWEST_DIGITS = 7
 
 
 @dataclass(frozen=True)
@@ -57,33 +61,28 @@ def forget_phone(
     Raises:
         SettingsError: that is not the number of a person.
     """
-    digits = re.sub(r"[^0-9]", "", phone)
-    if len(digits) < _FEWEST_DIGITS:
-        raise SettingsError("that is no phone number: give it with its country code, such as +14155550100")
-    names = [column.name for column in PERSONAL_COLUMNS]
-    spellings = [phone, digits, f"+{digits}", f"00{digits}"]
+    digits = _digits(connection, phone)
+    is_theirs, emptied = _is_theirs(hash_key), ", ".join(f"{column.name} = NULL" for column in PERSONAL_COLUMNS)
+    in_record = f"list_contains({numbers_sql('record')}, $digits)"
+    number = {"digits": digits}
 
     def remove() -> Removal:
-        _refuse_agents_number(connection, digits)
-        connection.execute("CREATE OR REPLACE TEMP TABLE concerned (call_id VARCHAR, day DATE, model_id VARCHAR)")
+        _refuse_agents_number(connection, digits, hash_key)
         connection.execute(
-            f"INSERT INTO concerned SELECT call_id, day, model_id FROM {CALLS.name} WHERE {_mentions(hash_key)}",
-            {"digits": digits, **({"spellings": spellings} if hash_key else {})},
+            "CREATE OR REPLACE TEMP TABLE concerned AS "
+            f"SELECT call_id, day FROM (SELECT *, {_all_texts()} AS record FROM {CALLS.name}) "
+            f"WHERE {is_theirs} OR {in_record}",
+            number,
         )
         # Looked up before they are changed: DuckLake does not say which rows a statement has changed.
         found = "FROM call_recordings WHERE call_id IN (SELECT call_id FROM temp.concerned)"
         recordings = connection.execute(f"SELECT location {found} AND location IS NOT NULL").fetchall()
         delete_recordings([str(location) for (location,) in recordings])
         connection.execute(f"DELETE {found}")
-        connection.execute(
-            f"UPDATE {CALLS.name} SET {', '.join(f'{name} = NULL' for name in names)} "
-            "WHERE call_id IN (SELECT call_id FROM temp.concerned)"
-        )
-        mentions = f"contains({digits_sql('record')}, $1)"
-        rejects = connection.execute(f"SELECT day FROM {CALL_REJECTS.name} WHERE {mentions}", [digits]).fetchall()
-        connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {mentions}", [digits])
-        known = read_forgotten(connection)
-        salt = known.salt or secrets.token_hex(16)
+        connection.execute(f"UPDATE {CALLS.name} SET {emptied} WHERE call_id IN (SELECT call_id FROM temp.concerned)")
+        rejects = connection.execute(f"SELECT day FROM {CALL_REJECTS.name} WHERE {in_record}", number).fetchall()
+        connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {in_record}", number)
+        salt = read_forgotten(connection).salt or secrets.token_hex(16)
         connection.execute(
             f"INSERT INTO {FORGOTTEN.name} SELECT {phone_hash_sql('$1', '$2')} AS phone_hash, $2, now() "
             f"WHERE phone_hash NOT IN (SELECT phone_hash FROM {FORGOTTEN.name})",
@@ -97,9 +96,16 @@ def forget_phone(
     return write(connection, remove)
 
 
-def _refuse_agents_number(connection: duckdb.DuckDBPyConnection, digits: str) -> None:
+def _digits(connection: duckdb.DuckDBPyConnection, phone: str) -> str:
+    [[digits]] = connection.execute(f"SELECT {digits_sql('$1::VARCHAR')}", [phone]).fetchall()
+    if len(digits) < FEWEST_DIGITS:
+        raise SettingsError("that is no phone number: give it with its country code, such as +14155550100")
+    return str(digits)
+
+
+def _refuse_agents_number(connection: duckdb.DuckDBPyConnection, digits: str, hash_key: str) -> None:
     row = connection.execute(
-        f"SELECT count(*) FROM {CALLS.name} WHERE {digits_sql('agent_phone_number')} = $1", [digits]
+        f"SELECT count(*) FROM {CALLS.name} WHERE {_is_number('agent_phone_number', hash_key)}", {"digits": digits}
     ).fetchone()
     if row and row[0]:
         raise SettingsError(
@@ -108,13 +114,16 @@ def _refuse_agents_number(connection: duckdb.DuckDBPyConnection, digits: str) ->
         )
 
 
-def _mentions(hash_key: str) -> str:
-    """Whether the number stands in one of the personal fields."""
-    tests = [
-        f"{digits_sql(column.name)} = $digits" if column.phone else f"contains({column.name}::VARCHAR, $digits)"
-        for column in PERSONAL_COLUMNS
-    ]
-    if hash_key:
-        hashes = f"list_transform($spellings::VARCHAR[], lambda spelling: {hmac_sql('spelling', hash_key)})"
-        tests += [f"list_contains({hashes}, {column.name})" for column in PERSONAL_COLUMNS if column.phone]
-    return " OR ".join(f"coalesce({test}, false)" for test in tests)
+def _is_theirs(hash_key: str) -> str:
+    """Whether one of the phone numbers of a call is the one."""
+    return " OR ".join(_is_number(column.name, hash_key) for column in PERSONAL_COLUMNS if column.phone)
+
+
+def _is_number(column: str, hash_key: str) -> str:
+    hashed = f" OR {column} = {hmac_sql('$digits', hash_key)}" if hash_key else ""
+    return f"coalesce({digits_sql(column)} = $digits{hashed}, false)"
+
+
+def _all_texts() -> str:
+    """All that is personal of a call; a number does not run on from one field into the next."""
+    return f"concat_ws(chr(10), {', '.join(f'{column.name}::VARCHAR' for column in PERSONAL_COLUMNS)})"

@@ -27,7 +27,9 @@ import pyarrow as pa
 from synthflow_assets.agents import Agent
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse.decoding import Forgotten, decode_sql
+from synthflow_assets.warehouse.decoding import decode_sql
+from synthflow_assets.warehouse.forgetting import read_forgotten
+from synthflow_assets.warehouse.personal import NOBODY, Forgotten
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, LANDED_TABLES, PERSONAL_COLUMNS, UNREADABLE_FIELD
 from synthflow_assets.warehouse.statements import describe, lacks_memory, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
@@ -86,13 +88,23 @@ class LoadSummary:
     requests: int
     settled: bool
 
+    @property
+    def partition(self) -> Partition:
+        """Which it is."""
+        return Partition(self.day, self.model_id)
+
 
 @dataclass
 class ReadyBatch:
-    """Complete partitions and the files that hold their typed records."""
+    """Complete partitions, the files that hold their typed records, and whose personal data was left out of them."""
 
     partitions: dict[Partition, FetchCounts] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    forgotten: Forgotten = NOBODY
+
+
+class ForgottenMeanwhileError(Exception):
+    """Somebody was forgotten after a batch was typed, so it still holds what is not to be written any more."""
 
 
 @dataclass
@@ -128,6 +140,7 @@ class Spool:
         self._hash_key = hash_key
         self._read_forgotten = read_forgotten
         self._timezone = timezone
+        self._forgotten = NOBODY
         self._decode_sql = ""
         self._folder = _spool_folder()
         self._names = itertools.count()
@@ -182,6 +195,7 @@ class Spool:
         self._type_complete()
         self._wait(0)
         ready, self._ready = self._ready, ReadyBatch()
+        ready.forgotten = self._forgotten
         return ready
 
     def _type_complete(self) -> None:
@@ -198,7 +212,8 @@ class Spool:
     def _prepare(self) -> None:
         """What takes time before the first chunk, while the first pages are on their way."""
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._decode_sql = decode_sql("chunk", self._pii, self._hash_key, self._read_forgotten())
+        self._forgotten = self._read_forgotten()
+        self._decode_sql = decode_sql("chunk", self._pii, self._hash_key, self._forgotten)
         # DuckDB imports it with the first parameter of a query, which would be in the middle of landing.
         import_module("pandas")
 
@@ -276,6 +291,9 @@ def land(
 
     Returns:
         What `call_loads` now says of them, by day and agent.
+
+    Raises:
+        ForgottenMeanwhileError: the batch was typed before somebody was forgotten; nothing has changed.
     """
     partitions = list(batch.partitions)
     keys: dict[str, Any] = {"days": [p.day for p in partitions], "model_ids": [p.model_id for p in partitions]}
@@ -287,6 +305,9 @@ def land(
     }
 
     def replace() -> None:
+        # Of two transactions that overlap one begins again, so nobody can be forgotten between this and the commit.
+        if read_forgotten(connection) != batch.forgotten:
+            raise ForgottenMeanwhileError
         if vanished_fields == "keep" and pii != "drop":
             connection.execute(sql_file(_SQL, "note_earlier.sql"), {"days": keys["days"], **files})
         for table in LANDED_TABLES:

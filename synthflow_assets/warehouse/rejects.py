@@ -43,9 +43,9 @@ def retry_rejects(
     Returns:
         How many landed, by day. What is computed from these days is to be computed again.
     """
-    decode = decode_sql("temp.kept", pii, hash_key, read_forgotten(connection))
 
     def retry() -> dict[dt.date, int]:
+        decode = decode_sql("temp.kept", pii, hash_key, read_forgotten(connection))
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE kept AS "
             "SELECT day, model_id, record, NULL::BIGINT AS from_ms, NULL::BIGINT AS to_ms "
