@@ -11,12 +11,13 @@ import tempfile
 import urllib.request
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.contestants import ENVIRONMENTS, SELF, Contestant
 from benchmarks.measure import CommandFailedError, Measurement, measure
-from benchmarks.metrics import measure_metrics, metrics_table
-from benchmarks.render import growth_table, machine, table, write_docs
-from benchmarks.report import measure_report, report_table
+from benchmarks.metrics import measure_metrics
+from benchmarks.render import ALONE, machine, rendered, write_docs
+from benchmarks.report import measure_report
 from benchmarks.scenarios import CONNECTIONS, GROWTH, SCENARIOS, Scenario
 from benchmarks.workload import CHECKSUM_SQL, Workload, serving
 
@@ -117,11 +118,30 @@ def run_growth() -> dict[str, Outcome]:
     return outcomes
 
 
+def run(key: str, only: str, rounds: int) -> dict[str, Any]:
+    """Measure a scenario, or one of what is measured of this package alone; the figures as JSON."""
+    if key == "report":
+        return asdict(measure_report())
+    if key == "metrics":
+        return asdict(measure_metrics())
+    if key == "growth":
+        outcomes = run_growth()
+    else:
+        scenario = SCENARIOS[key]
+        chosen = tuple(one for one in scenario.contestants if one.lock is None or only in one.name)
+        for contestant in chosen:
+            contestant.prepare()
+        outcomes = run_scenario(replace(scenario, contestants=chosen), rounds)
+    return {name: asdict(one) for name, one in outcomes.items()}
+
+
 def main() -> int:
     """Run what the command line asks for."""
-    names = [*SCENARIOS, "growth", "report", "metrics"]
+    titles = {key: scenario.title for key, scenario in SCENARIOS.items()} | {
+        key: one.title for key, one in ALONE.items()
+    }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", default=[], help=f"of {', '.join(names)}; all where none is named")
+    parser.add_argument("scenarios", nargs="*", default=[], help=f"of {', '.join(titles)}; all where none is named")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="contestants whose name contains this; this package always runs")
     parser.add_argument(
@@ -130,29 +150,11 @@ def main() -> int:
     options = parser.parse_args()
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     results = json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else {}
-    for key in options.scenarios or names:
-        if key == "report":  # of this package alone: its peers have none
-            print("A report of 365 days of 50 agents ...", flush=True)
-            print(report_table(measure_report()), flush=True)
-            continue
-        if key == "metrics":
-            print("The metrics of a day of 1,000,000 calls, and summaries of a year ...", flush=True)
-            print(metrics_table(measure_metrics()), flush=True)
-            continue
-        if key == "growth":
-            print("How the cost grows ...", flush=True)
-            outcomes = run_growth()
-        else:
-            scenario = SCENARIOS[key]
-            chosen = tuple(one for one in scenario.contestants if one.lock is None or options.only in one.name)
-            for contestant in chosen:
-                contestant.prepare()
-            print(f"{scenario.title} ...", flush=True)
-            outcomes = run_scenario(replace(scenario, contestants=chosen), options.rounds)
-        results[key] = {"machine": machine(), "outcomes": {name: asdict(one) for name, one in outcomes.items()}}
+    for key in options.scenarios or titles:
+        print(f"{titles[key]} ...", flush=True)
+        results[key] = {"machine": machine(), "outcomes": run(key, options.only, options.rounds)}
         _RESULTS.write_text(json.dumps(results, indent=1), encoding="utf-8")
-        render = growth_table if key == "growth" else table
-        print(render(results[key]["outcomes"]), flush=True)
+        print(rendered(key, results[key]["outcomes"]), flush=True)
     if options.docs:
         write_docs(results)
     return 0

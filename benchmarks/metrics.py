@@ -26,11 +26,12 @@ FROM calls
 WHERE day = $1
 GROUP BY day, model_id
 """
-# The sandbox has few different texts, and DuckDB looks at equal texts once. Real verdicts and answers differ.
+# The sandbox has few different texts, and equal ones are looked at once. Real verdicts, answers and results differ.
 _ALL_DIFFER = """
 UPDATE calls SET
     judge_results = replace(judge_results::VARCHAR, 'part of the conversation', call_id)::JSON,
-    collected_variables = replace(collected_variables::VARCHAR, '1980-01-01', call_id)::JSON
+    collected_variables = replace(collected_variables::VARCHAR, '1980-01-01', call_id)::JSON,
+    executed_actions = replace(executed_actions::VARCHAR, 'attempts', call_id)::JSON
 """
 _FIRST, _LAST = dt.date(2025, 1, 1), dt.date(2025, 12, 31)
 _YEAR = """

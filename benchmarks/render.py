@@ -6,11 +6,14 @@ import os
 import platform
 import re
 import statistics
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.contestants import PEERS, ROOT
+from benchmarks.metrics import MetricsMeasurement, metrics_table
+from benchmarks.report import ReportMeasurement, report_table
 from benchmarks.scenarios import SCENARIOS
 
 DOCS = ROOT / "docs" / "benchmarks.md"
@@ -52,6 +55,28 @@ def growth_table(outcomes: Outcomes) -> str:
     return "\n".join(lines) + "\n"
 
 
+class Alone(NamedTuple):
+    """What is measured of this package alone: its heading, and the table of the figures as JSON."""
+
+    title: str
+    table: Callable[[dict[str, Any]], str]
+
+
+ALONE = {
+    "growth": Alone("How the cost grows", growth_table),
+    "report": Alone("A report of 365 days of 50 agents", lambda figures: report_table(ReportMeasurement(**figures))),
+    "metrics": Alone(
+        "The metrics of a day of 1,000,000 calls, and summaries of a year of 10,000 a day",
+        lambda figures: metrics_table(MetricsMeasurement(**figures)),
+    ),
+}
+
+
+def rendered(key: str, figures: dict[str, Any]) -> str:
+    """The figures of a scenario, or of what is measured of this package alone, as Markdown."""
+    return ALONE[key].table(figures) if key in ALONE else table(figures)
+
+
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
     cpu = re.search(r"model name\s*: (.+)", _read("/proc/cpuinfo"))
@@ -66,13 +91,17 @@ def machine() -> dict[str, str]:
 
 
 def write_docs(results: dict[str, Any]) -> None:
-    """Put the tables and the chart into docs/benchmarks.md, between the marks."""
+    """Put the tables of all results, and the chart of the scenarios, into docs/benchmarks.md, between the marks."""
     parts = ["![Seconds by scenario](images/benchmarks.svg)", ""]
-    for key, scenario in SCENARIOS.items():
+    for key, one in (SCENARIOS | ALONE).items():
         if key in results:
-            parts += [f"### {scenario.title}", "", f"`make bench SCENARIOS={key}`", "", table(results[key]["outcomes"])]
-    if "growth" in results:
-        parts += ["### How the cost grows", "", growth_table(results["growth"]["outcomes"])]
+            parts += [
+                f"### {one.title}",
+                "",
+                f"`make bench SCENARIOS={key}`",
+                "",
+                rendered(key, results[key]["outcomes"]),
+            ]
     on = next(iter(results.values()))["machine"]
     parts += ["### Measured on", "", *(f"* {name}: {text}" for name, text in on.items()), ""]
     marked = re.sub(
