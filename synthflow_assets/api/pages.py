@@ -22,7 +22,7 @@ from synthflow_assets.errors import MalformedAnswerError
 # A lone surrogate or a NUL is legal in JSON's grammar but not in a database's text. Emoji written as a pair of
 # surrogates match as well; such a page takes the slow way in vain and lands unchanged.
 _UNSTORABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
-
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
 _LONGEST_ERROR_BYTES = 100_000
 _DEEPEST = 200  # levels of JSON
@@ -31,8 +31,11 @@ _LONGEST_NUMBER = 4000  # digits; Python refuses to read longer ones
 Page = TypeVar("Page")
 
 
-class CallRecord(NamedTuple):
-    """One call as the API sent it, with the three fields that fetching looks at."""
+class CallRecord(msgspec.Struct, frozen=True, gc=False):
+    """One call as the API sent it, with the three fields that fetching looks at.
+
+    There are millions, so Python's garbage collection is spared them: what they hold cannot refer to anything.
+    """
 
     call_id: str | None
     model_id: str | None
@@ -68,7 +71,7 @@ class _CallsAnswer(msgspec.Struct):
     response: _RawCalls
 
 
-class _Key(msgspec.Struct):
+class _Key(msgspec.Struct, gc=False):
     call_id: str | int | None = None
     model_id: str | int | None = None
     start_time: str | int | None = None
@@ -227,7 +230,7 @@ def _text(value: str | int | None) -> str | None:
 def _whole_number(value: str | int | None) -> int | None:
     """By the same rule as landing: at most 19 digits, a sign or none, 64 bits."""
     if isinstance(value, str):
-        value = int(value) if re.fullmatch(r"[+-]?[0-9]{1,19}", value) else None
+        value = int(value) if _WHOLE_NUMBER.fullmatch(value) else None
     return value if value is not None and -(2**63) <= value < 2**63 else None
 
 
