@@ -10,6 +10,8 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster._core.storage.compute_log_manager import ComputeIOType
+from dagster._core.test_utils import freeze_time
 
 from synthflow_assets.errors import ServerError
 from synthflow_assets.orchestration.build import build_synthflow_defs
@@ -351,6 +353,43 @@ def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(
     assert set(checks) == {"fresh_per_model", "no_gaps", "settled"}
     assert not checks["fresh_per_model"].passed
     assert not checks["no_gaps"].passed
+
+
+def test_runs_of_the_hourly_check_are_forgotten_after_a_month(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    definitions = build_synthflow_defs(settings_for(start_sandbox()))
+    schedule = definitions.resolve_schedule_def("synthflow_freshness_schedule")
+
+    def add(job: str, days_ago: int, status: dg.DagsterRunStatus) -> str:
+        with freeze_time(dt.datetime.now(dt.UTC) - dt.timedelta(days=days_ago)):
+            return instance.create_run_for_job(definitions.resolve_job_def(job), status=status).run_id
+
+    ended, under_way = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.STARTED
+    old = [add("synthflow_freshness", 31, ended) for _ in range(30)]
+    kept = {
+        add("synthflow_freshness", 29, ended),
+        add("synthflow_freshness", 31, under_way),
+        add("synthflow_daily", 400, ended),
+    }
+    logs = instance.compute_log_manager.get_log_keys_for_log_key_prefix
+    with instance.compute_log_manager.open_log_stream([old[0], "compute_logs", "step"], ComputeIOType.STDERR) as log:
+        assert log is not None
+        log.write("said")
+    assert logs([old[0], "compute_logs"], ComputeIOType.STDERR)
+
+    def tick() -> set[str]:
+        with dg.build_schedule_context(
+            instance, scheduled_execution_time=dt.datetime.now(dt.UTC), repository_def=definitions.get_repository_def()
+        ) as context:
+            assert len(schedule.evaluate_tick(context).run_requests) == 1
+        return {run.run_id for run in instance.get_runs()}
+
+    assert len(tick()) == 30 - 24 + 3  # some at once, since a tick has a minute
+    assert tick() == kept
+    with pytest.raises(FileNotFoundError):  # not even an empty folder of it
+        logs([old[0], "compute_logs"], ComputeIOType.STDERR)
+    assert instance.all_logs(old[0]) == []
 
 
 def test_exports_hold_what_the_tables_hold_and_recordings_are_stored(
