@@ -32,6 +32,7 @@ def build_maintenance(workspace: Workspace, executor: dg.ExecutorDefinition) -> 
         name=workspace.named("maintenance"),
         executor_def=executor,
         description="Keep the warehouse small and fast; runs land in between.",
+        tags=workspace.run_tags,
     )
     def maintenance() -> None:
         maintain()

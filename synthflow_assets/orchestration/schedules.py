@@ -32,21 +32,20 @@ def build_jobs(
     workspace: Workspace, assets: Sequence[dg.AssetsDefinition], executor: dg.ExecutorDefinition
 ) -> tuple[Any, Any]:
     """The job over all assets of the workspace, and the one of the checks that the clock asks for."""
-    tags = {"synthflow/workspace": workspace.name}
     daily = dg.define_asset_job(
         workspace.named("daily"),
         # Not the group: others may have put assets of their own into it.
         selection=dg.AssetSelection.assets(*(key for one in assets for key in one.keys)),
         executor_def=executor,
         description="Fetch the calls of some days, land them, compute the metrics, check them.",
-        tags=tags,
+        tags=workspace.run_tags,
     )
     freshness = dg.define_asset_job(
         workspace.named("freshness"),
         selection=dg.AssetSelection.checks(*(check_key(workspace, promise) for promise in WATCHED)),
         executor_def=executor,
         description="Ask whether anything is missing that should have landed, or landed too early.",
-        tags=tags,
+        tags=workspace.run_tags,
     )
     return daily, freshness
 

@@ -83,6 +83,16 @@ class Workspace:
         return any(tuple(key.path[: len(self.key_prefix)]) == self.key_prefix for key in run.asset_selection or ())
 
     @property
+    def run_tags(self) -> dict[str, str]:
+        """What the workspace's runs are found by in Dagster's UI."""
+        return {"synthflow/workspace": self.name}
+
+    def mark_run(self, context: dg.AssetExecutionContext) -> None:
+        """Give its tags to a run that was started from assets, since only a job has them from the start."""
+        if not self.run_tags.items() <= context.run.tags.items():
+            context.instance.add_run_tags(context.run.run_id, self.run_tags)
+
+    @property
     def pool(self) -> str:
         """The pool of the steps that only work on the warehouse; a limit of 1 keeps runs from waiting for its lock."""
         return self.named("warehouse")

@@ -3,7 +3,8 @@
 import dataclasses
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import dagster as dg
 import pytest
 
 from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.orchestration.event_log import BatchedEventLogStorage
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
+ROOT = Path(__file__).parents[2]
 FIRST, POISONED, LAST = "2026-03-08", "2026-03-09", "2026-03-10"
 
 
@@ -85,6 +88,40 @@ def test_what_follows_from_the_good_days_is_computed_and_recorded_though_a_day_f
     assert {int(asked["from_date"]) + 1 for asked in sandbox.api.asked} == {1_773_014_400_000}  # 2026-03-09 alone
     for table in tables:
         assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
+
+
+def test_the_good_days_of_a_failing_run_are_recorded_in_batches(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year of them, written one by one, would take longer than all else."""
+    store, batches = BatchedEventLogStorage.store_event_batch, Counter[int]()
+
+    def counting(self: BatchedEventLogStorage, events: Sequence[dg.EventLogEntry]) -> None:
+        recorded = sum(event.get_dagster_event().is_step_materialization for event in events if event.is_dagster_event)
+        batches[recorded] += 1
+        store(self, events)
+
+    monkeypatch.setattr(BatchedEventLogStorage, "store_event_batch", counting)
+    (tmp_path / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    settings = settings_for(poisoned(start_sandbox))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        failed = run(settings, instance, FIRST, "2026-03-12")
+        assert not failed.success
+        assert batches[4] == len(failed.dagster_run.asset_selection or failed.job_def.asset_layer.executable_asset_keys)
+        assert days_of(instance, "calls_export") == {FIRST, LAST, "2026-03-11", "2026-03-12"}
+
+
+def test_a_run_that_was_started_from_assets_is_found_by_its_workspace(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    definitions = build_synthflow_defs(settings_for(start_sandbox(agents=1, calls_per_day=2)))
+    job = definitions.resolve_implicit_global_asset_job_def()
+    days = {"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": FIRST}
+    calls = [dg.AssetKey(["synthflow", "calls"])]
+    started = job.execute_in_process(instance=instance, tags=days, asset_selection=calls)
+    [found] = instance.get_runs(dg.RunsFilter(tags={"synthflow/workspace": "synthflow"}))
+    assert found.run_id == started.run_id
 
 
 def test_a_failed_agent_does_not_cost_the_others(
