@@ -34,7 +34,7 @@ def work(first: str, days: str) -> None:
     warehouse = Warehouse.from_settings(settings)
     wanted = [date.fromisoformat(first) + timedelta(days=number) for number in range(int(days))]
     with SynthflowClient.from_settings(settings) as client, shared_rate(client, warehouse):
-        agents = resolve_agents(client, settings)
+        agents = resolve_agents(client, settings).agents
         for outcome in load_calls(client, warehouse, settings, agents, wanted, log=lambda _: None):
             if not hasattr(outcome, "landed"):
                 raise SystemExit(str(outcome))

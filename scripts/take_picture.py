@@ -48,7 +48,7 @@ def write_sandbox_report(folder: Path) -> Path:
         settings = Settings.of(api_key=VariableSecret(API_KEY_VARIABLE), base_url=sandbox.url)
         warehouse = Warehouse(str(folder / "synthflow.duckdb"))
         with SynthflowClient.from_settings(settings) as client:
-            agents = resolve_agents(client, settings)
+            agents = resolve_agents(client, settings).agents
             landed = list(load_calls(client, warehouse, settings, agents, days, log=print))
     if failed := [str(one) for one in landed if isinstance(one, FailedPartition)]:
         raise SystemExit(failed[0])

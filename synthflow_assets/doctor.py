@@ -66,7 +66,7 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
         return
     with SynthflowClient.from_settings(settings.model_copy(update={"base_url": url})) as client:
         try:
-            agents = resolve_agents(client, settings)
+            resolved = resolve_agents(client, settings)
         except AuthenticationError:
             yield _examine_regions(settings, region_urls)
             return
@@ -77,8 +77,10 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
         except ApiError as error:
             yield Finding(Verdict.TROUBLE, "API", str(error))
             return
+        if resolved.complaint:
+            yield Finding(Verdict.TROUBLE, "agents", resolved.complaint)
         try:
-            yield from _examine_calls(client, settings, agents)
+            yield from _examine_calls(client, settings, resolved.agents)
         except ApiError as error:
             yield Finding(Verdict.TROUBLE, "calls", str(error))
 

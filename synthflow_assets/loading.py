@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
@@ -58,11 +58,28 @@ class FailedPartition:
         return f"{self.day} of {self.agent.label}: {self.error}"
 
 
-def resolve_agents(client: SynthflowClient, settings: Settings) -> list[Agent]:
+class ResolvedAgents(NamedTuple):
+    """The agents to fetch, and the set ids that the workspace does not know: an agent was deleted, or mistyped."""
+
+    agents: list[Agent]
+    unknown: list[str]
+
+    @property
+    def complaint(self) -> str | None:
+        """What is to be told of the unknown ones, if there are any."""
+        if not self.unknown:
+            return None
+        return (
+            f"SYNTHFLOW_MODEL_IDS names {', '.join(self.unknown)}, which the workspace does not have; "
+            "`synthflow-assets agents` lists the agents"
+        )
+
+
+def resolve_agents(client: SynthflowClient, settings: Settings) -> ResolvedAgents:
     """The agents to fetch: the set ones, or all of the workspace.
 
     Raises:
-        SettingsError: a set agent does not exist, or the workspace does not say which it has and none is set.
+        SettingsError: none of the set agents exists, or the workspace does not say which it has and none is set.
         ApiError: the API cannot be asked.
     """
     try:
@@ -73,18 +90,17 @@ def resolve_agents(client: SynthflowClient, settings: Settings) -> list[Agent]:
                 "this account does not list its agents: set SYNTHFLOW_MODEL_IDS to their ids, separated by commas "
                 "(each agent's page in the Synthflow dashboard shows its id)"
             ) from None
-        return [Agent(model_id, None, None) for model_id in settings.model_ids]
-    if not settings.model_ids:
-        if not known:
-            raise SettingsError("the workspace has no agents; is SYNTHFLOW_API_KEY the key of the right one?")
-        return list(known.values())
-    unknown = [model_id for model_id in settings.model_ids if model_id not in known]
-    if unknown:
-        raise SettingsError(
-            f"SYNTHFLOW_MODEL_IDS names {', '.join(unknown)}, which the workspace does not have; "
-            "`synthflow-assets agents` lists the agents"
-        )
-    return [known[model_id] for model_id in settings.model_ids]
+        return ResolvedAgents([Agent(model_id, None, None) for model_id in settings.model_ids], [])
+    if not known:
+        raise SettingsError("the workspace has no agents; is SYNTHFLOW_API_KEY the key of the right one?")
+    wanted = settings.model_ids or tuple(known)
+    resolved = ResolvedAgents(
+        [known[model_id] for model_id in wanted if model_id in known],
+        [model_id for model_id in wanted if model_id not in known],
+    )
+    if not resolved.agents:
+        raise SettingsError(str(resolved.complaint))
+    return resolved
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def test_a_slow_fetch_speaks_and_counts_right(
     settings = settings_for(sandbox)
     lines: list[str] = []
     with SynthflowClient.from_settings(settings) as client:
-        agents = resolve_agents(client, settings)
+        agents = resolve_agents(client, settings).agents
         list(load_calls(client, Warehouse(settings.warehouse), settings, agents, [DAY], log=lines.append))
     said = [line for line in lines if "pages" in line]
     assert len(said) >= 3

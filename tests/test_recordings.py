@@ -38,7 +38,7 @@ def landed(
         sandbox = start_sandbox(agents=1, calls_per_day=40, same_volume=True, **knobs)
         settings = settings_for(sandbox)
         with SynthflowClient.from_settings(settings) as client:
-            agents = resolve_agents(client, settings)
+            agents = resolve_agents(client, settings).agents
             list(load_calls(client, Warehouse(settings.warehouse), settings, agents, [DAY], log=print))
         return sandbox, settings
 

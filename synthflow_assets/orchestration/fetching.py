@@ -72,8 +72,11 @@ def build_calls_assets(
 
         workspace.mark_run(context)
         with failures_for_people(), workspace.at_work(context) as (client, warehouse):
-            agents = resolve_agents(client, workspace.settings)
-            fetch = _Fetch(workspace, context, warehouse, days_of(context), agents, _wanted(agents, config.models))
+            resolved = resolve_agents(client, workspace.settings)
+            agents, wanted = resolved.agents, _wanted(resolved.agents, config.models)
+            # Of an unknown agent a run that is told its agents need not know.
+            complaint = None if config.models else resolved.complaint
+            fetch = _Fetch(workspace, context, warehouse, days_of(context), agents, wanted, complaint)
             fetch.pass_over_landed(only_missing=config.only_missing)
             try:
                 fetch.load(client)
@@ -103,6 +106,7 @@ class _Fetch:
     days: list[dt.date]
     agents: Sequence[Agent]  # of the workspace
     wanted: Sequence[Agent]  # of this run
+    complaint: str | None  # of agents that are set and do not exist: the others land, then the run fails
     present: "set[Partition]" = field(default_factory=set)  # landed in this run, or passed over
     failed: "list[FailedPartition]" = field(default_factory=list)
 
@@ -140,17 +144,19 @@ class _Fetch:
                 self.present.add(outcome.partition)
 
     def raise_if_failed(self) -> None:
-        """Fail the step if a day of an agent did not land."""
-        if not self.failed:
-            return
-        others = f", and {len(self.failed) - 1} more (see the log)" if len(self.failed) > 1 else ""
-        shown = "\n".join(f"- {failure}" for failure in self.failed[:_SHOWN_FAILURES])
-        raise dg.Failure(
-            f"{len(self.failed)} of {len(self.days) * len(self.wanted)} (day, agent) pairs failed: {self.failed[0]}"
-            f"{others}. All others have landed; materialize the failed days again",
-            metadata={"failed": len(self.failed), "failures": dg.MarkdownMetadataValue(shown)},
-            allow_retries=False,
-        )
+        """Fail the step if a day of an agent did not land, or an agent does not exist."""
+        if self.failed:
+            others = f", and {len(self.failed) - 1} more (see the log)" if len(self.failed) > 1 else ""
+            shown = "\n".join(f"- {failure}" for failure in self.failed[:_SHOWN_FAILURES])
+            complaint = f". {self.complaint}" if self.complaint else ""
+            raise dg.Failure(
+                f"{len(self.failed)} of {len(self.days) * len(self.wanted)} (day, agent) pairs failed: {self.failed[0]}"
+                f"{others}. All others have landed; materialize the failed days again{complaint}",
+                metadata={"failed": len(self.failed), "failures": dg.MarkdownMetadataValue(shown)},
+                allow_retries=False,
+            )
+        if self.complaint:
+            raise SettingsError(f"{self.complaint}. All others have landed")
 
     def record_whole_days(self) -> list[dt.date]:
         """Record the days that lack nothing: a step that fails records nothing of its range by itself."""

@@ -31,7 +31,7 @@ settings = Settings.load()
 days = [dt.date.fromisoformat(day) for day in sys.argv[1:]]
 print("begun", flush=True)
 with SynthflowClient.from_settings(settings) as client:
-    agents = resolve_agents(client, settings)
+    agents = resolve_agents(client, settings).agents
     warehouse = Warehouse(settings.warehouse)
     for outcome in load_calls(client, warehouse, settings, agents, days, log=lambda line: None):
         assert hasattr(outcome, "landed"), outcome

@@ -104,7 +104,7 @@ def wait_for_runs(instance: dg.DagsterInstance, log: Path) -> None:
 def compare_with_a_file(settings: Settings, lake: Lake, days: list[dt.date]) -> None:
     file = Warehouse.from_settings(settings)
     with SynthflowClient.from_settings(settings) as client:
-        agents = resolve_agents(client, settings)
+        agents = resolve_agents(client, settings).agents
         list(load_calls(client, file, settings, agents, days, log=lambda _: None))
     with file.connect() as connection:
         compute_metrics(connection, days, settings)

@@ -55,7 +55,7 @@ def both(
     for settings in places.values():
         warehouse = Warehouse.from_settings(settings)
         with SynthflowClient.from_settings(settings) as client:
-            agents = resolve_agents(client, settings)
+            agents = resolve_agents(client, settings).agents
             for days in (DAYS, DAYS[:2]):
                 outcomes = list(load_calls(client, warehouse, settings, agents, days, log=lambda _: None))
                 assert all(hasattr(outcome, "landed") for outcome in outcomes)

@@ -137,6 +137,25 @@ def test_a_failed_agent_does_not_cost_the_others(
     assert run(settings, instance, models=[good]).success
 
 
+def test_a_deleted_agent_does_not_cost_the_others(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20)
+    [good] = sandbox.model_ids
+    settings = settings_for(sandbox, model_ids=f"deleted,{good}")
+    message = "SYNTHFLOW_MODEL_IDS names deleted, which the workspace does not have"
+    assert message in failure(run(settings, instance))
+    assert asked_agents(sandbox) == {good}
+    for table in ("calls", "call_duration_daily", "calls_export"):
+        assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
+    assert run(settings, instance, models=[good]).success
+    sandbox.api.knobs = dataclasses.replace(sandbox.api.knobs, poisoned_day=dt.date.fromisoformat(POISONED))
+    both = failure(run(settings, instance))
+    assert "1 of 3 (day, agent) pairs failed" in both
+    assert message in both
+    assert message in failure(run(settings_for(sandbox, model_ids="deleted"), instance, POISONED, POISONED))
+
+
 def test_an_agent_that_was_added_later_is_backfilled_alone(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:

@@ -30,7 +30,7 @@ def connection(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """A sound warehouse: two days of two agents, with metrics."""
     warehouse = Warehouse(settings.warehouse)
     with SynthflowClient.from_settings(settings) as client:
-        agents = resolve_agents(client, settings)
+        agents = resolve_agents(client, settings).agents
         list(load_calls(client, warehouse, settings, agents, DAYS, log=lambda _: None))
     with warehouse.connect() as opened:
         for table in METRIC_TABLES:
@@ -371,7 +371,7 @@ def test_ordinary_weeks_raise_no_alarm(
     days = [LAST - dt.timedelta(days=number) for number in range(70)]
     warehouse = Warehouse(settings.warehouse)
     with SynthflowClient.from_settings(settings) as client:
-        list(load_calls(client, warehouse, settings, resolve_agents(client, settings), days, log=lambda _: None))
+        list(load_calls(client, warehouse, settings, resolve_agents(client, settings).agents, days, log=lambda _: None))
     with warehouse.connect() as opened:
         for table in METRIC_TABLES:
             compute_metric(opened, table.name, days, settings)
