@@ -16,8 +16,9 @@ from synthflow_assets.metrics import compute_metric
 from synthflow_assets.sandbox.calls import day_of_calls, render
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
 
 # What anybody would write who wants to know how long the day's calls lasted.
 _PLAIN = """

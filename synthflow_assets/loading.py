@@ -20,17 +20,9 @@ from synthflow_assets.progress import ProgressLog
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.forgetting import read_forgotten
-from synthflow_assets.warehouse.landing import (
-    FetchCounts,
-    ForgottenMeanwhileError,
-    LoadSummary,
-    Partition,
-    ReadyBatch,
-    Spool,
-    land,
-    land_agents,
-)
+from synthflow_assets.warehouse.landing import ForgottenMeanwhileError, LoadSummary, land, land_agents
 from synthflow_assets.warehouse.personal import Forgotten
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, ReadyBatch, Spool
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from synthflow_assets.api.client import SynthflowClient
     from synthflow_assets.loading import FailedPartition
     from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.landing import LoadSummary, Partition
+    from synthflow_assets.warehouse.landing import LoadSummary
+    from synthflow_assets.warehouse.spool import Partition
 
 _SUMMED = (
     "total_records", "fetched", "landed", "rejected", "duplicates", "outside_window", "open_calls", "requests",

@@ -1,74 +1,30 @@
-"""Records to rows: types them while fetching goes on, then replaces whole partitions in one transaction.
-
-The spool types records on DuckDB's threads into Parquet files in a private folder; personal data is treated on that
-way, so none of it reaches a disk that should not. The warehouse itself is opened only when whole partitions wait.
-"""
+"""Replaces whole partitions by what the spool holds, in one transaction."""
 
 from __future__ import annotations
 
 import datetime as dt
-import itertools
-import shutil
-import tempfile
-import time
-from array import array
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
-from importlib import import_module
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from synthflow_assets.agents import Agent
-from synthflow_assets.days import day_bounds_ms
-from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.forgetting import read_forgotten
-from synthflow_assets.warehouse.personal import NOBODY, Forgotten
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, LANDED_TABLES, PERSONAL_COLUMNS, UNREADABLE_FIELD
-from synthflow_assets.warehouse.statements import describe, lacks_memory, sql_file, write
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, ReadyBatch
+from synthflow_assets.warehouse.statements import lacks_memory, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
 
-_CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
-_CHUNKS_UNDER_WAY = 2
-# A bound, not a need: typing takes some 100 MB, and more only where single records are many megabytes long.
-_MEMORY_LIMIT = "2GB"
 # What landing may use: memory, and threads, each of which holds a group of rows until it is full. The next is tried
 # where the one before did not suffice: for long texts that all differ, for texts of megabytes.
-_LANDING_LIMITS = (("64MB", 2), ("128MB", 1), (_MEMORY_LIMIT, 1))
-_BATCH_BYTES = 2**20  # of JSON that DuckDB looks at in one go; its expressions hold several copies of it
-_ABANDONED_SECONDS = 86_400.0
+_LANDING_LIMITS = (("64MB", 2), ("128MB", 1), ("2GB", 1))
 _FIELDS: dict[str, Any] = {
     "fields": [column.source for column in CALL_FIELDS],
     "unreadable": UNREADABLE_FIELD,
     "most_fields": 500,  # of those that the package does not know there may be any number
 }
 _SQL = "synthflow_assets.warehouse.sql"
-
-
-class Partition(NamedTuple):
-    """What is replaced as a whole: a day of an agent."""
-
-    day: dt.date
-    model_id: str
-
-
-@dataclass(frozen=True)
-class FetchCounts:
-    """What fetching a partition came to, as `call_loads` keeps it."""
-
-    total_records: int
-    fetched: int
-    duplicates: int
-    outside_window: int
-    other_model: int
-    requests: int
-    closed: bool
 
 
 @dataclass(frozen=True)
@@ -94,180 +50,8 @@ class LoadSummary:
         return Partition(self.day, self.model_id)
 
 
-@dataclass
-class ReadyBatch:
-    """Complete partitions, the files that hold their typed records, and whose personal data was left out of them."""
-
-    partitions: dict[Partition, FetchCounts] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
-    forgotten: Forgotten = NOBODY
-
-
 class ForgottenMeanwhileError(Exception):
     """Somebody was forgotten after a batch was typed, so it still holds what is not to be written any more."""
-
-
-@dataclass
-class _Chunk:
-    """Records that wait to be typed."""
-
-    partitions: list[tuple[Partition, int]] = field(default_factory=list)  # and how many records of each
-    records: list[bytes] = field(default_factory=list)
-    size_bytes: int = 0
-
-    def add(self, partition: Partition, records: list[bytes], size_bytes: int) -> None:
-        self.partitions.append((partition, len(records)))
-        self.records += records
-        self.size_bytes += size_bytes
-
-
-class Spool:
-    """Holds what was fetched until its partition is complete. For a `with` block; one thread only.
-
-    Memory stays bounded: a partition beyond some megabytes goes to files while it is still being fetched.
-
-    `read_forgotten` is asked once, before anything is typed, whose personal data is not to be written.
-    """
-
-    def __init__(
-        self,
-        pii: str = "keep",
-        hash_key: str = "",
-        read_forgotten: Callable[[], Forgotten] = Forgotten,
-        timezone: str = "UTC",
-    ) -> None:
-        self._pii = pii
-        self._hash_key = hash_key
-        self._read_forgotten = read_forgotten
-        self._timezone = timezone
-        self._forgotten = NOBODY
-        self._decode_sql = ""
-        self._folder = _spool_folder()
-        self._names = itertools.count()
-        self._incomplete: dict[Partition, _Chunk] = {}
-        self._files: dict[Partition, list[Path]] = {}
-        self._complete = _Chunk()
-        self._ready = ReadyBatch()
-        self._under_way: list[Future[None]] = []
-        self._typist = ThreadPoolExecutor(1, thread_name_prefix="synthflow-typing")
-        self._connection = duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY_LIMIT})
-        self._under_way.append(self._typist.submit(self._prepare))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._typist.shutdown(wait=True, cancel_futures=True)
-        self._connection.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    @property
-    def ready_partitions(self) -> int:
-        """How many partitions wait to be landed."""
-        return len(self._ready.partitions)
-
-    def add(self, partition: Partition, records: list[bytes]) -> None:
-        """Take records of a partition that is being fetched."""
-        chunk = self._incomplete.setdefault(partition, _Chunk())
-        chunk.add(partition, records, sum(map(len, records)))
-        if chunk.size_bytes >= _CHUNK_BYTES:
-            self._files.setdefault(partition, []).append(self._type(self._incomplete.pop(partition)))
-
-    def discard(self, partition: Partition) -> None:
-        """Forget what came of a partition."""
-        self._incomplete.pop(partition, None)
-        self._files.pop(partition, None)
-
-    def complete(self, partition: Partition, counts: FetchCounts) -> None:
-        """Say that a partition has all its records."""
-        rest = self._incomplete.pop(partition, _Chunk())
-        self._complete.add(partition, rest.records, rest.size_bytes)
-        self._ready.partitions[partition] = counts
-        self._ready.files += self._files.pop(partition, [])
-        if self._complete.size_bytes >= _CHUNK_BYTES:
-            self._type_complete()
-
-    def take_ready(self) -> ReadyBatch:
-        """The complete partitions, all typed; the spool forgets them, their files stay until its end."""
-        # Even without a record: a file of no rows saves every query below a case of its own.
-        self._type_complete()
-        self._wait(0)
-        ready, self._ready = self._ready, ReadyBatch()
-        ready.forgotten = self._forgotten
-        return ready
-
-    def _type_complete(self) -> None:
-        self._ready.files.append(self._type(self._complete))
-        self._complete = _Chunk()
-
-    def _type(self, chunk: _Chunk) -> Path:
-        """Begin to type a chunk; its file is whole once `_wait(0)` returns."""
-        path = self._folder / f"{next(self._names)}.parquet"
-        self._wait(_CHUNKS_UNDER_WAY - 1)
-        self._under_way.append(self._typist.submit(self._write, chunk, path))
-        return path
-
-    def _prepare(self) -> None:
-        """What takes time before the first chunk, while the first pages are on their way."""
-        self._connection.execute("SET TimeZone = 'UTC'")
-        self._forgotten = self._read_forgotten()
-        self._decode_sql = decode_sql("chunk", self._pii, self._hash_key, self._forgotten)
-        # DuckDB imports it with the first parameter of a query, which would be in the middle of landing.
-        import_module("pandas")
-
-    def _write(self, chunk: _Chunk, path: Path) -> None:
-        self._connection.register("chunk", _arrow(chunk, self._timezone))
-        try:
-            target = str(path).replace("'", "''")
-            self._connection.execute(f"COPY ({self._decode_sql}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw)")
-        except duckdb.Error as error:
-            raise WarehouseUnusableError(
-                f"the fetched records cannot be typed in {tempfile.gettempdir()}: {describe(error)}"
-            ) from None
-        finally:
-            self._connection.unregister("chunk")
-
-    def _wait(self, at_most: int) -> None:
-        while len(self._under_way) > at_most:
-            self._under_way.pop(0).result()
-
-
-def _spool_folder() -> Path:
-    """A folder that only this user can read; what killed processes left behind is removed."""
-    for left in Path(tempfile.gettempdir()).glob("synthflow-spool-*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(left)
-    return Path(tempfile.mkdtemp(prefix="synthflow-spool-"))
-
-
-def _arrow(chunk: _Chunk, timezone: str) -> pa.Table:
-    """The chunk as Arrow, without a Python object for each value: one buffer of bytes and one of offsets."""
-    offsets = array("q", itertools.accumulate(map(len, chunk.records), initial=0))
-    record = pa.Array.from_buffers(
-        pa.large_string(), len(chunk.records), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(chunk.records))]
-    )
-    positions = array("i", itertools.chain.from_iterable([i] * n for i, (_, n) in enumerate(chunk.partitions)))
-    index = pa.Array.from_buffers(pa.int32(), len(positions), [None, pa.py_buffer(positions)])
-
-    def spread(values: pa.Array) -> pa.Array:
-        return values.take(index)
-
-    bounds = [day_bounds_ms(partition.day, timezone) for partition, _ in chunk.partitions]
-    table = pa.table(
-        {
-            "day": spread(pa.array([partition.day for partition, _ in chunk.partitions], pa.date32())),
-            "model_id": spread(pa.array([partition.model_id for partition, _ in chunk.partitions], pa.string())),
-            "record": record,
-            "from_ms": spread(pa.array([bound[0] for bound in bounds], pa.int64())),
-            "to_ms": spread(pa.array([bound[1] for bound in bounds], pa.int64())),
-        }
-    )
-    # DuckDB takes a batch as it comes, so batches bound what it holds at once.
-    rows = max(1, len(chunk.records) * _BATCH_BYTES // max(1, chunk.size_bytes))
-    return pa.Table.from_batches(table.to_batches(max_chunksize=rows), table.schema)
 
 
 def land(

@@ -13,7 +13,8 @@ from synthflow_assets.errors import SettingsError, WarehouseLockedError, Warehou
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.base import load_extension, new_connection
-from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, ReadyBatch, Spool, land
+from synthflow_assets.warehouse.landing import LoadSummary, land
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, ReadyBatch, Spool
 from tests.lake.conftest import Lake
 
 DAY = dt.date(2026, 3, 10)

@@ -14,7 +14,8 @@ from synthflow_assets.cli import main
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.landing import land
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
 from tests.lake.conftest import Lake
 
 DAY = dt.date(2026, 3, 1)

@@ -13,9 +13,10 @@ from synthflow_assets.cli import main
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse import moving
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.moving import CopiedTable, copy_warehouse
 from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
 from tests.lake.conftest import Lake, administer
 
 FIRST = dt.date(2026, 1, 20)

@@ -26,8 +26,9 @@ from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.combined import CombinedWarehouse
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.export import export_days
-from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
 from tests.lake.conftest import Lake
 
 DAYS = [dt.date(2026, 3, 9) + dt.timedelta(days=number) for number in range(3)]

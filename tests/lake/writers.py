@@ -16,7 +16,8 @@ from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.loading import shared_rate
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.ducklake import DuckLakeEngine
-from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.landing import land
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
 
 
 def land_again_and_again(job: dict[str, Any]) -> None:

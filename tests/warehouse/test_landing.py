@@ -10,8 +10,10 @@ import pytest
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse import landing as landing_module
+from synthflow_assets.warehouse import spool as spool_module
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.landing import FetchCounts, LoadSummary, Partition, Spool, land, land_agents
+from synthflow_assets.warehouse.landing import LoadSummary, land, land_agents
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
 
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
@@ -110,7 +112,7 @@ def test_a_call_that_moved_to_another_day_stays_unique(warehouse: Warehouse) -> 
 def test_large_partitions_go_to_files_while_they_are_fetched(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landing_module, "_CHUNK_BYTES", 500)
+    monkeypatch.setattr(spool_module, "_CHUNK_BYTES", 500)
     big, small = Partition(DAY, "big"), Partition(DAY, "small")
     with Spool() as spool, warehouse.connect() as connection:
         for number in range(40):

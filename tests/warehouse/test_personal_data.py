@@ -21,9 +21,10 @@ from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.export import export_days
 from synthflow_assets.warehouse.forgetting import read_forgotten
-from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.personal import numbers_sql
 from synthflow_assets.warehouse.schema import CALLS, PERSONAL_COLUMNS
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
 
 DAY = dt.date(2026, 3, 10)
 StartSandbox = Callable[..., Sandbox]

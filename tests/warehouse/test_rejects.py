@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.landing import FetchCounts, Partition, Spool, land
+from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.rejects import RejectReason, list_rejects, retry_rejects
+from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
 
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
