@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.contestants import ENVIRONMENTS, SELF, Contestant
 from benchmarks.measure import CommandFailedError, Measurement, measure
 from benchmarks.metrics import measure_metrics
+from benchmarks.profiling import measure_profile
 from benchmarks.render import ALONE, machine, rendered, write_docs
 from benchmarks.report import measure_report
 from benchmarks.scenarios import CONNECTIONS, GROWTH, SCENARIOS, Scenario
@@ -124,6 +125,8 @@ def run(key: str, only: str, rounds: int) -> dict[str, Any]:
         return asdict(measure_report())
     if key == "metrics":
         return asdict(measure_metrics())
+    if key == "profile":
+        return asdict(measure_profile())
     if key == "growth":
         outcomes = run_growth()
     else:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.contestants import PEERS, ROOT
 from benchmarks.metrics import MetricsMeasurement, metrics_table
+from benchmarks.profiling import Profile, profile_table
 from benchmarks.report import ReportMeasurement, report_table
 from benchmarks.scenarios import SCENARIOS
 
@@ -63,6 +64,7 @@ class Alone(NamedTuple):
 
 
 ALONE = {
+    "profile": Alone("Where the time goes", lambda figures: profile_table(Profile(**figures))),
     "growth": Alone("How the cost grows", growth_table),
     "report": Alone("A report of 365 days of 50 agents", lambda figures: report_table(ReportMeasurement(**figures))),
     "metrics": Alone(
