@@ -7,7 +7,6 @@ spans AS (
         epoch_ms(start_time) AS from_ms,
         from_ms + 1000 * coalesce(duration_seconds, 0) AS to_ms
     FROM calls
-    WHERE day IN (SELECT unnest($days::DATE[]) UNION SELECT unnest($days::DATE[]) - 1)
 ),
 load AS ({load})
 SELECT
@@ -18,7 +17,7 @@ SELECT
     coalesce(calls_started, 0) AS calls_started,
     coalesce(calls_in_progress, 0) AS calls_in_progress,
     coalesce(agent_minutes, 0) AS agent_minutes,
-    coalesce(peak_concurrent_calls, 0)::BIGINT AS peak_concurrent_calls
+    coalesce(peak_concurrent_calls, 0) AS peak_concurrent_calls
 FROM hours
 JOIN (SELECT day, model_id FROM call_loads WHERE day IN (SELECT unnest($days::DATE[]))) USING (day)
 LEFT JOIN load ON load.line = model_id AND load.hour_ms = hours.hour_ms
