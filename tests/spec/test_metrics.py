@@ -118,6 +118,11 @@ REASON_SPECS: list[tuple[str, list[Call], list[tuple[Any, ...]]]] = [
         [("a", "forbidden", 1, 0.5, None), ("a", "solar_flare", 1, 0.5, 8)],
     ),
     (
+        "space around a reason makes no other one, and the mean is of all of its calls",
+        [("a", "completed", 2, "error"), ("a", "completed", 4, "error"), ("a", "completed", 9, " error ")],
+        [("a", "error", 3, 1, 5)],
+    ),
+    (
         "shares are of the agent's day",
         [("a", "completed", 1, "error"), ("b", "completed", 2, "error"), ("b", "completed", 4, "unknown")],
         [("a", "error", 1, 1, 1), ("b", "error", 1, 0.5, 2), ("b", "unknown", 1, 0.5, 4)],
