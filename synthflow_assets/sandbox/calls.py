@@ -10,10 +10,13 @@ import datetime as dt
 import hashlib
 import io
 import json
+import re
 import wave
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -34,6 +37,9 @@ _STATUSES = (
     ("spam", 0.01),
 )
 _CONNECTED = {"completed", "hangup_on_voicemail", "left_voicemail"}
+# What differs from call to call, in the order in which `render` makes it.
+_VALUES = ("call_id", "seconds", "lead", "start", "talk_ms", "answered", "end", "ringing")
+_RINGING, _IN_PROGRESS = "ringing", "in-progress"
 _END_REASONS = {
     "completed": ("human_goodbye", "agent_goodbye", "human_ended_call", "agent_ended_call", "custom_end_call"),
     "hangup_on_voicemail": ("voicemail",),
@@ -159,41 +165,62 @@ def day_of_calls(agent: SandboxAgent, day: int, seed: int, calls_per_day: int, s
 
 def render(calls: DayOfCalls, index: int, now_ms: int) -> str:
     """The JSON text of one call, as the live API was seen to write it; still open if it ends after `now_ms`."""
-    start, end = int(calls.start_ms[index]), int(calls.end_ms[index])
-    ringing, seconds = int(calls.ringing_ms[index]), int(calls.duration_seconds[index])
-    variant = int(calls.variant[index])
-    status = _STATUSES[calls.status[index]][0]
-    is_open = end > now_ms
-    talked = status in _CONNECTED and not is_open
-    if is_open:
-        status, seconds = ("ringing" if start + ringing > now_ms else "in-progress"), 0
+    start, end, ringing = calls.start_ms.item(index), calls.end_ms.item(index), calls.ringing_ms.item(index)
+    status, seconds = _STATUSES[calls.status.item(index)][0], calls.duration_seconds.item(index)
+    if end > now_ms:
+        status, seconds = (_RINGING if start + ringing > now_ms else _IN_PROGRESS), 0
+    values = (
+        calls.call_id(index),
+        str(seconds),
+        f"+1415555{start // 7 % 10000:04d}",
+        str(start),
+        str(max(0, seconds * 1000 - ringing - 250)),
+        _utc(start + ringing),
+        _utc(end),
+        str(ringing),
+    )
+    parts, pick = _template(calls.model_id, calls.type_of_call, status, calls.variant.item(index))
+    written = parts.copy()
+    written[1::2] = pick(values)
+    return "".join(written)
+
+
+@lru_cache(maxsize=4096)
+def _template(
+    model_id: str, type_of_call: str, status: str, variant: int
+) -> tuple[list[str], Callable[[tuple[str, ...]], tuple[str, ...]]]:
+    """The text of calls that differ in ids, times and numbers only, in parts, and what picks for every second part.
+
+    Joining parts takes a tenth of the time of formatting a text.
+    """
+    is_open, talked = status in (_RINGING, _IN_PROGRESS), status in _CONNECTED
     reasons = _END_REASONS.get(status, ())
-    inbound = calls.type_of_call == "inbound"
-    lead, own = f'"+1415555{start // 7 % 10000:04d}"', '"+14155550100"'
+    inbound = type_of_call == "inbound"
+    lead, own = '"@lead@"', '"+14155550100"'
     fragments = _fragments(variant)
-    call_id, model_id = calls.call_id(index), calls.model_id
-    talk_ms = max(0, seconds * 1000 - ringing - 250)
-    return (
-        f'{{"call_id":"{call_id}","model_id":"{model_id}","duration":"{seconds}",'
+    text = (
+        f'{{"call_id":"@call_id@","model_id":"{model_id}","duration":"@seconds@",'
         f'"end_call_reason":{_quoted(reasons[variant % len(reasons)] if reasons else None)},'
         f'"judge_results":{fragments.judge_results if talked else "null"},"lead_phone_number":{lead},'
         f'"agents_used":["{model_id}"],"executed_actions":{fragments.executed_actions if talked else "{}"},'
-        f'"recording_url":{_quoted(f"https://recordings.invalid/{call_id}.wav" if talked else None)},'
-        f'"type_of_call":"{calls.type_of_call}","recording_duration":{_quoted(str(seconds) if talked else None)},'
+        f'"recording_url":{_quoted("https://recordings.invalid/@call_id@.wav" if talked else None)},'
+        f'"type_of_call":"{type_of_call}","recording_duration":{_quoted("@seconds@" if talked else None)},'
         f'"transcript":{fragments.transcript if talked else "null"},'
         f'"error_message":{_quoted("SIP 503 from the carrier" if status == "failed" else None)},'
-        f'"call_status":"{status}","start_time":"{start}","lead_name":{fragments.lead_name},'
+        f'"call_status":"{status}","start_time":"@start@","lead_name":{fragments.lead_name},'
         f'"name":{fragments.lead_name},"labels":{fragments.labels},"agent_phone_number":{own},'
         f'"deployment_type":"phone","timezone":"America/New_York",'
         f'"telephony_hangup":{_quoted(_hangup(variant) if talked else None)},'
         f'"telephony_disconnect_reason":{_quoted(None if is_open else _disconnect_reason(status, variant))},'
-        f'"telephony_duration":{talk_ms if talked else "null"},"telephony_start":{_quoted(_utc(start + ringing))},'
-        f'"telephony_end":{_quoted(None if is_open else _utc(end))},"campaign_type":"single",'
+        f'"telephony_duration":{"@talk_ms@" if talked else "null"},"telephony_start":"@answered@",'
+        f'"telephony_end":{_quoted(None if is_open else "@end@")},"campaign_type":"single",'
         f'"phone_number_from":{lead if inbound else own},"phone_number_to":{own if inbound else lead},'
         f'"collected_variables":{fragments.collected_variables.replace("AGENT", model_id) if talked else "null"},'
-        f'"assistant_version":"{variant % 3 + 1}","telephony_ringing_duration":{ringing},'
+        f'"assistant_version":"{variant % 3 + 1}","telephony_ringing_duration":@ringing@,'
         f'"telephony_sip_headers":{fragments.sip_headers}}}'
     )
+    parts = re.split(r"@(\w+)@", text)
+    return parts, itemgetter(*map(_VALUES.index, parts[1::2]))
 
 
 @dataclass(frozen=True)
@@ -287,14 +314,14 @@ def _quoted(text: str | None) -> str:
 
 
 def _utc(ms: int) -> str:
-    # Whole datetimes took a third of all that a page costs.
-    minute, rest = divmod(ms, 60_000)
-    return f"{_minute(minute)}:{rest // 1000:02d}.{rest % 1000:03d}000"
+    # Datetimes written anew took a third of all that a page costs.
+    second, rest = divmod(ms, 1000)
+    return f"{_second(second)}.{rest:03d}000"
 
 
-@lru_cache(maxsize=4096)
-def _minute(number: int) -> str:
-    return dt.datetime.fromtimestamp(number * 60, dt.UTC).isoformat(timespec="minutes").removesuffix("+00:00")
+@lru_cache(maxsize=100_000)
+def _second(number: int) -> str:
+    return dt.datetime.fromtimestamp(number, dt.UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def _uuid(digest: str) -> str:
