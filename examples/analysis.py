@@ -13,8 +13,6 @@ import pandas as pd
 
 from synthflow_assets import Warehouse
 
-CONNECTED = "('completed', 'hangup_on_voicemail', 'left_voicemail')"
-
 
 def busiest_hours(warehouse: Warehouse) -> pd.DataFrame:
     """In DuckDB: the hours of the week with the most calls at once."""
@@ -31,17 +29,12 @@ def busiest_hours(warehouse: Warehouse) -> pd.DataFrame:
 def weekly_median(warehouse: Warehouse) -> pd.DataFrame:
     """In DuckDB: the exact median of each week, over all agents.
 
-    A mean of daily medians is no median; the histogram has every duration as often as it occurred.
+    A mean of daily medians is no median; the macro has it from the histogram, for any range of days and any grouping.
     """
     with warehouse.connect(read_only=True) as connection:
-        return connection.sql(f"""
-            SELECT week, count(*) AS connected_calls, median(duration_seconds) AS median_duration_seconds
-            FROM (
-                SELECT date_trunc('week', day)::DATE AS week, duration_seconds, unnest(range(calls))
-                FROM call_duration_histogram
-                WHERE call_status IN {CONNECTED} AND duration_seconds IS NOT NULL
-            )
-            GROUP BY week
+        return connection.sql("""
+            SELECT key AS week, connected_calls, median_duration_seconds
+            FROM duration_summary_by('0001-01-01', '9999-12-31', date_trunc('week', day)::DATE)
             ORDER BY week
         """).df()
 

@@ -13,6 +13,7 @@ from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse, days_query
 from synthflow_assets.warehouse.engines.base import new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
+from synthflow_assets.warehouse.migration import make_macros
 from synthflow_assets.warehouse.schema import TABLES, VIEWS
 from synthflow_assets.warehouse.statements import describe, quoted
 from synthflow_assets.warehouse.tables import Column
@@ -35,6 +36,8 @@ class CombinedWarehouse:
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection with a view for each table: `SELECT workspace, sum(calls) FROM call_duration_daily ...`.
 
+        The macros are exact over the calls of all workspaces; `workspace` can be what they group by, or a condition.
+
         It holds the shared lock of every file until the end of the block, so runs wait for it meanwhile.
 
         Raises:
@@ -50,6 +53,7 @@ class CombinedWarehouse:
                     for workspace, schema in schemas.items()
                 ]
                 connection.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL BY NAME '.join(parts)}")
+            make_macros(connection, "temp.main", "TEMP MACRO")
             yield connection
         except duckdb.CatalogException as error:
             raise WarehouseUnusableError(

@@ -55,17 +55,22 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schem
     return version == 0
 
 
-def _make_readable(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
-    """Make the macros and views anew. Every engine knows both: file, DuckLake and MotherDuck.
+def make_macros(connection: duckdb.DuckDBPyConnection, schema: str, kind: str = "MACRO") -> None:
+    """Make the macros anew, over the tables or views of this schema; of kind `TEMP MACRO` for this connection only.
 
-    The views stand on the macros. A macro is bound where it is called, whatever schema is the default there, so its
-    query names the schema; it cannot have parameters of its own either.
+    A macro is bound where it is called, whatever schema is the default there, so its query names the schema; it cannot
+    have parameters of its own either.
     """
-    names = {"schema": f'"{schema}"', "connected_statuses": ", ".join(map(quoted, CONNECTED_STATUSES))}
+    names = {"schema": schema, "connected_statuses": ", ".join(map(quoted, CONNECTED_STATUSES))}
     for macro in MACROS:
         query = sql_file(_SQL, f"{macro.name}.sql").format(**names)
         parameters = ", ".join(macro.parameters)
-        connection.execute(f"CREATE OR REPLACE MACRO {macro.name}({parameters}) AS TABLE {query}")
+        connection.execute(f"CREATE OR REPLACE {kind} {macro.name}({parameters}) AS TABLE {query}")
+
+
+def _make_readable(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
+    """Make the macros anew, and the views, which stand on them. Every engine knows both: file, DuckLake, MotherDuck."""
+    make_macros(connection, f'"{schema}"')
     for view in VIEWS:
         query = sql_file(_SQL, f"{view.name}.sql")
         connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {query}")

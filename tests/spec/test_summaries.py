@@ -9,6 +9,7 @@ import pytest
 
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.combined import CombinedWarehouse
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
@@ -109,3 +110,20 @@ def test_other_programs_use_them_by_the_name_of_the_schema(tmp_path: Path) -> No
             summary = f"SELECT max_duration_seconds FROM {schema}.duration_summary('2026-03-01', '2026-03-31')"
             assert other.execute(summary).fetchall() == [(len(schema),)]
             assert other.execute(f"SELECT calls FROM {schema}.call_duration_weekly").fetchall() == [(1,)]
+
+
+def test_several_workspaces_are_summed_up_exactly(tmp_path: Path) -> None:
+    places = {name: Warehouse(str(tmp_path / f"{name}.duckdb")) for name in ("acme", "globex")}
+    for name, seconds in (("acme", [10, 20, 400]), ("globex", [30, 90])):
+        with places[name].connect() as connection:
+            land(connection, [{"call_status": "completed", "duration_seconds": one} for one in seconds])
+            compute_metrics(connection, [dt.date(2026, 3, 10)], Settings.of())
+    with CombinedWarehouse(places).connect() as connection:
+        march = "'2026-03-01', '2026-03-31'"
+        wanted = "connected_calls, median_duration_seconds"
+        # Neither the median of the medians, 40, nor their mean.
+        assert rows(connection, f"SELECT {wanted} FROM duration_summary({march})") == [(5, 30)]
+        one = f"SELECT {wanted} FROM duration_summary({march}, condition := workspace = 'globex')"
+        assert rows(connection, one) == [(2, 60)]
+        by_workspace = f"SELECT key, {wanted} FROM duration_summary_by({march}, workspace)"
+        assert rows(connection, by_workspace) == [("acme", 3, 20), ("globex", 2, 60)]
