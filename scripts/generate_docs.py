@@ -11,7 +11,7 @@ from synthflow_assets.sandbox.knobs import FAULTS
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
-from synthflow_assets.warehouse.schema import TABLES
+from synthflow_assets.warehouse.schema import METRICS_OF_PERSONAL_DATA, TABLES
 from synthflow_assets.warehouse.tables import Column, MetricTable
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +31,11 @@ FROM synthflow.duration_summary_by('2026-01-01', '2026-12-31', date_trunc('month
 ```
 
 Counts add up over days and agents; shares and rates do not, so divide the sums.
+
+Where `SYNTHFLOW_PII` is `hash` or `drop`,
+{empty} are empty: they are computed from JSON, which
+cannot be hashed and is left out. All other tables have the very numbers that they have with `keep`. A call whose
+personal fields `forget` has emptied is missing from the same tables once its day is computed anew.
 
 An agent is an AI: there is no hold and no work after the call, so the mean is the average call duration, and no
 "average handle time". The API knows no queue, so there is no abandonment rate.
@@ -118,7 +123,9 @@ def metrics_page() -> str:
         f"## {view.name}\n\n{view.description}\n\nColumns: " + ", ".join(f"`{one.name}`" for one in view.columns) + "."
         for view in METRIC_VIEWS
     ]
-    return f"# Metrics\n\n{NOTE}{_ABOUT_METRICS}" + "\n\n".join(parts) + "\n"
+    *most, last = (code(table.name) for table in METRICS_OF_PERSONAL_DATA)
+    about = _ABOUT_METRICS.format(empty=f"{', '.join(most)} and {last}")
+    return f"# Metrics\n\n{NOTE}{about}" + "\n\n".join(parts) + "\n"
 
 
 def _metric_table(table: MetricTable) -> str:

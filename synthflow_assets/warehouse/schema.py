@@ -252,5 +252,9 @@ TABLES = {table.name: table for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES
 VIEWS = (CALL_ACTIONS, *METRIC_VIEWS)
 MACROS = METRIC_MACROS
 PERSONAL_COLUMNS = tuple(column for column in CALLS.columns if column.personal)
+# They are computed from JSON, which cannot be hashed: both `hash` and `drop` leave it out.
+METRICS_OF_PERSONAL_DATA = tuple(
+    table for table in METRIC_TABLES if not {column.name for column in PERSONAL_COLUMNS}.isdisjoint(table.sources)
+)
 UNREADABLE_FIELD = "a field of an unreadable name"  # stands for names that are no plain words
 CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not None)

@@ -1,0 +1,46 @@
+"""What the metrics lack where personal data is hashed or dropped: the sandbox's calls, landed in each way."""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.metric_views import METRIC_VIEWS
+from synthflow_assets.warehouse.schema import METRICS_OF_PERSONAL_DATA
+from tests.spec.calls import Row
+
+DAYS = [dt.date(2026, 3, 9), dt.date(2026, 3, 10)]
+
+
+def metrics(settings: Settings) -> dict[str, list[Row]]:
+    """Fetch, land and compute; the rows of every metric table and view."""
+    warehouse = Warehouse.from_settings(settings)
+    with SynthflowClient.from_settings(settings) as client:
+        agents = resolve_agents(client, settings).agents
+        outcomes = list(load_calls(client, warehouse, settings, agents, DAYS, log=lambda _: None))
+    assert not [outcome for outcome in outcomes if isinstance(outcome, FailedPartition)]
+    with warehouse.connect() as connection:
+        compute_metrics(connection, DAYS, settings)
+        names = [one.name for one in (*METRIC_TABLES, *METRIC_VIEWS)]
+        return {name: connection.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names}
+
+
+@pytest.mark.parametrize("pii", ["hash", "drop"])
+def test_only_what_is_computed_from_personal_data_is_empty(
+    pii: str, start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(calls_per_day=60)
+    kept = metrics(settings_for(sandbox))
+    assert [name for name, rows in kept.items() if not rows] == []
+    empty = {table.name for table in METRICS_OF_PERSONAL_DATA}
+    expected = {name: [] if name in empty else rows for name, rows in kept.items()}
+    treated = settings_for(sandbox, pii=pii, pii_key="a long random text", warehouse=str(tmp_path / "treated.duckdb"))
+    assert metrics(treated) == expected
