@@ -58,13 +58,13 @@ _CONNECTED_CALLS = _count(
 )
 _SHORT_CALLS = _count(
     "short_calls",
-    "Connected calls under SYNTHFLOW_SHORT_CALL_SECONDS.",
+    "Connected calls under SYNTHFLOW_SHORT_CALL_SECONDS, as it was set when the day was computed.",
     "count(connected and duration_seconds < SYNTHFLOW_SHORT_CALL_SECONDS)",
 )
 
 CALL_DURATION_DAILY = MetricTable(
     "call_duration_daily",
-    "How many calls there were and how long they lasted; statistics over connected calls.",
+    "How many calls there were and how long they lasted, ringing and delay included; statistics over connected calls.",
     ("day", "model_id"),
     (
         DAY,
@@ -103,7 +103,7 @@ DISCONNECT_REASONS_DAILY = MetricTable(
             "calls / all calls of the day and agent",
             required=True,
         ),
-        _seconds("mean_duration_seconds", "Mean duration of these calls.", "mean(duration_seconds)"),
+        _seconds("mean_duration_seconds", "Mean duration of these calls, connected or not.", "mean(duration_seconds)"),
     ),
     sources=("telephony_disconnect_reason", "duration_seconds"),
     excluded=_NONE,
@@ -163,12 +163,13 @@ CALL_OUTCOMES_DAILY = MetricTable(
 
 
 def _rate(name: str, numerator: str, denominator: str) -> Column:
-    return _share(name, f"Part of the {denominator.replace('_', ' ')}.", f"{numerator} / {denominator}")
+    words = [text.replace("_", " ") for text in (numerator, denominator)]
+    return _share(name, f"{words[0].capitalize()} as a part of the {words[1]}.", f"{numerator} / {denominator}")
 
 
 def _by_status(name: str, *statuses: str) -> Column:
     return _count(
-        name, f"Calls whose status is {' or '.join(statuses)}.", f"count(call_status = {', '.join(statuses)})"
+        name, f"Calls whose status is {' or '.join(statuses)}.", f"count(call_status in {', '.join(statuses)})"
     )
 
 
@@ -229,7 +230,7 @@ _LOAD_COLUMNS = (
     Column(
         "agent_minutes",
         "DOUBLE",
-        "How long agents were on calls in the hour.",
+        "How long agents were on calls in the hour, ringing and calls that were not connected included.",
         "minutes",
         required=True,
         formula="sum(the part of the call that lies in the hour) / 60",
@@ -282,9 +283,9 @@ JUDGE_RESULTS_DAILY = MetricTable(
         MODEL_ID,
         _text("judge_check", "Name of the check.", "key of judge_results"),
         _count("judged_calls", "Calls that have an answer to this check.", "count(answer)"),
-        _count("passes", "Calls that passed.", "count(lower(answer) = true)"),
-        _count("partials", "Calls that passed in part.", "count(lower(answer) = partial)"),
-        _count("fails", "Calls that failed.", "count(lower(answer) = false)"),
+        _count("passes", "Calls that passed.", "count(answer = true, in any case)"),
+        _count("partials", "Calls that passed in part.", "count(answer = partial, in any case)"),
+        _count("fails", "Calls that failed.", "count(answer = false, in any case)"),
         _count("other_answers", "Calls whose answer is none of these.", "count(any other answer)"),
         _share(
             "pass_share",
@@ -312,7 +313,11 @@ COLLECTED_VARIABLES_DAILY = MetricTable(
         MODEL_ID,
         _text("variable", "Name of the variable.", "key of collected_variables, or of the agents in it"),
         _count("asked", "Calls in which it was to be collected.", "count(variable is named)"),
-        _count("collected", "Calls in which it was.", "count(collected is true for at least one agent of the call)"),
+        _count(
+            "collected",
+            "Calls in which it was.",
+            "count(collected is true, or missing where there is a value, for at least one agent of the call)",
+        ),
         _share("completion_rate", "Part of the calls that it was collected in.", "collected / asked", required=True),
     ),
     sources=("collected_variables",),
@@ -339,7 +344,8 @@ ACTIONS_DAILY = MetricTable(
         _count(
             "failed",
             "Actions whose return value says that they failed.",
-            "count(return_value has a status of error, failed or failure, a success of false, or an error)",
+            "count(return_value has a status of error, failed or failure, a success of false, or an error that is not "
+            "empty or false)",
             "actions",
         ),
     ),
@@ -358,11 +364,17 @@ TELEPHONY_TIMING_DAILY = MetricTable(
     (
         DAY,
         MODEL_ID,
-        _count("calls", "All calls.", "count(calls)"),
-        _count("ringing_calls", "Calls whose ringing was measured.", "count(telephony_ringing_duration_ms)"),
-        *_statistics("ringing", "ringing_seconds", "telephony_ringing_duration_ms / 1000", "all calls"),
-        _seconds("max_ringing_seconds", "Longest ringing.", "max(telephony_ringing_duration_ms) / 1000"),
-        _count("talk_calls", "Connected calls whose connection was measured.", "count(telephony_duration_ms)"),
+        _CALLS,
+        _count(
+            "ringing_calls",
+            "Calls whose ringing was measured, connected or not.",
+            "count(telephony_ringing_duration_ms)",
+        ),
+        *_statistics("ringing", "ringing_seconds", "telephony_ringing_duration_ms / 1000", "ringing_calls"),
+        _seconds(
+            "max_ringing_seconds", "Longest ringing of ringing_calls.", "max(telephony_ringing_duration_ms) / 1000"
+        ),
+        _count("talk_calls", "Connected calls whose talk time was measured.", "count(telephony_duration_ms)"),
         _seconds(
             "total_talk_seconds", "Sum of the talk times of connected calls.", "sum(telephony_duration_ms) / 1000"
         ),

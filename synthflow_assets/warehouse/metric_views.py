@@ -26,12 +26,14 @@ METRIC_MACROS = (
 METRIC_VIEWS = (
     View(
         "call_duration_weekly",
-        "`call_duration_daily` by week and agent. Percentiles are exact, not means of daily ones.",
+        "`call_duration_daily` by week and agent, over the days of it that are computed. Percentiles are exact, not "
+        "means of daily ones.",
         (Column("week", "DATE", "Monday that the week began on."), *_BY_MODEL),
     ),
     View(
         "call_duration_monthly",
-        "`call_duration_daily` by month and agent. Percentiles are exact, not means of daily ones.",
+        "`call_duration_daily` by month and agent, over the days of it that are computed. Percentiles are exact, not "
+        "means of daily ones.",
         (Column("month", "DATE", "First day of the month."), *_BY_MODEL),
     ),
 )

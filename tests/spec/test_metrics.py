@@ -208,9 +208,13 @@ def test_sql_equals_plain_python(connection: duckdb.DuckDBPyConnection, calls: l
 
 def test_frames_show_names_and_the_headline_weighs_days(warehouse: Warehouse) -> None:
     with warehouse.connect() as connection:
-        store(connection, [("a", "completed", 10, None)] * 3 + [("b", "completed", 50, None)])
+        store(
+            connection,
+            [("a", "completed", 10, None)] * 3 + [("b", "completed", 50, None), ("b", "completed", None, None)],
+        )
         connection.execute("INSERT INTO synthflow.agents VALUES ('a', 'Front Desk', NULL, now())")
-        compute_metric(connection, "call_duration_daily", [DAY], Settings.of())
+        for table in ("call_duration_daily", "call_duration_histogram"):
+            compute_metric(connection, table, [DAY], Settings.of())
     frame = named_frame(warehouse, "call_duration_daily", DAY, DAY)
     assert frame["agent"].tolist() == ["Front Desk", "b"]
     assert dict(headline(warehouse, DAY, DAY))["Average call duration"] == "20 s"
