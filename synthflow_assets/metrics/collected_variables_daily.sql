@@ -1,10 +1,24 @@
 -- What agents were to collect, and did. Two shapes of the JSON come: agent -> variable -> {value, collected}, and
 -- variable -> {value, collected}. What tells them apart is whether `collected`, or else `value`, is an object.
--- Calls with the very same JSON are looked at once: there are many, as most variables are yes or no, or were not told.
-WITH alike AS (
+-- What was answered differs from call to call, but only whether it was counts. So each answer in text or number becomes
+-- an empty text, and of the few kinds of JSON that are left each is looked at once.
+WITH answered AS (
     SELECT day, model_id, collected_variables, count(*) AS calls
     FROM calls
-    WHERE day IN (SELECT unnest($days::DATE[])) AND json_type(collected_variables) = 'OBJECT'
+    WHERE day IN (SELECT unnest($days::DATE[])) AND collected_variables IS NOT NULL
+    GROUP BY day, model_id, collected_variables
+),
+alike AS (
+    SELECT day, model_id, collected_variables, sum(calls) AS calls
+    FROM (
+        SELECT
+            * REPLACE (
+                regexp_replace(
+                    collected_variables::VARCHAR, '"value": ?("[^"\\]*"|[-+.0-9eE]+)', '"value":""', 'g'
+                ) AS collected_variables
+            )
+        FROM answered
+    )
     GROUP BY day, model_id, collected_variables
 ),
 entries AS (

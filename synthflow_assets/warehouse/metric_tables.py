@@ -168,8 +168,9 @@ def _rate(name: str, numerator: str, denominator: str) -> Column:
 
 
 def _by_status(name: str, *statuses: str) -> Column:
+    is_one_of = "=" if len(statuses) == 1 else "in"
     return _count(
-        name, f"Calls whose status is {' or '.join(statuses)}.", f"count(call_status in {', '.join(statuses)})"
+        name, f"Calls whose status is {' or '.join(statuses)}.", f"count(call_status {is_one_of} {', '.join(statuses)})"
     )
 
 

@@ -77,6 +77,16 @@ NO: dict[str, Any] = {"value": None, "collected": False}
         pytest.param([{"agent": {"born": YES}}], [("a", "born", 1, 1, 1)], id="below the agent"),
         pytest.param([{"born": YES}], [("a", "born", 1, 1, 1)], id="flat"),
         pytest.param(
+            [{"said": {"value": one}} for one in ("so", 'they said "value": "so"', "", 7, -1.5e3, True, None)],
+            [("a", "said", 7, 6, 6 / 7)],
+            id="whatever the answer is, and whatever it looks like",
+        ),
+        pytest.param(
+            [{"agent": {"value": {"value": "so"}, "said": {"value": "so", "collected": False}}}],
+            [("a", "said", 1, 0, 0), ("a", "value", 1, 1, 1)],
+            id="a variable may be called value",
+        ),
+        pytest.param(
             [{"born": YES}, {"agent": {"born": NO}}], [("a", "born", 2, 1, 0.5)], id="both shapes, one variable"
         ),
         pytest.param(
