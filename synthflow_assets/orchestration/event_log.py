@@ -17,12 +17,13 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
 _BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"  # Dagster hands over batches only where it is set
 _BATCH_SIZE = "1000"
 _LOCK_WAIT_SECONDS = 30
+_KEPT_ENGINES = 8  # they hold compiled statements, but no file
 
 
 class BatchedEventLogStorage(SqliteEventLogStorage):
@@ -32,6 +33,8 @@ class BatchedEventLogStorage(SqliteEventLogStorage):
         os.environ.setdefault(_BATCH_SIZE_VARIABLE, _BATCH_SIZE)
         self._held = threading.local()
         self._tables: set[str] = set()
+        self._columns: set[str] = set()
+        self._engines: dict[str, Engine] = {}
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -49,7 +52,7 @@ class BatchedEventLogStorage(SqliteEventLogStorage):
         """Store events, all or none, over one connection to each file."""
         with ExitStack() as stack:
             self._held.connections = {
-                shard: stack.enter_context(self._begin(shard))
+                shard: stack.enter_context(self._engine(shard).begin())
                 for shard in {INDEX_SHARD_NAME, *(event.run_id for event in events)}
             }
             stack.callback(self._held.connections.clear)
@@ -62,14 +65,11 @@ class BatchedEventLogStorage(SqliteEventLogStorage):
             self._tables.add(table_name)
         return table_name in self._tables
 
-    @contextmanager
-    def _begin(self, shard: str) -> Iterator[Connection]:
-        with super()._connect(shard):
-            pass  # makes the file where there is none
-        connecting = {"timeout": _LOCK_WAIT_SECONDS}
-        engine = create_engine(self.conn_string_for_shard(shard), poolclass=NullPool, connect_args=connecting)
-        with engine.begin() as connection:
-            yield connection
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        """Whether the index of assets has a column; Dagster looks for each event."""
+        if column_name not in self._columns and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._columns.add(column_name)
+        return column_name in self._columns
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -77,8 +77,22 @@ class BatchedEventLogStorage(SqliteEventLogStorage):
         if held is not None:
             yield held
             return
-        with super()._connect(shard) as connection:
+        engine = self._engine(shard)
+        with self._db_lock, engine.begin() as connection:
             yield connection
+
+    def _engine(self, shard: str) -> Engine:
+        """The same for all events of a file, as each engine compiles every statement anew."""
+        if shard not in self._initialized_dbs:
+            with super()._connect(shard):
+                pass  # makes the file where there is none
+        if shard not in self._engines:
+            connecting = {"timeout": _LOCK_WAIT_SECONDS}
+            if len(self._engines) > _KEPT_ENGINES:
+                self._engines.clear()
+            made = create_engine(self.conn_string_for_shard(shard), poolclass=NullPool, connect_args=connecting)
+            self._engines[shard] = made
+        return self._engines[shard]
 
 
 def _apart(events: Sequence[EventLogEntry]) -> Iterator[EventLogEntry]:
