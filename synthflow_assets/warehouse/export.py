@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -15,6 +15,7 @@ from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.schema import TABLES
 
 _ABANDONED_SECONDS = 3600.0
+_MANY_DAYS = 30
 
 
 def export_path(folder: Path, table: str, day: dt.date) -> Path:
@@ -23,7 +24,7 @@ def export_path(folder: Path, table: str, day: dt.date) -> Path:
 
 
 def export_days(
-    connection: duckdb.DuckDBPyConnection, table: str, days: Iterable[dt.date], folder: Path
+    connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date], folder: Path
 ) -> dict[dt.date, int]:
     """Write some days of a table, each to a file that replaces the one before as a whole.
 
@@ -37,22 +38,37 @@ def export_days(
     """
     relation = TABLES[table]
     query = f"FROM {relation.name} WHERE day = $day ORDER BY {', '.join(relation.grain)}"
-    rows: dict[dt.date, int] = {}
-    for day in days:
-        path = export_path(folder, table, day)
-        unfinished = _unfinished(path)
-        target = str(unfinished).replace("'", "''")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", {"day": day})
-            rows[day] = int((connection.fetchone() or (0,))[0])
-            unfinished.replace(path)
-        except (OSError, duckdb.IOException) as error:
-            with suppress(OSError):
-                unfinished.unlink()
-            reason = getattr(error, "strerror", None) or "it cannot be written"
-            raise WarehouseUnusableError(f"no export to {path.parent}: {reason}. Check SYNTHFLOW_EXPORT_DIR") from None
+    with _threads_for(connection, days):
+        return {day: _export(connection, query, day, export_path(folder, table, day)) for day in days}
+
+
+def _export(connection: duckdb.DuckDBPyConnection, query: str, day: dt.date, path: Path) -> int:
+    unfinished = _unfinished(path)
+    target = str(unfinished).replace("'", "''")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", {"day": day})
+        rows = int((connection.fetchone() or (0,))[0])
+        unfinished.replace(path)
+    except (OSError, duckdb.IOException) as error:
+        with suppress(OSError):
+            unfinished.unlink()
+        reason = getattr(error, "strerror", None) or "it cannot be written"
+        raise WarehouseUnusableError(f"no export to {path.parent}: {reason}. Check SYNTHFLOW_EXPORT_DIR") from None
     return rows
+
+
+@contextmanager
+def _threads_for(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date]) -> Iterator[None]:
+    """One thread where days are many, since they are written one by one: to share a small one costs as much again."""
+    if len(days) < _MANY_DAYS:
+        yield
+        return
+    connection.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        connection.execute("RESET threads")
 
 
 def _unfinished(path: Path) -> Path:
