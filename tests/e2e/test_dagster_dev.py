@@ -27,6 +27,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+DAY = dt.timedelta(days=1)
 POISONED = dt.date(2026, 4, 12)
 UNFINISHED = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
 SELECTOR = {"repositoryLocationName": "synthflow_assets", "repositoryName": "__repository__"}
@@ -121,6 +122,12 @@ class Deployment:
 
 def days(first: dt.date, last: dt.date) -> list[dt.date]:
     return [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def range_tags(first: dt.date, last: dt.date) -> list[dict[str, str]]:
+    """How the launchpad is told the days of a run."""
+    ends = {"start": first, "end": last}
+    return [{"key": f"dagster/asset_partition_range_{end}", "value": day.isoformat()} for end, day in ends.items()]
 
 
 def wait_until(reached: Callable[[], Any], what: str, seconds: float = 120) -> Any:
@@ -274,10 +281,10 @@ def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(
 
 def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment) -> None:
     _, stale = deployment.sandbox.model_ids
-    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    yesterday = dt.datetime.now(dt.UTC).date() - DAY
     # The day before as well: an agent is expected where it was fetched in the two weeks before.
-    landed = deployment.backfill(yesterday - dt.timedelta(days=1), yesterday)
-    assert end_of(deployment, landed) == "COMPLETED_SUCCESS"
+    landed = deployment.launch("synthflow_daily", executionMetadata={"tags": range_tags(yesterday - DAY, yesterday)})
+    wait_until(lambda: deployment.status_of(landed) == "SUCCESS", "the run of the last two days")
     with deployment.warehouse.connect() as connection:
         connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [yesterday, stale])
         connection.execute("DELETE FROM calls WHERE day = $1 AND model_id = $2", [yesterday, stale])

@@ -23,12 +23,6 @@ DAY, POISONED = "2026-03-08", "2026-03-09"
 
 
 @pytest.fixture
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
-        yield made
-
-
-@pytest.fixture
 def inbox() -> Iterator[Inbox]:
     with Inbox() as made:
         os.environ["THEIR_WEBHOOK"] = f"{made.url}/secret-path"  # removed by clean_environment

@@ -3,7 +3,7 @@
 import datetime as dt
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dagster._core.storage.compute_log_manager import ComputeIOType
 from dagster._core.test_utils import freeze_time
 
 from synthflow_assets.errors import ServerError
+from synthflow_assets.orchestration import schedules
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.quality import PROMISES, WATCHED
 from synthflow_assets.sandbox.server import Sandbox
@@ -24,25 +25,25 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
 DAY = "2026-03-10"
-
-
-@pytest.fixture
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
-        yield made
+LANDED = ("calls", "call_rejects", "call_loads")
 
 
 def run(
-    settings: Settings, instance: dg.DagsterInstance, first: str = DAY, last: str | None = None
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    first: str = DAY,
+    last: str | None = None,
+    assets: Sequence[str] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """The daily job over a range of days, as the schedule would start it."""
+    """The daily job over a range of days, as the schedule would start it; or some of its assets."""
     if settings.api_key is not None:
         # As `Settings.load()` would have found it; removed by clean_environment.
         os.environ["SYNTHFLOW_API_KEY"] = settings.api_key.get_secret_value()
         settings = settings.model_copy(update={"api_key": VariableSecret("SYNTHFLOW_API_KEY")})
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last or first}
-    return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    selection = assets and [dg.AssetKey(["synthflow", table]) for table in assets]
+    return job.execute_in_process(instance=instance, tags=tags, asset_selection=selection, raise_on_error=False)
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
@@ -127,7 +128,7 @@ def test_partitions_are_days_of_the_zone(
     hours: int,
 ) -> None:
     sandbox = start_sandbox(agents=1)
-    assert run(settings_for(sandbox, timezone=timezone, window_margin_seconds=0), instance, day).success
+    assert run(settings_for(sandbox, timezone=timezone, window_margin_seconds=0), instance, day, assets=LANDED).success
     asked = sandbox.api.asked[0]
     assert int(asked["to_date"]) - int(asked["from_date"]) - 1 == hours * 3_600_000
 
@@ -161,7 +162,7 @@ def test_row_counts_are_recorded_for_each_partition(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     settings = settings_for(start_sandbox())
-    run(settings, instance, "2026-03-09", "2026-03-10")
+    run(settings, instance, "2026-03-09", "2026-03-10", assets=LANDED)
     frame = Warehouse(settings.warehouse).read_frame("calls")
     records = instance.fetch_materializations(dg.AssetKey(["synthflow", "calls"]), limit=10).records
     assert {
@@ -176,7 +177,7 @@ def test_odd_records_are_rejected_warned_of_and_the_day_lands(
 ) -> None:
     sandbox = start_sandbox(agents=1, faults={"odd_records": 1})
     settings = settings_for(sandbox)
-    result = run(settings, instance)
+    result = run(settings, instance, assets=LANDED)
     assert result.success
     checks = evaluations(result)
     assert not checks["no_rejects"].passed
@@ -206,13 +207,13 @@ def test_whole_days_stay_recorded_when_another_day_fails(
 
     monkeypatch.setattr(sandbox.api.store, "select", poisoned)
     settings = settings_for(sandbox)
-    result = run(settings, instance, "2026-03-08", "2026-03-10")
+    result = run(settings, instance, "2026-03-08", "2026-03-10", assets=LANDED)
     assert not result.success
     assert "1 of 6 (day, agent) pairs failed: 2026-03-09" in failure(result)
     assert days_of(instance, "calls") == {"2026-03-08", "2026-03-10"}
     assert len(Warehouse(settings.warehouse).read_frame("call_loads")) == 5
     monkeypatch.setattr(sandbox.api.store, "select", select)
-    assert run(settings, instance, "2026-03-09").success
+    assert run(settings, instance, "2026-03-09", assets=LANDED).success
     assert days_of(instance, "calls") == {"2026-03-08", "2026-03-09", "2026-03-10"}
 
 
@@ -238,9 +239,9 @@ def test_bad_input_is_one_message_and_leaves_the_data(
     sandbox = start_sandbox()
     good = settings_for(sandbox)
     monkeypatch.setenv("SYNTHFLOW_API_KEY", "sandbox-key")
-    assert run(good, instance).success
+    assert run(good, instance, assets=LANDED).success
     before = Warehouse(good.warehouse).read_frame("call_loads")
-    result = run(settings_for(sandbox, **change), instance)
+    result = run(settings_for(sandbox, **change), instance, assets=LANDED)
     assert not result.success
     message = failure(result)
     assert dg.Failure.__name__ in message
@@ -255,7 +256,7 @@ def test_an_answer_that_is_no_json_fails_within_seconds(
     instance: dg.DagsterInstance,
 ) -> None:
     sandbox = start_sandbox(faults={"html": 100_000})
-    result = run(settings_for(sandbox), instance)
+    result = run(settings_for(sandbox), instance, assets=LANDED)
     assert "is an HTML page" in failure(result)
 
 
@@ -263,20 +264,20 @@ def test_an_account_without_the_agents_endpoint_needs_ids(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox(assistants_endpoint=False)
-    assert "set SYNTHFLOW_MODEL_IDS to their ids" in failure(run(settings_for(sandbox), instance))
-    assert run(settings_for(sandbox, model_ids=sandbox.model_ids[0]), instance).success
+    assert "set SYNTHFLOW_MODEL_IDS to their ids" in failure(run(settings_for(sandbox), instance, assets=LANDED))
+    assert run(settings_for(sandbox, model_ids=sandbox.model_ids[0]), instance, assets=LANDED).success
 
 
 def test_the_key_is_in_no_event_log_or_table(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     key = "very-secret-key-1234567890"
     settings = settings_for(start_sandbox(api_key=key), api_key=key)
-    assert run(settings, instance).success
+    assert run(settings, on_disk).success
     wrong = settings_for(start_sandbox(api_key="another"), api_key=key)
-    assert not run(wrong, instance).success
+    assert not run(wrong, on_disk).success
     written = [
-        path for folder in (tmp_path, Path(instance.root_directory)) for path in folder.rglob("*") if path.is_file()
+        path for folder in (tmp_path, Path(on_disk.root_directory)) for path in folder.rglob("*") if path.is_file()
     ]
     assert any(path.suffix == ".duckdb" for path in written)
     assert [path for path in written if key.encode() in path.read_bytes()] == []
@@ -305,7 +306,7 @@ def test_schedule_covers_the_look_back_once_a_tick() -> None:
 
 
 def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, catch_up_days=5)
@@ -315,7 +316,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     def tick() -> Any:
         when = dt.datetime(2026, 3, 11, 9, tzinfo=dt.UTC)
         with dg.build_schedule_context(
-            instance,
+            on_disk,
             scheduled_execution_time=when,
             repository_def=definitions.get_repository_def(),
             resources=definitions.resources,
@@ -323,7 +324,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
             return schedule.evaluate_tick(context)
 
     assert "nothing of the last 5 days is missing or unsettled" in tick().skip_message  # nothing ever landed
-    run(settings, instance, "2026-03-01", "2026-03-10")
+    run(settings, on_disk, "2026-03-01", "2026-03-10", assets=LANDED)
     assert tick().run_requests == []
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false WHERE day IN ('2026-03-02', '2026-03-07')")
@@ -333,22 +334,27 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     assert request.tags["dagster/asset_partition_range_end"] == "2026-03-09"
     sandbox.api.asked.clear()
     job = definitions.resolve_job_def("synthflow_daily")
-    assert job.execute_in_process(instance=instance, tags=request.tags, run_config=request.run_config).success
+    assert job.execute_in_process(
+        instance=on_disk,
+        tags=request.tags,
+        run_config=request.run_config,
+        asset_selection=[dg.AssetKey(["synthflow", table]) for table in LANDED],
+    ).success
     assert len({asked["from_date"] for asked in sandbox.api.asked}) == 2
     assert tick().run_requests == []
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false")
-    under_way = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    under_way = on_disk.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert tick().skip_message == f"run {under_way.run_id} fetches already"
 
 
 def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
 ) -> None:
     settings = settings_for(start_sandbox())
-    run(settings, instance, "2025-01-05")  # a backfill of an old day
+    run(settings, on_disk, "2025-01-05", assets=LANDED)  # a backfill of an old day
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_freshness")
-    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    result = job.execute_in_process(instance=on_disk, raise_on_error=False)
     checks = evaluations(result)
     assert set(checks) == {"fresh_per_model", "no_gaps", "settled"}
     assert not checks["fresh_per_model"].passed
@@ -356,40 +362,44 @@ def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(
 
 
 def test_runs_of_the_hourly_check_are_forgotten_after_a_month(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    settings_for: MakeSettings,
+    start_sandbox: StartSandbox,
+    on_disk: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(schedules, "_RUNS_FORGOTTEN_AT_ONCE", 3)
     definitions = build_synthflow_defs(settings_for(start_sandbox()))
     schedule = definitions.resolve_schedule_def("synthflow_freshness_schedule")
 
     def add(job: str, days_ago: int, status: dg.DagsterRunStatus) -> str:
         with freeze_time(dt.datetime.now(dt.UTC) - dt.timedelta(days=days_ago)):
-            return instance.create_run_for_job(definitions.resolve_job_def(job), status=status).run_id
+            return on_disk.create_run_for_job(definitions.resolve_job_def(job), status=status).run_id
 
     ended, under_way = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.STARTED
-    old = [add("synthflow_freshness", 31, ended) for _ in range(30)]
+    old = [add("synthflow_freshness", 31, ended) for _ in range(4)]
     kept = {
         add("synthflow_freshness", 29, ended),
         add("synthflow_freshness", 31, under_way),
         add("synthflow_daily", 400, ended),
     }
-    logs = instance.compute_log_manager.get_log_keys_for_log_key_prefix
-    with instance.compute_log_manager.open_log_stream([old[0], "compute_logs", "step"], ComputeIOType.STDERR) as log:
+    logs = on_disk.compute_log_manager.get_log_keys_for_log_key_prefix
+    with on_disk.compute_log_manager.open_log_stream([old[0], "compute_logs", "step"], ComputeIOType.STDERR) as log:
         assert log is not None
         log.write("said")
     assert logs([old[0], "compute_logs"], ComputeIOType.STDERR)
 
     def tick() -> set[str]:
         with dg.build_schedule_context(
-            instance, scheduled_execution_time=dt.datetime.now(dt.UTC), repository_def=definitions.get_repository_def()
+            on_disk, scheduled_execution_time=dt.datetime.now(dt.UTC), repository_def=definitions.get_repository_def()
         ) as context:
             assert len(schedule.evaluate_tick(context).run_requests) == 1
-        return {run.run_id for run in instance.get_runs()}
+        return {run.run_id for run in on_disk.get_runs()}
 
-    assert len(tick()) == 30 - 24 + 3  # some at once, since a tick has a minute
+    assert len(tick()) == 1 + 3  # some at once, since a tick has a minute
     assert tick() == kept
     with pytest.raises(FileNotFoundError):  # not even an empty folder of it
         logs([old[0], "compute_logs"], ComputeIOType.STDERR)
-    assert instance.all_logs(old[0]) == []
+    assert on_disk.all_logs(old[0]) == []
 
 
 def test_exports_hold_what_the_tables_hold_and_recordings_are_stored(

@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,9 @@ StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
 ROOT = Path(__file__).parents[2]
 FIRST, POISONED, LAST = "2026-03-08", "2026-03-09", "2026-03-10"
-
-
-@pytest.fixture
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
-        yield made
+# Of each kind of asset some: what is landed, what follows from it, and what follows from that.
+LANDED = ("calls", "call_rejects", "call_loads")
+ASSETS = (*LANDED, "call_duration_daily", "disconnect_reasons_daily", "calls_export")
 
 
 def run(
@@ -35,6 +32,7 @@ def run(
     first: str = FIRST,
     last: str = LAST,
     tags: dict[str, str] | None = None,
+    assets: Sequence[str] | None = ASSETS,
     **config: Any,
 ) -> dg.ExecuteInProcessResult:
     os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"
@@ -44,6 +42,7 @@ def run(
         instance=instance,
         tags={**days, **(tags or {})},
         run_config={"ops": {"synthflow__fetch_calls": {"config": config}}},
+        asset_selection=assets and [dg.AssetKey(["synthflow", table]) for table in assets],
         raise_on_error=False,
     )
 
@@ -76,8 +75,7 @@ def test_what_follows_from_the_good_days_is_computed_and_recorded_though_a_day_f
     settings = settings_for(sandbox)
     result = run(settings, instance)
     assert "2 of 6 (day, agent) pairs failed: 2026-03-09" in failure(result)
-    tables = ["calls", "call_loads", "call_duration_daily", "disconnect_reasons_daily", "calls_export"]
-    for table in tables:
+    for table in ASSETS:
         assert days_of(instance, table) == {FIRST, LAST}, table
     metrics = Warehouse(settings.warehouse).read_frame("call_duration_daily")
     assert {day.date().isoformat() for day in metrics["day"]} == {FIRST, LAST}
@@ -86,7 +84,7 @@ def test_what_follows_from_the_good_days_is_computed_and_recorded_though_a_day_f
     sandbox.api.asked.clear()
     assert run(settings, instance, only_missing=True).success
     assert {int(asked["from_date"]) + 1 for asked in sandbox.api.asked} == {1_773_014_400_000}  # 2026-03-09 alone
-    for table in tables:
+    for table in ASSETS:
         assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
 
 
@@ -106,9 +104,9 @@ def test_the_good_days_of_a_failing_run_are_recorded_in_batches(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     settings = settings_for(poisoned(start_sandbox))
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        failed = run(settings, instance, FIRST, "2026-03-12")
+        failed = run(settings, instance, FIRST, "2026-03-12", assets=None)
         assert not failed.success
-        assert batches[4] == len(failed.dagster_run.asset_selection or failed.job_def.asset_layer.executable_asset_keys)
+        assert batches[4] == len(failed.job_def.asset_layer.executable_asset_keys)
         assert days_of(instance, "calls_export") == {FIRST, LAST, "2026-03-11", "2026-03-12"}
 
 
@@ -179,7 +177,7 @@ def test_an_agent_that_was_added_later_is_backfilled_alone(
 def test_an_unknown_agent_in_the_run_config_is_one_message(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
-    result = run(settings_for(start_sandbox()), instance, models=["nobody"])
+    result = run(settings_for(start_sandbox()), instance, assets=LANDED, models=["nobody"])
     assert "`models` of the run config names nobody, which the workspace does not have" in failure(result)
 
 
@@ -188,17 +186,17 @@ def test_only_missing_asks_again_for_what_is_not_settled(
 ) -> None:
     sandbox = start_sandbox(agents=2, calls_per_day=20)
     settings = settings_for(sandbox)
-    assert run(settings, instance).success
+    assert run(settings, instance, assets=LANDED).success
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute(
             "UPDATE call_loads SET settled = false WHERE day = $day AND model_id = $model_id",
             {"day": POISONED, "model_id": sandbox.model_ids[1]},
         )
     sandbox.api.asked.clear()
-    assert run(settings, instance, only_missing=True).success
+    assert run(settings, instance, assets=LANDED, only_missing=True).success
     assert asked_agents(sandbox) == {sandbox.model_ids[1]}
     sandbox.api.asked.clear()
-    assert run(settings, instance, only_missing=True).success
+    assert run(settings, instance, assets=LANDED, only_missing=True).success
     assert sandbox.api.asked == []
 
 
@@ -207,17 +205,17 @@ def test_a_repeated_run_goes_on_where_the_failed_one_stopped(
 ) -> None:
     sandbox = poisoned(start_sandbox)
     settings = settings_for(sandbox)
-    assert run(settings, instance, FIRST, FIRST).success  # an older run's days are fetched again
-    failed = run(settings, instance)
+    assert run(settings, instance, FIRST, FIRST, assets=LANDED).success  # an older run's days are fetched again
+    failed = run(settings, instance, assets=LANDED)
     mend(sandbox)
     sandbox.api.asked.clear()
     parents = {"dagster/parent_run_id": failed.run_id, "dagster/root_run_id": failed.run_id}
-    repeated = run(settings, instance, tags=parents)
+    repeated = run(settings, instance, assets=LANDED, tags=parents)
     assert repeated.success
     assert {int(asked["from_date"]) + 1 for asked in sandbox.api.asked} == {1_773_014_400_000}
     # A run that repeats a successful one is meant to fetch.
     sandbox.api.asked.clear()
-    assert run(settings, instance, tags={"dagster/parent_run_id": repeated.run_id}).success
+    assert run(settings, instance, assets=LANDED, tags={"dagster/parent_run_id": repeated.run_id}).success
     assert len({asked["from_date"] for asked in sandbox.api.asked}) == 3
 
 

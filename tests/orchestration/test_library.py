@@ -2,7 +2,7 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,6 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 StartSandbox = Callable[..., Sandbox]
 DAY = "2026-03-10"
-
-
-@pytest.fixture
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
-        yield made
 
 
 def workspace(sandbox: Sandbox, name: str, file: Path, **values: Any) -> dg.Definitions:
@@ -168,7 +162,7 @@ def test_a_key_prefix_that_cannot_name_a_schema_says_what_to_do() -> None:
 
 
 def test_the_hash_key_is_read_in_the_run_from_its_variable(
-    start_sandbox: StartSandbox, instance: dg.DagsterInstance, tmp_path: Path
+    start_sandbox: StartSandbox, on_disk: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     os.environ["SYNTHFLOW_API_KEY"] = sandbox.api.knobs.api_key
@@ -181,14 +175,14 @@ def test_the_hash_key_is_read_in_the_run_from_its_variable(
     )
     definitions = build_synthflow_defs(settings)
     job = definitions.resolve_job_def("synthflow_daily")
-    result = job.execute_in_process(instance=instance, partition_key=DAY, raise_on_error=False)
+    result = job.execute_in_process(instance=on_disk, partition_key=DAY, raise_on_error=False)
     [failed] = [event for event in result.all_events if event.is_step_failure]
     assert "THEIR_HASH_KEY is not set" in str(failed.step_failure_data.error)
     os.environ["THEIR_HASH_KEY"] = "very-secret-hash-key"
-    assert job.execute_in_process(instance=instance, partition_key=DAY).success
+    assert job.execute_in_process(instance=on_disk, partition_key=DAY).success
     numbers = Warehouse(settings.warehouse).read_frame("calls")["phone_number_to"].dropna()
     assert numbers.str.fullmatch("[0-9a-f]{64}").all()
-    home = Path(instance.root_directory)
+    home = Path(on_disk.root_directory)
     assert not [path for path in home.rglob("*") if path.is_file() and b"very-secret-hash-key" in path.read_bytes()]
 
 

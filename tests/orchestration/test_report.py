@@ -2,12 +2,11 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.report.content import COMPLETE, MISSING
@@ -21,12 +20,6 @@ REPORT = dg.AssetKey(["synthflow", "call_report"])
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
-
-
-@pytest.fixture
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
-        yield made
 
 
 def run(settings: Settings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
