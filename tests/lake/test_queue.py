@@ -23,7 +23,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 from tests.lake.conftest import Lake
 from tests.lake.test_deploy import SERVER, instance_of, read
 
-FIRST, RUNS, DAYS_A_RUN = dt.date(2026, 3, 9), 3, 2
+FIRST, RUNS, DAYS_A_RUN = dt.date(2026, 3, 9), 2, 2
 METRICS = ("call_duration_daily", "disconnect_reasons_daily")
 PATIENCE_SECONDS = 240
 
