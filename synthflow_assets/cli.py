@@ -215,7 +215,9 @@ def maintain() -> None:
 @click.option("--requests-per-second", type=click.FloatRange(0, min_open=True), help="Above it: 429.")
 @click.option("--window-filters", type=click.Choice(["start", "end", "start_and_end"]), default="start")
 @click.option("--window-ends", type=click.Choice(["half_open", "inclusive", "exclusive"]), default="half_open")
-@click.option("--order", type=click.Choice(["descending", "ascending", "arbitrary", "shuffled"]), default="descending")
+@click.option(
+    "--order", type=click.Choice(["descending", "ascending", "arbitrary", "tied", "shuffled"]), default="descending"
+)
 @click.option("--hide-open-calls", is_flag=True)
 @click.option("--poisoned-day", callback=_day, help="Questions about this day, YYYY-MM-DD in UTC, are answered 400.")
 @click.option("--fault", "faults", multiple=True, metavar="NAME=CHANCE", help="Repeatable; `help` lists them.")

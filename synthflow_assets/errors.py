@@ -76,7 +76,7 @@ class UnexpectedAnswerError(PermanentApiError):
 class TransientApiError(ApiError):
     """Asking again later may succeed.
 
-    `retry_for_seconds` bounds how long this kind of trouble is retried, counted from the first attempt.
+    `retry_for_seconds` bounds how long this kind of trouble is retried, counted from the first failure.
     `concerns_every_connection` says that the others should wait as well, not only the one that met it.
     `retry_after_seconds` is what the server itself asked for, where it did.
     """

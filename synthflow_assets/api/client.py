@@ -321,11 +321,11 @@ class SynthflowClient:
             self._throttle.wait_for_turn()
             if self._closed.is_set():
                 raise ClientClosedError("the client was closed while a request waited")
-            started = time.monotonic()
             try:
                 return ask()
             except TransientApiError as error:
-                first_failure = first_failures.setdefault(type(error), started)
+                # Not from when it was asked: an answer that never came is asked for once more as well.
+                first_failure = first_failures.setdefault(type(error), time.monotonic())
                 delay = _delay_seconds(attempt, error)
                 if time.monotonic() + delay - first_failure > error.retry_for_seconds:
                     raise _gave_up(error, attempt + 1) from None
@@ -411,6 +411,8 @@ class SynthflowClient:
             return RateLimitedError(
                 f"429{detail}. Too many requests: set SYNTHFLOW_REQUESTS_PER_SECOND lower", _retry_after(response)
             )
+        if status in (408, 425):
+            return ServerError(f"{status} from the API{detail}. It did not wait for the request: try again later")
         if status >= 500:
             kind = OverloadedError if status == 503 else ServerError
             return kind(f"{status} from the API{detail}. Its own trouble: try again later", _retry_after(response))
@@ -457,14 +459,18 @@ def _gave_up(error: TransientApiError, attempts: int) -> TransientApiError:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Seconds that `Retry-After` asks for, in either of its forms (RFC 9110, 10.2.3)."""
+    """Seconds that `Retry-After` asks for, in either of its forms (RFC 9110, 10.2.3); None where it asks for none.
+
+    A date in the past may only mean that clocks differ, so that it is no leave to ask again at once.
+    """
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
-        return float(value)
+        return float(value) or None
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+        seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
     except (TypeError, ValueError, OverflowError):
         return None
+    return seconds if seconds > 0 else None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

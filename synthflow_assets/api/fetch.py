@@ -52,7 +52,6 @@ def fetch_windows(
     active: deque[WindowFetch] = deque()
     under_way = 0
     tally = _Tally(client)
-    last_success = time.monotonic()
     pool = ThreadPoolExecutor(client.max_connections, thread_name_prefix="synthflow")
     try:
         while True:
@@ -72,13 +71,12 @@ def fetch_windows(
             tally.pages_done += 1
             fetch = answer.request.fetch
             if isinstance(answer.outcome, CallPage):
-                last_success = time.monotonic()
+                tally.failures_in_a_row = 0
                 tally.successes += 1
                 events = fetch.take(answer.request, answer.outcome)
             else:
-                tally.failures += 1
-                nothing_works = not tally.successes and tally.failures >= 2 * client.max_connections
-                _raise_if_it_concerns_all(answer.outcome, answer.started < last_success, nothing_works)
+                tally.failures_in_a_row += 1
+                tally.raise_if_it_concerns_all(answer.outcome)
                 events = fetch.fail(answer.outcome)
             if fetch.done and fetch in active:
                 active.remove(fetch)
@@ -95,17 +93,30 @@ def fetch_windows(
 class _Answer:
     request: PageRequest
     outcome: CallPage | ApiError
-    started: float  # in seconds of the monotonic clock
 
 
 class _Tally:
-    """Counts for `FetchProgress`, and when the next one is due."""
+    """Counts for `FetchProgress`, and what they say of the API as a whole."""
 
     def __init__(self, client: SynthflowClient) -> None:
         self.windows_done = self.pages_done = self.calls = 0
-        self.successes = self.failures = 0
+        self.successes = self.failures_in_a_row = 0
         self._client = client
         self._next = time.monotonic() + _PROGRESS_SECONDS
+
+    def raise_if_it_concerns_all(self, error: ApiError) -> None:
+        """Raise what the other windows would meet as well; one window's trouble costs one window.
+
+        A wrong key fails every request. An API that has stopped answering fails more requests in a row than there are
+        connections, so that at least one of them was begun after others had failed.
+        """
+        if isinstance(error, (AuthenticationError, UnknownHostError)):
+            raise error
+        connections = self._client.max_connections
+        if isinstance(error, TransientApiError) and self.failures_in_a_row > connections:
+            raise error
+        if not self.successes and self.failures_in_a_row >= 2 * connections:
+            raise error
 
     def due(self, under_way: int, active: Collection[WindowFetch]) -> FetchProgress | None:
         if time.monotonic() < self._next:
@@ -119,7 +130,6 @@ class _Tally:
 
 
 def _ask(client: SynthflowClient, request: PageRequest, answers: queue.SimpleQueue[_Answer]) -> None:
-    started = time.monotonic()
     outcome: CallPage | ApiError
     try:
         outcome = client.list_calls(
@@ -134,7 +144,7 @@ def _ask(client: SynthflowClient, request: PageRequest, answers: queue.SimpleQue
         outcome = error
     except Exception as error:  # noqa: BLE001 (a defect of ours: without an answer the deciding thread would wait for ever)
         outcome = ApiError(f"unexpected {type(error).__name__} while asking for calls")
-    answers.put(_Answer(request, outcome, started))
+    answers.put(_Answer(request, outcome))
 
 
 def _next_request(active: deque[WindowFetch], fetches: Iterator[WindowFetch]) -> PageRequest | None:
@@ -146,11 +156,3 @@ def _next_request(active: deque[WindowFetch], fetches: Iterator[WindowFetch]) ->
         return None
     active.append(started)
     return started.queued.popleft()
-
-
-def _raise_if_it_concerns_all(error: ApiError, others_succeed: bool, nothing_works: bool) -> None:
-    """A wrong key or a dead API would fail window after window, slowly; one agent's trouble costs one request."""
-    if isinstance(error, (AuthenticationError, UnknownHostError)) or nothing_works:
-        raise error
-    if isinstance(error, TransientApiError) and not others_succeed:
-        raise error

@@ -7,6 +7,7 @@ assistants", widened by what the live API was seen to send (numbers as strings, 
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -154,6 +155,7 @@ def read_agents(body: bytes) -> AgentPage:
 
 def _read(decoder: msgspec.json.Decoder[Page], body: bytes, what: str) -> Page:
     try:
+        body = body.removeprefix(codecs.BOM_UTF8)
         if not body.isascii():
             body.decode()
         return decoder.decode(body)
@@ -213,7 +215,9 @@ def _record(raw: bytes) -> CallRecord:
     except _UNREADABLE:
         return CallRecord(None, None, None, raw)
     call_id, model_id, start_time = (_part(part) for part in (parts.call_id, parts.model_id, parts.start_time))
-    return CallRecord(_text(call_id), _text(model_id), _whole_number(start_time), raw)
+    # An id of an odd type is a text to the database, so what has the same one is the same call here as well.
+    odd_id = bytes(parts.call_id).decode() if call_id is None and bytes(parts.call_id) != b"null" else None
+    return CallRecord(_text(call_id) or odd_id, _text(model_id), _whole_number(start_time), raw)
 
 
 def _part(raw: msgspec.Raw) -> str | int | None:

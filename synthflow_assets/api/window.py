@@ -6,7 +6,8 @@ What the API leaves open, and how it is met:
   is asked one millisecond earlier and a margin later than wanted, and calls are kept by their own start.
 * **Drift.** Offsets shift while calls arrive. So the distinct calls of all pages are held against the API's own
   total; where they fall short, the pages are asked for again, later in thinner slices of time, and at last the
-  window fails. It is never quietly short.
+  window fails. It is never quietly short. A call that one answer lists twice the API counts twice, so it may; one
+  that came on two pages proves nothing, because another may have slipped between them.
 * **Deep offsets.** A window with more calls than `DEEPEST_OFFSET` is cut into slices of time by what the API's
   totals say, so that the cost grows with the calls and not with their square.
 
@@ -16,7 +17,7 @@ Nothing is asked here: pages come in by `WindowFetch.take`, and what is to be as
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -56,10 +57,10 @@ class Slice:
     planned_to: int = 0  # the deepest offset that was asked for
     total: int = 0  # the largest that a page stated
     reached: int = 0  # the end of the deepest page that held calls
-    rows: int = 0
     seen_this_pass: set[int] = field(default_factory=set)
-    # Page size and ids of the pass before, if it had as many rows as the API stated.
-    last_full_pass: tuple[int, set[int]] | None = None
+    listed_again: dict[int, int] = field(
+        default_factory=dict
+    )  # how often more than once in one answer, over all passes
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class WindowFetch:
         self._whole_slices: list[tuple[int, int]] = []  # since the last search across borders
         self._searches = self._search_across_borders()
         self._seen = IdSet()
+        self._listed_again: dict[int, int] = {}
         self._received = self._outside = self._other_model = self._requests = 0
         self._begin_slice(self._root)
 
@@ -100,6 +102,11 @@ class WindowFetch:
             return len(self.queued)
         return max(len(self.queued), (self._root.total - len(self._seen)) // self._page_size)
 
+    @property
+    def _distinct_total(self) -> int:
+        """The API's total, less what it lists more than once."""
+        return self._root.total - sum(self._listed_again.values())
+
     def take(self, request: PageRequest, page: CallPage) -> list[FetchEvent]:
         """Account for a page; the events that it leads to."""
         self._requests += 1
@@ -108,16 +115,18 @@ class WindowFetch:
             return []
         try:
             self._hold_to_the_question(part, page)
+            seen_before = len(part.seen_this_pass)
             records = self._new_records(part, page.calls)
             reached = request.offset + len(page.calls)
+            is_full, has_news = len(page.calls) == request.limit, len(part.seen_this_pass) > seen_before
             part.total = max(part.total, page.total_records)
             part.reached = max(part.reached, reached)
             part.pages_open -= 1
             if request.offset == 0:
                 self._hold_to_the_total(part)
                 self._plan_pages(part)
-            if reached > page.total_records and len(page.calls) == request.limit and reached > part.planned_to:
-                # More calls than the API states: its total is wrong, so the pages themselves say where they end.
+            if is_full and has_news and reached >= page.total_records and reached > part.planned_to and not part.is_cut:
+                # Full to the end: the total may be capped or wrong, so the pages themselves say where they end.
                 self._queue(part, [reached])
             if part.pages_open == 0:
                 self._end_pass(part)
@@ -142,15 +151,15 @@ class WindowFetch:
     def _conclude(self) -> list[FetchEvent]:
         if self.done or self._open_slices:
             return []
-        if self._root.is_cut and len(self._seen) < self._root.total:
+        if self._root.is_cut and len(self._seen) < self._distinct_total:
             further = next(self._searches, None)
             if further is None:
-                return self.fail(self._incomplete(len(self._seen), self._root.total))
+                return self.fail(self._incomplete())
             for part in further:
                 self._begin_slice(part)
             return []
         stats = FetchStats(
-            total_records=self._root.total,
+            total_records=self._distinct_total,
             fetched=len(self._seen),
             duplicates=self._received - len(self._seen),
             outside_window=self._outside,
@@ -187,11 +196,11 @@ class WindowFetch:
 
     def _begin_pass(self, part: Slice) -> None:
         part.passes += 1
-        part.total = part.reached = part.rows = part.planned_to = 0
+        part.total = part.reached = part.planned_to = 0
         # One set for both in the first pass, which nearly always is the only one.
         part.seen_this_pass, part.seen = (part.seen, part.seen) if part.passes == 1 else (set(), set(part.seen))
-        # The third pass turns its pages elsewhere: what repeats itself now is the listing, not the paging.
-        part.limit = self._page_size if part.passes < _PASSES else max(1, self._page_size * 3 // 4)
+        # Each pass turns its pages elsewhere: calls with the same start may change places from one page to the next.
+        part.limit = max(1, self._page_size * (5 - part.passes) // 4)
         self._queue(part, [0])
 
     def _queue(self, part: Slice, offsets: Sequence[int]) -> None:
@@ -215,7 +224,7 @@ class WindowFetch:
 
     def _plan_pages(self, part: Slice) -> None:
         """The first page of a pass states the total: ask for the rest, or cut the slice."""
-        if part.total > DEEPEST_OFFSET and part.to_ms - part.from_ms > _THINNEST_SLICE_MS:
+        if part.total >= DEEPEST_OFFSET and part.to_ms - part.from_ms > _THINNEST_SLICE_MS:
             self._cut(part, -(-part.total // _SLICE_TARGET))
             return
         if part.total > part.limit:
@@ -232,7 +241,7 @@ class WindowFetch:
         if len(part.seen_this_pass) > part.total:
             # The API states too few. Distinct calls prove it, and rows would not: a page may repeat the one before.
             part.total = part.reached
-        if len(part.seen) >= part.total or self._lists_twice(part):
+        if len(part.seen) + sum(part.listed_again.values()) >= part.total:
             self._open_slices -= 1
             self._whole_slices.append((part.from_ms, part.to_ms))
             part.seen = part.seen_this_pass = set()
@@ -242,7 +251,7 @@ class WindowFetch:
             # A slice that fits on one page is read in one moment, so no drift can touch it.
             self._cut(part, max(2, -(-part.total * 3 // self._page_size)))
         else:
-            raise self._incomplete(len(part.seen), part.total)
+            raise self._incomplete()
 
     def _cut(self, part: Slice, pieces: int) -> None:
         """Replace a slice by slices of equal time, which overlap by a millisecond at each side."""
@@ -255,23 +264,18 @@ class WindowFetch:
             # Whatever ends are inclusive, and whichever time is filtered, the overlap leaves no gap.
             self._begin_slice(Slice(max(low - 1, part.from_ms), min(high + 1, part.to_ms), part.duration_min))
 
-    def _lists_twice(self, part: Slice) -> bool:
-        """Whether the API itself lists calls twice, rather than having skipped some while pages turned.
-
-        Then two passes with different page sizes are both full, and hold the same distinct calls.
-        """
-        if part.rows != part.total:
-            part.last_full_pass = None
-            return False
-        last, part.last_full_pass = part.last_full_pass, (part.limit, part.seen_this_pass)
-        return last is not None and last[0] != part.limit and last[1] == part.seen_this_pass
-
     def _hold_to_the_question(self, part: Slice, page: CallPage) -> None:
         """Refuse an answer of which most is about something else.
 
         Raises:
             UnexpectedAnswerError: the window was ignored, or the calls are another agent's.
         """
+        foreign = sum(self._is_foreign(call) for call in page.calls)
+        if foreign > len(page.calls) // 2:
+            raise UnexpectedAnswerError(
+                f"asked for agent {self.window.model_id}, but most calls of the answer belong to another one. "
+                "Nothing of this day was landed"
+            )
         if len(page.calls) < _FEWEST_FOR_A_JUDGEMENT:
             return  # odd ones, which landing rejects one by one
         starts = [call.start_ms for call in page.calls if call.start_ms is not None]
@@ -281,11 +285,6 @@ class WindowFetch:
             raise UnexpectedAnswerError(
                 "most calls of the answer start outside of the asked window: the API seems to ignore from_date and "
                 "to_date. Nothing of this day was landed; check that SYNTHFLOW_BASE_URL is Synthflow's v2 API"
-            )
-        if 2 * sum(self._is_foreign(call) for call in page.calls) > len(page.calls):
-            raise UnexpectedAnswerError(
-                f"asked for agent {self.window.model_id}, but most calls of the answer belong to another one. "
-                "Nothing of this day was landed"
             )
 
     def _is_odd(self, call: CallRecord) -> bool:
@@ -302,13 +301,21 @@ class WindowFetch:
         """The calls that came for the first time and belong to the window; counts all of them."""
         # A collision of hashes would show as a missing call.
         keys = [hash(call.call_id or call.raw) for call in calls]
-        part.seen.update(keys)
-        part.seen_this_pass.update(keys)
-        part.rows += len(calls)
+        distinct = set(keys)
+        part.seen |= distinct
+        part.seen_this_pass |= distinct
+        if len(distinct) < len(keys):
+            self._note_repeats(part, keys)
         self._received += len(calls)
         return [
             call for call, is_new in zip(calls, self._seen.add(keys), strict=True) if is_new and self._belongs(call)
         ]
+
+    def _note_repeats(self, part: Slice, keys: list[int]) -> None:
+        """Note the calls that one answer lists more than once: no drift does that, so the API itself counts them so."""
+        for key, times in Counter(keys).items():
+            for known in (part.listed_again, self._listed_again):
+                known[key] = max(known.get(key, 0), times - 1)
 
     def _belongs(self, call: CallRecord) -> bool:
         """Whether a call is to be landed; counts those that are not."""
@@ -320,8 +327,8 @@ class WindowFetch:
             self._outside += 1
         return False
 
-    def _incomplete(self, got: int, total: int) -> IncompleteFetchError:
+    def _incomplete(self) -> IncompleteFetchError:
         return IncompleteFetchError(
-            f"{got} distinct calls came of the {total} that the API states, after asking "
+            f"{len(self._seen):,} distinct calls came of the {self._root.total:,} that the API states, after asking "
             "again several times. Nothing of this day was landed; the earlier data is untouched. Run it again later"
         )

@@ -13,7 +13,7 @@ SELECT
     model_id,
     CASE
         WHEN loads.day IS NULL THEN format('{} calls, but no row in call_loads', calls)
-        WHEN fetched < total_records AND duplicates = 0
+        WHEN fetched < total_records
             THEN format('{} of {} calls came', fetched, total_records)
         WHEN landed + rejected + outside_window + other_model <> fetched
             THEN format(
@@ -26,7 +26,7 @@ FROM loads
 FULL JOIN stored USING (day, model_id)
 WHERE
     loads.day IS NULL
-    OR (fetched < total_records AND duplicates = 0)
+    OR fetched < total_records
     OR landed + rejected + outside_window + other_model <> fetched
     OR landed <> coalesce(calls, 0)
 ORDER BY ALL

@@ -18,13 +18,17 @@ from starlette.routing import Route
 
 from synthflow_assets.sandbox.calls import DAY_MS, tone
 from synthflow_assets.sandbox.knobs import Knobs
-from synthflow_assets.sandbox.store import CallStore, Window
+from synthflow_assets.sandbox.store import CallStore, Selection, Window
 
 _MAX_LIMIT = 100
 _DEFAULT_LIMIT = 20
 _RATE_LIMIT_WAIT_SECONDS = 1
 _WITHOUT_RECORDING = 10  # every so manieth call has none
 _SIGNATURE = "sandbox"
+# Where pages of 100 and pages of 75 both end, the last call and the next change places from page to page, as PostgreSQL
+# lets equal ones do.
+_TIES_EVERY = 300
+_TOTAL_CAP = 200
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -174,15 +178,30 @@ class SandboxApi:
             self.store.add_arrival(model_id, window)
         if self._strikes_now("repeat_page"):
             offset = max(0, offset - limit)
+        if self._strikes_now("ignore_offset"):
+            offset = 0
         selection = self.store.select(model_id, window)
-        records = selection.page(offset, limit, self.store.now_ms())
-        if self.knobs.order == "shuffled":
-            everything = selection.page(0, len(selection), self.store.now_ms())
-            self._random.shuffle(everything)
-            records = everything[offset : offset + limit]
+        total, records = self._page_of(selection, offset, limit)
+        if self._strikes_now("capped_total"):
+            total = min(total, _TOTAL_CAP)
         if records and self._strikes_now("short_page"):
             records = records[:-1]
-        return _page(len(selection), limit, offset, records)
+        return _page(total, limit, offset, records)
+
+    def _page_of(self, selection: Selection, offset: int, limit: int) -> tuple[int, list[str]]:
+        twice = self._strikes_now("listed_twice")
+        if not twice and self.knobs.order not in ("tied", "shuffled"):
+            return len(selection), selection.page(offset, limit, self.store.now_ms())
+        everything = selection.page(0, len(selection), self.store.now_ms())
+        if twice:
+            everything = [record for number, record in enumerate(everything) for _ in range(2 - bool(number % 10))]
+        if self.knobs.order == "shuffled":
+            self._random.shuffle(everything)
+        if self.knobs.order == "tied":
+            places = random.Random(f"{self.knobs.seed}/{offset + limit}")
+            for middle in range(_TIES_EVERY, len(everything), _TIES_EVERY):
+                everything[middle - 1 : middle + 1] = places.sample(everything[middle - 1 : middle + 1], 2)
+        return len(everything), everything[offset : offset + limit]
 
     async def _assistants(self, request: Request) -> Response:
         if not self.knobs.assistants_endpoint:

@@ -21,6 +21,9 @@ FAULTS = {
     "redirect": "answers 302 to another path",
     "short_page": "leaves the last call out of a page",
     "repeat_page": "answers the page before the one that was asked for",
+    "listed_twice": "lists every tenth call twice, and counts it twice",
+    "capped_total": "states at most 200 calls, however many there are",
+    "ignore_offset": "ignores offset",
     "arrival": "a new call arrives in the window before the page is cut, and shifts the offsets",
     "other_model": "answers with another agent's calls",
     "ignore_window": "ignores from_date and to_date",
@@ -51,7 +54,7 @@ class Knobs:
     # The reference leaves these open.
     window_filters: Literal["start", "end", "start_and_end"] = "start"
     window_ends: Literal["half_open", "inclusive", "exclusive"] = "half_open"
-    order: Literal["descending", "ascending", "arbitrary", "shuffled"] = "descending"
+    order: Literal["descending", "ascending", "arbitrary", "tied", "shuffled"] = "descending"
     hide_open_calls: bool = False
     unknown_model: Literal["not_found", "empty"] = "not_found"
     assistants_endpoint: bool = True

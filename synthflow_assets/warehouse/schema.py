@@ -166,7 +166,12 @@ CALL_LOADS = Table(
     (
         DAY,
         MODEL_ID,
-        Column("total_records", "BIGINT", "Calls that the API stated for the asked window, margin included.", "calls"),
+        Column(
+            "total_records",
+            "BIGINT",
+            "Calls that the API stated for the asked window, margin included, each once.",
+            "calls",
+        ),
         Column("fetched", "BIGINT", "Distinct calls that came for the asked window.", "calls"),
         Column("landed", "BIGINT", "Rows written to `calls`.", "calls"),
         Column("rejected", "BIGINT", "Rows written to `call_rejects`.", "calls"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from synthflow_assets.api import window as window_module
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.events import CallWindow, FetchedPage, FetchedWindow, FetchProgress, FetchStats
+from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress, FetchStats
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.errors import (
     AuthenticationError,
@@ -109,6 +109,10 @@ def test_big_days_are_cut_so_that_no_offset_is_deep(
         {"faults": {"repeat_page": 2}},
         {"faults": {"repeat_page": 0.2}},
         {"order": "shuffled"},
+        {"order": "tied"},
+        {"faults": {"capped_total": 10_000}},
+        {"faults": {"listed_twice": 10_000}},
+        {"faults": {"listed_twice": 10_000}, "order": "tied"},
         {"faults": {"reset": 1, "truncate": 2, "html": 1, "error_500": 2, "wrong_json": 1}},
     ],
     ids=str,
@@ -117,6 +121,29 @@ def test_big_days_are_cut_so_that_no_offset_is_deep(
 def test_drift_and_faults_are_noticed_and_mended(start_sandbox: StartSandbox, knobs: dict[str, Any]) -> None:
     sandbox = start_sandbox(calls_per_day=700, same_volume=True, agents=1, **knobs)
     assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_calls_that_change_places_from_page_to_page_are_not_missed(start_sandbox: StartSandbox, seed: int) -> None:
+    """PostgreSQL does so with equal ones; a call that comes twice for one that does not come must not make it up."""
+    sandbox = start_sandbox(seed=seed, calls_per_day=310 + 30 * seed, same_volume=True, agents=1, order="tied")
+    assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
+
+
+def test_an_api_that_ignores_the_offset_is_given_up_soon(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(calls_per_day=250, same_volume=True, agents=1, faults={"ignore_offset": 10_000})
+    window = day_of(sandbox.model_ids[0])
+    ids, ends = fetch(sandbox, [window])
+    assert isinstance(ends[window], FetchStats)  # by slices of time that fit on a page
+    assert len(ids[window]) == len(set(ids[window])) == 250
+    assert len(sandbox.api.asked) < 60
+
+
+def test_a_small_day_of_another_agent_is_refused(start_sandbox: StartSandbox) -> None:
+    sandbox = start_sandbox(calls_per_day=2, same_volume=True, agents=2, faults={"other_model": 1000})
+    window = day_of(sandbox.model_ids[0])
+    _, ends = fetch(sandbox, [window])
+    assert isinstance(ends[window], UnexpectedAnswerError)
 
 
 def test_a_day_that_stays_short_fails_after_a_bounded_number_of_requests(start_sandbox: StartSandbox) -> None:
@@ -153,6 +180,20 @@ def test_a_wrong_key_ends_everything_at_once(start_sandbox: StartSandbox) -> Non
     with SynthflowClient("wrong", sandbox.url) as client, pytest.raises(AuthenticationError):
         list(fetch_windows(client, windows, margin_seconds=0))
     assert client.requests_sent < 50
+
+
+@pytest.mark.parametrize("connections", [1, 2, 8])
+@pytest.mark.usefixtures("impatient")
+def test_days_that_fail_first_do_not_cost_those_behind(
+    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, connections: int
+) -> None:
+    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.0)
+    sandbox = start_sandbox(faults={"error_500": connections})
+    windows = [day_of(sandbox.model_ids[0], day) for day in range(20)]
+    with SynthflowClient(DEFAULT_API_KEY, sandbox.url, max_connections=connections) as client:
+        events = list(fetch_windows(client, windows, margin_seconds=0))
+    assert sum(isinstance(event, FailedWindow) for event in events) == connections
+    assert sum(isinstance(event, FetchedWindow) for event in events) == 20 - connections
 
 
 @pytest.mark.usefixtures("impatient")
@@ -208,9 +249,11 @@ def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.Monkey
         calls_per_day=data.draw(st.integers(0, 500), "calls"),
         window_filters=data.draw(st.sampled_from(["start", "end", "start_and_end"]), "filters"),
         window_ends=data.draw(st.sampled_from(["half_open", "inclusive", "exclusive"]), "ends"),
-        order=data.draw(st.sampled_from(["descending", "ascending", "arbitrary", "shuffled"]), "order"),
+        order=data.draw(st.sampled_from(["descending", "ascending", "arbitrary", "tied", "shuffled"]), "order"),
         faults=data.draw(
-            st.dictionaries(st.sampled_from(["arrival", "short_page", "repeat_page"]), st.integers(1, 3), max_size=2),
+            st.dictionaries(
+                st.sampled_from(["arrival", "short_page", "repeat_page", "listed_twice"]), st.integers(1, 3), max_size=2
+            ),
             "faults",
         ),
     )

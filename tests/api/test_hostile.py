@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import requests
 
 from synthflow_assets.api import client as client_module
 from synthflow_assets.api.client import SynthflowClient
@@ -106,6 +107,44 @@ def test_a_total_that_is_too_low_does_not_cut_the_day_short() -> None:
         ids, errors = fetch(url)
     assert errors == []
     assert sorted(map(str, ids)) == sorted(one["call_id"] for one in records)
+
+
+@pytest.mark.parametrize("cap", [100, 200])
+def test_a_total_that_is_capped_does_not_cut_the_day_short(cap: int) -> None:
+    records = [record(number) for number in range(250)]
+    with serving(lambda query: page(in_window(query, records), cap)) as url:
+        ids, errors = fetch(url)
+    assert errors == []
+    assert sorted(map(str, ids)) == sorted(one["call_id"] for one in records)
+
+
+@pytest.mark.parametrize("status", [408, 425])
+def test_a_time_out_of_a_gateway_is_asked_again(status: int) -> None:
+    asked: list[dict[str, str]] = []
+    with serving(lambda _: page([record(1)], 1) if len(asked) > 1 else (status, b""), asked) as url:
+        assert fetch(url) == (["c1"], [])
+    assert len(asked) == 2
+
+
+def test_an_answer_that_never_came_is_asked_for_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(client_module._ONE_ANSWER, "timeout", (1.0, 0.5))
+    monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.9)  # with its wait, less than two answers take
+    asked: list[dict[str, str]] = []
+
+    def answer(query: dict[str, str]) -> tuple[int, bytes]:
+        if len(asked) == 1:
+            time.sleep(2)
+        return page(in_window(query, [record(1)]), 1)
+
+    with serving(answer, asked) as url:
+        assert fetch(url) == (["c1"], [])
+
+
+@pytest.mark.parametrize(("said", "means"), [("0", None), ("2", 2.0), ("Thu, 01 Jan 2026 00:00:00 GMT", None)])
+def test_a_retry_after_that_asks_for_nothing_is_no_leave_to_hurry(said: str, means: float | None) -> None:
+    response = requests.Response()
+    response.headers["Retry-After"] = said
+    assert client_module._retry_after(response) == means
 
 
 def test_a_call_that_cannot_have_started_then_is_handed_on_to_be_rejected() -> None:
@@ -265,7 +304,7 @@ def test_one_bad_record_costs_no_neighbour(bad: str, beside: str) -> None:
 def test_a_start_is_known_although_the_id_is_odd() -> None:
     body = '{"response":{"pagination":{"total_records":1},"calls":[{"call_id":1.5,"start_time":"+1773100800000"}]}}'
     [call] = read_calls(body.encode()).calls
-    assert (call.call_id, call.start_ms) == (None, START_MS)
+    assert (call.call_id, call.start_ms) == ("1.5", START_MS)  # as the database reads it
 
 
 def test_a_negative_total_is_no_total() -> None:
