@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 from synthflow_assets.recordings import delete_recordings
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.export import export_days, export_path
+from synthflow_assets.warehouse.export import export_days, export_path, remove_unfinished
 from synthflow_assets.warehouse.forgetting import forget_phone
 from synthflow_assets.warehouse.schema import CALLS
+from synthflow_assets.warehouse.spool import remove_abandoned
 
 
 def remove_person(settings: Settings, phone: str) -> Iterator[str]:
@@ -21,14 +23,21 @@ def remove_person(settings: Settings, phone: str) -> Iterator[str]:
     """
     warehouse = Warehouse.from_settings(settings)
     folder = settings.export_folder
+
+    def export_again(days: list[dt.date]) -> int:
+        remove_unfinished(folder, CALLS.name)
+        exported = [day for day in days if export_path(folder, CALLS.name, day).exists()]
+        return len(export_days(connection, CALLS.name, exported, folder))
+
     with warehouse.connect() as connection:
-        removal = forget_phone(connection, phone, settings.hash_key, delete_recordings=delete_recordings)
-        days = [day for day in removal.days if export_path(folder, CALLS.name, day).exists()]
-        exported = len(export_days(connection, CALLS.name, days, folder))
+        removal = forget_phone(
+            connection, phone, settings.hash_key, delete_recordings=delete_recordings, export_again=export_again
+        )
+    remove_abandoned()
     # Until the file is written anew, the old bytes are still in its free space.
     warehouse.compact()
     yield f"{removal.calls:,} calls: every personal field emptied; times, durations and reasons stay"
     yield f"{removal.rejects:,} rejected records: content removed"
-    yield f"{exported:,} export files written anew"
+    yield f"{removal.exports:,} export files written anew"
     yield f"{removal.recordings:,} recordings deleted"
     yield "Later fetches leave this person's data out. Synthflow still has it: delete it there as well"

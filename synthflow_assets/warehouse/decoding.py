@@ -58,9 +58,9 @@ _EXPECTED = {
 
 # Parsers differ in which of the two they take; one of them decides what is fetched, the other what lands.
 _TWICE = "CASE WHEN NOT keys_are_unique THEN 'a field occurs twice' END"
-_ANOTHER_DAY = (
-    "CASE WHEN epoch_ms(start_time) < from_ms OR epoch_ms(start_time) >= to_ms "
-    "THEN 'start_time lies outside of the asked day' END"
+ANOTHER_DAY = "start_time lies outside of the asked day"
+_ON_ANOTHER_DAY = (
+    f"CASE WHEN epoch_ms(start_time) < from_ms OR epoch_ms(start_time) >= to_ms THEN {quoted(ANOTHER_DAY)} END"
 )
 
 
@@ -99,7 +99,7 @@ def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten =
     known = json.dumps(dict.fromkeys([*shape, "model_id"]))
     known_names = ", ".join(quoted(name) for name in [*shape, "model_id"])
     typed = ",\n".join(f"        {_typed(column, _parsed(column))} AS {column.name}" for column in CALL_FIELDS)
-    complaints = ", ".join(filter(None, (*(_complaint(column) for column in CALL_FIELDS), _TWICE, _ANOTHER_DAY)))
+    complaints = ", ".join(filter(None, (*(_complaint(column) for column in CALL_FIELDS), _TWICE, _ON_ANOTHER_DAY)))
     decoded = [column for column in CALLS.columns if column.name != "loaded_at"]
     columns = ",\n    ".join(private_sql(column, pii, hash_key) for column in decoded)
     filled = " + ".join(f"(({column.name} IS NOT NULL)::BIGINT << {bit})" for bit, column in enumerate(CALL_FIELDS))

@@ -71,6 +71,12 @@ def _threads_for(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date])
         connection.execute("RESET threads")
 
 
+def remove_unfinished(folder: Path, table: str) -> None:
+    """Remove what killed processes left of a table; for whoever holds the warehouse, so that nobody else exports."""
+    for left in (folder / table).glob(".*.parquet.*"):
+        left.unlink(missing_ok=True)
+
+
 def _unfinished(path: Path) -> Path:
     """A file beside the target that `*.parquet` does not find, and that no other process writes.
 

@@ -16,6 +16,7 @@ import duckdb
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.warehouse.personal import (
     FEWEST_DIGITS,
+    HASH_PATTERN,
     Forgotten,
     digits_sql,
     hmac_sql,
@@ -33,7 +34,7 @@ class Removal:
     calls: int
     rejects: int
     recordings: int
-    days: list[dt.date]  # that rows were changed on
+    exports: int  # files that were written anew
 
 
 def read_forgotten(connection: duckdb.DuckDBPyConnection) -> Forgotten:
@@ -48,6 +49,7 @@ def forget_phone(
     hash_key: str = "",
     *,
     delete_recordings: Callable[[list[str]], None],
+    export_again: Callable[[list[dt.date]], int],
 ) -> Removal:
     """Empty the personal fields of every call in which the number occurs, in whatever field.
 
@@ -55,11 +57,12 @@ def forget_phone(
         connection: to the warehouse.
         phone: the number with its country code; what is not a digit does not matter.
         hash_key: where personal data was hashed, so that its hashes are found.
-        delete_recordings: deletes the files at these locations; called before anything is committed, so that after
-            a failure the rows still tell where they are.
+        delete_recordings: deletes the files at these locations.
+        export_again: exports these days of `calls` again, where they were exported; says how many it were. Both are
+            called before anything is committed, so that after a failure the rows still tell what is to be done.
 
     Raises:
-        SettingsError: that is not the number of a person.
+        SettingsError: that is not the number of a person, or numbers are hashed and the key of the hash is not set.
     """
     digits = _digits(connection, phone)
     is_theirs, emptied = _is_theirs(hash_key), ", ".join(f"{column.name} = NULL" for column in PERSONAL_COLUMNS)
@@ -67,6 +70,8 @@ def forget_phone(
     number = {"digits": digits}
 
     def remove() -> Removal:
+        if not hash_key:
+            _refuse_hashes(connection)
         _refuse_agents_number(connection, digits, hash_key)
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE concerned AS "
@@ -80,7 +85,7 @@ def forget_phone(
         delete_recordings([str(location) for (location,) in recordings])
         connection.execute(f"DELETE {found}")
         connection.execute(f"UPDATE {CALLS.name} SET {emptied} WHERE call_id IN (SELECT call_id FROM temp.concerned)")
-        rejects = connection.execute(f"SELECT day FROM {CALL_REJECTS.name} WHERE {in_record}", number).fetchall()
+        rejects = connection.execute(f"SELECT 1 FROM {CALL_REJECTS.name} WHERE {in_record}", number).fetchall()
         connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {in_record}", number)
         salt = read_forgotten(connection).salt or secrets.token_hex(16)
         connection.execute(
@@ -88,10 +93,10 @@ def forget_phone(
             f"WHERE phone_hash NOT IN (SELECT phone_hash FROM {FORGOTTEN.name})",
             [digits, salt],
         )
-        rows = connection.execute("SELECT call_id, day FROM temp.concerned").fetchall()
+        rows = connection.execute("SELECT day FROM temp.concerned").fetchall()
         connection.execute("DROP TABLE temp.concerned")
-        days = sorted({day for _, day in rows} | {day for (day,) in rejects})
-        return Removal(len(rows), len(rejects), len(recordings), days)
+        exports = export_again(sorted({day for (day,) in rows}))
+        return Removal(len(rows), len(rejects), len(recordings), exports)
 
     return write(connection, remove)
 
@@ -114,6 +119,18 @@ def _refuse_agents_number(connection: duckdb.DuckDBPyConnection, digits: str, ha
         )
 
 
+def _refuse_hashes(connection: duckdb.DuckDBPyConnection) -> None:
+    phones = " OR ".join(
+        f"regexp_full_match({column.name}, '{HASH_PATTERN}')" for column in PERSONAL_COLUMNS if column.phone
+    )
+    [[hashed]] = connection.execute(f"SELECT count(*) FROM {CALLS.name} WHERE {phones}").fetchall()
+    if hashed:
+        raise SettingsError(
+            f"the numbers of {hashed:,} calls are hashed: set SYNTHFLOW_PII_KEY to the key they were hashed with, so "
+            "that this person's are found"
+        )
+
+
 def _is_theirs(hash_key: str) -> str:
     """Whether one of the phone numbers of a call is the one."""
     return " OR ".join(_is_number(column.name, hash_key) for column in PERSONAL_COLUMNS if column.phone)
@@ -126,4 +143,4 @@ def _is_number(column: str, hash_key: str) -> str:
 
 def _all_texts() -> str:
     """All that is personal of a call; a number does not run on from one field into the next."""
-    return f"concat_ws(chr(10), {', '.join(f'{column.name}::VARCHAR' for column in PERSONAL_COLUMNS)})"
+    return f"concat_ws('|', {', '.join(f'{column.name}::VARCHAR' for column in PERSONAL_COLUMNS)})"

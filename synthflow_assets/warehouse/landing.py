@@ -11,6 +11,7 @@ import duckdb
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.warehouse.forgetting import read_forgotten
+from synthflow_assets.warehouse.personal import HASH_PATTERN
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, LANDED_TABLES, PERSONAL_COLUMNS, UNREADABLE_FIELD
 from synthflow_assets.warehouse.spool import FetchCounts, Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import lacks_memory, sql_file, write
@@ -140,7 +141,7 @@ def _restore_sql(pii: str) -> str:
     def earlier(column: Column) -> str:
         if pii == "keep" or column.sql_type != Kind.TEXT.value:
             return f"earlier.{column.name}" if pii == "keep" else f"NULL::{column.sql_type}"
-        return f"CASE WHEN regexp_full_match(earlier.{column.name}, '[0-9a-f]{{64}}') THEN earlier.{column.name} END"
+        return f"CASE WHEN regexp_full_match(earlier.{column.name}, '{HASH_PATTERN}') THEN earlier.{column.name} END"
 
     filled = ", ".join(
         f"{column.name} = coalesce(calls.{column.name}, {earlier(column)})" for column in PERSONAL_COLUMNS

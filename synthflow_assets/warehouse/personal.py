@@ -10,7 +10,11 @@ from synthflow_assets.warehouse.statements import quoted
 from synthflow_assets.warehouse.tables import Column, Kind
 
 FEWEST_DIGITS = 7  # of a phone number with its country code
+# What may stand between the digits: white space, dashes of all kinds, dots, parentheses, and JSON's escapes of those.
+_BETWEEN = r"(?:[\s\x{A0}\x{2000}-\x{2015}\x{202F}\x{2212}\x{3000}().·/-]|\\[nrt/])"
+_ESCAPED_BETWEEN = r"\\u(?:00[aA]0|20[01][0-9a-fA-F]|202[fF]|2212|3000)"
 _MOST_DIGITS = 17  # E.164 allows 15, and two zeros may come first
+HASH_PATTERN = "[0-9a-f]{64}"  # of what was hashed here
 _HMAC_BLOCK_BYTES = 64  # of SHA-256
 
 
@@ -65,13 +69,13 @@ def digits_sql(value: str) -> str:
 def numbers_sql(text: str) -> str:
     """The digits of all that may be a phone number in a text or in JSON: a list.
 
-    That is a group of digits, or several with spaces, dots, dashes, or parentheses between them. Where numbers follow
-    each other, as in `415 555 0123 (2 times)`, nobody can tell where one ends, so whatever they may be is taken.
+    That is a group of digits, or several with spaces, dots, dashes, slashes or parentheses between them. Where numbers
+    follow each other, as in `415 555 0123 (2 times)`, nobody can tell where one ends, so whatever they may be is taken.
     """
     # An escaped character of JSON has digits of its own.
-    plain = rf"regexp_replace({text}, '\\u[0-9a-fA-F]{{4}}', '|', 'g')"
+    plain = rf"regexp_replace(regexp_replace({text}, '{_ESCAPED_BETWEEN}', ' ', 'g'), '\\u[0-9a-fA-F]{{4}}', '|', 'g')"
     groups = f"""list_transform(
-        regexp_extract_all({plain}, '[0-9](?:[ ().-]{{0,3}}[0-9]){{{FEWEST_DIGITS - 1},}}'),
+        regexp_extract_all({plain}, '[0-9](?:{_BETWEEN}{{0,6}}[0-9]){{{FEWEST_DIGITS - 1},}}'),
         lambda run: regexp_extract_all(run, '[0-9]+')
     )"""
     joined = f"""flatten(list_transform({groups}, lambda parts: flatten(list_transform(

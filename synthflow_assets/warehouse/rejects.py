@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import duckdb
 
-from synthflow_assets.warehouse.decoding import decode_sql
+from synthflow_assets.days import day_bounds_ms
+from synthflow_assets.warehouse.decoding import ANOTHER_DAY, decode_sql
 from synthflow_assets.warehouse.forgetting import read_forgotten
 from synthflow_assets.warehouse.statements import sql_file, write
 
@@ -34,6 +35,8 @@ def retry_rejects(
 ) -> dict[dt.date, int]:
     """Type the kept records again, in one transaction; those that can be typed now move to `calls`.
 
+    None gets lost: what cannot be typed, or lies on another day, stays rejected, unless the very call has landed.
+
     Args:
         connection: to the warehouse.
         timezone: that days begin and end in.
@@ -46,33 +49,30 @@ def retry_rejects(
 
     def retry() -> dict[dt.date, int]:
         decode = decode_sql("temp.kept", pii, hash_key, read_forgotten(connection))
+        rejected = connection.execute("SELECT DISTINCT day FROM call_rejects WHERE record IS NOT NULL").fetchall()
+        days = [day for (day,) in rejected]
+        bounds = [day_bounds_ms(day, timezone) for day in days]
         connection.execute(
-            "CREATE OR REPLACE TEMP TABLE kept AS "
-            "SELECT day, model_id, record, NULL::BIGINT AS from_ms, NULL::BIGINT AS to_ms "
-            "FROM call_rejects WHERE record IS NOT NULL"
+            "CREATE OR REPLACE TEMP TABLE kept AS SELECT day, model_id, record, from_ms, to_ms FROM call_rejects "
+            "JOIN (SELECT unnest($1::DATE[]) AS day, unnest($2::BIGINT[]) AS from_ms, unnest($3::BIGINT[]) AS to_ms) "
+            "USING (day) WHERE record IS NOT NULL",
+            [days, [low for low, _ in bounds], [high for _, high in bounds]],
         )
-        # A start that can be read now may lie on another day, whose own fetch has the call as well.
-        is_new = (
-            "(start_time AT TIME ZONE $1)::DATE = day AND call_id NOT IN (SELECT call_id FROM calls) "
-            "AND row_number() OVER (PARTITION BY call_id) = 1"
-        )
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE typed AS SELECT *, {is_new} AS is_new FROM ({decode})",
-            [timezone],
-        )
+        typing = sql_file(_SQL, "retry_rejects.sql").format(decode=decode)
+        connection.execute(typing, {"another_day": ANOTHER_DAY})
         connection.execute(
             "INSERT INTO calls BY NAME "
-            "SELECT * EXCLUDE (reason, record, is_open, filled, is_new), now() AS loaded_at FROM temp.typed "
-            "WHERE reason IS NULL AND is_new"
+            "SELECT * EXCLUDE (reason, record, is_open, filled, is_stored, nth, outcome), now() AS loaded_at "
+            "FROM temp.typed WHERE outcome = 'landed'"
         )
         connection.execute(sql_file(_SQL, "recount_loads.sql"))
         connection.execute("DELETE FROM call_rejects WHERE record IS NOT NULL")
         connection.execute(
             "INSERT INTO call_rejects BY NAME "
-            "SELECT day, model_id, reason, record, now() AS loaded_at FROM temp.typed WHERE reason IS NOT NULL"
+            "SELECT day, model_id, reason, record, now() AS loaded_at FROM temp.typed WHERE outcome = 'rejected'"
         )
         landed = connection.execute(
-            "SELECT day, count(*) FROM temp.typed WHERE reason IS NULL AND is_new GROUP BY day ORDER BY day"
+            "SELECT day, count(*) FROM temp.typed WHERE outcome = 'landed' GROUP BY day ORDER BY day"
         ).fetchall()
         connection.execute("DROP TABLE temp.kept; DROP TABLE temp.typed")
         return dict(landed)

@@ -7,10 +7,10 @@ none of it reaches a disk that should not. The warehouse itself is opened only w
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import itertools
 import shutil
 import tempfile
-import time
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TextIO
 
 import duckdb
 import pyarrow as pa
@@ -35,7 +35,7 @@ _CHUNKS_UNDER_WAY = 2
 # A bound, not a need: typing takes some 100 MB, and more only where single records are many megabytes long.
 _MEMORY_LIMIT = "2GB"
 _BATCH_BYTES = 2**20  # of JSON that DuckDB looks at in one go; its expressions hold several copies of it
-_ABANDONED_SECONDS = 86_400.0
+_PREFIX, _LOCK = "synthflow-spool-", "lock"
 
 
 class Partition(NamedTuple):
@@ -101,7 +101,8 @@ class Spool:
         self._read_forgotten = read_forgotten
         self._forgotten = NOBODY
         self._source = _Source(timezone)
-        self._folder = _spool_folder()
+        remove_abandoned()
+        self._folder, self._lock = _locked_folder()
         self._typed = self._folder / "typed.parquet"
         self._names = itertools.count()
         self._incomplete: dict[Partition, _Chunk] = {}
@@ -122,6 +123,7 @@ class Spool:
         self._typist.shutdown(wait=True, cancel_futures=True)
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.close()
 
     @property
     def ready_partitions(self) -> int:
@@ -219,13 +221,21 @@ class _Source:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
-def _spool_folder() -> Path:
-    """A folder that only this user can read; what killed processes left behind is removed."""
-    for left in Path(tempfile.gettempdir()).glob("synthflow-spool-*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(left)
-    return Path(tempfile.mkdtemp(prefix="synthflow-spool-"))
+def remove_abandoned() -> None:
+    """Remove the records that killed processes have left behind: nobody holds the lock of their folder any more."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError), (left / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+
+
+def _locked_folder() -> tuple[Path, TextIO]:
+    """A folder that only this user can read, and the lock that says that its process lives."""
+    folder = Path(tempfile.mkdtemp(prefix="synthflow-new-"))
+    lock = (folder / _LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # Under its own name only now, so that nobody finds it without its lock.
+    return folder.rename(folder.with_name(folder.name.replace("synthflow-new-", _PREFIX))), lock
 
 
 def _arrow(chunk: _Chunk, timezone: str) -> pa.Table:

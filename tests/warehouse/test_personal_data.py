@@ -3,6 +3,7 @@
 import datetime as dt
 import hmac
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from synthflow_assets import loading
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.errors import SettingsError
+from synthflow_assets.errors import SettingsError, WarehouseUnusableError
 from synthflow_assets.removal import remove_person
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
@@ -170,6 +171,61 @@ def test_a_fetch_under_way_does_not_bring_it_back(
     assert calls["lead_phone_number"].isna().sum() == 1
 
 
+def test_forgetting_that_failed_over_an_export_is_done_by_the_next_try(tmp_path: Path) -> None:
+    where = settings(tmp_path)
+    load(where, RECORDS)
+    with Warehouse(where.warehouse).connect() as connection:
+        export_days(connection, "calls", [DAY], Path(where.export_dir))
+    exported = Path(where.export_dir) / "calls" / f"{DAY}.parquet"
+    held = exported.read_bytes()
+    exported.unlink()
+    exported.mkdir()
+    with pytest.raises(WarehouseUnusableError, match="no export to"):
+        list(remove_person(where, PERSON))
+    assert names_of(where)["theirs"] == "NAMEMARK"
+    exported.rmdir()
+    exported.write_bytes(held)
+    killed = exported.with_name(f".{exported.name}.1")
+    killed.write_bytes(held)
+    assert "1 export files written anew" in list(remove_person(where, PERSON))
+    assert not killed.exists()
+    assert set(duckdb.read_parquet(str(exported)).df().query("lead_name.isna()")["call_id"]) == THEIRS
+
+
+def test_what_a_killed_fetch_left_behind_goes_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    where = settings(tmp_path)
+    load(where, RECORDS)
+    with Spool() as at_work:
+        killed = tmp_path / "synthflow-spool-killed"
+        killed.mkdir()
+        (killed / "lock").touch()
+        list(remove_person(where, PERSON))
+        assert not killed.exists()
+        at_work.add(Partition(DAY, "m"), [b"{}"])
+        at_work.complete(Partition(DAY, "m"), FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        assert all(file.exists() for file in at_work.take_ready().files)
+
+
+def test_hashed_numbers_are_not_looked_for_without_their_key(tmp_path: Path) -> None:
+    load(settings(tmp_path, pii="hash", pii_key="secret"), RECORDS)
+    with pytest.raises(SettingsError, match="the numbers of 6 calls are hashed: set SYNTHFLOW_PII_KEY"):
+        list(remove_person(settings(tmp_path), PERSON))
+
+
+def test_a_warehouse_behind_a_link_stays_behind_it(tmp_path: Path) -> None:
+    real = tmp_path / "disk" / "real.duckdb"
+    real.parent.mkdir()
+    load(settings(tmp_path, warehouse=str(real)), RECORDS)
+    real.chmod(0o640)
+    where = settings(tmp_path)
+    Path(where.warehouse).symlink_to(real)
+    list(remove_person(where, PERSON))
+    assert Path(where.warehouse).is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert b"14155550123" not in real.read_bytes()
+
+
 def test_what_is_no_persons_number_is_refused(tmp_path: Path) -> None:
     where = settings(tmp_path)
     load(where, RECORDS)
@@ -227,7 +283,9 @@ def test_every_column_that_may_hold_a_person_is_classed() -> None:
     groups=st.lists(st.from_regex(r"\A[0-9]{1,5}\Z"), min_size=2, max_size=6).filter(
         lambda groups: 7 <= len("".join(groups)) <= 15 and not "".join(groups).startswith("00")
     ),
-    separator=st.sampled_from(["", " ", "-", ".", ") ", " - "]),
+    separator=st.sampled_from(
+        ["", " ", "-", ".", ") ", " - ", ") - (", "    ", "\t", "\n", "/", *"\u00a0\u2009\u2013\u2212"]
+    ),
     before=st.sampled_from(["", "call ", "+", "00", "tel:", "at 10 ", "\n", "ü"]),
     after=st.sampled_from(["", ".", " 2 times", ", or 5", "\n7"]),
 )

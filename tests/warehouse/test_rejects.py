@@ -58,9 +58,26 @@ def test_records_that_can_be_typed_now_move_and_all_counts_agree(warehouse: Ware
         counts = connection.execute(
             "SELECT landed, rejected, outside_window, open_calls, settled, fetched FROM synthflow.call_loads"
         ).fetchall()
-        assert counts == [(2, 2, 2, 1, False, 6)]
-        assert [(one.reason, one.records) for one in list_rejects(connection)] == [(LONG, 2)]
+        assert counts == [(2, 3, 1, 1, False, 6)]
+        outside = "start_time lies outside of the asked day"
+        assert [(one.reason, one.records) for one in list_rejects(connection)] == [(LONG, 2), (outside, 1)]
         assert retry_rejects(connection, "UTC", "keep") == {}
+
+
+def test_nothing_is_lost_by_another_try(warehouse: Warehouse) -> None:
+    in_seconds, bad, good = record("a", start_time=START_MS // 1000), record("b", duration="x"), record("b")
+    load(warehouse, [in_seconds, bad])
+    with warehouse.connect() as connection:
+        assert retry_rejects(connection, "UTC", "keep") == {}
+        assert sum(one.kept for one in list_rejects(connection)) == 2
+        row = [DAY, json.dumps(good)]
+        connection.execute("INSERT INTO synthflow.call_rejects VALUES ($1, 'm', 'not known yet', $2, now())", row)
+        assert retry_rejects(connection, "UTC", "keep") == {DAY: 1}  # though a twin stays rejected
+        assert sum(one.kept for one in list_rejects(connection)) == 2
+        # Once the call itself has landed, on whatever day, nothing of the record is missing.
+        connection.execute("UPDATE synthflow.calls SET call_id = 'a'")
+        assert retry_rejects(connection, "UTC", "keep") == {}
+        assert [one.reason for one in list_rejects(connection)] == [LONG]
 
 
 def test_content_that_was_not_kept_cannot_be_tried_again(warehouse: Warehouse) -> None:

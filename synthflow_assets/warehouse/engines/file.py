@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import tempfile
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TextIO
 
 import duckdb
 
@@ -79,7 +81,9 @@ class FileEngine:
 
     def compact(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Write the file anew, without the bytes of rows that were deleted or changed."""
-        fresh = Path(f"{self.location}.compacting")
+        # The file itself, where the location is a link to it: the link stays, and the old bytes do not.
+        file = Path(self.location).resolve()
+        fresh = file.with_name(f"{file.name}.compacting")
         fresh.unlink(missing_ok=True)
         try:
             connection.execute(f"ATTACH {quoted(str(fresh))} AS fresh ({_NEW_FILE})")
@@ -87,7 +91,8 @@ class FileEngine:
             connection.execute("DETACH fresh")
             connection.execute("CHECKPOINT warehouse")
             # While the lock on the old file is still held: who waits for it opens the new one.
-            fresh.replace(self.location)
+            shutil.copymode(file, fresh)
+            fresh.replace(file)
         except duckdb.Error as error:
             raise unusable(self.location, error) from None
         finally:
@@ -109,7 +114,7 @@ class FileEngine:
         """A little file beside the warehouse, for the processes of this machine."""
 
         def reserve(count: int, interval_seconds: float) -> float:
-            with Path(f"{self.location}.{schema}.pace").open("a+", encoding="ascii") as file:
+            with _opened(Path(f"{self.location}.{schema}.pace")) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 file.seek(0)
                 now, said = time.time(), file.read()
@@ -122,6 +127,16 @@ class FileEngine:
 
         self.prepare()
         return nullcontext(reserve)
+
+
+def _opened(pace: Path) -> TextIO:
+    try:
+        return pace.open("a+", encoding="ascii")
+    except OSError as error:
+        raise WarehouseUnusableError(
+            f"{pace} cannot be written: {error.strerror}. All processes share SYNTHFLOW_REQUESTS_PER_SECOND by it; "
+            "make its folder writable"
+        ) from None
 
 
 def is_writable(path: Path) -> bool:

@@ -1,0 +1,16 @@
+-- The kept records, typed again, and what becomes of each: it lands, its call is known already, or it stays rejected.
+CREATE OR REPLACE TEMP TABLE typed AS
+SELECT
+    *,
+    CASE
+        WHEN reason IS NULL AND NOT is_stored AND nth = 1 THEN 'landed'
+        WHEN reason IS NULL OR (reason = $another_day AND is_stored) THEN 'known'
+        ELSE 'rejected'
+    END AS outcome
+FROM (
+    SELECT
+        *,
+        call_id IN (SELECT call_id FROM calls) AS is_stored,
+        row_number() OVER (PARTITION BY call_id, reason IS NULL) AS nth
+    FROM ({decode})
+)
