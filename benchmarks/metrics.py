@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 
 from benchmarks.workload import Workload
-from synthflow_assets.metrics import compute_metric
+from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.sandbox.calls import day_of_calls, render
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -113,7 +113,7 @@ def _measure_tables(connection: duckdb.DuckDBPyConnection, day: dt.date, rounds:
     for _ in range(rounds):
         for name, seconds in tables.items():
             plain.append(_seconds(lambda: connection.execute(_PLAIN, [day])))
-            seconds.append(_seconds(lambda name=name: compute_metric(connection, name, [day], Settings.of())))
+            seconds.append(_seconds(lambda name=name: compute_metrics(connection, [day], Settings.of(), [name])))
     return statistics.median(plain), {name: statistics.median(seconds) for name, seconds in tables.items()}
 
 

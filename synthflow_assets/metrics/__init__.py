@@ -14,35 +14,30 @@ from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_
 from synthflow_assets.warehouse.schema import TABLES
 from synthflow_assets.warehouse.statements import sql_file, write
 
-
-def compute_metrics(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date], settings: Settings) -> None:
-    """Compute some days of every metric table anew."""
-    for table in METRIC_TABLES:
-        compute_metric(connection, table.name, days, settings)
+_ALL_TABLES = [table.name for table in METRIC_TABLES]
 
 
-def compute_metric(
-    connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date], settings: Settings
-) -> dict[dt.date, int]:
-    """Compute some days of a metric table anew, in one transaction; other days are not touched.
+def compute_metrics(
+    connection: duckdb.DuckDBPyConnection,
+    days: Sequence[dt.date],
+    settings: Settings,
+    tables: Sequence[str] = _ALL_TABLES,
+) -> None:
+    """Compute some days of metric tables anew; other days are not touched.
 
-    Returns:
-        The number of rows of each day.
+    All in one transaction: in a lake each commit takes as long as a small table, and other runs wait meanwhile.
     """
-    name = TABLES[table].name
-    query = metric_query(table)
-    # A query may use only some of the parameters, and DuckDB refuses the others.
-    used = {key: value for key, value in _parameters(days, settings).items() if f"${key}::" in query}
+    parameters = _parameters(days, settings)
 
     def replace() -> None:
-        connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [list(days)])
-        connection.execute(f"INSERT INTO {name} BY NAME {query}", used)
+        for table in tables:
+            name, query = TABLES[table].name, metric_query(table)
+            # A query may use only some of the parameters, and DuckDB refuses the others.
+            used = {key: value for key, value in parameters.items() if f"${key}::" in query}
+            connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [list(days)])
+            connection.execute(f"INSERT INTO {name} BY NAME {query}", used)
 
     write(connection, replace)
-    counted = connection.execute(
-        f"SELECT day, count(*) FROM {name} WHERE list_contains($1::DATE[], day) GROUP BY day", [list(days)]
-    ).fetchall()
-    return dict.fromkeys(days, 0) | dict(counted)
 
 
 def metric_query(table: str) -> str:

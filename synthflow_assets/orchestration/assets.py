@@ -2,14 +2,15 @@
 
 import datetime as dt
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from synthflow_assets.orchestration.daily import DailyAsset, days_of, marks, table_spec
+from synthflow_assets.orchestration.daily import DailyStep, ShownDays, days_of, marks, table_spec
 from synthflow_assets.orchestration.metadata import Metadata, export_lineage, metric_metadata, with_lineage
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
@@ -17,31 +18,62 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_RECORDINGS, CALLS
 from synthflow_assets.warehouse.tables import MetricTable, Table
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
-def metric_asset(workspace: Workspace, table: MetricTable, partitions: dg.PartitionsDefinition[Any]) -> DailyAsset:
-    """A metric table, computed from the day's calls in SQL."""
 
-    def write(context: dg.AssetExecutionContext, days: Sequence[dt.date]) -> Mapping[dt.date, Metadata]:
-        from synthflow_assets.metrics import compute_metric
-        from synthflow_assets.report.previews import preview
+def metric_steps(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> list[DailyStep]:
+    """The metric tables, computed from the day's calls in SQL.
 
-        with workspace.warehouse(context).get_connection() as connection:
-            rows_of = compute_metric(connection, table.name, days, workspace.settings)
-            shown = metric_metadata(workspace, table, connection, rows_of)
-            picture = preview(connection, table.name, max(days))
-        if picture:  # one for all days of the run: Dagster stores what it shows with each day
-            shown[max(days)]["preview"] = dg.MarkdownMetadataValue(picture)
-        return shown
+    They are two steps, not one, because those of load need the calls of the day before as well, and to Dagster that is
+    a property of the step.
+    """
+    of_the_day = [table for table in METRIC_TABLES if not table.days_back]
+    of_load = [table for table in METRIC_TABLES if table.days_back]
+    return [
+        _metric_step(workspace, "compute_metrics", of_the_day, partitions),
+        _metric_step(workspace, "compute_load", of_load, partitions),
+    ]
 
-    spec = table_spec(
-        workspace,
-        table,
-        partitions,
-        kinds={"sql", "duckdb"},
-        deps=[_calls_dep(workspace, table), workspace.asset_key(CALL_LOADS.name)],
-        metadata=_code_reference("synthflow_assets.metrics", f"{table.name}.sql"),
-    )
-    return DailyAsset(spec, f"compute_{table.name}", write)
+
+def _metric_step(
+    workspace: Workspace, name: str, tables: Sequence[MetricTable], partitions: dg.PartitionsDefinition[Any]
+) -> DailyStep:
+    def write(context: dg.AssetExecutionContext, days: Sequence[dt.date], keys: AbstractSet[dg.AssetKey]) -> ShownDays:
+        from synthflow_assets.metrics import compute_metrics
+
+        wanted = {key: table for table in tables if (key := workspace.asset_key(table.name)) in keys}
+        warehouse = workspace.warehouse(context)
+        with warehouse.get_connection() as connection:
+            compute_metrics(connection, days, workspace.settings, [table.name for table in wanted.values()])
+        # What is only read need not keep other runs from writing.
+        with warehouse.get_connection(read_only=True) as connection:
+            return {key: _shown(workspace, table, connection, days) for key, table in wanted.items()}
+
+    specs = [
+        table_spec(
+            workspace,
+            table,
+            partitions,
+            kinds={"sql", "duckdb"},
+            deps=[_calls_dep(workspace, table), workspace.asset_key(CALL_LOADS.name)],
+            metadata=_code_reference("synthflow_assets.metrics", f"{table.name}.sql"),
+        )
+        for table in tables
+    ]
+    return DailyStep(name, specs, write)
+
+
+def _shown(
+    workspace: Workspace, table: MetricTable, connection: "DuckDBPyConnection", days: Sequence[dt.date]
+) -> dict[dt.date, Metadata]:
+    from synthflow_assets.report.previews import preview
+
+    shown = metric_metadata(workspace, table, connection, days)
+    picture = preview(connection, table.name, max(days))
+    if picture:  # one for all days of the run: Dagster stores what it shows with each day
+        shown[max(days)]["preview"] = dg.MarkdownMetadataValue(picture)
+    return shown
 
 
 def _calls_dep(workspace: Workspace, table: Table) -> dg.AssetDep | dg.AssetKey:
@@ -60,11 +92,11 @@ def _calls_dep(workspace: Workspace, table: Table) -> dg.AssetDep | dg.AssetKey:
     return dg.AssetDep(calls, partition_mapping=mapping)
 
 
-def export_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDefinition[Any]) -> DailyAsset:
+def export_step(workspace: Workspace, table: Table, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
     """A table as Parquet, one file a day, for readers that must not meet the writer."""
     folder = workspace.settings.export_folder
 
-    def write(context: dg.AssetExecutionContext, days: Sequence[dt.date]) -> Mapping[dt.date, Metadata]:
+    def write(context: dg.AssetExecutionContext, days: Sequence[dt.date], _: AbstractSet[dg.AssetKey]) -> ShownDays:
         from synthflow_assets.warehouse.export import export_days, export_path
 
         with workspace.warehouse(context).get_connection(read_only=True) as connection:
@@ -76,7 +108,7 @@ def export_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDe
             }
             for day, rows in rows_of.items()
         }
-        return with_lineage(shown, export_lineage(workspace, table))
+        return {spec.key: with_lineage(shown, export_lineage(workspace, table))}
 
     spec = dg.AssetSpec(
         workspace.asset_key(f"{table.name}_export"),
@@ -87,10 +119,10 @@ def export_asset(workspace: Workspace, table: Table, partitions: dg.PartitionsDe
         **marks(workspace),
         metadata={"dagster/uri": str(folder / table.name)},
     )
-    return DailyAsset(spec, f"export_{table.name}", write)
+    return DailyStep(f"export_{table.name}", [spec], write)
 
 
-def report_asset(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> DailyAsset:
+def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
     """The HTML page over the last days, written anew by every run, whichever days it is about.
 
     It has a partition a day like the metrics, so that it is part of every run over days; one of them is as good as
@@ -98,7 +130,7 @@ def report_asset(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
     """
     settings = workspace.settings
 
-    def write(context: dg.AssetExecutionContext, days: Sequence[dt.date]) -> Mapping[dt.date, Metadata]:
+    def write(context: dg.AssetExecutionContext, days: Sequence[dt.date], _: AbstractSet[dg.AssetKey]) -> ShownDays:
         from synthflow_assets.report import last_days, write_report
 
         warehouse = workspace.warehouse(context).get_warehouse()
@@ -110,7 +142,7 @@ def report_asset(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
             "days": report.days,
             "agents": report.agents,
         }
-        return dict.fromkeys(days, metadata)
+        return {spec.key: dict.fromkeys(days, metadata)}
 
     spec = dg.AssetSpec(
         workspace.asset_key("call_report"),
@@ -121,7 +153,7 @@ def report_asset(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
         **marks(workspace),
         metadata={"dagster/uri": str(settings.report_path)},
     )
-    return DailyAsset(spec, "write_call_report", write)
+    return DailyStep("write_call_report", [spec], write)
 
 
 def _code_reference(package: str, file: str) -> Metadata:

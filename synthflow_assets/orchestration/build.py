@@ -9,9 +9,9 @@ from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.alerts import build_alert_sensors
 from synthflow_assets.orchestration.assets import (
     build_recordings_asset,
-    export_asset,
-    metric_asset,
-    report_asset,
+    export_step,
+    metric_steps,
+    report_step,
 )
 from synthflow_assets.orchestration.checks import build_checks
 from synthflow_assets.orchestration.daily import daily_partitions
@@ -93,12 +93,12 @@ def _assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
     partitions = daily_partitions(workspace.settings)
     recordings = workspace.settings.recordings
     following = [
-        *(metric_asset(workspace, table, partitions) for table in METRIC_TABLES),
-        *(export_asset(workspace, table, partitions) for table in (CALLS, *METRIC_TABLES)),
-        report_asset(workspace, partitions),
+        *metric_steps(workspace, partitions),
+        *(export_step(workspace, table, partitions) for table in (CALLS, *METRIC_TABLES)),
+        report_step(workspace, partitions),
     ]
     return [
         build_calls_assets(workspace, partitions, following),
-        *(asset.build(workspace) for asset in following),
+        *(step.build(workspace) for step in following),
         *([build_recordings_asset(workspace, recordings, partitions)] if recordings else []),
     ]

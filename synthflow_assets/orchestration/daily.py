@@ -1,7 +1,8 @@
-"""An asset that follows from the calls, one partition a day, and what Dagster shows of it."""
+"""A step that writes assets which follow from the calls, one partition a day, and what Dagster shows of them."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,38 +14,47 @@ from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.tables import Column, Table
 
-WriteDays = Callable[[dg.AssetExecutionContext, Sequence[dt.date]], Mapping[dt.date, Metadata]]
+ShownDays = Mapping[dg.AssetKey, Mapping[dt.date, Metadata]]
+WriteDays = Callable[[dg.AssetExecutionContext, Sequence[dt.date], AbstractSet[dg.AssetKey]], ShownDays]
 
 
 @dataclass(frozen=True)
-class DailyAsset:
-    """How some days of an asset are written.
+class DailyStep:
+    """How some days of some assets are written.
 
-    It is a step of its own, and the fetching step calls `write` as well: where some days fail, Dagster passes over
-    everything behind, though the other days could be computed.
+    The fetching step calls `write` as well: where some days fail, Dagster passes over everything behind, though the
+    other days could be computed.
     """
 
-    spec: dg.AssetSpec
-    step: str
-    write: WriteDays  # returns what Dagster is to show of each day
+    name: str
+    specs: Sequence[dg.AssetSpec]
+    write: WriteDays  # those assets alone that are asked for; returns what Dagster is to show of each day
 
     def build(self, workspace: Workspace) -> dg.AssetsDefinition:
-        """The asset, for Dagster."""
+        """The assets, for Dagster."""
 
         @dg.multi_asset(
-            name=workspace.step(self.step),
-            specs=[self.spec],
+            name=workspace.step(self.name),
+            specs=self.specs,
             required_resource_keys={workspace.warehouse_resource},
+            can_subset=True,
             backfill_policy=workspace.backfill_policy,
             pool=workspace.pool,
         )
-        def compute(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        def compute(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
             with failures_for_people():
-                for day, metadata in self.write(context, days_of(context)).items():
-                    context.add_asset_metadata(metadata, self.spec.key, day.isoformat())
-            return dg.MaterializeResult(asset_key=self.spec.key)
+                shown = self.write(context, days_of(context), context.selected_asset_keys)
+            yield from results(context, shown)
 
         return compute
+
+
+def results(context: dg.AssetExecutionContext, shown: ShownDays) -> Iterator[dg.MaterializeResult[Any]]:
+    """The assets that were written, with what is shown of each day."""
+    for key, of_days in shown.items():
+        for day, metadata in of_days.items():
+            context.add_asset_metadata(metadata, key, day.isoformat())
+        yield dg.MaterializeResult(asset_key=key)
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import SettingsError, SynthflowError
-from synthflow_assets.orchestration.daily import DailyAsset, days_of, table_spec
+from synthflow_assets.orchestration.daily import DailyStep, days_of, results, table_spec
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import PROMISES, find_problems
@@ -50,7 +50,7 @@ class FetchConfig(dg.Config):
 
 
 def build_calls_assets(
-    workspace: Workspace, partitions: dg.PartitionsDefinition[Any], following: Sequence[DailyAsset]
+    workspace: Workspace, partitions: dg.PartitionsDefinition[Any], following: Sequence[DailyStep]
 ) -> dg.AssetsDefinition:
     """The assets of the fetching step.
 
@@ -89,10 +89,7 @@ def build_calls_assets(
                 fetch.record_whole_days()
                 raise
             metadata = fetch.metadata(fetch.days)
-        for key, of_days in metadata.items():
-            for day, of_day in of_days.items():
-                context.add_asset_metadata(of_day, key, day.isoformat())
-            yield dg.MaterializeResult(asset_key=key)
+        yield from results(context, metadata)
 
     return fetch_calls
 
@@ -117,7 +114,7 @@ class _Fetch:
 
         repeated = None if only_missing else _repeated_runs(self.context)
         if repeated != [] and self.warehouse.exists():
-            with self.warehouse.connect() as connection:
+            with self.warehouse.connect() as connection:  # which brings the tables of an older version up to date
                 settled = settled_partitions(connection, self.days, repeated)
             wanted = {agent.model_id for agent in self.wanted}
             self.present = {partition for partition in settled if partition.model_id in wanted}
@@ -168,7 +165,7 @@ class _Fetch:
             _record(self.context, key, of_days)
         return whole
 
-    def finish_whole_days(self, following: Sequence[DailyAsset]) -> None:
+    def finish_whole_days(self, following: Sequence[DailyStep]) -> None:
         """Record the days that lack nothing, and compute what follows from all that have landed.
 
         A day that one agent is missing on is computed for the others, but not recorded.
@@ -178,10 +175,11 @@ class _Fetch:
             days = sorted({partition.day for partition in self.present})
             if not days or self._is_broken(days):
                 return
-            for asset in following:
-                if asset.spec.key in self.context.job_def.asset_layer.executable_asset_keys:
-                    written = asset.write(self.context, days)
-                    _record(self.context, asset.spec.key, {day: written[day] for day in whole})
+            executable = set(self.context.job_def.asset_layer.executable_asset_keys)
+            for step in following:
+                keys = executable & {spec.key for spec in step.specs}
+                for key, of_days in step.write(self.context, days, keys).items() if keys else ():
+                    _record(self.context, key, {day: of_days[day] for day in whole})
         except SynthflowError as error:
             # The failure that brought us here is the one to be told.
             self.context.log.warning(f"what follows from the whole days could not be computed: {error}")
@@ -189,7 +187,7 @@ class _Fetch:
     def _is_broken(self, days: Sequence[dt.date]) -> bool:
         """Whether a promise is broken that the steps behind would have been stopped by."""
         settings = self.workspace.settings
-        with self.warehouse.connect() as connection:
+        with self.warehouse.connect(read_only=True) as connection:
             found = [
                 problem
                 for promise in PROMISES
@@ -206,7 +204,7 @@ class _Fetch:
 
         loads: dict[dt.date, list[LoadSummary]] = defaultdict(list)
         if days:
-            with self.warehouse.connect() as connection:
+            with self.warehouse.connect(read_only=True) as connection:
                 for load in read_loads(connection, days, [agent.model_id for agent in self.agents]):
                     loads[load.day].append(load)
         keys = {table: self.workspace.asset_key(table.name) for table in LANDED_TABLES}

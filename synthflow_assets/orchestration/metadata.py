@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -20,7 +20,7 @@ _PARTITIONED = ("calls", "calls_started")  # in tables of finer grain, where eac
 
 
 def metric_metadata(
-    workspace: Workspace, table: MetricTable, connection: "DuckDBPyConnection", rows_of: Mapping[dt.date, int]
+    workspace: Workspace, table: MetricTable, connection: "DuckDBPyConnection", days: Sequence[dt.date]
 ) -> dict[dt.date, Metadata]:
     """What is shown of each day of a metric table that was computed.
 
@@ -28,16 +28,16 @@ def metric_metadata(
         workspace: whose assets the columns come from.
         table: the metric.
         connection: to the warehouse.
-        rows_of: the days, and how many rows each has.
+        days: which are shown.
     """
     summed = [column.name for column in table.columns if _can_be_summed(table, column)]
-    totals = ", ".join(["day", *(f"coalesce(sum({name}), 0)::BIGINT" for name in summed)])
+    totals = ", ".join(["day", "count(*)", *(f"coalesce(sum({name}), 0)::BIGINT" for name in summed)])
     # The names are the schema's own, never a user's.
     query = f"SELECT {totals} FROM {table.name} WHERE list_contains($1::DATE[], day) GROUP BY day"  # noqa: S608
-    found = {day: numbers for day, *numbers in connection.execute(query, [list(rows_of)]).fetchall()}
-    shown = {
-        day: {"dagster/partition_row_count": rows, **dict(zip(summed, found.get(day, ()), strict=False))}
-        for day, rows in rows_of.items()
+    found = {day: numbers for day, *numbers in connection.execute(query, [list(days)]).fetchall()}
+    names = ["dagster/partition_row_count", *summed]
+    shown: dict[dt.date, Metadata] = {
+        day: dict(zip(names, found[day], strict=True)) if day in found else {names[0]: 0} for day in days
     }
     return with_lineage(shown, _metric_lineage(workspace, table))
 

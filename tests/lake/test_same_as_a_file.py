@@ -105,6 +105,15 @@ def test_tables_checks_views_exports_and_report(both: dict[str, Settings], tmp_p
     pd.testing.assert_frame_equal(exported["file"], exported["lake"])
 
 
+def test_all_metrics_of_a_run_are_one_commit(both: dict[str, Settings]) -> None:
+    with Warehouse.from_settings(both["lake"]).connect() as connection:
+        snapshots = "SELECT count(*) FROM ducklake_snapshots('warehouse')"
+        [(before,)] = connection.execute(snapshots).fetchall()
+        compute_metrics(connection, DAYS, both["lake"])
+        assert connection.execute(snapshots).fetchall() == [(before + 1,)]
+    assert_same_tables(both)
+
+
 def test_recordings_checks_doctor_and_several_workspaces(
     both: dict[str, Settings], lake: Lake, postgres: str, tmp_path: Path
 ) -> None:

@@ -158,6 +158,22 @@ def test_a_range_lands_exactly_what_the_sandbox_has(
     assert "CONFIDENTIAL" not in agents.to_string()
 
 
+def test_one_metric_can_be_computed_alone(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox())
+    assert run(settings, instance).success
+    warehouse = Warehouse(settings.warehouse)
+    with warehouse.connect() as connection:
+        connection.execute("DELETE FROM call_rates_daily; DELETE FROM call_outcomes_daily")
+    job = build_synthflow_defs(settings.model_copy(update={"api_key": None})).resolve_implicit_global_asset_job_def()
+    rates = dg.AssetKey(["synthflow", "call_rates_daily"])
+    result = job.execute_in_process(instance=instance, partition_key=DAY, asset_selection=[rates])
+    assert {event.asset_key for event in result.get_asset_materialization_events()} == {rates}
+    assert len(warehouse.read_frame("call_rates_daily")) > 0
+    assert warehouse.read_frame("call_outcomes_daily").empty
+
+
 def test_row_counts_are_recorded_for_each_partition(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:

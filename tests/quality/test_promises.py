@@ -8,7 +8,7 @@ import pytest
 
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.loading import load_calls, resolve_agents
-from synthflow_assets.metrics import compute_metric
+from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.quality import NO_GAPS, PROMISES, SETTLED, WATCHED, Problem, Promise, find_problems, merge_days
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
@@ -33,8 +33,7 @@ def connection(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         agents = resolve_agents(client, settings).agents
         list(load_calls(client, warehouse, settings, agents, DAYS, log=lambda _: None))
     with warehouse.connect() as opened:
-        for table in METRIC_TABLES:
-            compute_metric(opened, table.name, DAYS, settings)
+        compute_metrics(opened, DAYS, settings)
         yield opened
 
 
@@ -373,8 +372,7 @@ def test_ordinary_weeks_raise_no_alarm(
     with SynthflowClient.from_settings(settings) as client:
         list(load_calls(client, warehouse, settings, resolve_agents(client, settings).agents, days, log=lambda _: None))
     with warehouse.connect() as opened:
-        for table in METRIC_TABLES:
-            compute_metric(opened, table.name, days, settings)
+        compute_metrics(opened, days, settings)
         for name in ("usual_volume", "usual_disconnects", "same_fields"):
             found = find_problems(opened, PROMISE[name], days, settings, LAST)
             assert [str(problem) for problem in found] == []
@@ -401,9 +399,9 @@ def test_a_day_that_lands_anew_shows_in_the_load_of_the_day_after(
         "WHERE call_id = (SELECT max_by(call_id, start_time) FROM synthflow.calls WHERE day = $1)",
         [DAYS[0]],
     )
-    compute_metric(connection, "call_load_hourly", DAYS[:1], settings)
+    compute_metrics(connection, DAYS[:1], settings, ["call_load_hourly"])
     found = find_problems(connection, PROMISE["call_load_reconciles"], DAYS[:1], settings, LAST)
     assert [problem.day for problem in found] == [DAYS[1]]
     assert "materialize call_load_hourly again" in found[0].problem
-    compute_metric(connection, "call_load_hourly", DAYS[1:], settings)
+    compute_metrics(connection, DAYS[1:], settings, ["call_load_hourly"])
     assert problems(connection, settings, "call_load_reconciles") == []

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from synthflow_assets.days import day_bounds_ms
-from synthflow_assets.metrics import compute_metric
+from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.settings import Settings
 
 DAY = dt.date(2026, 3, 10)
@@ -68,6 +68,6 @@ def computed(
     **settings: Any,
 ) -> list[Row]:
     """Compute a metric table; its rows of these days, ordered."""
-    compute_metric(connection, table, days, Settings.of(**settings))
+    compute_metrics(connection, days, Settings.of(**settings), [table])
     query = f"SELECT {columns} FROM {table} WHERE list_contains($1, day) ORDER BY ALL"
     return connection.execute(query, [list(days)]).fetchall()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from synthflow_assets.metrics import compute_metric
+from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.metrics.frames import headline, named_frame
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -54,7 +54,7 @@ def store(connection: duckdb.DuckDBPyConnection, calls: Sequence[Call], day: dt.
 
 
 def rows(connection: duckdb.DuckDBPyConnection, table: str, day: dt.date = DAY) -> list[tuple[Any, ...]]:
-    compute_metric(connection, table, [day], Settings.of())
+    compute_metrics(connection, [day], Settings.of(), [table])
     return connection.execute(
         f"SELECT * EXCLUDE (day) FROM synthflow.{table} WHERE day = $1 ORDER BY ALL", [day]
     ).fetchall()
@@ -157,7 +157,7 @@ def test_recomputing_a_day_touches_that_day_only(connection: duckdb.DuckDBPyConn
 
 def test_the_short_call_threshold_is_a_setting(connection: duckdb.DuckDBPyConnection) -> None:
     store(connection, [("a", "completed", 25, None)])
-    compute_metric(connection, "call_duration_daily", [DAY], Settings.of(short_call_seconds=30))
+    compute_metrics(connection, [DAY], Settings.of(short_call_seconds=30), ["call_duration_daily"])
     assert connection.execute("SELECT short_calls FROM synthflow.call_duration_daily").fetchone() == (1,)
 
 
@@ -213,8 +213,7 @@ def test_frames_show_names_and_the_headline_weighs_days(warehouse: Warehouse) ->
             [("a", "completed", 10, None)] * 3 + [("b", "completed", 50, None), ("b", "completed", None, None)],
         )
         connection.execute("INSERT INTO synthflow.agents VALUES ('a', 'Front Desk', NULL, now())")
-        for table in ("call_duration_daily", "call_duration_histogram"):
-            compute_metric(connection, table, [DAY], Settings.of())
+        compute_metrics(connection, [DAY], Settings.of(), ["call_duration_daily", "call_duration_histogram"])
     frame = named_frame(warehouse, "call_duration_daily", DAY, DAY)
     assert frame["agent"].tolist() == ["Front Desk", "b"]
     assert dict(headline(warehouse, DAY, DAY))["Average call duration"] == "20 s"
