@@ -104,6 +104,8 @@ def report(
         raise click.BadParameter("a report covers ten years at most", param_hint="--from")
     written = write_report(warehouse, settings, output or settings.report_path, first, last, models)
     click.echo(f"{written.path}  ({written.days} days, {written.agents} agents, {written.size_bytes / 1e6:.1f} MB)")
+    if written.complaint:
+        click.echo(f"Warning: {written.complaint}", err=True)
     if show:
         click.launch(str(written.path))
 

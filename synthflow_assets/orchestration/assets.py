@@ -142,6 +142,9 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
             "days": report.days,
             "agents": report.agents,
         }
+        if report.complaint:
+            context.log.warning(report.complaint)
+            metadata["warning"] = report.complaint
         return {spec.key: dict.fromkeys(days, metadata)}
 
     spec = dg.AssetSpec(

@@ -34,6 +34,17 @@ class Report:
     days: int
     agents: int
 
+    @property
+    def complaint(self) -> str | None:
+        """What is to be said of a page that is too large with all thrift; None of one that is not."""
+        if self.size_bytes <= LARGEST_BYTES:
+            return None
+        return (
+            f"the report is {self.size_bytes / 1e6:.1f} MB, and many mail servers take {LARGEST_BYTES / 1e6:.1f}; "
+            "choose fewer days (`synthflow-assets report --from ... --to ...`, SYNTHFLOW_REPORT_DAYS) "
+            "or agents (`--model`)"
+        )
+
 
 def last_days(warehouse: Warehouse, settings: Settings, to_day: dt.date | None = None) -> Span:
     """The days that a report is about unless it is asked for others: `settings.report_days`, or as many as there are.

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from synthflow_assets import report as report_module
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.report.content import COMPLETE, MISSING
 from synthflow_assets.sandbox.server import Sandbox
@@ -48,6 +49,7 @@ def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
     path = Path(metadata["path"].value)
     assert path == Path("data/report.html").resolve()
     assert metadata["size_bytes"].value == path.stat().st_size
+    assert "warning" not in metadata
     # The last days are long gone, so it is about those that have landed.
     assert (metadata["days"].value, metadata["agents"].value) == (3, 2)
     assert sum(columns_of(path)["calls"]) == len(Warehouse(settings.warehouse).read_frame("calls")) > 0
@@ -69,6 +71,18 @@ def test_where_a_day_fails_the_report_says_so(
     assert set(metadata_of(instance, REPORT)) == {f"{FIRST}", f"{LAST}"}
     states = columns_of(Path("data/report.html"))["state"]
     assert states == [COMPLETE] * 2 + [MISSING] * 2 + [COMPLETE] * 2
+
+
+def test_a_report_that_is_too_large_is_shown_with_a_warning(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = settings_for(start_sandbox(), start_date=f"{FIRST}")
+    monkeypatch.setattr(report_module, "LARGEST_BYTES", 100_000)
+    assert run(settings, instance).success
+    assert "SYNTHFLOW_REPORT_DAYS" in metadata_of(instance, REPORT)[f"{LAST}"]["warning"].value
 
 
 def test_a_report_that_cannot_be_written_fails_alone(

@@ -28,23 +28,26 @@ def pixels(png: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("table", sorted(_PREVIEWS))
-def test_each_is_a_small_picture_of_the_last_days(warehouse: Warehouse, table: str) -> None:
+def test_each_is_small_pictures_of_the_last_days(warehouse: Warehouse, table: str) -> None:
     with warehouse.connect(read_only=True) as connection:
         markdown = preview(connection, table, LAST)
         assert preview(connection, table, FIRST - dt.timedelta(days=1)) is None
     assert markdown is not None
-    title, _, picture = markdown.partition("](data:image/png;base64,")
-    assert title.startswith("![")
-    assert title.endswith(f", {LAST - dt.timedelta(days=29)} to {LAST}")
     assert len(markdown) < LARGEST_BYTES
-    # Something is drawn: a picture of one colour has two different bytes or three.
-    assert len(set(pixels(base64.b64decode(picture.removesuffix(")"))))) > 50
+    pictures = markdown.split("\n\n")
+    assert len(pictures) == (2 if table == "call_duration_daily" else 1)
+    for one in pictures:
+        title, _, picture = one.partition("](data:image/png;base64,")
+        assert title.startswith("![")
+        assert title.endswith(f", {LAST - dt.timedelta(days=29)} to {LAST}")
+        # Something is drawn: a picture of one colour has two different bytes or three.
+        assert len(set(pixels(base64.b64decode(picture.removesuffix(")"))))) > 50
 
 
 def test_medians_in_the_picture_are_those_of_the_calls(warehouse: Warehouse) -> None:
     span = {"first": FIRST, "last": LAST}
     with warehouse.connect(read_only=True) as connection:
-        query = sql_file("synthflow_assets.report.previews", "call_duration_histogram.sql")
+        query = sql_file("synthflow_assets.report.previews", "duration_percentiles.sql")
         drawn = connection.execute(query, span).fetchall()
         wanted = connection.execute(
             "SELECT day, unnest(['90th percentile', 'median']), unnest(quantile_cont(duration_seconds, [0.9, 0.5])) "
@@ -53,6 +56,21 @@ def test_medians_in_the_picture_are_those_of_the_calls(warehouse: Warehouse) -> 
             {**span, "statuses": list(CONNECTED_STATUSES)},
         ).fetchall()
     assert len(drawn) == 80
+    assert [row[:2] for row in drawn] == [row[:2] for row in wanted]
+    assert [row[2] for row in drawn] == pytest.approx([row[2] for row in wanted])
+
+
+def test_mean_durations_in_the_picture_are_those_of_the_calls(warehouse: Warehouse) -> None:
+    span = {"first": FIRST, "last": LAST}
+    with warehouse.connect(read_only=True) as connection:
+        query = sql_file("synthflow_assets.report.previews", "mean_duration.sql")
+        drawn = connection.execute(query, span).fetchall()
+        wanted = connection.execute(
+            "SELECT day, 'all agents', avg(duration_seconds) FROM calls "
+            "WHERE day BETWEEN $first AND $last AND list_contains($statuses, call_status) GROUP BY ALL ORDER BY ALL",
+            {**span, "statuses": list(CONNECTED_STATUSES)},
+        ).fetchall()
+    assert len(drawn) == 40
     assert [row[:2] for row in drawn] == [row[:2] for row in wanted]
     assert [row[2] for row in drawn] == pytest.approx([row[2] for row in wanted])
 

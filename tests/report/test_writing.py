@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from synthflow_assets import report as report_module
 from synthflow_assets.cli import main
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.report import Span, last_days, write_report
@@ -41,6 +42,18 @@ def test_without_arguments_it_is_about_the_last_days_that_landed(warehouse: Ware
     facts = facts_of(tmp_path / "data" / "report.html")
     usual = last_days(warehouse, Settings.of())
     assert (facts["from"], facts["to"]) == (usual.from_day.isoformat(), usual.to_day.isoformat())
+
+
+def test_what_is_too_large_even_with_thrift_is_written_and_said(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_module, "LARGEST_BYTES", 100_000)
+    place, warning = run(warehouse=warehouse).splitlines()
+    assert place.startswith("data/report.html  (")
+    size = (tmp_path / "data" / "report.html").stat().st_size
+    assert warning.startswith(f"Warning: the report is {size / 1e6:.1f} MB, and many mail servers take 0.1; choose ")
+    assert "--from" in warning
+    assert "--model" in warning
 
 
 def test_agents_by_id_and_by_name(warehouse: Warehouse, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Small pictures of the metrics, as Markdown for Dagster's UI; they look like the charts of the page.
 
-Each is a `.sql` file named like its table: `day`, `name` and `value` of the days `$first` to `$last`.
+Each is a `.sql` file: `day`, `name` and `value` of the days `$first` to `$last`.
 """
 
 from __future__ import annotations
@@ -31,30 +31,34 @@ class _Preview:
 
     title: str
     kind: str  # piled, shares, lines or rates
+    query: str  # name of the .sql file
 
 
 _PREVIEWS = {
-    "call_duration_daily": _Preview("Calls per day", "piled"),
-    "call_duration_histogram": _Preview("Duration of connected calls, in seconds", "lines"),
-    "disconnect_reasons_daily": _Preview("Why the line was cut", "shares"),
-    "call_outcomes_daily": _Preview("Why the conversation ended", "shares"),
-    "call_rates_daily": _Preview("Connected, voicemail and short calls", "rates"),
-    "workspace_load_hourly": _Preview("Most calls at once", "piled"),
-    "judge_results_daily": _Preview("What the judge passed", "rates"),
+    "call_duration_daily": (
+        _Preview("Calls per day", "piled", "calls"),
+        _Preview("Mean duration of connected calls, in seconds", "piled", "mean_duration"),
+    ),
+    "call_duration_histogram": (_Preview("Duration of connected calls, in seconds", "lines", "duration_percentiles"),),
+    "disconnect_reasons_daily": (_Preview("Why the line was cut", "shares", "disconnect_reasons"),),
+    "call_outcomes_daily": (_Preview("Why the conversation ended", "shares", "end_reasons"),),
+    "call_rates_daily": (_Preview("Connected, voicemail and short calls", "rates", "rates"),),
+    "workspace_load_hourly": (_Preview("Most calls at once", "piled", "peaks"),),
+    "judge_results_daily": (_Preview("What the judge passed", "rates", "judge_passes"),),
 }
 
 
 def preview(connection: duckdb.DuckDBPyConnection, table: str, last: dt.date) -> str | None:
-    """A picture of the days up to the last one, as Markdown; None for a table that has none, or no rows."""
-    if table not in _PREVIEWS:
-        return None
+    """Pictures of the days up to the last one, as Markdown; None for a table that has none, or no rows."""
     first = last - dt.timedelta(days=DAYS - 1)
-    rows = connection.execute(_sql(f"{table}.sql"), {"first": first, "last": last}).fetchall()
-    if not rows:
-        return None
-    title = f"{_PREVIEWS[table].title}, {first} to {last}"
-    picture = base64.b64encode(_png(_chart(_PREVIEWS[table], rows, first, last) | {"title": title})).decode()
-    return f"![{title}](data:image/png;base64,{picture})"
+    pictures = []
+    for drawn in _PREVIEWS.get(table, ()):
+        rows = connection.execute(_sql(f"{drawn.query}.sql"), {"first": first, "last": last}).fetchall()
+        if rows:
+            title = f"{drawn.title}, {first} to {last}"
+            picture = base64.b64encode(_png(_chart(drawn, rows, first, last) | {"title": title})).decode()
+            pictures.append(f"![{title}](data:image/png;base64,{picture})")
+    return "\n\n".join(pictures) or None
 
 
 def _chart(preview: _Preview, rows: list[tuple[dt.date, str, float]], first: dt.date, last: dt.date) -> dict[str, Any]:
