@@ -17,6 +17,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
 from dagster_postgres import PostgresRunStorage
+from dagster_postgres.utils import pg_url_from_config
 from kubernetes.client import ApiClient
 
 from synthflow_assets.settings import Settings
@@ -57,6 +58,20 @@ def snake(value: Any) -> Any:
     if isinstance(value, dict):
         return {re.sub("([A-Z])", r"_\1", key).lower(): snake(inner) for key, inner in value.items()}
     return [snake(inner) for inner in value] if isinstance(value, list) else value
+
+
+def storage_of(postgresql: dict[str, Any]) -> dict[str, Any]:
+    """Dagster's storage, as the chart writes it from its `postgresql`; the password is in a variable of each pod."""
+    return {
+        "postgres_db": {
+            "scheme": postgresql["postgresqlScheme"],
+            "hostname": postgresql["postgresqlHost"],
+            "port": postgresql["service"]["port"],
+            "username": postgresql["postgresqlUsername"],
+            "password": {"env": "DAGSTER_PG_PASSWORD"},
+            "db_name": postgresql["postgresqlDatabase"],
+        }
+    }
 
 
 # One server
@@ -156,10 +171,17 @@ def test_dagster_reads_what_the_chart_makes_of_the_values(
 ) -> None:
     """The chart writes these parts into `dagster.yaml`, with its names in Dagster's spelling."""
     [values] = read(KUBERNETES / "values.yaml")
-    [server] = read(SERVER / "dagster.yaml")
+    monkeypatch.setenv("DAGSTER_PG_PASSWORD", "p")
+    storage = process_config(PostgresRunStorage.config_type(), storage_of(values["postgresql"]))
+    assert storage.success, storage.errors
+    there = "postgresql+psycopg2://dagster:p@postgres.example.internal:5432/dagster"
+    assert pg_url_from_config(storage.value) == there
+    # The same on the PostgreSQL of these tests.
+    words = dict(word.split("=", 1) for word in database.split())
+    here = {"postgresqlHost": "", "postgresqlDatabase": words["dbname"], "postgresqlUsername": words["user"]}
     daemon = values["dagsterDaemon"]
     config = {
-        "storage": server["storage"],
+        "storage": {"postgres": storage_of(values["postgresql"] | here)},
         "run_monitoring": snake(daemon["runMonitoring"]),
         "run_retries": snake(daemon["runRetries"]),
         "concurrency": {key: snake(values["concurrency"][key]) for key in ("runs", "pools")},

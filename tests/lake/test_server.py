@@ -1,0 +1,91 @@
+"""The parts of deploy/server, started together by the commands of its compose file, on a real PostgreSQL.
+
+What compose itself does is left out: there are no containers, so hosts and folders are those of this machine.
+"""
+
+import datetime as dt
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synthflow_assets.sandbox.server import Sandbox
+from tests.e2e.test_dagster_dev import BIN, Deployment, free_port, wait_until
+from tests.lake.conftest import Lake
+from tests.lake.test_deploy import SERVER, instance_of, read
+
+DAY = dt.date(2026, 3, 10)
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as output:
+        process = subprocess.Popen([BIN / command[0], *command[1:]], env=environment, stdout=output, stderr=output)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
+    lake: Lake, start_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = start_sandbox(agents=2, calls_per_day=40)
+    [compose], [config], [workspace] = (
+        read(SERVER / name) for name in ("compose.yaml", "dagster.yaml", "workspace.yaml")
+    )
+    home, (code_port, web_port) = tmp_path / "home", (free_port(), free_port())
+    here = {
+        "0.0.0.0": "127.0.0.1",  # noqa: S104
+        "4000": str(code_port),
+        "3000": str(web_port),
+        "/opt/dagster/home/workspace.yaml": str(home / "workspace.yaml"),
+    }
+    instance = instance_of(config, home, lake.dsn, monkeypatch)  # and its PostgreSQL is in the environment now
+    workspace["load_from"][0]["grpc_server"] |= {"host": "127.0.0.1", "port": code_port}
+    (home / "workspace.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
+    environment = {
+        **os.environ,
+        **lake.environment(),
+        "DAGSTER_HOME": str(home),
+        "SYNTHFLOW_API_KEY": "sandbox-key",
+        "SYNTHFLOW_BASE_URL": sandbox.url,
+        "SYNTHFLOW_START_DATE": DAY.isoformat(),
+        "SYNTHFLOW_EXPORT_DIR": str(tmp_path / "export"),
+    }
+    with ExitStack() as parts:
+        processes = {
+            name: parts.enter_context(
+                running([here.get(word, word) for word in service["command"]], environment, tmp_path / f"{name}.log")
+            )
+            for name, service in compose["services"].items()
+            if name != "postgres"
+        }
+        assert set(processes) == {"code", "webserver", "daemon"}
+        server = Deployment(f"http://127.0.0.1:{web_port}", home, lake.warehouse(), sandbox, processes["webserver"])
+        loaded = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename }
+            } } } }"""
+
+        def is_loaded() -> bool:
+            entries = server.ask(loaded)["workspaceOrError"]["locationEntries"]
+            return [one["locationOrLoadError"]["__typename"] for one in entries] == ["RepositoryLocation"]
+
+        wait_until(is_loaded, "the definitions of the code server")
+        run = server.launch(
+            "synthflow_daily", executionMetadata={"tags": [{"key": "dagster/partition", "value": DAY.isoformat()}]}
+        )
+        ended = wait_until(
+            lambda: (status := server.status_of(run)) in ("SUCCESS", "FAILURE") and status, "the run", seconds=240
+        )
+    happened = [entry.dagster_event.event_type_value for entry in instance.all_logs(run) if entry.dagster_event]
+    assert ended == "SUCCESS", (tmp_path / "code.log").read_text()[-3000:]
+    assert happened.index("PIPELINE_ENQUEUED") < happened.index("PIPELINE_STARTING") < happened.index("PIPELINE_START")
+    landed = lake.warehouse().read_frame("call_duration_daily")
+    assert set(landed["day"].dt.date) == {DAY}
+    assert landed["calls"].sum() == len(lake.warehouse().read_frame("calls")) > 0
+    instance.dispose()
