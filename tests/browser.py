@@ -68,10 +68,13 @@ def _fetched() -> str | None:
 
 
 def _run(command: list[str]) -> str:
-    """Run it; empty, or the last line of what went wrong."""
+    """Run it; empty, or the line that says what went wrong: Playwright's first error, whose last lines are a trace."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return f"it took more than {_FETCH_SECONDS} s"
     lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return "" if done.returncode == 0 else (lines or [f"exit code {done.returncode}"])[-1].strip()
+    if done.returncode == 0:
+        return ""
+    last = lines[-1].strip() if lines else f"exit code {done.returncode}"
+    return next((line for line in lines if line.startswith("Error")), last)

@@ -31,3 +31,18 @@ def test_without_a_browser_tests_are_skipped_which_ci_takes_for_a_failure(
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Chromium does not start" in "".join(done.stdout.splitlines()[-3:])
+
+
+def test_where_none_can_be_fetched_the_skipped_test_says_why(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it(browser):\n    assert False\n")
+    # No Chromium, no apt-get, nothing that Playwright has fetched before, and nobody who answers.
+    environment = {
+        **os.environ,
+        "PATH": str(tmp_path),
+        "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path / "browsers"),
+        "PLAYWRIGHT_DOWNLOAD_HOST": "http://127.0.0.1:9",
+    }
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-ra", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "none can be fetched: Error: connect ECONNREFUSED 127.0.0.1:9" in "".join(done.stdout.splitlines()[-3:])
