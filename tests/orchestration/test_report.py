@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from synthflow_assets import report as report_module
 from synthflow_assets.orchestration.build import build_synthflow_defs
