@@ -17,7 +17,7 @@ from synthflow_assets import Warehouse
 def busiest_hours(warehouse: Warehouse) -> pd.DataFrame:
     """In DuckDB: the hours of the week with the most calls at once."""
     with warehouse.connect(read_only=True) as connection:  # runs wait for as long as it is open
-        return connection.sql("""
+        return connection.execute("""
             SELECT dayname(day) AS weekday, local_hour, max(peak_concurrent_calls) AS most_at_once
             FROM workspace_load_hourly
             GROUP BY weekday, local_hour
@@ -32,7 +32,7 @@ def weekly_median(warehouse: Warehouse) -> pd.DataFrame:
     A mean of daily medians is no median; the macro has it from the histogram, for any range of days and any grouping.
     """
     with warehouse.connect(read_only=True) as connection:
-        return connection.sql("""
+        return connection.execute("""
             SELECT key AS week, connected_calls, median_duration_seconds
             FROM duration_summary_by('0001-01-01', '9999-12-31', date_trunc('week', day)::DATE)
             ORDER BY week
