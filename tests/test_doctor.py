@@ -71,6 +71,13 @@ def test_clock(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
     assert "Set this machine's clock" in said["clock"]
 
 
+def test_an_address_that_is_not_the_apis(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+    sandbox = start_sandbox()
+    said = troubles(settings_for(sandbox, base_url=sandbox.url.removesuffix("/v2")))
+    assert list(said) == ["API"]
+    assert "does not end in /v2" in said["API"]
+
+
 def test_agents(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
     assert "ghost" in troubles(settings_for(start_sandbox(), model_ids="ghost"))["agents"]
     unlisted = troubles(settings_for(start_sandbox(assistants_endpoint=False)))

@@ -29,7 +29,11 @@ PRINTED = {
 
 _NUMBER: Spec = {"tickCount": 5, "labelExpr": "format(datum.value, datum.value % 1 ? ',.1f' : ',.0f')"}
 PERCENT: Spec = {"tickCount": 4, "labelExpr": "format(datum.value, '.0%')"}
-_DATE = "utcFormat(datum.value, utcmonth(datum.value) == 0 && utcdate(datum.value) < 8 ? '%-d %b %Y' : '%-d %b')"
+# A label stands under the middle of what begins on its day.
+_DATE = (
+    "utcFormat(datum.value - half, utcmonth(datum.value - half) == 0 && utcdate(datum.value - half) < 8 "
+    "? '%-d %b %Y' : '%-d %b')"
+)
 _TOOLTIP = [
     {"field": "when", "type": "nominal", "title": "When"},
     {"field": "name", "type": "nominal", "title": "What"},
@@ -215,8 +219,8 @@ def _colour(name: str, colour: dict[str, str] | None = None) -> str:
 
 
 def _time_params() -> list[Spec]:
-    """What a page sets anew with each filter: the ends of the time axis, and where it has labels."""
-    return [{"name": "span", "value": [0, 86_400_000]}, {"name": "ticks", "value": []}]
+    """What a page sets anew with each filter: the ends of the time axis, its labels, `half` behind their days."""
+    return [{"name": "span", "value": [0, 86_400_000]}, {"name": "ticks", "value": []}, {"name": "half", "value": 0}]
 
 
 def _over_time() -> Spec:

@@ -14,7 +14,7 @@ from synthflow_assets.warehouse.connection import Warehouse, days_query
 from synthflow_assets.warehouse.engines.base import new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import make_macros
-from synthflow_assets.warehouse.schema import TABLES, VIEWS
+from synthflow_assets.warehouse.schema import TABLES, VIEWS, table_named
 from synthflow_assets.warehouse.statements import describe, quoted
 from synthflow_assets.warehouse.tables import Column
 
@@ -74,10 +74,11 @@ class CombinedWarehouse:
             KeyError: no such table.
             WarehouseError: a warehouse cannot be read.
         """
-        query, days = days_query(TABLES[table], from_day, to_day, first="workspace")
+        known = table_named(table)
+        query, days = days_query(known, from_day, to_day, first="workspace")
         with self.connect() as connection:
             frame = connection.execute(query, days).df()
-        return with_dtypes(frame, (_WORKSPACE, *TABLES[table].columns))
+        return with_dtypes(frame, (_WORKSPACE, *known.columns))
 
     def _attach_all(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         """Attach every warehouse once; the schema of each workspace, with its catalog."""

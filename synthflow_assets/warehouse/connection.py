@@ -15,7 +15,7 @@ from synthflow_assets.warehouse.engines import engine_for
 from synthflow_assets.warehouse.engines.base import Patience, Reserve, new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import bring_up_to_date
-from synthflow_assets.warehouse.schema import TABLES
+from synthflow_assets.warehouse.schema import table_named
 from synthflow_assets.warehouse.statements import describe, quoted
 from synthflow_assets.warehouse.tables import SCHEMA, Table
 
@@ -30,7 +30,8 @@ class Warehouse:
 
     One process writes at a time, so connections are for as short as can be: open late, close at once.
 
-    `location` is what `SYNTHFLOW_WAREHOUSE` may be, and `data_path` what `SYNTHFLOW_LAKE_DATA_PATH` may be.
+    `location` is what `SYNTHFLOW_WAREHOUSE` may be, and `data_path` what `SYNTHFLOW_LAKE_DATA_PATH` may be. `on_wait`
+    is told who is waited for; by default that is a warning of Python's logging, which stands on standard error.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Warehouse:
         self.location = location
         self.schema = schema
         self.engine = engine_for(location, data_path)
-        self._patience = Patience(lock_wait_seconds, on_wait or _say_nothing)
+        self._patience = Patience(lock_wait_seconds, on_wait or _warn)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -112,9 +113,10 @@ class Warehouse:
             KeyError: no such table.
             WarehouseError: the warehouse cannot be read.
         """
-        query, days = days_query(TABLES[table], from_day, to_day)
+        known = table_named(table)
+        query, days = days_query(known, from_day, to_day)
         with self.connect(read_only=True) as connection:
-            return with_dtypes(connection.execute(query, days).df(), TABLES[table].columns)
+            return with_dtypes(connection.execute(query, days).df(), known.columns)
 
     def compact(self) -> None:
         """Remove for good what was deleted or changed; a file is written anew, a lake forgets its older snapshots.
@@ -165,5 +167,8 @@ def days_query(
     return f"FROM {table.name} WHERE {span} ORDER BY {order}", {"from_day": from_day, "to_day": to_day}
 
 
-def _say_nothing(_: str) -> None:
-    """Where nobody asked to be told."""
+def _warn(text: str) -> None:
+    """Where nobody asked to be told otherwise: on standard error, unless logging is set up, and not imported for it."""
+    import logging
+
+    logging.getLogger("synthflow_assets").warning(text)

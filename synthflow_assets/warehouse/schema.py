@@ -263,3 +263,14 @@ METRICS_OF_PERSONAL_DATA = tuple(
 )
 UNREADABLE_FIELD = "a field of an unreadable name"  # stands for names that are no plain words
 CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not None)
+
+
+def table_named(name: str) -> Table:
+    """A table by its name, without the schema's.
+
+    Raises:
+        KeyError: there is none; the message names those that there are.
+    """
+    if name not in TABLES:
+        raise KeyError(f"there is no table {name!r}; there are {', '.join(TABLES)}")
+    return TABLES[name]

@@ -75,6 +75,24 @@ def test_mean_durations_in_the_picture_are_those_of_the_calls(warehouse: Warehou
     assert [row[2] for row in drawn] == pytest.approx([row[2] for row in wanted])
 
 
+def test_days_that_never_landed_are_no_quiet_days(warehouse: Warehouse) -> None:
+    with warehouse.connect() as connection:
+        whole = preview(connection, "call_duration_daily", LAST)
+        connection.execute("BEGIN")
+        for table in ("call_loads", "call_duration_daily"):
+            connection.execute(f"DELETE FROM {table} WHERE day < $1", [LAST])
+        gaps = preview(connection, "call_duration_daily", LAST)
+        connection.execute(
+            "INSERT INTO call_loads BY NAME SELECT day::DATE AS day, 'm' AS model_id, 0 AS landed, "
+            "0 AS rejected, true AS settled, now() AS loaded_at "
+            "FROM range($1::DATE - 29, $1::DATE, INTERVAL 1 DAY) AS days (day)",
+            [LAST],
+        )
+        quiet = preview(connection, "call_duration_daily", LAST)
+        connection.execute("ROLLBACK")
+    assert len({whole, gaps, quiet}) == 3
+
+
 def test_tables_without_a_picture_have_none(warehouse: Warehouse) -> None:
     with warehouse.connect(read_only=True) as connection:
         assert preview(connection, "calls", LAST) is None

@@ -37,7 +37,7 @@ def test_a_held_file_is_waited_for(tmp_path: Path) -> None:
     assert f"(process {holder.pid})" in said[0]
 
 
-def test_after_the_limit_the_holder_is_named(tmp_path: Path) -> None:
+def test_after_the_limit_the_holder_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "w.duckdb"
     holder = hold(path, 30)
     try:
@@ -51,6 +51,9 @@ def test_after_the_limit_the_holder_is_named(tmp_path: Path) -> None:
     finally:
         holder.kill()
         holder.wait()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path} is held by {Path(sys.executable).resolve().name} (process {holder.pid}); waiting"
+    ]
 
 
 def test_no_connection_is_leaked_after_an_exception(tmp_path: Path) -> None:

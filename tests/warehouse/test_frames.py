@@ -55,6 +55,11 @@ def test_values_are_those_of_the_table(tmp_path: Path) -> None:
     assert len(with_calls(tmp_path / "v.duckdb").read_frame("calls", NEXT)) == 1
 
 
+def test_a_table_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match=r"no table 'call_duratoin_daily'; there are calls, .*call_duration_daily"):
+        with_calls(tmp_path / "w.duckdb").read_frame("call_duratoin_daily")
+
+
 def test_several_workspaces_are_one_table_with_a_column_more(tmp_path: Path) -> None:
     combined = CombinedWarehouse(
         {

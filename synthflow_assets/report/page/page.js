@@ -5,25 +5,28 @@ async function start() {
   const numbers = new Numbers(data.facts, await unpack(data));
   const figures = Object.entries(FIGURES).map(([id, [kind, show]]) => new Figure(id, data.charts[kind], show));
   const table = new AgentTable();
-  const draw = async () => {
+  let latest = 0;
+  const draw = async (change) => {
     const started = performance.now();
     const view = viewOf(numbers, filters.first, filters.last, filters.chosen);
     drawHeadline(view);
     drawState(view);
     table.draw(view);
     for (const figure of figures) {
+      if (change !== latest) return; // the filters have changed again: only the last choice is drawn to the end
       await figure.draw(view);
       await new Promise((resume) => setTimeout(resume)); // what is drawn is seen before the rest is
     }
-    document.body.dataset.drawnInMs = Math.round(performance.now() - started);
+    if (change === latest) document.body.dataset.drawnInMs = Math.round(performance.now() - started);
   };
   // One after the other: a filter that changes while charts are drawn waits for them.
   let drawing = Promise.resolve();
   const filters = new Filters(numbers, () => {
     delete document.body.dataset.drawnInMs;
-    drawing = drawing.then(draw).catch(fail);
+    const change = ++latest;
+    drawing = drawing.then(() => draw(change)).catch(fail);
   });
-  await draw();
+  await draw(latest);
 }
 
 function fail(error) {

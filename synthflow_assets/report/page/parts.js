@@ -107,7 +107,7 @@ function drawState(view) {
     );
 }
 
-/** Midnights that a time axis of this width has room to name: each day or every few, each month or every few. */
+/** What a time axis of this width has room to name: each day or every few, in the middle of its column; or months. */
 function ticksOf(view, width) {
   const [start, end] = [view.numbers.firstDay + view.first, view.numbers.firstDay + view.last];
   const room = Math.max(2, Math.floor(width / 56));
@@ -115,14 +115,15 @@ function ticksOf(view, width) {
   const ticks = [];
   if (step) {
     const monday = step >= 7 ? (11 - ((start + 3) % 7)) % 7 : 0;
-    for (let day = start + monday; day <= end; day += step) ticks.push(day * DAY_MS);
-    return ticks;
+    const half = (view.grain * DAY_MS) / 2;
+    for (let day = start + monday; day <= end; day += step) ticks.push(day * DAY_MS + half);
+    return { ticks, half };
   }
   const months = [1, 2, 3, 6, 12, 24].find((one) => (end - start) / 30.4 / one <= room) ?? 60;
   const first = new Date(start * DAY_MS);
   for (let month = first.getUTCMonth(); ; month++) {
     const time = Date.UTC(first.getUTCFullYear(), month, 1);
-    if (time > end * DAY_MS) return ticks;
+    if (time > end * DAY_MS) return { ticks, half: 0 };
     if (time >= start * DAY_MS && month % months === 0) ticks.push(time);
   }
 }
@@ -184,7 +185,7 @@ class Figure {
     const width = this.chart.clientWidth;
     const signals = {
       span: made.span ?? [view.buckets[0].from, view.buckets.at(-1).to],
-      ticks: ticksOf(view, width - 40),
+      ...ticksOf(view, width - 40),
     };
     const data = { rows: made.rows, gaps: made.gaps, marks: made.marks, names: made.names };
     if (!this.drawn) {

@@ -51,17 +51,27 @@ _PREVIEWS = {
 def preview(connection: duckdb.DuckDBPyConnection, table: str, last: dt.date) -> str | None:
     """Pictures of the days up to the last one, as Markdown; None for a table that has none, or no rows."""
     first = last - dt.timedelta(days=DAYS - 1)
+    loads = "SELECT DISTINCT day FROM call_loads WHERE day BETWEEN $first AND $last"
+    landed = {day for (day,) in connection.execute(loads, {"first": first, "last": last}).fetchall()}
+    days = [first + dt.timedelta(days=number) for number in range(DAYS)]
+    gaps = [{"from": _ms(day), "to": _ms(day) + _DAY_MS, "share": 1.0} for day in days if day not in landed]
     pictures = []
     for drawn in _PREVIEWS.get(table, ()):
         rows = connection.execute(_sql(f"{drawn.query}.sql"), {"first": first, "last": last}).fetchall()
         if rows:
             title = f"{drawn.title}, {first} to {last}"
-            picture = base64.b64encode(_png(_chart(drawn, rows, first, last) | {"title": title})).decode()
+            picture = base64.b64encode(_png(_chart(drawn, rows, gaps, first, last) | {"title": title})).decode()
             pictures.append(f"![{title}](data:image/png;base64,{picture})")
     return "\n\n".join(pictures) or None
 
 
-def _chart(preview: _Preview, rows: list[tuple[dt.date, str, float]], first: dt.date, last: dt.date) -> dict[str, Any]:
+def _chart(
+    preview: _Preview,
+    rows: list[tuple[dt.date, str, float]],
+    gaps: list[dict[str, float]],
+    first: dt.date,
+    last: dt.date,
+) -> dict[str, Any]:
     sums: dict[str, float] = defaultdict(float)
     for _, name, value in rows:
         sums[name] += value
@@ -79,9 +89,10 @@ def _chart(preview: _Preview, rows: list[tuple[dt.date, str, float]], first: dt.
         **chart,
         "params": [
             {"name": "span", "value": span},
-            {"name": "ticks", "value": list(range(span[0], span[1], 5 * _DAY_MS))},
+            {"name": "ticks", "value": list(range(span[0] + _DAY_MS // 2, span[1], 5 * _DAY_MS))},
+            {"name": "half", "value": _DAY_MS // 2},
         ],
-        "datasets": {"rows": drawn, "gaps": []},
+        "datasets": {"rows": drawn, "gaps": gaps},
         "width": 560,
         "height": 150,
         "config": config(PRINTED),
