@@ -110,14 +110,13 @@ class Deployment:
         }
         return Counter(state.get(day, "MISSING") for day in days(first, last))
 
-    def check(self, name: str) -> str:
-        """What the latest evaluation of a check of the calls came to."""
-        query = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
-            assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status }
-            } } } } } }"""
-        node = self.ask(query, key={"path": ["synthflow", "calls"]})["assetNodeOrError"]
-        [found] = [one for one in node["assetChecksOrError"]["checks"] if one["name"] == name]
-        return str((found["executionForLatestMaterialization"] or {}).get("status"))
+    def check(self, name: str, run: str) -> str:
+        """What a check of the calls came to in this run: others, a backfill's too, ask it as well."""
+        query = """query ($key: AssetKeyInput!, $name: String!) {
+            assetCheckExecutions(assetKey: $key, checkName: $name, limit: 20) { runId status } }"""
+        asked = self.ask(query, key={"path": ["synthflow", "calls"]}, name=name)["assetCheckExecutions"]
+        [status] = [one["status"] for one in asked if one["runId"] == run]
+        return str(status)
 
 
 def days(first: dt.date, last: dt.date) -> list[dt.date]:
@@ -296,11 +295,11 @@ def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment
     backfill = deployment.backfill(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
     during = deployment.launch("synthflow_freshness")
     wait_until(lambda: deployment.status_of(during) == "SUCCESS", "the freshness check")
-    assert deployment.check("fresh_per_model") == "FAILED"
+    assert deployment.check("fresh_per_model", during) == "FAILED"
     assert end_of(deployment, backfill) == "COMPLETED_SUCCESS"
     after = deployment.launch("synthflow_freshness")
     wait_until(lambda: deployment.status_of(after) == "SUCCESS", "the freshness check")
-    assert deployment.check("fresh_per_model") == "FAILED"
+    assert deployment.check("fresh_per_model", after) == "FAILED"
 
 
 def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deployment) -> None:
