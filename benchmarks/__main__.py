@@ -29,7 +29,8 @@ import duckdb, sys
 connection = duckdb.connect()
 connection.execute(f"ATTACH '{{sys.argv[1]}}' AS landed (READ_ONLY)")
 names = connection.execute(
-    "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'landed'"
+    "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
+    "WHERE database_name = 'landed' AND NOT ends_with(schema_name, '_staging')"
 ).fetchall()
 [name] = [name for (name,) in names if name == sys.argv[2] or name.endswith("." + sys.argv[2])]
 print(*connection.execute(f"{CHECKSUM_SQL}landed.{{name}}").fetchone())

@@ -30,7 +30,8 @@ from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.personal import NOBODY, Forgotten
 from synthflow_assets.warehouse.statements import describe, quoted
 
-_CHUNK_BYTES = 8 * 2**20  # of JSON, typed at once
+# Of JSON, typed at once. DuckDB asks for Python's lock a few times for each, and may wait 5 ms for it each time.
+_CHUNK_BYTES = 16 * 2**20
 _CHUNKS_UNDER_WAY = 2
 # A bound, not a need: typing takes some 100 MB, and more only where single records are many megabytes long.
 _MEMORY_LIMIT = "2GB"
