@@ -28,6 +28,11 @@ DAY = dt.date(2026, 3, 10)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: half of the time a test waits for a daemon, a browser or a server."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No setting, no `.env` and no Dagster home of the machine reaches a test, nor does a test's reach the next."""
