@@ -13,7 +13,7 @@ WITH counted AS (
         quantile_cont(duration_seconds, [0.5, 0.9, 0.95, 0.99]) FILTER (is_connected) AS quantiles,
         max(duration_seconds) FILTER (is_connected) AS max_duration_seconds
     FROM (
-        SELECT *, coalesce(list_contains($connected_statuses::VARCHAR[], call_status), false) AS is_connected
+        SELECT *, coalesce(list_contains($connected_statuses::VARCHAR[], trim(call_status)), false) AS is_connected
         FROM calls
         WHERE day IN (SELECT unnest($days::DATE[]))
     )

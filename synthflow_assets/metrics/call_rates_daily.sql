@@ -1,32 +1,52 @@
 -- Counts by status, and the rates that follow. A day without calls has a row of zeros, because it was fetched.
-WITH counted AS (
+-- Calls are counted by the status as it came, because there are few different ones, and trimming takes longer than counting.
+WITH told AS (
     SELECT
         day,
         model_id,
+        call_status,
         count(*) AS calls,
-        count(*) FILTER (list_contains($connected_statuses::VARCHAR[], call_status)) AS connected_calls,
-        count(*) FILTER (call_status = 'no-answer') AS no_answer_calls,
-        count(*) FILTER (call_status = 'busy') AS busy_calls,
-        count(*) FILTER (call_status = 'failed') AS failed_calls,
-        count(*) FILTER (list_contains($voicemail_statuses::VARCHAR[], call_status)) AS voicemail_calls,
-        count(*) FILTER (
-            list_contains($connected_statuses::VARCHAR[], call_status) AND duration_seconds < $short_call_seconds::BIGINT
-        ) AS short_calls
+        count(*) FILTER (duration_seconds < $short_call_seconds::BIGINT) AS briefs
     FROM calls
     WHERE day IN (SELECT unnest($days::DATE[]))
+    GROUP BY day, model_id, call_status
+),
+statuses AS (
+    SELECT
+        day,
+        model_id,
+        trim(call_status) AS status,
+        coalesce(list_contains($connected_statuses::VARCHAR[], status), false) AS is_connected,
+        coalesce(list_contains($voicemail_statuses::VARCHAR[], status), false) AS is_voicemail,
+        calls,
+        briefs
+    FROM told
+),
+counted AS (
+    SELECT
+        day,
+        model_id,
+        sum(calls) AS calls,
+        sum(calls) FILTER (is_connected) AS connected_calls,
+        sum(calls) FILTER (status = 'no-answer') AS no_answer_calls,
+        sum(calls) FILTER (status = 'busy') AS busy_calls,
+        sum(calls) FILTER (status = 'failed') AS failed_calls,
+        sum(calls) FILTER (is_voicemail) AS voicemail_calls,
+        sum(briefs) FILTER (is_connected) AS short_calls
+    FROM statuses
     GROUP BY day, model_id
 ),
 landed AS (
     SELECT
         day,
         model_id,
-        coalesce(calls, 0) AS calls,
-        coalesce(connected_calls, 0) AS connected_calls,
-        coalesce(no_answer_calls, 0) AS no_answer_calls,
-        coalesce(busy_calls, 0) AS busy_calls,
-        coalesce(failed_calls, 0) AS failed_calls,
-        coalesce(voicemail_calls, 0) AS voicemail_calls,
-        coalesce(short_calls, 0) AS short_calls
+        coalesce(calls, 0)::BIGINT AS calls,
+        coalesce(connected_calls, 0)::BIGINT AS connected_calls,
+        coalesce(no_answer_calls, 0)::BIGINT AS no_answer_calls,
+        coalesce(busy_calls, 0)::BIGINT AS busy_calls,
+        coalesce(failed_calls, 0)::BIGINT AS failed_calls,
+        coalesce(voicemail_calls, 0)::BIGINT AS voicemail_calls,
+        coalesce(short_calls, 0)::BIGINT AS short_calls
     FROM (SELECT day, model_id FROM call_loads WHERE day IN (SELECT unnest($days::DATE[])))
     LEFT JOIN counted USING (day, model_id)
 )

@@ -5,7 +5,7 @@ WITH measured AS (
         day,
         model_id,
         telephony_ringing_duration_ms AS ringing_ms,
-        CASE WHEN list_contains($connected_statuses::VARCHAR[], call_status) THEN telephony_duration_ms END AS talk_ms,
+        CASE WHEN list_contains($connected_statuses::VARCHAR[], trim(call_status)) THEN telephony_duration_ms END AS talk_ms,
         1000 * duration_seconds - talk_ms AS difference_ms
     FROM calls
     WHERE day IN (SELECT unnest($days::DATE[]))

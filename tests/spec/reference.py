@@ -43,7 +43,7 @@ def _present(values: Iterable[int | None]) -> list[int]:
 
 
 def call_duration_daily(calls: Sequence[Call]) -> list[Row]:
-    connected = [call for call in calls if call["call_status"] in CONNECTED_STATUSES]
+    connected = [call for call in calls if reported(call["call_status"]) in CONNECTED_STATUSES]
     seconds = _present(call["duration_seconds"] for call in connected)
     short = sum(one < SHORT_CALL_SECONDS for one in seconds)
     return [(len(calls), len(connected), short, sum(seconds), *statistics(seconds), max(seconds, default=None))]
@@ -66,9 +66,9 @@ def call_outcomes_daily(calls: Sequence[Call]) -> list[Row]:
 
 def call_rates_daily(calls: Sequence[Call]) -> list[Row]:
     def count(*statuses: str) -> int:
-        return sum(call["call_status"] in statuses for call in calls)
+        return sum(reported(call["call_status"]) in statuses for call in calls)
 
-    connected = [call for call in calls if call["call_status"] in CONNECTED_STATUSES]
+    connected = [call for call in calls if reported(call["call_status"]) in CONNECTED_STATUSES]
     short = sum((call["duration_seconds"] or 0) < SHORT_CALL_SECONDS for call in connected) - sum(
         call["duration_seconds"] is None for call in connected
     )
@@ -79,7 +79,7 @@ def call_rates_daily(calls: Sequence[Call]) -> list[Row]:
 
 
 def telephony_timing_daily(calls: Sequence[Call]) -> list[Row]:
-    connected = [call for call in calls if call["call_status"] in CONNECTED_STATUSES]
+    connected = [call for call in calls if reported(call["call_status"]) in CONNECTED_STATUSES]
     ringing = _present(call["telephony_ringing_duration_ms"] for call in calls)
     talk = _present(call["telephony_duration_ms"] for call in connected)
     difference = [

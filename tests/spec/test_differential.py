@@ -36,8 +36,9 @@ ACTION = st.fixed_dictionaries(
 CALL = st.fixed_dictionaries(
     {
         "model_id": st.sampled_from("ab"),
-        "call_status": MISSING | st.sampled_from([*CONNECTED_STATUSES, "no-answer", "busy", "failed", "odd"]),
-        "type_of_call": MISSING | st.sampled_from(["inbound", "outbound"]),
+        "call_status": MISSING
+        | st.sampled_from([*CONNECTED_STATUSES, " completed", "no-answer", "busy ", "busy", "failed", "odd"]),
+        "type_of_call": MISSING | st.sampled_from(["inbound", " outbound", "outbound"]),
         "end_call_reason": MISSING | st.sampled_from(["voicemail", "solar_flare"]),
         "telephony_hangup": MISSING | st.sampled_from(["caller", "callee"]),
         "duration_seconds": st.none() | st.integers(0, 4000),
