@@ -117,7 +117,9 @@ def rejects(retry: bool) -> None:
     from synthflow_assets.metrics import compute_metrics
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
+    from synthflow_assets.warehouse.export import export_again
     from synthflow_assets.warehouse.rejects import list_rejects, retry_rejects
+    from synthflow_assets.warehouse.schema import TABLES
 
     settings = Settings.load()
     warehouse = Warehouse.from_settings(settings)
@@ -125,8 +127,12 @@ def rejects(retry: bool) -> None:
         with warehouse.connect() as connection:
             landed = retry_rejects(connection, settings.timezone, settings.pii, settings.hash_key)
             compute_metrics(connection, list(landed), settings)
+            exports = export_again(connection, TABLES, list(landed), settings.export_folder)
         count = sum(landed.values())
-        click.echo(f"{count:,} records landed now, on {len(landed):,} days; their metrics were computed anew")
+        click.echo(
+            f"{count:,} records landed now, on {len(landed):,} days; their metrics were computed anew"
+            f", and {exports:,} export files written"
+        )
     with warehouse.connect(read_only=True) as connection:
         found = list_rejects(connection)
     for one in found:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from synthflow_assets.recordings import delete_recordings
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.export import export_days, export_path, remove_unfinished
+from synthflow_assets.warehouse.export import export_again, remove_unfinished
 from synthflow_assets.warehouse.forgetting import forget_phone
 from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.spool import remove_abandoned
@@ -24,14 +24,13 @@ def remove_person(settings: Settings, phone: str) -> Iterator[str]:
     warehouse = Warehouse.from_settings(settings)
     folder = settings.export_folder
 
-    def export_again(days: list[dt.date]) -> int:
+    def write_exports(days: list[dt.date]) -> int:
         remove_unfinished(folder, CALLS.name)
-        exported = [day for day in days if export_path(folder, CALLS.name, day).exists()]
-        return len(export_days(connection, CALLS.name, exported, folder))
+        return export_again(connection, [CALLS.name], days, folder)
 
     with warehouse.connect() as connection:
         removal = forget_phone(
-            connection, phone, settings.hash_key, delete_recordings=delete_recordings, export_again=export_again
+            connection, phone, settings.hash_key, delete_recordings=delete_recordings, export_again=write_exports
         )
     remove_abandoned()
     # Until the file is written anew, the old bytes are still in its free space.

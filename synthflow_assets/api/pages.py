@@ -172,7 +172,8 @@ def _read(decoder: msgspec.json.Decoder[Page], body: bytes, what: str) -> Page:
 def describe_error(body: bytes, secret: str = "") -> str:
     """What an error body says, in at most 200 printable characters; empty if nothing is said.
 
-    An error may echo what was asked: the secret and every long number, however it is written, are masked.
+    An error may echo what was asked, or what was found: the secret, every long number, however it is written, and every
+    e-mail address are masked.
     """
     try:
         texts = list(_error_texts(json.loads(body[:_LONGEST_ERROR_BYTES])))
@@ -181,7 +182,7 @@ def describe_error(body: bytes, secret: str = "") -> str:
     text = "; ".join(texts)
     if secret:
         text = text.replace(secret, "***")
-    text = re.sub(r"\d(?:[^A-Za-z0-9]{0,3}\d){4,}", "***", text)
+    text = re.sub(r"\d(?:[^A-Za-z0-9]{0,3}\d){4,}|[^\s@<>\"'()]+@[^\s@<>\"'()]+", "***", text)
     printable = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(printable.split())[:200]
 

@@ -42,7 +42,8 @@ def _typed(column: Column, value: str) -> str:
         case Kind.EPOCH_MS:
             return f"CASE WHEN {whole} BETWEEN 0 AND {_LATEST_MS} THEN make_timestamptz(({whole}) * 1000) END"
         case Kind.MOMENT:
-            return f"TRY_CAST({value} AS TIMESTAMPTZ)"
+            moment = f"TRY_CAST({value} AS TIMESTAMPTZ)"
+            return f"CASE WHEN isfinite({moment}) THEN {moment} END"  # "infinity" is a date-time to DuckDB
         case Kind.TEXT_LIST:
             return f"CASE WHEN json_type({value}) = 'ARRAY' THEN CAST({value} AS VARCHAR[]) END"
         case _:

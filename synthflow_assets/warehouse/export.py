@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -40,6 +40,21 @@ def export_days(
     query = f"FROM {relation.name} WHERE day = $day ORDER BY {', '.join(relation.grain)}"
     with _threads_for(connection, days):
         return {day: _export(connection, query, day, export_path(folder, table, day)) for day in days}
+
+
+def export_again(
+    connection: duckdb.DuckDBPyConnection, tables: Iterable[str], days: Sequence[dt.date], folder: Path
+) -> int:
+    """Write anew those files that there are of these tables and days.
+
+    Returns:
+        How many.
+
+    Raises:
+        WarehouseUnusableError: the folder cannot be written.
+    """
+    exported = {table: [day for day in days if export_path(folder, table, day).exists()] for table in tables}
+    return sum(len(export_days(connection, table, found, folder)) for table, found in exported.items())
 
 
 def _export(connection: duckdb.DuckDBPyConnection, query: str, day: dt.date, path: Path) -> int:

@@ -261,6 +261,7 @@ def test_a_body_without_an_end_is_not_read_into_memory(monkeypatch: pytest.Monke
     ("said", "shown"),
     [
         ("bad key KEYMARK123", "bad key ***"),
+        ("no lead <jane.doe@example.com>", "no lead <***>"),
         ("call +1.555.123.4567 or +1\u2011555\u2011123\u20114567 or (555) 123-4567", "call +*** or +*** or (***"),
         ("esc \x1b[31m and \ud800 here", "esc [31m and here"),
         ("x" * 198 + "+14155550123", "x" * 198 + "+*"),

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import psycopg2
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from pyarrow import fs
@@ -25,7 +26,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.combined import CombinedWarehouse
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.export import export_days
+from synthflow_assets.warehouse.export import export_days, export_path
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
 from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
@@ -230,7 +231,7 @@ def test_who_is_forgotten_is_in_no_file_snapshot_or_statistic(
         assert connection.execute("SELECT call_id FROM calls WHERE lead_name > 'A'").fetchall() == [("another",)]
 
 
-def test_rejected_records_are_tried_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_records_are_tried_again(lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     warehouse = lake.warehouse()
     put(warehouse, [record("good")])
     with warehouse.connect() as connection:
@@ -239,10 +240,13 @@ def test_rejected_records_are_tried_again(lake: Lake, monkeypatch: pytest.Monkey
             [DAYS[0], json.dumps(record("better"))],
         )
         connection.execute("UPDATE call_loads SET rejected = 1, fetched = 2, total_records = 2")
-    for name, value in lake.environment().items():
+        export_days(connection, "calls", DAYS[:1], tmp_path)
+    for name, value in {**lake.environment(), "SYNTHFLOW_EXPORT_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     said = CliRunner().invoke(main, ["rejects", "--retry"])
     assert "1 records landed now, on 1 days" in said.output, said.output
+    assert "and 1 export files written" in said.output
+    assert pq.read_metadata(export_path(tmp_path, "calls", DAYS[0])).num_rows == 2
     assert warehouse.read_frame("calls")["call_id"].tolist() == ["better", "good"]
     assert warehouse.read_frame("call_loads")["rejected"].tolist() == [0]
 

@@ -98,6 +98,7 @@ def test_what_is_no_whole_number_rejects_the_record(value: Any) -> None:
         (call(start_time=10**18), "start_time is not a time in epoch milliseconds"),
         (call(labels={"a": 1}), "labels is not a list"),
         (call(telephony_start="noon"), "telephony_start is not a date-time"),
+        (call(telephony_start="-infinity"), "telephony_start is not a date-time"),
         ("5", "call_id is missing; start_time is missing"),
         ("null", "call_id is missing; start_time is missing"),
         ('"text"', "call_id is missing; start_time is missing"),

@@ -9,6 +9,8 @@ import pytest
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.quality import PROMISES, find_problems
+from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse import landing as landing_module
 from synthflow_assets.warehouse import spool as spool_module
 from synthflow_assets.warehouse.connection import Warehouse
@@ -107,6 +109,26 @@ def test_a_call_that_moved_to_another_day_stays_unique(warehouse: Warehouse) -> 
         (DAY, "a1"),
         (DAY + dt.timedelta(days=1), "a2"),
     ]
+
+
+def test_a_call_that_is_listed_in_two_partitions_of_a_batch_lands_once(warehouse: Warehouse) -> None:
+    later = DAY + dt.timedelta(days=1)
+    contents = {
+        Partition(DAY, "a"): records("same", "a1"),
+        Partition(DAY, "b"): records("same", "b1", "b2"),
+        Partition(later, "a"): records("same", start_time=START_MS + 86_400_000),
+    }
+    summaries = load(warehouse, contents)
+    assert stored(warehouse, "SELECT day, model_id FROM synthflow.calls WHERE call_id = 'same'") == [(later, "a")]
+    assert {one.partition: (one.fetched, one.landed, one.outside_window) for one in summaries} == {
+        Partition(DAY, "a"): (2, 1, 1),
+        Partition(DAY, "b"): (3, 2, 1),
+        Partition(later, "a"): (1, 1, 0),
+    }
+    with warehouse.connect(read_only=True) as connection:
+        for promise in PROMISES:
+            if promise.blocking and promise.table == "calls":
+                assert find_problems(connection, promise, None, Settings(), later) == []
 
 
 def test_large_partitions_go_to_files_while_they_are_fetched(

@@ -1,4 +1,5 @@
 INSERT INTO calls BY NAME
-SELECT * EXCLUDE (reason, record, is_open, filled), $loaded_at::TIMESTAMPTZ AS loaded_at
-FROM read_parquet($files)
+SELECT * EXCLUDE (reason, record, is_open, filled, filename, file_row_number), $loaded_at::TIMESTAMPTZ AS loaded_at
+FROM read_parquet($files, filename = true, file_row_number = true)
+ANTI JOIN temp.repeated USING (filename, file_row_number)
 WHERE reason IS NULL

@@ -22,6 +22,11 @@ landed AS (
     FROM read_parquet($files)
     GROUP BY ALL
 ),
+repeated AS (
+    SELECT day, model_id, count(*) AS elsewhere
+    FROM temp.repeated
+    GROUP BY ALL
+),
 -- Calls with the same fields are counted together. A field that the package does not know goes by its own name, where
 -- that is a plain word: what is not may be anything.
 with_field AS (
@@ -51,10 +56,10 @@ SELECT
     model_id,
     total_records,
     fetched,
-    coalesce(landed, 0) AS landed,
+    coalesce(landed, 0) - coalesce(elsewhere, 0) AS landed,
     coalesce(rejected, 0) AS rejected,
     duplicates,
-    outside_window,
+    outside_window + coalesce(elsewhere, 0) AS outside_window,
     other_model,
     coalesce(open_calls, 0) AS open_calls,
     requests,
@@ -64,4 +69,5 @@ SELECT
     $loaded_at::TIMESTAMPTZ AS loaded_at
 FROM fetched
 LEFT JOIN landed USING (day, model_id)
+LEFT JOIN repeated USING (day, model_id)
 LEFT JOIN fields USING (day, model_id)
