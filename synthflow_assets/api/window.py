@@ -270,7 +270,8 @@ class WindowFetch:
         Raises:
             UnexpectedAnswerError: the window was ignored, or the calls are another agent's.
         """
-        foreign = sum(self._is_foreign(call) for call in page.calls)
+        own = (None, self.window.model_id)
+        foreign = sum(call.model_id not in own for call in page.calls)
         if foreign > len(page.calls) // 2:
             raise UnexpectedAnswerError(
                 f"asked for agent {self.window.model_id}, but most calls of the answer belong to another one. "
@@ -294,21 +295,24 @@ class WindowFetch:
         low = self._root.from_ms - _IMPLAUSIBLE_DAYS * _DAY_MS
         return not low <= call.start_ms <= self._root.to_ms + _CLOCK_SLACK_MS
 
-    def _is_foreign(self, call: CallRecord) -> bool:
-        return call.model_id is not None and call.model_id != self.window.model_id
-
     def _new_records(self, part: Slice, calls: list[CallRecord]) -> list[CallRecord]:
         """The calls that came for the first time and belong to the window; counts all of them."""
         # A collision of hashes would show as a missing call.
         keys = [hash(call.call_id or call.raw) for call in calls]
         distinct = set(keys)
-        part.seen |= distinct
         part.seen_this_pass |= distinct
+        if part.passes > 1:
+            part.seen |= distinct
         if len(distinct) < len(keys):
             self._note_repeats(part, keys)
         self._received += len(calls)
+        agent, start_ms, end_ms = self.window.model_id, self.window.start_ms, self.window.end_ms
         return [
-            call for call, is_new in zip(calls, self._seen.add(keys), strict=True) if is_new and self._belongs(call)
+            call
+            for call, is_new in zip(calls, self._seen.add(keys), strict=True)
+            # Nearly all are of the agent and the window, which is seen here without a call.
+            if is_new
+            and ((call.model_id == agent and start_ms <= (call.start_ms or 0) < end_ms) or self._belongs(call))
         ]
 
     def _note_repeats(self, part: Slice, keys: list[int]) -> None:
@@ -319,7 +323,7 @@ class WindowFetch:
 
     def _belongs(self, call: CallRecord) -> bool:
         """Whether a call is to be landed; counts those that are not."""
-        if self._is_foreign(call):
+        if call.model_id not in (None, self.window.model_id):
             self._other_model += 1
         elif self.window.start_ms <= (call.start_ms or 0) < self.window.end_ms or self._is_odd(call):
             return True
