@@ -62,8 +62,8 @@ def test_writers_wait_for_their_turn_and_readers_do_not(lake: Lake) -> None:
     with lake.warehouse().connect():
         assert stored_ids(lake.warehouse(lock_wait_seconds=0.1)) == ["a1"]
         with (
-            pytest.raises(WarehouseLockedError, match="held by another run, which writes for more than 0 s"),
-            lake.warehouse(lock_wait_seconds=0.3, on_wait=said.append).connect(),
+            pytest.raises(WarehouseLockedError, match="held by another run, which writes for more than 3 s"),
+            lake.warehouse(lock_wait_seconds=2.6, on_wait=said.append).connect(),
         ):
             pass
         # Another workspace has tables of its own, and a turn of its own.

@@ -29,7 +29,7 @@ def hold(path: Path, seconds: float) -> "subprocess.Popen[str]":
 def test_a_held_file_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     said: list[str] = []
-    holder = hold(path, 1.0)
+    holder = hold(path, 2.5)
     with Warehouse(str(path), on_wait=said.append).connect() as connection:
         assert connection.execute("SELECT count(*) FROM synthflow.calls").fetchone() == (0,)
     holder.wait()
@@ -44,7 +44,7 @@ def test_after_the_limit_the_holder_is_named(tmp_path: Path, caplog: pytest.LogC
         started = time.monotonic()
         with (
             pytest.raises(WarehouseLockedError, match=rf"process {holder.pid}\).*Close that program"),
-            Warehouse(str(path), lock_wait_seconds=0.5).connect(),
+            Warehouse(str(path), lock_wait_seconds=2.5).connect(),
         ):
             pass
         assert time.monotonic() - started < 5

@@ -19,6 +19,7 @@ from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.warehouse.statements import quoted
 
 _LONGEST_NAP_SECONDS = 1.0  # waiting longer between tries loses more time than it saves
+_SAID_AFTER_SECONDS = 1.0  # runs side by side wait for each other all the time, and nobody needs to know
 
 
 # How many seconds from now the first of so many turns is, which are so many seconds apart; no turn is given twice.
@@ -27,7 +28,7 @@ Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
 class Patience(NamedTuple):
-    """How long a writer waits for its turn, and who is told that it waits."""
+    """How long a writer waits for its turn, and who is told where that is longer than a moment."""
 
     limit_seconds: float
     on_wait: Callable[[str], None]
@@ -38,18 +39,19 @@ class Patience(NamedTuple):
         Raises:
             WarehouseLockedError: it did not succeed within the limit.
         """
-        deadline = time.monotonic() + self.limit_seconds
+        begun = time.monotonic()
+        deadline = begun + self.limit_seconds
         nap = 0.02
-        waited = False
+        said = False
         while (holder := attempt()) is not None:
             if time.monotonic() + nap > deadline:
                 raise WarehouseLockedError(
                     f"{location} is held by {holder} for more than {self.limit_seconds:.0f} s. "
                     "Close that program, or open the warehouse read-only there; then run again"
                 )
-            if not waited:
+            if not said and time.monotonic() + nap - begun > _SAID_AFTER_SECONDS:
                 self.on_wait(f"{location} is held by {holder}; waiting")
-                waited = True
+                said = True
             time.sleep(nap * random.uniform(0.5, 1.5))
             nap = min(_LONGEST_NAP_SECONDS, nap * 2)
 
