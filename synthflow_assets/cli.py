@@ -52,10 +52,11 @@ def agents() -> None:
     """List the agents of the workspace: id, type, name."""
     from synthflow_assets.agents import one_line
     from synthflow_assets.api.client import SynthflowClient
+    from synthflow_assets.loading import discover_agents
     from synthflow_assets.settings import Settings
 
     with SynthflowClient.from_settings(Settings.load()) as client:
-        for agent in client.list_agents():
+        for agent in discover_agents(client):
             name = agent.label if agent.name else "-"
             click.echo(f"{one_line(agent.model_id)}  {one_line(agent.type or '-'):<10}  {name}")
 

@@ -67,6 +67,26 @@ class ResolvedAgents(NamedTuple):
         )
 
 
+class UnlistedAgentsError(SettingsError):
+    """The account does not say which agents it has."""
+
+
+def discover_agents(client: SynthflowClient) -> list[Agent]:
+    """All agents of the workspace.
+
+    Raises:
+        UnlistedAgentsError: the account has no such endpoint, or none that this key may ask.
+        ApiError: the API cannot be asked.
+    """
+    try:
+        return client.list_agents()
+    except (NotFoundError, AccessDeniedError):
+        raise UnlistedAgentsError(
+            "this account does not list its agents: set SYNTHFLOW_MODEL_IDS to their ids, separated by commas "
+            "(each agent's page in the Synthflow dashboard shows its id)"
+        ) from None
+
+
 def resolve_agents(client: SynthflowClient, settings: Settings) -> ResolvedAgents:
     """The agents to fetch: the set ones, or all of the workspace.
 
@@ -75,13 +95,10 @@ def resolve_agents(client: SynthflowClient, settings: Settings) -> ResolvedAgent
         ApiError: the API cannot be asked.
     """
     try:
-        known = {agent.model_id: agent for agent in client.list_agents()}
-    except (NotFoundError, AccessDeniedError):
+        known = {agent.model_id: agent for agent in discover_agents(client)}
+    except UnlistedAgentsError:
         if not settings.model_ids:
-            raise SettingsError(
-                "this account does not list its agents: set SYNTHFLOW_MODEL_IDS to their ids, separated by commas "
-                "(each agent's page in the Synthflow dashboard shows its id)"
-            ) from None
+            raise
         return ResolvedAgents([Agent(model_id, None, None) for model_id in settings.model_ids], [])
     if not known:
         raise SettingsError("the workspace has no agents; is SYNTHFLOW_API_KEY the key of the right one?")

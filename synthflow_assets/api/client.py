@@ -393,7 +393,8 @@ class SynthflowClient:
 
     def _status_error(self, response: requests.Response, body: bytes) -> ApiError:
         status = response.status_code
-        said = describe_error(body, self._secret)
+        # Below 500 the API speaks of the question, which holds nothing personal. Beyond it may speak of its records.
+        said = describe_error(body, self._secret) if status < 500 else ""
         detail = f": {said}" if said else ""
         if status == 401:
             return AuthenticationError(
@@ -415,7 +416,7 @@ class SynthflowClient:
             return ServerError(f"{status} from the API{detail}. It did not wait for the request: try again later")
         if status >= 500:
             kind = OverloadedError if status == 503 else ServerError
-            return kind(f"{status} from the API{detail}. Its own trouble: try again later", _retry_after(response))
+            return kind(f"{status} from the API. Its own trouble: try again later", _retry_after(response))
         if status < 300:
             return MalformedAnswerError(f"{status} instead of an answer")
         if 300 <= status < 400:

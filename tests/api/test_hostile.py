@@ -24,6 +24,7 @@ from synthflow_assets.errors import (
     ConnectionFailedError,
     IncompleteFetchError,
     MalformedAnswerError,
+    ServerError,
     UnexpectedAnswerError,
 )
 
@@ -270,6 +271,16 @@ def test_a_body_without_an_end_is_not_read_into_memory(monkeypatch: pytest.Monke
 )
 def test_what_an_error_echoes_is_masked(said: str, shown: str) -> None:
     assert describe_error(json.dumps({"detail": said}).encode(), "KEYMARK123") == shown
+
+
+def test_what_the_api_says_of_its_own_trouble_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may quote a record: `cannot serialize ...`."""
+    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.0)
+    body = json.dumps({"detail": "cannot serialize lead_name Jane Doe"}).encode()
+    with serving(lambda _: (500, body)) as url:
+        _, [error] = fetch(url)
+    assert str(error).startswith("500 from the API. Its own trouble")
+    assert "Jane" not in str(error)
 
 
 def test_an_error_body_that_is_nested_too_deeply_says_nothing() -> None:

@@ -122,6 +122,10 @@ def test_cli_lists_agents_and_shows_errors_as_one_line(project: Path, start_sand
     failed = run(project, "synthflow-assets", "agents", code=1)
     assert failed.startswith("Error: SYNTHFLOW_API_KEY is not set")
     assert len(failed.splitlines()) == 1
+    unlisted = run(
+        project, "synthflow-assets", "agents", code=1, env=environment(start_sandbox(assistants_endpoint=False))
+    )
+    assert unlisted.startswith("Error: this account does not list its agents: set SYNTHFLOW_MODEL_IDS")
 
 
 def free_port() -> int:
