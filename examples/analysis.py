@@ -11,7 +11,7 @@ import sys
 
 import pandas as pd
 
-from synthflow_assets import Warehouse
+from synthflow_assets import Warehouse, WarehouseError
 
 
 def busiest_hours(warehouse: Warehouse) -> pd.DataFrame:
@@ -53,6 +53,8 @@ def reasons_that_grew(warehouse: Warehouse) -> pd.DataFrame:
     """In pandas: how the share of each reason changed between the first and the second half of the days."""
     reasons = warehouse.read_frame("disconnect_reasons_daily")
     days = pd.to_datetime(reasons["day"])
+    if not days.min() < days.max():
+        return pd.DataFrame()  # there are no two halves
     half = (days > days.min() + (days.max() - days.min()) / 2).map({False: "before", True: "after"})
     calls = reasons.pivot_table("calls", index="disconnect_reason", columns=half, aggfunc="sum", fill_value=0)
     shares = calls / calls.sum()
@@ -63,8 +65,13 @@ def main(location: str) -> None:
     """Ask the warehouse all of it."""
     warehouse = Warehouse(location)
     for question in (busiest_hours, weekly_median, weekday_pattern, reasons_that_grew):
-        print(f"\n{question.__doc__.splitlines()[0]}\n{question(warehouse).to_string()}")
+        answer = question(warehouse)
+        print(f"\n{question.__doc__.splitlines()[0]}")
+        print("No answer yet: this needs calls of more days." if answer.empty else answer.to_string())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "data/synthflow.duckdb")
+    try:
+        main(sys.argv[1] if len(sys.argv) > 1 else "data/synthflow.duckdb")
+    except WarehouseError as error:
+        sys.exit(f"Error: {error}")

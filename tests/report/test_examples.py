@@ -4,15 +4,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks.report import fill_warehouse
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
+from tests.report.conftest import FIRST
 
 ROOT = Path(__file__).parents[2]
 
 
+def analyse(location: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "examples" / "analysis.py"), location]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_analysis(warehouse: Warehouse) -> None:
-    command = [sys.executable, str(ROOT / "examples" / "analysis.py"), warehouse.location]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = analyse(warehouse.location)
     assert done.returncode == 0, done.stderr
     with warehouse.connect(read_only=True) as connection:
         weeks = connection.execute(
@@ -24,3 +32,23 @@ def test_analysis(warehouse: Warehouse) -> None:
         assert f"{week} {calls} {median}" in [" ".join(line.split()[1:]) for line in done.stdout.splitlines()]
     assert "Agent 4" in done.stdout
     assert "not_reported" in done.stdout
+
+
+@pytest.mark.parametrize("days", [0, 1])
+def test_analysis_of_too_few_days(tmp_path: Path, days: int) -> None:
+    warehouse = Warehouse(str(tmp_path / "young.duckdb"))
+    with warehouse.connect():
+        pass
+    if days:
+        fill_warehouse(warehouse, FIRST, days, 2, 20)
+    done = analyse(warehouse.location)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("No answer yet: this needs calls of more days.") == (1 if days else 4)
+
+
+def test_analysis_without_a_warehouse(tmp_path: Path) -> None:
+    done = analyse(str(tmp_path / "none.duckdb"))
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("Error: the warehouse ")
+    assert "no such file" in line

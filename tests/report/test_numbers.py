@@ -254,3 +254,42 @@ def test_what_is_missing_is_told_from_what_is_quiet(report: OpenReport) -> None:
     report.choose_days(FIRST, FIRST + 5 * DAY)
     assert "this is a gap, not a quiet time" in notice.inner_text()
     assert report.page.locator("#calls .none").is_visible()
+
+
+def test_a_day_that_lacks_calls_is_not_the_quietest(warehouse: Warehouse, report: OpenReport) -> None:
+    # Of these days, the last two are ones of which an agent never landed: with the fewest calls for that reason.
+    report.choose_days(FIRST + 16 * DAY, FIRST + 20 * DAY)
+    by_day = {
+        row["day"]: row["calls"]
+        for row in ask(
+            warehouse,
+            "SELECT day, count(*) AS calls FROM calls WHERE day BETWEEN $first AND $last GROUP BY day",
+            first=FIRST + 16 * DAY,
+            last=FIRST + 20 * DAY,
+        )
+    }
+    fewest = min((day for day in by_day if day < FIRST + 19 * DAY), key=lambda day: by_day[day])
+    assert min(by_day, key=lambda day: by_day[day]) >= FIRST + 19 * DAY
+    said = report.page.inner_text("#calls-summary")
+    assert f"; fewest of the complete days on {fewest:%a}, {fewest:%-d %b %Y}: {by_day[fewest]:,}." in said
+    assert "2 of the 5 days counted are incomplete" in report.page.inner_text("#hours-summary")
+    # A day that was fetched while calls went on lacks some too.
+    report.choose_days(LAST - DAY, LAST)
+    assert "fewest" not in report.page.inner_text("#calls-summary")
+    report.choose_days(FIRST + 16 * DAY, FIRST + 18 * DAY)
+    assert "fewest on" in report.page.inner_text("#calls-summary")
+    assert "incomplete" not in report.page.inner_text("#hours-summary")
+
+
+def test_no_agent_chosen_is_no_gap(report: OpenReport) -> None:
+    report.choose_agents()
+    assert report.page.inner_text("#state") == "No agent is chosen: choose at least one in the filter."
+    assert "fetched" not in report.page.inner_text("#calls-summary")
+    assert not report.page.is_visible("#compared")
+
+
+def test_the_sum_of_durations_is_not_called_talk_time(report: OpenReport) -> None:
+    # In the tables talk time is what the telephony layer measured.
+    assert "Call time" in report.page.locator("#headline dt").all_inner_texts()
+    assert "Call time, min" in report.page.locator("#agent-table th").all_inner_texts()
+    assert "talk time" not in report.page.content().lower()

@@ -41,7 +41,7 @@ def _notes(facts: dict[str, object], made_at: dt.datetime) -> list[str]:
     """What has to be known to read the numbers right."""
     meaning = (
         f"A call belongs to the day that it started on, in {facts['timezone']}, and is connected where somebody, or a "
-        "voicemail, picked up. Durations are of connected calls, ringing included."
+        "voicemail, picked up. Durations are of connected calls, ringing included; call time is their sum."
     )
     notes = [
         f"Made at {made_at:%Y-%m-%d %H:%M} UTC from the metric tables.",

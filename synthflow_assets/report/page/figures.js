@@ -15,27 +15,37 @@ function calls(view) {
   const names = view.numbers.facts.agents;
   const made = overTime(view, view.callsByBucket, names, "other agents", true);
   const known = view.buckets
-    .map((bucket, place) => ({ ...bucket, calls: view.byBucket[place].calls / Math.max(1, bucket.landedDays) }))
+    .map((bucket, place) => ({
+      ...bucket,
+      calls: view.byBucket[place].calls / Math.max(1, bucket.landedDays),
+      isComplete: view.byBucket[place].incomplete === 0,
+    }))
     .filter((bucket) => bucket.landedDays);
-  if (known.length === 0) return { ...made, rows: [], summary: "No day of these agents has been fetched." };
+  if (known.length === 0) return { ...made, rows: [], summary: view.agents.length ? "No day of these agents has been fetched." : "" };
   // A part of a week says nothing of weeks, unless there is nothing else.
   const whole = known.filter((bucket) => bucket.last - bucket.first + 1 >= Math.min(view.grain, 28));
   const compared = whole.length ? whole : known;
   const most = compared.reduce((best, one) => (one.calls > best.calls ? one : best));
-  const least = compared.reduce((best, one) => (one.calls < best.calls ? one : best));
+  const least = leastOf(view, compared);
   const top = made.chosen.shown.length
     ? `${names[made.chosen.shown[0]]} had ${percent(made.totals[made.chosen.shown[0]], view.total.calls)} of all calls. `
     : "";
   const average = view.grain === 1 ? "" : ` Columns are averages a day over each ${view.grainName.toLowerCase()}.`;
-  const span =
-    compared.length > 1
-      ? `Most on ${most.name}: ${number.format(most.calls)}; fewest on ${least.name}: ${number.format(least.calls)}. `
-      : "";
+  const span = compared.length > 1 ? `Most on ${most.name}: ${number.format(most.calls)}${least}. ` : "";
   return { ...made, summary: `${span}${top}${average} ${made.gaps.length ? "Shaded: data is missing." : ""}`.trim() };
 }
 
+/** Where the fewest calls were; a day that lacks calls is no quiet day. */
+function leastOf(view, compared) {
+  const complete = compared.filter((one) => one.isComplete);
+  if (complete.length < 2) return "";
+  const least = complete.reduce((best, one) => (one.calls < best.calls ? one : best));
+  const which = complete.length === compared.length ? "" : ` of the complete ${view.grainName.toLowerCase()}s`;
+  return `; fewest${which} on ${least.name}: ${number.format(least.calls)}`;
+}
+
 function hours(view) {
-  const { started, days } = view.numbers.hoursOfWeek(view.first, view.last, view.chosen);
+  const { started, days, incomplete } = view.numbers.hoursOfWeek(view.first, view.last, view.chosen);
   const mean = started.map((count, index) => (days[Math.floor(index / 24)] ? count / days[Math.floor(index / 24)] : 0));
   const most = Math.max(...mean);
   if (most === 0) return { rows: [] };
@@ -56,6 +66,10 @@ function hours(view) {
       };
     });
   const busy = mean.indexOf(most);
+  const counted = days.reduce((sum, one) => sum + one, 0);
+  const lacking = incomplete
+    ? ` ${number.format(incomplete)} of the ${plural(counted, "day")} counted ${incomplete === 1 ? "is" : "are"} incomplete, so averages may be too low.`
+    : "";
   const legend = [
     ["heat-0", "none"],
     ...[1, 2, 3, 4, 5].map((one) => [`heat-${one}`, `up to ${number.format((most * one) / 5)}`]),
@@ -63,7 +77,7 @@ function hours(view) {
   return {
     rows,
     legend,
-    summary: `Busiest: ${FULL_WEEKDAYS[Math.floor(busy / 24)]} from ${hourText(busy % 24)}, with ${number.format(most)} calls started on average. Hours in ${view.numbers.facts.timezone}.`,
+    summary: `Busiest: ${FULL_WEEKDAYS[Math.floor(busy / 24)]} from ${hourText(busy % 24)}, with ${number.format(most)} calls started on average. Hours in ${view.numbers.facts.timezone}.${lacking}`,
     table: () => ({
       columns: ["Hour", ...WEEKDAYS],
       rows: Array.from({ length: 24 }, (_, hour) => [
@@ -303,7 +317,7 @@ function states(view) {
     (agent) => agent.lastLanded !== null && agent.lastLanded < view.numbers.days - 1,
   ).length;
   const text = [
-    `Complete on every day: ${clean} of ${plural(view.agents.length, "agent")}.`,
+    view.agents.length ? `Complete on every day: ${clean} of ${plural(view.agents.length, "agent")}.` : "",
     stale ? `${plural(stale, "agent")} stale: the last day of this report has not landed.` : "",
     rest ? (shown.length ? "Below are those with the most gaps; the table has all." : "") : "",
     view.grain === 1 ? "" : `Each ${view.grainName.toLowerCase()} shows the worst of its days.`,

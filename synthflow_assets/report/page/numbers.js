@@ -3,6 +3,7 @@
 const DAY_MS = 86_400_000;
 // What is known of a day of an agent; report/content.py has the same numbers.
 const STATE = { NOT_YET: 0, MISSING: 1, COMPLETE: 2, UNSETTLED: 3, WITH_REJECTS: 4, NOT_COMPUTED: 5 };
+const INCOMPLETE = new Set([STATE.MISSING, STATE.UNSETTLED, STATE.NOT_COMPUTED]); // calls are lacking, or may be
 const MEASURES = ["calls", "connected_calls", "connected_seconds", "voicemail_calls", "short_calls", "rejected"];
 
 /** Days since 1970-01-01 of a text such as 2026-03-10. */
@@ -102,6 +103,7 @@ class Numbers {
       missing: 0,
       uncomputed: 0,
       unsettled: 0,
+      incomplete: 0,
       peak: 0,
       durations: new Uint32Array(this.durations.length),
       ...Object.fromEntries(MEASURES.map((name) => [name, 0])),
@@ -115,6 +117,7 @@ class Numbers {
       group.missing += state[cell] === STATE.MISSING;
       group.uncomputed += state[cell] === STATE.NOT_COMPUTED;
       group.unsettled += state[cell] === STATE.UNSETTLED;
+      group.incomplete += INCOMPLETE.has(state[cell]);
       for (let entry = this.starts.histogram[cell]; entry < this.starts.histogram[cell + 1]; entry++) {
         group.durations[this.durationOf[entry]] += calls[entry];
       }
@@ -158,16 +161,20 @@ class Numbers {
     return landed;
   }
 
-  /** Calls that started in each hour of the week, Monday first, and on how many landed days each weekday came. */
+  /** Calls that started in each hour of the week, Monday first; on how many landed days each weekday came, and how many
+   * days of all of them are incomplete. */
   hoursOfWeek(first, last, chosen) {
     const started = new Float64Array(7 * 24);
     const landed = Array.from({ length: 7 }, () => new Set());
+    const lacking = new Set();
     this.#each(first, last, chosen, (cell, day) => {
       const weekday = this.weekday(day);
       if (this.columns.state[cell] >= STATE.COMPLETE) landed[weekday].add(day);
+      if (INCOMPLETE.has(this.columns.state[cell])) lacking.add(day);
       for (let hour = 0; hour < 24; hour++) started[weekday * 24 + hour] += this.columns.hours[cell * 24 + hour];
     });
-    return { started, days: landed.map((days) => days.size) };
+    const incomplete = [...lacking].filter((day) => landed[this.weekday(day)].has(day)).length;
+    return { started, days: landed.map((days) => days.size), incomplete };
   }
 
   /** The most calls at once on a day: of the whole workspace, or of whichever chosen agent had the most. */

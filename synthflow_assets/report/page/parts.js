@@ -37,7 +37,7 @@ function drawHeadline(view) {
   const cards = [
     ["Calls", "calls", ...plain("calls")],
     ["Connected", "connected", ...rate(0)],
-    ["Talk time", "minutes", (sums) => sums.connected_seconds / 60, minutesText],
+    ["Call time", "minutes", (sums) => sums.connected_seconds / 60, minutesText],
     ["Median duration", "median", (sums) => sums.median, secondsText],
     ["90th percentile", "p90", (sums) => sums.p90, secondsText],
     ["Voicemail", "voicemail", ...rate(1)],
@@ -64,6 +64,7 @@ function drawHeadline(view) {
     }),
   );
   const [start, end] = [view.numbers.firstDay + view.first, view.numbers.firstDay + view.last];
+  find("compared").hidden = isNobody(view);
   find("compared").textContent = before
     ? `Changes are against the ${plural(length, "day")} before: ${daysText(start - length, start - 1)}.` +
       (view.total.missing + before.missing ? " Days are missing, so these are not equal amounts of data." : "")
@@ -76,6 +77,9 @@ function drawHeadline(view) {
     `${daysText(start, end)} · ${plural(length, "day")} · ${agents} · days in ${view.numbers.facts.timezone}`;
   find("said").textContent = `${find("scope").textContent}: ${plural(view.total.calls, "call")}`;
 }
+
+/** Whether agents are known, and none of them is chosen. */
+const isNobody = (view) => view.numbers.agents > 0 && view.agents.length === 0;
 
 /** Above all numbers: whether anything is missing from them. */
 function drawState(view) {
@@ -91,7 +95,8 @@ function drawState(view) {
   notice.className = `notice ${problems.length || !landed ? "warn" : "good"}`;
   const link = make("a", { href: "#completeness" }, "see which");
   const whole = plural(landed + missing + uncomputed, "day of an agent", "days of agents");
-  if (!landed)
+  if (isNobody(view)) notice.replaceChildren(make("span", {}, "No agent is chosen: choose at least one in the filter."));
+  else if (!landed)
     notice.replaceChildren(
       make("span", {}, "No data has landed for these days and agents: this is a gap, not a quiet time."),
     );
@@ -226,7 +231,7 @@ const AGENT_COLUMNS = [
   ["Connected", (one) => RATES[0][1](one.sums), (value) => percent(value, 1)],
   ["Voicemail", (one) => RATES[1][1](one.sums), (value) => percent(value, 1)],
   ["Short", (one) => RATES[2][1](one.sums), (value) => percent(value, 1)],
-  ["Talk time, min", (one) => one.sums.connected_seconds / 60, (value) => number.format(Math.round(value))],
+  ["Call time, min", (one) => one.sums.connected_seconds / 60, (value) => number.format(Math.round(value))],
   ["Median", (one) => one.sums.median, secondsText],
   ["90th percentile", (one) => one.sums.p90, secondsText],
   ["Days missing", (one) => one.sums.missing + one.sums.uncomputed, number.format],
