@@ -116,7 +116,7 @@ class SynthflowClient:
         if settings.api_key is None:
             raise SettingsError(
                 f"{API_KEY_VARIABLE} is not set. Put the key of your workspace into .env "
-                "(Synthflow dashboard, Settings, API keys), or try the package without one: make demo"
+                "(Synthflow dashboard, Settings, API keys)"
             )
         return cls(
             settings.api_key.get_secret_value(),

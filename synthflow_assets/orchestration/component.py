@@ -18,6 +18,14 @@ from synthflow_assets.settings import PREFIX, Settings, variable
 _BOUNDS = (("ge", "minimum"), ("le", "maximum"))
 _VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
 _TEMPLATE = r"\{\{.*\}\}"
+_WHOLE_NUMBER, _NUMBER = "[0-9]+", "[0-9.]+"
+_TYPED: dict[Any, str] = {
+    int: _WHOLE_NUMBER,
+    int | None: _WHOLE_NUMBER,
+    float: _NUMBER,
+    float | None: _NUMBER,
+    bool: "(true|false)",
+}
 # Of the others a name says that they are wanted.
 _SECRETS_WITH_DEFAULT = ("api_key", "pii_key")
 # Its default follows from the key prefix.
@@ -70,7 +78,8 @@ def _yaml_type(field: FieldInfo) -> tuple[Any, dict[str, Any]]:
     if field.annotation in (str, str | None):
         return field.annotation, {}
     bounds = [(word, getattr(one, limit)) for one in field.metadata for limit, word in _BOUNDS if hasattr(one, limit)]
-    return field.annotation, {"pattern": _TEMPLATE, **dict(bounds)}
+    # Text that is a number is taken for one; and the message that Dagster makes of a pattern shows what is wanted.
+    return field.annotation, {"pattern": rf"^{_TYPED[field.annotation]}$|{_TEMPLATE}", **dict(bounds)}
 
 
 class _Scaffolder(dg.Scaffolder[Any]):

@@ -42,10 +42,19 @@ class Workspace:
             SettingsError: the key prefix cannot name the schema, and no other name is set.
         """
         prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or (settings.warehouse_schema,))
+        if not all(re.fullmatch("[A-Za-z0-9_-]+", part) for part in prefix):
+            raise SettingsError(f"key_prefix is {key_prefix!r}; allowed in each part are letters, digits, - and _")
         name = _identifier(prefix)
         if "warehouse_schema" not in settings.model_fields_set:
             # Else two workspaces would land in the same tables. That two have the same name, Dagster refuses.
-            schema = Settings.of(warehouse_schema=name).warehouse_schema
+            try:
+                schema = Settings.of(warehouse_schema=name).warehouse_schema
+            except SettingsError as error:
+                _, allowed = str(error).split("allowed is ", 1)
+                raise SettingsError(
+                    f"key_prefix is {'/'.join(prefix)!r}, which makes the schema {name!r}; allowed is {allowed}. "
+                    "Or set warehouse_schema"
+                ) from None
             settings = settings.model_copy(update={"warehouse_schema": schema})
         return cls(settings, prefix, group_name or name, **marks)
 

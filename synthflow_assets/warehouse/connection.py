@@ -163,7 +163,8 @@ def days_query(
     order = ", ".join([*([first] if first else []), *table.grain])
     if not any(column.name == "day" for column in table.columns):
         return f"FROM {table.name} ORDER BY {order}", {}
-    span = "day BETWEEN coalesce($from_day, '0001-01-01'::DATE) AND coalesce($to_day, '9999-12-31'::DATE)"
+    # The casts also make a day of a date-time, of which no row's day is the equal.
+    span = "day BETWEEN coalesce($from_day::DATE, '0001-01-01') AND coalesce($to_day::DATE, '9999-12-31')"
     return f"FROM {table.name} WHERE {span} ORDER BY {order}", {"from_day": from_day, "to_day": to_day}
 
 

@@ -269,8 +269,10 @@ def table_named(name: str) -> Table:
     """A table by its name, without the schema's.
 
     Raises:
-        KeyError: there is none; the message names those that there are.
+        KeyError: there is none, or it is a view; the message names the tables that there are.
     """
     if name not in TABLES:
+        if name in (view.name for view in VIEWS):
+            raise KeyError(f"{name} is a view: read it by SQL, FROM {name}, over connect(read_only=True)")
         raise KeyError(f"there is no table {name!r}; there are {', '.join(TABLES)}")
     return TABLES[name]

@@ -155,8 +155,10 @@ def test_a_key_in_plain_text_is_refused_without_showing_it() -> None:
 
 
 def test_a_key_prefix_that_cannot_name_a_schema_says_what_to_do() -> None:
-    with pytest.raises(SettingsError, match="SYNTHFLOW_WAREHOUSE_SCHEMA is 'Acme_Corp'; allowed is lower-case"):
+    with pytest.raises(SettingsError, match=r"key_prefix is 'Acme-Corp', .*schema 'Acme_Corp'; allowed is lower-case"):
         build_synthflow_defs(key_prefix="Acme-Corp")
+    with pytest.raises(SettingsError, match="key_prefix is 'a b/c'; allowed in each"):
+        build_synthflow_defs(key_prefix="a b/c")
     named = build_synthflow_defs(Settings.of(warehouse_schema="acme"), key_prefix="Acme-Corp")
     assert named.resolve_job_def("Acme_Corp_daily")
 

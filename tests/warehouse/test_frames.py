@@ -52,12 +52,17 @@ def test_values_are_those_of_the_table(tmp_path: Path) -> None:
     assert pd.isna(second["call_status"])
     assert frame["duration_seconds"].sum() == 9007199254740991
     assert frame.groupby("day")["call_id"].count().index.month.tolist() == [3, 3]
-    assert len(with_calls(tmp_path / "v.duckdb").read_frame("calls", NEXT)) == 1
+    other = with_calls(tmp_path / "v.duckdb")
+    assert len(other.read_frame("calls", NEXT)) == 1
+    # A date-time is a date to Python, and means its day.
+    assert len(other.read_frame("calls", dt.datetime(2026, 3, 11, 13), dt.datetime(2026, 3, 11, 14))) == 1  # noqa: DTZ001
 
 
 def test_a_table_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match=r"no table 'call_duratoin_daily'; there are calls, .*call_duration_daily"):
         with_calls(tmp_path / "w.duckdb").read_frame("call_duratoin_daily")
+    with pytest.raises(KeyError, match="call_duration_weekly is a view: read it by SQL"):
+        with_calls(tmp_path / "v.duckdb").read_frame("call_duration_weekly")
 
 
 def test_several_workspaces_are_one_table_with_a_column_more(tmp_path: Path) -> None:
