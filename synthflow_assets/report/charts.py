@@ -10,8 +10,10 @@ from typing import Any
 
 Spec = dict[str, Any]
 
-# Seven series at most: six that colour-blind people tell apart (after Okabe and Ito), and the rest in grey.
+# Seven series at most: six that colour-blind people tell apart (after Okabe and Ito), and the rest in grey. What was
+# not reported has a darker grey on the page.
 SERIES = 7
+_COLOURS = SERIES + 1
 HEAT_CLASSES = 6
 STATES = 6
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
@@ -23,7 +25,7 @@ PRINTED = {
     "paper": "#ffffff",
     "gap": "#fbe3c4",
     **{f"series-{number}": colour for number, colour in enumerate(
-        ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#aab4be")
+        ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#aab4be", "#6b7783")
     )},
 }  # fmt: skip
 
@@ -239,8 +241,8 @@ def _share(field: str) -> Spec:
 
 def _series(colour: dict[str, str] | None = None, names: list[str] | None = None) -> Spec:
     """Colours by the number of the series; with names, a legend of them."""
-    fills = [_colour(f"series-{number}", colour) for number in range(SERIES)]
-    domain: list[Any] = [*(names or range(SERIES))]
+    fills = [_colour(f"series-{number}", colour) for number in range(_COLOURS)]
+    domain: list[Any] = [*(names or range(_COLOURS))]
     scale = {"domain": domain, "range": fills}
     field = "name" if names else "series"
     legend = {"orient": "bottom", "columns": 4} if names else None

@@ -19,6 +19,7 @@ CHARTS = (
     "ends-by-agent", "states",
 )  # fmt: skip
 PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
+A4_PIXELS = 688  # between the margins
 SCRIPT = "</script><script>alert(1)</script>"
 MARKUP = '<img src=x onerror="alert(1)"> & \u2028 {{ 7 * 7 }}'
 
@@ -204,6 +205,63 @@ def test_printed_it_is_light_and_without_controls(warehouse: Warehouse, open_rep
     assert report.page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(23, 33, 43)"
     printed = report.page.pdf(path=tmp_path / "report.pdf", format="A4")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) in range(2, 7)
+
+
+def colours(report: OpenReport, figure: str) -> dict[str, str]:
+    """The colour of each name in a figure's legend."""
+    return dict(
+        report.page.locator(f"#{figure} .legend li").evaluate_all(
+            "entries => entries.map(one => [one.innerText.trim(), one.querySelector('i').style.background])"
+        )
+    )
+
+
+def test_what_is_chosen_changes_no_colour(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    figures = ("calls", "reasons", "ends", "ends-by-agent")
+    before = {figure: colours(report, figure) for figure in figures}
+    assert len(set(before["calls"].values())) == 5
+    assert before["reasons"]["not reported"] == before["ends"]["not reported"] == "var(--series-7)"
+    report.choose_agents("Agent 3", "Agent 1")
+    assert set(colours(report, "calls")) == {"Agent 1", "Agent 3"}
+    report.choose_days(LAST - dt.timedelta(days=2), LAST - dt.timedelta(days=1))
+    for figure in figures:
+        found = colours(report, figure)
+        assert found == {name: before[figure][name] for name in found}
+    # The marks have the colours of the legend.
+    drawn = report.page.locator("#calls .chart .mark-rect path[fill^='var(--series']").evaluate_all(
+        "marks => marks.map(mark => mark.getAttribute('fill'))"
+    )
+    assert set(drawn) == set(colours(report, "calls").values())
+
+
+def test_agents_beyond_the_colours_are_told_apart(named: Named, open_report: Open) -> None:
+    report = open_report(named([f"Agent {number}" for number in range(9)], days=2), FIRST, FIRST + dt.timedelta(days=1))
+    first = colours(report, "calls")
+    assert len(first) == 7
+    assert first["3 other agents"] == "var(--series-6)"
+    report.choose_agents("Agent 0", "Agent 6", "Agent 8")
+    assert len(set(colours(report, "calls").values())) == 3
+    assert colours(report, "calls")["Agent 0"] == first["Agent 0"]
+
+
+def test_printed_the_table_has_all_agents_and_columns(named: Named, open_report: Open) -> None:
+    names = [f"{number} {'Donaudampfschifffahrtsgesellschaft' * 4} {number}" for number in range(40)]
+    report = open_report(named(names, days=2), FIRST, FIRST + dt.timedelta(days=1))
+    rows = report.page.locator("#agent-table tbody tr:visible")
+    assert rows.count() == 15
+    report.page.emulate_media(media="print")
+    report.page.set_viewport_size({"width": A4_PIXELS, "height": 1000})
+    assert rows.count() == 40
+    assert not report.page.is_visible("#agent-table > button")
+    assert report.page.locator("#agent-table th:visible").count() == 9 + 40
+    assert overflow(report) == 0
+    # Nothing is cut: names are on several lines.
+    cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).length"
+    assert report.page.locator("#agent-table th, #agent-table td").evaluate_all(cut) == 0
+    assert report.page.evaluate("getComputedStyle(document.querySelector('#agent-table thead')).display") == (
+        "table-header-group"  # repeated on each page
+    )
 
 
 def test_the_policy_forbids_the_network_and_code_from_text(warehouse: Warehouse, open_report: Open) -> None:

@@ -13,7 +13,7 @@ const WORST_FIRST = [1, 5, 4, 3, 2, 0];
 
 function calls(view) {
   const names = view.numbers.facts.agents;
-  const made = overTime(view, view.callsByBucket, names, "other agents", true);
+  const made = overTime(view, view.callsByBucket, "agents", names, "other agents", true);
   const known = view.buckets
     .map((bucket, place) => ({
       ...bucket,
@@ -214,7 +214,7 @@ function durations(view) {
 function reasonsOverTime(kind) {
   return (view) => {
     const names = view.numbers.facts[kind].map(words);
-    const made = overTime(view, view.counts[kind].byBucket, names, "others", false);
+    const made = overTime(view, view.counts[kind].byBucket, kind, names, "others", false);
     const whole = made.totals.reduce((sum, one) => sum + one, 0);
     const leading = made.chosen.shown
       .slice(0, 3)
@@ -233,7 +233,7 @@ function reasonsByAgent(kind) {
       shown.map((one) => view.counts[kind].byAgent[one.index]),
       names,
       "others",
-      series(totals),
+      series(totals, view.numbers, kind),
     );
     const rest = others ? `The ${shown.length} busiest agents; ${others} more are in the filter.` : "";
     return { ...made, summary: rest || "Shares of each agent's calls." };
@@ -256,11 +256,10 @@ function checks(view) {
   const lowest = bars.filter((bar) => bar.judged).sort((one, other) => one.passed - other.passed);
   const names = VERDICTS.map(([name]) => name);
   const colours = VERDICTS.map(([, , colour]) => colour);
-  const inOrder = { shown: [0, 1, 2], others: 0, of: (verdict) => verdict };
+  const inOrder = { shown: [0, 1, 2], others: 0, of: (verdict) => verdict, colours };
   const shown = lowest.slice(0, 12);
   return {
-    ...byBar(shown, shown.map((bar) => counts[bar.check]), names, "", inOrder, colours),
-    legend: names.map((name, place) => [`series-${colours[place]}`, name]),
+    ...byBar(shown, shown.map((bar) => counts[bar.check]), names, "", inOrder),
     summary: lowest.length
       ? `Lowest: ${lowest[0].name}, passed in ${percent(lowest[0].passed, 1)} of ${plural(lowest[0].judged, "call")} with a verdict.`
       : "",

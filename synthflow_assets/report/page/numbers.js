@@ -73,6 +73,7 @@ class Numbers {
     this.#each(0, this.days - 1, everyone, (cell, day, agent) => {
       if (columns.state[cell] >= STATE.COMPLETE) this.lastLanded[agent] = day;
     });
+    this.ranked = this.#ranked(everyone);
   }
 
   /** The number of each histogram entry's duration; they are kept as steps within their cell. */
@@ -85,6 +86,17 @@ class Numbers {
       for (let entry = starts[cell]; entry < starts[cell + 1]; entry++) numbers[entry] = number += steps[entry];
     }
     return numbers;
+  }
+
+  /** Agents and reasons, those with the most calls of the whole page first: whatever is chosen, this is their order. */
+  #ranked(everyone) {
+    const [first, last] = ["from", "to"].map((end) => dayNumber(this.facts[end]) - this.firstDay);
+    const byCalls = (counts) => [...counts.keys()].sort((one, other) => counts[other] - counts[one]);
+    const ranked = { agents: byCalls(this.callsByAgent(first, last, everyone, 1, () => 0)[0]) };
+    for (const kind of ["reasons", "ends"]) {
+      ranked[kind] = byCalls(this.counts(kind, "calls", first, last, everyone, 1, () => 0)[0]);
+    }
+    return ranked;
   }
 
   /** Call `visit(cell, day, agent)` for each chosen cell. */

@@ -253,7 +253,6 @@ class AgentTable {
       if (one === null || other === null) return (one === null) - (other === null);
       return sign * (typeof one === "string" ? one.localeCompare(other) : one - other);
     });
-    const shown = this.whole ? order : order.slice(0, ROWS);
     const heads = AGENT_COLUMNS.map(([name], place) =>
       make(
         "th",
@@ -264,7 +263,7 @@ class AgentTable {
         make("button", { type: "button", onclick: () => this.sort(place) }, name),
       ),
     );
-    const rows = shown.map((agent) =>
+    const rows = order.map((agent) =>
       AGENT_COLUMNS.map(([, of, text]) => {
         const found = of(agent);
         return found === null ? "-" : text(found);
@@ -289,10 +288,10 @@ class AgentTable {
         make(
           "tbody",
           {},
-          ...rows.map(([name, ...values]) =>
+          ...rows.map(([name, ...values], place) =>
             make(
               "tr",
-              {},
+              { hidden: !this.whole && place >= ROWS }, // printed all the same
               make("th", { scope: "row", title: name }, name),
               ...values.map((one) => make("td", {}, one)),
             ),

@@ -1,17 +1,43 @@
 // The shapes that several figures have: columns and lines over time, and bars of parts.
 
 const SERIES = 7; // the last one is "others"
+const NOT_REPORTED = SERIES; // a colour of its own, the same in every figure
 
-/** The largest few by `amounts`, as the numbers of their series; all others are the last series. */
-function series(amounts, most = SERIES - 1) {
+/** The colours of those that are shown, and of the others. The first six of the page have theirs whatever is chosen; one
+ * of the rest has the same one too, unless somebody before it in the same figure has it. */
+function coloursOf(shown, numbers, kind) {
+  const colours = Array(SERIES).fill(SERIES - 1);
+  const free = new Set(colours.keys());
+  const isReported = (index) => kind === "agents" || numbers.facts[kind][index] !== "not_reported";
+  numbers.ranked[kind].filter(isReported).forEach((index, rank) => {
+    const place = shown.indexOf(index);
+    if (place < 0) return;
+    const own = rank % (SERIES - 1);
+    colours[place] = free.has(own) ? own : Math.min(...free);
+    free.delete(colours[place]);
+  });
+  shown.forEach((index, place) => {
+    if (!isReported(index)) colours[place] = NOT_REPORTED;
+  });
+  return colours;
+}
+
+/** The largest few by `amounts`, of agents, `reasons` or `ends`, in the order of their size; all others come last. */
+function series(amounts, numbers, kind) {
+  const most = SERIES - 1;
   const order = [...amounts.keys()].filter((index) => amounts[index] > 0).sort((a, b) => amounts[b] - amounts[a]);
   const shown = order.slice(0, order.length === most + 1 ? most + 1 : most);
   const of = new Map(shown.map((index, place) => [index, place]));
-  return { shown, others: order.length - shown.length, of: (index) => of.get(index) ?? SERIES - 1 };
+  return {
+    shown,
+    others: order.length - shown.length,
+    of: (index) => of.get(index) ?? SERIES - 1,
+    colours: coloursOf(shown, numbers, kind),
+  };
 }
 
 function legendOf(chosen, names, others) {
-  const entries = chosen.shown.map((index, place) => [`series-${place}`, names[index]]);
+  const entries = chosen.shown.map((index, place) => [`series-${chosen.colours[place]}`, names[index]]);
   return chosen.others ? [...entries, [`series-${SERIES - 1}`, `${chosen.others} ${others}`]] : entries;
 }
 
@@ -47,10 +73,10 @@ function piled(amounts, divisor) {
     });
 }
 
-/** Sums of groups of values over time, stacked; `counts[bucket][value]`. */
-function overTime(view, counts, names, others, perDay) {
+/** Sums of groups of agents, `reasons` or `ends` over time, stacked; `counts[bucket][value]`. */
+function overTime(view, counts, kind, names, others, perDay) {
   const totals = names.map((_, index) => counts.reduce((sum, one) => sum + one[index], 0));
-  const chosen = series(totals);
+  const chosen = series(totals, view.numbers, kind);
   const rows = view.buckets.flatMap((bucket, place) => {
     const whole = counts[place].reduce((sum, one) => sum + one, 0);
     const stacked = new Float64Array(SERIES);
@@ -60,7 +86,7 @@ function overTime(view, counts, names, others, perDay) {
     const divisor = perDay ? Math.max(1, bucket.landedDays) : whole;
     return piled(stacked, divisor).map(({ one, low, high }) => ({
       ...ends(bucket),
-      series: one,
+      series: chosen.colours[one],
       low,
       high,
       name: one < chosen.shown.length ? names[chosen.shown[one]] : others,
@@ -84,8 +110,8 @@ function overTime(view, counts, names, others, perDay) {
   return { rows, gaps: gaps(view), legend: legendOf(chosen, names, others), table, totals, chosen };
 }
 
-/** Parts of a whole, a bar each; `counts[bar][value]`. The parts lie in the order of `chosen`, in these colours. */
-function byBar(bars, counts, names, others, chosen, colours = [...Array(SERIES).keys()]) {
+/** Parts of a whole, a bar each; `counts[bar][value]`. The parts lie in the order and colours of `chosen`. */
+function byBar(bars, counts, names, others, chosen) {
   const filled = bars.filter((_, place) => counts[place].some((count) => count > 0));
   const wholes = bars.map((_, place) => counts[place].reduce((sum, one) => sum + one, 0));
   const rows = [];
@@ -98,7 +124,7 @@ function byBar(bars, counts, names, others, chosen, colours = [...Array(SERIES).
     for (const { one, low, high } of piled(stacked, wholes[place])) {
       const name = one < chosen.shown.length ? names[chosen.shown[one]] : others;
       const text = `${plural(stacked[one], "call")}, ${percent(stacked[one], wholes[place])}`;
-      rows.push({ position, series: colours[one], low, high, when: bar.name, name, text });
+      rows.push({ position, series: chosen.colours[one], low, high, when: bar.name, name, text });
     }
     return { position, name: bar.name, note: bar.note ?? plural(wholes[place], "call") };
   });
