@@ -153,15 +153,17 @@ def _bars() -> Spec:
         "encoding": {"y": band, "x": _share("low"), "x2": {"field": "high"}, **_series()},
     }
     text = {"type": "text", "baseline": "bottom", "dy": -4}
-    name = {**text, "align": "left", "x": 0, "limit": {"expr": "max(60, width - 110)"}}
+    room = "max(60, width - 110)"
+    name = {**text, "align": "left", "x": 0, "limit": {"expr": room}}
     note = {**text, "align": "right", "x": {"expr": "width"}, "limit": 105, "color": _colour("soft")}
     labels = [
         {
             "data": {"name": "names"},
             "mark": mark,
-            "encoding": {"y": {**band, "bandPosition": 0}, "text": {"field": field}},
+            "transform": [{"calculate": shown, "as": "shown"}],
+            "encoding": {"y": {**band, "bandPosition": 0}, "text": {"field": "shown"}},
         }
-        for field, mark in (("name", name), ("note", note))
+        for shown, mark in ((_shortened("datum.name", room), name), ("datum.note", note))
     ]
     return {"height": {"step": 36}, "layer": [bar, *labels]}
 
@@ -190,6 +192,7 @@ def _heat() -> Spec:
 def _states() -> Spec:
     """What is known of each agent over time, a row each."""
     fills = [_colour(f"state-{number}") for number in range(STATES)]
+    room = "(containerSize()[0] < 520 ? 110 : 220)"
     return {
         "params": _time_params(),
         "height": {"step": 22},
@@ -198,7 +201,8 @@ def _states() -> Spec:
         "encoding": {
             **_over_time(),
             "y": {"field": "name", "type": "nominal", "sort": None,
-                  "axis": {"labelLimit": {"expr": "containerSize()[0] < 520 ? 110 : 220"}, "labelPadding": 8}},
+                  "axis": {"labelLimit": {"expr": room}, "labelExpr": _shortened("datum.label", room),
+                           "labelPadding": 8}},
             "color": {"field": "state", "type": "ordinal", "legend": None,
                       "scale": {"domain": list(range(STATES)), "range": fills}},
             "tooltip": _TOOLTIP,
@@ -225,8 +229,20 @@ def _time_params() -> list[Spec]:
     return [{"name": "span", "value": [0, 86_400_000]}, {"name": "ticks", "value": []}, {"name": "half", "value": 0}]
 
 
+def _shortened(text: str, pixels: str) -> str:
+    """A text without its middle, where there is no room for it: names often begin alike."""
+    return f"truncate({text}, floor({pixels} / 7), 'center')"  # most letters are narrower
+
+
 def _over_time() -> Spec:
-    axis = {"values": {"expr": "ticks"}, "labelExpr": _DATE, "grid": False, "labelFlush": True, "labelOverlap": True}
+    axis = {
+        "values": {"expr": "ticks"},
+        "labelExpr": _DATE,
+        "grid": False,
+        "labelFlush": True,
+        "labelOverlap": True,
+        "labelSeparation": 6,
+    }
     scale = {"type": "utc", "domain": {"expr": "span"}, "nice": False}
     return {"x": {"field": "from", "type": "temporal", "axis": axis, "scale": scale}, "x2": {"field": "to"}}
 
@@ -245,7 +261,7 @@ def _series(colour: dict[str, str] | None = None, names: list[str] | None = None
     domain: list[Any] = [*(names or range(_COLOURS))]
     scale = {"domain": domain, "range": fills}
     field = "name" if names else "series"
-    legend = {"orient": "bottom", "columns": 4} if names else None
+    legend = {"orient": "bottom", "columns": 4, "labelExpr": _shortened("datum.label", "150")} if names else None
     color = {"field": field, "type": "nominal", "scale": scale, "legend": legend}
     return {"color": color, "tooltip": _TOOLTIP}
 

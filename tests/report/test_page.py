@@ -245,6 +245,25 @@ def test_agents_beyond_the_colours_are_told_apart(named: Named, open_report: Ope
     assert colours(report, "calls")["Agent 0"] == first["Agent 0"]
 
 
+def test_long_names_that_begin_alike_are_told_apart(named: Named, open_report: Open) -> None:
+    names = [f"Customer Support Germany, Inbound Hotline for Orders and Returns, Region {number}" for number in (1, 2)]
+    made = named(names, days=2)
+    for screen in ({}, PHONE):
+        report = open_report(made, FIRST, FIRST + dt.timedelta(days=1), **screen)
+        legend = report.page.locator("#calls .legend span")
+        assert legend.evaluate_all("texts => texts.filter(text => text.scrollWidth > text.clientWidth).length") == 0
+        for texts in ("#calls .legend span", "#reasons-by-agent .chart text", "#states .chart text"):
+            shown = report.page.locator(texts).all_text_contents()
+            alike = [text for text in shown if text.startswith("Custom")]
+            assert len(set(alike)) == 2, texts
+            assert all("…" in text and text[-1] in "12" for text in alike), texts
+        shown = report.page.locator("#agent-table tbody th").all_inner_texts()
+        assert sorted(shown) == names  # on several lines
+        report.choose_agents(names[1])
+        assert report.page.inner_text("#chosen").startswith("Customer Support")
+        assert report.page.inner_text("#chosen").endswith("Region 2")
+
+
 def test_printed_the_table_has_all_agents_and_columns(named: Named, open_report: Open) -> None:
     names = [f"{number} {'Donaudampfschifffahrtsgesellschaft' * 4} {number}" for number in range(40)]
     report = open_report(named(names, days=2), FIRST, FIRST + dt.timedelta(days=1))
@@ -262,6 +281,17 @@ def test_printed_the_table_has_all_agents_and_columns(named: Named, open_report:
     assert report.page.evaluate("getComputedStyle(document.querySelector('#agent-table thead')).display") == (
         "table-header-group"  # repeated on each page
     )
+
+
+def test_printed_charts_are_drawn_for_paper(warehouse: Warehouse, open_report: Open) -> None:
+    report = open_report(warehouse)
+    widths = "charts => charts.map(chart => chart.viewBox.baseVal.width)"
+    charts = report.page.locator(".chart svg")
+    wide = charts.evaluate_all(widths)
+    report.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert max(charts.evaluate_all(widths)) <= A4_PIXELS < max(wide)
+    report.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert charts.evaluate_all(widths) == wide
 
 
 def test_the_policy_forbids_the_network_and_code_from_text(warehouse: Warehouse, open_report: Open) -> None:

@@ -79,9 +79,12 @@ def test_days_that_never_landed_are_no_quiet_days(warehouse: Warehouse) -> None:
     with warehouse.connect() as connection:
         whole = preview(connection, "call_duration_daily", LAST)
         connection.execute("BEGIN")
-        for table in ("call_loads", "call_duration_daily"):
-            connection.execute(f"DELETE FROM {table} WHERE day < $1", [LAST])
+        connection.execute("DELETE FROM call_duration_daily WHERE day < $1", [LAST])
+        connection.execute("DELETE FROM call_loads WHERE day BETWEEN $1::DATE - 29 AND $1::DATE - 1", [LAST])
         gaps = preview(connection, "call_duration_daily", LAST)
+        # No day is missing before the first one that landed.
+        connection.execute("DELETE FROM call_loads WHERE day < $1", [LAST])
+        young = preview(connection, "call_duration_daily", LAST)
         connection.execute(
             "INSERT INTO call_loads BY NAME SELECT day::DATE AS day, 'm' AS model_id, 0 AS landed, "
             "0 AS rejected, true AS settled, now() AS loaded_at "
@@ -91,6 +94,7 @@ def test_days_that_never_landed_are_no_quiet_days(warehouse: Warehouse) -> None:
         quiet = preview(connection, "call_duration_daily", LAST)
         connection.execute("ROLLBACK")
     assert len({whole, gaps, quiet}) == 3
+    assert young == quiet
 
 
 def test_tables_without_a_picture_have_none(warehouse: Warehouse) -> None:

@@ -131,7 +131,7 @@ class Filters {
     find("chosen").textContent = all
       ? "All agents"
       : names.length === 1
-        ? names[0]
+        ? shortened(names[0], 40)
         : `${names.length} of ${plural(this.numbers.agents, "agent")}`;
     [...find("agents").querySelectorAll("input")].forEach((box, index) => {
       box.checked = this.chosen[index];

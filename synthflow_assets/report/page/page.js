@@ -27,6 +27,12 @@ async function start() {
     drawing = drawing.then(() => draw(change)).catch(fail);
   });
   await draw(latest);
+  for (const event of ["beforeprint", "afterprint"]) {
+    addEventListener(event, () => {
+      document.body.classList.toggle("paper", event === "beforeprint");
+      dispatchEvent(new Event("resize")); // charts are drawn for the width that they have then
+    });
+  }
 }
 
 function fail(error) {

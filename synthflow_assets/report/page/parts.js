@@ -179,7 +179,7 @@ class Figure {
       ...(isEmpty ? [] : (made.legend ?? [])).map(([colour, name]) => {
         const swatch = make("i");
         swatch.style.background = `var(--${colour})`;
-        return make("li", {}, swatch, make("span", { title: name }, name));
+        return make("li", {}, swatch, make("span", { title: name }, shortened(name, 32)));
       }),
     );
     this.fillTable();

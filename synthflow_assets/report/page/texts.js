@@ -9,6 +9,14 @@ const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} 
 const hourText = (hour) => `${String(hour).padStart(2, "0")}:00`;
 const words = (value) => value.replaceAll("_", " ");
 
+/** A text without its middle, where it has more than so many letters: names often begin alike. */
+function shortened(text, most) {
+  const letters = [...text];
+  if (letters.length <= most) return text;
+  const half = Math.floor((most - 1) / 2);
+  return `${letters.slice(0, most - 1 - half).join("")}…${letters.slice(-half).join("")}`;
+}
+
 const dayFormat = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
 const FULL = dayFormat({ day: "numeric", month: "short", year: "numeric" });
 const WITH_WEEKDAY = dayFormat({ weekday: "short", day: "numeric", month: "short", year: "numeric" });

@@ -51,10 +51,7 @@ _PREVIEWS = {
 def preview(connection: duckdb.DuckDBPyConnection, table: str, last: dt.date) -> str | None:
     """Pictures of the days up to the last one, as Markdown; None for a table that has none, or no rows."""
     first = last - dt.timedelta(days=DAYS - 1)
-    loads = "SELECT DISTINCT day FROM call_loads WHERE day BETWEEN $first AND $last"
-    landed = {day for (day,) in connection.execute(loads, {"first": first, "last": last}).fetchall()}
-    days = [first + dt.timedelta(days=number) for number in range(DAYS)]
-    gaps = [{"from": _ms(day), "to": _ms(day) + _DAY_MS, "share": 1.0} for day in days if day not in landed]
+    gaps = [{"from": _ms(day), "to": _ms(day) + _DAY_MS, "share": 1.0} for day in _missing(connection, first, last)]
     pictures = []
     for drawn in _PREVIEWS.get(table, ()):
         rows = connection.execute(_sql(f"{drawn.query}.sql"), {"first": first, "last": last}).fetchall()
@@ -63,6 +60,14 @@ def preview(connection: duckdb.DuckDBPyConnection, table: str, last: dt.date) ->
             picture = base64.b64encode(_png(_chart(drawn, rows, gaps, first, last) | {"title": title})).decode()
             pictures.append(f"![{title}](data:image/png;base64,{picture})")
     return "\n\n".join(pictures) or None
+
+
+def _missing(connection: duckdb.DuckDBPyConnection, first: dt.date, last: dt.date) -> list[dt.date]:
+    """The days of which nothing landed; those before the very first that did are not missing."""
+    loads = "SELECT DISTINCT day FROM call_loads WHERE day <= $last"
+    landed = {day for (day,) in connection.execute(loads, {"last": last}).fetchall()}
+    days = [first + dt.timedelta(days=number) for number in range(DAYS)]
+    return [day for day in days if day not in landed and min(landed, default=last) < day]
 
 
 def _chart(
