@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ def ask(job: dict[str, Any]) -> None:
 def main() -> None:
     """Fork a writer for each line, until there are no more."""
     work = {"land": land_again_and_again, "ask": ask}
+    # Python 3.12 and later see the threads of libraries, which wait for work; the child begins with none of them.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     say("ready")
     for line in sys.stdin:
         job = json.loads(line)
