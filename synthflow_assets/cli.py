@@ -11,6 +11,9 @@ import click
 from synthflow_assets.errors import SynthflowError
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.moving import CopiedTable
 
 _LONGEST_REPORT_DAYS = 3660
@@ -115,25 +118,23 @@ def report(
 @click.option("--retry", is_flag=True, help="Type the kept records again, for after an upgrade.")
 def rejects(retry: bool) -> None:
     """List the records that could not be typed, by reason."""
-    from synthflow_assets.metrics import compute_metrics
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.export import export_again
     from synthflow_assets.warehouse.rejects import list_rejects, retry_rejects
-    from synthflow_assets.warehouse.schema import TABLES
 
     settings = Settings.load()
     warehouse = Warehouse.from_settings(settings)
     if retry:
         with warehouse.connect() as connection:
-            landed = retry_rejects(connection, settings.timezone, settings.pii, settings.hash_key)
-            compute_metrics(connection, list(landed), settings)
-            exports = export_again(connection, TABLES, list(landed), settings.export_folder)
+            landed = retry_rejects(
+                connection,
+                settings.timezone,
+                settings.pii,
+                settings.hash_key,
+                then=lambda days: _bring_up_to_date(connection, days, settings),
+            )
         count = sum(landed.values())
-        click.echo(
-            f"{count:,} records landed now, on {len(landed):,} days; their metrics were computed anew"
-            f", and {exports:,} export files written"
-        )
+        click.echo(f"{count:,} records landed now, on {len(landed):,} days; their metrics and exports are up to date")
     with warehouse.connect(read_only=True) as connection:
         found = list_rejects(connection)
     for one in found:
@@ -142,6 +143,17 @@ def rejects(retry: bool) -> None:
         click.echo(f"{one.records:>9,}  {one.reason}; {days}{lost if one.kept < one.records else ''}")
     if not found:
         click.echo("no record is rejected")
+
+
+def _bring_up_to_date(connection: DuckDBPyConnection, days: list[dt.date], settings: Settings) -> None:
+    """Compute and export anew what is computed from these days: a call counts on the day after its start as well."""
+    from synthflow_assets.metrics import replace_metrics
+    from synthflow_assets.warehouse.export import export_again
+    from synthflow_assets.warehouse.schema import TABLES
+
+    touched = sorted({*days, *(day + dt.timedelta(days=1) for day in days)})
+    replace_metrics(connection, touched, settings)
+    export_again(connection, TABLES, touched, settings.export_folder)
 
 
 @main.command()

@@ -20,6 +20,7 @@ from synthflow_assets.api.window import PageRequest, WindowFetch
 from synthflow_assets.errors import ApiError, AuthenticationError, TransientApiError, UnknownHostError
 
 _PROGRESS_SECONDS = 1.0
+_FEWEST_FAILURES = 3
 
 
 def fetch_windows(
@@ -112,7 +113,8 @@ class _Tally:
         """
         if isinstance(error, (AuthenticationError, UnknownHostError)):
             raise error
-        connections = self._client.max_connections
+        # At least a few, so that two bad days in a row do not end a run that has one connection.
+        connections = max(self._client.max_connections, _FEWEST_FAILURES)
         if isinstance(error, TransientApiError) and self.failures_in_a_row > connections:
             raise error
         if not self.successes and self.failures_in_a_row >= 2 * connections:

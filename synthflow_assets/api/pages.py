@@ -207,7 +207,8 @@ def _mended_record(raw: bytes) -> CallRecord:
 def _record(raw: bytes) -> CallRecord:
     try:
         key = _key.decode(raw)
-        return CallRecord(_text(key.call_id), _text(key.model_id), _whole_number(key.start_time), raw)
+        # Whose call it is an empty text says as little as none.
+        return CallRecord(_text(key.call_id), _text(key.model_id) or None, _whole_number(key.start_time), raw)
     except _UNREADABLE:
         # Odd types in one record must not cost its neighbours: what can be read is, and landing judges the rest.
         pass

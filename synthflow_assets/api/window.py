@@ -92,6 +92,7 @@ class WindowFetch:
         self._searches = self._search_across_borders()
         self._seen = IdSet()
         self._listed_again: dict[int, int] = {}
+        self._left_out: set[int] = set()  # what started outside when it came
         self._received = self._outside = self._other_model = self._requests = 0
         self._begin_slice(self._root)
 
@@ -146,7 +147,7 @@ class WindowFetch:
         """Ask for nothing more, and give back what a million ids take before their calls are landed."""
         self.done = True
         self.queued.clear()
-        self._seen = IdSet()
+        self._seen, self._left_out = IdSet(), set()
 
     def _conclude(self) -> list[FetchEvent]:
         if self.done or self._open_slices:
@@ -309,10 +310,10 @@ class WindowFetch:
         agent, start_ms, end_ms = self.window.model_id, self.window.start_ms, self.window.end_ms
         return [
             call
-            for call, is_new in zip(calls, self._seen.add(keys), strict=True)
-            # Nearly all are of the agent and the window, which is seen here without a call.
-            if is_new
-            and ((call.model_id == agent and start_ms <= (call.start_ms or 0) < end_ms) or self._belongs(call))
+            for call, key, is_new in zip(calls, keys, self._seen.add(keys), strict=True)
+            # Nearly all are new, of the agent and of the window, which is seen here without a call.
+            if (is_new and call.model_id == agent and start_ms <= (call.start_ms or 0) < end_ms)
+            or ((is_new or key in self._left_out) and self._belongs(call, key))
         ]
 
     def _note_repeats(self, part: Slice, keys: list[int]) -> None:
@@ -321,14 +322,20 @@ class WindowFetch:
             for known in (part.listed_again, self._listed_again):
                 known[key] = max(known.get(key, 0), times - 1)
 
-    def _belongs(self, call: CallRecord) -> bool:
-        """Whether a call is to be landed; counts those that are not."""
+    def _belongs(self, call: CallRecord, key: int) -> bool:
+        """Whether a call is to be landed; counts those that are not.
+
+        One that started outside when it came may come again with its start corrected.
+        """
+        self._outside -= key in self._left_out
+        self._left_out.discard(key)
         if call.model_id not in (None, self.window.model_id):
             self._other_model += 1
         elif self.window.start_ms <= (call.start_ms or 0) < self.window.end_ms or self._is_odd(call):
             return True
         else:
             self._outside += 1
+            self._left_out.add(key)
         return False
 
     def _incomplete(self) -> IncompleteFetchError:

@@ -27,17 +27,23 @@ def compute_metrics(
 
     All in one transaction: in a lake each commit takes as long as a small table, and other runs wait meanwhile.
     """
+    write(connection, lambda: replace_metrics(connection, days, settings, tables))
+
+
+def replace_metrics(
+    connection: duckdb.DuckDBPyConnection,
+    days: Sequence[dt.date],
+    settings: Settings,
+    tables: Sequence[str] = _ALL_TABLES,
+) -> None:
+    """The same as a part of the caller's transaction."""
     parameters = _parameters(days, settings)
-
-    def replace() -> None:
-        for table in tables:
-            name, query = TABLES[table].name, metric_query(table)
-            # A query may use only some of the parameters, and DuckDB refuses the others.
-            used = {key: value for key, value in parameters.items() if f"${key}::" in query}
-            connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [list(days)])
-            connection.execute(f"INSERT INTO {name} BY NAME {query}", used)
-
-    write(connection, replace)
+    for table in tables:
+        name, query = TABLES[table].name, metric_query(table)
+        # A query may use only some of the parameters, and DuckDB refuses the others.
+        used = {key: value for key, value in parameters.items() if f"${key}::" in query}
+        connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [list(days)])
+        connection.execute(f"INSERT INTO {name} BY NAME {query}", used)
 
 
 def metric_query(table: str) -> str:

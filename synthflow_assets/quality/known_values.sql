@@ -24,7 +24,7 @@ SELECT
         field, CASE WHEN regexp_full_match(value, '[A-Za-z_-]{1,40}') THEN value ELSE 'something unreadable' END, count(*)
     ) AS problem
 FROM found
-WHERE value IS NOT NULL AND NOT list_contains(known, value)
+WHERE trim(value) <> '' AND NOT list_contains(known, trim(value))
 GROUP BY field, value
 ORDER BY ALL
 LIMIT 100

@@ -156,7 +156,7 @@ SELECT
     reason,
     CASE WHEN reason IS NOT NULL AND NOT is_forgotten THEN {"record" if pii == "keep" else "NULL::VARCHAR"} END
         AS record,
-    coalesce(call_status IN ({is_open}), false) AS is_open,
+    coalesce(trim(call_status) IN ({is_open}), false) AS is_open,
     filled
 FROM judged
 """

@@ -98,7 +98,10 @@ def land(
         for table in LANDED_TABLES:
             # The name is the schema's own, never a user's.
             connection.execute(sql_file(_SQL, "delete_partitions.sql").format(table=table.name), keys)
-        connection.execute(sql_file(_SQL, "delete_moved_calls.sql"), {"days": keys["days"], **files})
+        connection.execute(sql_file(_SQL, "note_moved.sql"), {"days": keys["days"], **files})
+        if connection.execute("SELECT 1 FROM temp.moved LIMIT 1").fetchone():
+            connection.execute(sql_file(_SQL, "delete_moved_calls.sql"))
+            connection.execute(sql_file(_SQL, "recount_moved.sql"))
         connection.execute(sql_file(_SQL, "note_repeated.sql"), files)
         connection.execute(sql_file(_SQL, "insert_calls.sql"), {**files, **stamp})
         if vanished_fields == "keep" and pii != "drop":
@@ -107,7 +110,7 @@ def land(
         connection.execute(sql_file(_SQL, "insert_rejects.sql"), {**files, **stamp})
         load = {**keys, **files, **counts, **_FIELDS, **stamp, "run_id": run_id}
         connection.execute(sql_file(_SQL, "insert_loads.sql"), load)
-        connection.execute("DROP TABLE temp.repeated")
+        connection.execute("DROP TABLE temp.moved; DROP TABLE temp.repeated")
 
     _in_little_memory(connection, lambda: write(connection, replace))
     rows = connection.execute(sql_file(_SQL, "read_loads.sql"), keys)

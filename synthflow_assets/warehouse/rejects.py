@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import NamedTuple
 
 import duckdb
@@ -31,7 +32,11 @@ def list_rejects(connection: duckdb.DuckDBPyConnection) -> list[RejectReason]:
 
 
 def retry_rejects(
-    connection: duckdb.DuckDBPyConnection, timezone: str, pii: str, hash_key: str = ""
+    connection: duckdb.DuckDBPyConnection,
+    timezone: str,
+    pii: str,
+    hash_key: str = "",
+    then: Callable[[list[dt.date]], object] = lambda _: None,
 ) -> dict[dt.date, int]:
     """Type the kept records again, in one transaction; those that can be typed now move to `calls`.
 
@@ -42,9 +47,11 @@ def retry_rejects(
         timezone: that days begin and end in.
         pii: how personal data is treated now.
         hash_key: for hash.
+        then: what is to be done with the days on which calls landed, before anything is committed: should it fail,
+            nothing has landed, and another try does all of it again.
 
     Returns:
-        How many landed, by day. What is computed from these days is to be computed again.
+        How many landed, by day.
     """
 
     def retry() -> dict[dt.date, int]:
@@ -75,6 +82,7 @@ def retry_rejects(
             "SELECT day, count(*) FROM temp.typed WHERE outcome = 'landed' GROUP BY day ORDER BY day"
         ).fetchall()
         connection.execute("DROP TABLE temp.kept; DROP TABLE temp.typed")
+        then([day for day, _ in landed])
         return dict(landed)
 
     return write(connection, retry)

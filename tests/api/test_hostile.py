@@ -119,6 +119,31 @@ def test_a_total_that_is_capped_does_not_cut_the_day_short(cap: int) -> None:
     assert sorted(map(str, ids)) == sorted(one["call_id"] for one in records)
 
 
+def test_a_call_whose_start_is_corrected_while_pages_turn_is_not_lost() -> None:
+    """It comes first as a call of the next day, and when the pages are asked for again as one of this."""
+    asked: list[dict[str, str]] = []
+    moving = record(7)
+
+    def answer(query: dict[str, str]) -> tuple[int, bytes]:
+        moving["start_time"] = START_MS + (DAY_MS + 1000 if len(asked) == 1 else 420_000)
+        others = [record(number) for number in range(10, 160)]
+        if len(asked) == 2:
+            others.pop()  # a page that comes back short: all are asked for again
+        listed = [moving, *others]
+        return page(listed[int(query["offset"]) : int(query["offset"]) + int(query["limit"])], 151)
+
+    with serving(answer, asked) as url:
+        ids, errors = fetch(url)
+    assert errors == []
+    assert len(asked) > 2
+    assert sorted(map(str, ids)) == sorted(["c7", *(f"c{number}" for number in range(10, 160))])
+
+
+def test_an_empty_agent_is_none() -> None:
+    with serving(lambda _: page([record(1, model_id="")], 1)) as url:
+        assert fetch(url) == (["c1"], [])
+
+
 @pytest.mark.parametrize("status", [408, 425])
 def test_a_time_out_of_a_gateway_is_asked_again(status: int) -> None:
     asked: list[dict[str, str]] = []

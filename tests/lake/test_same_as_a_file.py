@@ -237,18 +237,23 @@ def test_rejected_records_are_tried_again(lake: Lake, monkeypatch: pytest.Monkey
     with warehouse.connect() as connection:
         connection.execute(
             "INSERT INTO call_rejects VALUES ($1, 'm', 'not known yet', $2, now())",
-            [DAYS[0], json.dumps(record("better"))],
+            [DAYS[0], json.dumps(record("better", start_time=START_MS + 85_800_000, duration=3600))],
         )
         connection.execute("UPDATE call_loads SET rejected = 1, fetched = 2, total_records = 2")
+        connection.execute(
+            "INSERT INTO call_loads BY NAME SELECT * REPLACE (day + 1 AS day, 0 AS landed) FROM call_loads"
+        )
         export_days(connection, "calls", DAYS[:1], tmp_path)
     for name, value in {**lake.environment(), "SYNTHFLOW_EXPORT_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     said = CliRunner().invoke(main, ["rejects", "--retry"])
     assert "1 records landed now, on 1 days" in said.output, said.output
-    assert "and 1 export files written" in said.output
+    assert "metrics and exports are up to date" in said.output
     assert pq.read_metadata(export_path(tmp_path, "calls", DAYS[0])).num_rows == 2
     assert warehouse.read_frame("calls")["call_id"].tolist() == ["better", "good"]
-    assert warehouse.read_frame("call_loads")["rejected"].tolist() == [0]
+    assert warehouse.read_frame("call_loads", DAYS[0], DAYS[0])["rejected"].tolist() == [0]
+    # From ten minutes before midnight on, it lasted for fifty of the next day.
+    assert warehouse.read_frame("call_load_hourly", DAYS[1])["agent_minutes"].sum() == 50
 
 
 def test_an_older_lake_grows(lake: Lake) -> None:

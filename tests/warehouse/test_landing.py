@@ -131,6 +131,30 @@ def test_a_call_that_is_listed_in_two_partitions_of_a_batch_lands_once(warehouse
                 assert find_problems(connection, promise, None, Settings(), later) == []
 
 
+def test_a_call_that_an_earlier_batch_has_landed_elsewhere_leaves_its_counts_right(warehouse: Warehouse) -> None:
+    """Records that name no agent are listed for each, and a large backfill is landed in several batches."""
+    for agent in "ab":
+        load(warehouse, {Partition(DAY, agent): records("x", "y", labels=["vip"])})
+    loads = "SELECT model_id, fetched, landed, outside_window FROM synthflow.call_loads ORDER BY ALL"
+    assert stored(warehouse, loads) == [("a", 2, 0, 2), ("b", 2, 2, 0)]
+    assert stored(warehouse, "SELECT model_id, count(*) FROM synthflow.calls GROUP BY ALL") == [("b", 2)]
+    with warehouse.connect(read_only=True) as connection:
+        for promise in PROMISES:
+            if promise.blocking and promise.table == "calls":
+                assert find_problems(connection, promise, None, Settings(), DAY) == []
+
+
+def test_what_lands_elsewhere_counts_neither_as_open_nor_by_its_fields(warehouse: Warehouse) -> None:
+    same = records("same", call_status=" in-progress ")
+    first, second = load(warehouse, {Partition(DAY, agent): same for agent in "ab"})
+    assert (first.landed, first.open_calls, first.settled) == (1, 1, False)  # though its status has blanks
+    assert (second.landed, second.open_calls, second.settled) == (0, 0, True)
+    assert stored(warehouse, "SELECT model_id, cardinality(fields) > 0 FROM synthflow.call_loads ORDER BY ALL") == [
+        ("a", True),
+        ("b", False),
+    ]
+
+
 def test_large_partitions_go_to_files_while_they_are_fetched(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.rejects import RejectReason, list_rejects, retry_rejects
@@ -78,6 +79,24 @@ def test_nothing_is_lost_by_another_try(warehouse: Warehouse) -> None:
         connection.execute("UPDATE synthflow.calls SET call_id = 'a'")
         assert retry_rejects(connection, "UTC", "keep") == {}
         assert [one.reason for one in list_rejects(connection)] == [LONG]
+
+
+def test_what_follows_is_done_before_anything_is_committed(warehouse: Warehouse) -> None:
+    load(warehouse, [record("a")])
+    with warehouse.connect() as connection:
+        row = [DAY, json.dumps(record("b"))]
+        connection.execute("INSERT INTO synthflow.call_rejects VALUES ($1, 'm', 'not known yet', $2, now())", row)
+        days: list[dt.date] = []
+
+        def fail(changed: list[dt.date]) -> None:
+            days.extend(changed)
+            raise WarehouseUnusableError("no export: no space left")
+
+        with pytest.raises(WarehouseUnusableError):
+            retry_rejects(connection, "UTC", "keep", then=fail)
+        assert days == [DAY]
+        assert connection.execute("SELECT call_id FROM synthflow.calls").fetchall() == [("a",)]
+        assert retry_rejects(connection, "UTC", "keep") == {DAY: 1}
 
 
 def test_content_that_was_not_kept_cannot_be_tried_again(warehouse: Warehouse) -> None:

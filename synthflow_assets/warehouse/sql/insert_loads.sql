@@ -12,6 +12,11 @@ WITH fetched AS (
         unnest($requests::BIGINT[]) AS requests,
         unnest($closed::BOOLEAN[]) AS closed
 ),
+batch AS (
+    SELECT day, model_id, reason, is_open, filled, extra
+    FROM read_parquet($files, filename = true, file_row_number = true)
+    ANTI JOIN temp.repeated USING (filename, file_row_number)
+),
 landed AS (
     SELECT
         day,
@@ -19,7 +24,7 @@ landed AS (
         count(*) FILTER (reason IS NULL) AS landed,
         count(*) FILTER (reason IS NOT NULL) AS rejected,
         count(*) FILTER (reason IS NULL AND is_open) AS open_calls
-    FROM read_parquet($files)
+    FROM batch
     GROUP BY ALL
 ),
 repeated AS (
@@ -33,7 +38,7 @@ with_field AS (
     SELECT day, model_id, $fields[bit + 1] AS field, calls
     FROM (
         SELECT day, model_id, filled, count(*) AS calls
-        FROM read_parquet($files)
+        FROM batch
         WHERE reason IS NULL
         GROUP BY ALL
     ), range(len($fields)) AS bits (bit)
@@ -42,7 +47,7 @@ with_field AS (
     SELECT day, model_id, CASE WHEN regexp_full_match(name, '[A-Za-z_][A-Za-z0-9_-]{0,59}') THEN name ELSE $unreadable END, 1
     FROM (
         SELECT day, model_id, unnest(json_keys(extra)) AS name
-        FROM read_parquet($files)
+        FROM batch
         WHERE reason IS NULL AND extra IS NOT NULL
     )
 ),
@@ -56,7 +61,7 @@ SELECT
     model_id,
     total_records,
     fetched,
-    coalesce(landed, 0) - coalesce(elsewhere, 0) AS landed,
+    coalesce(landed, 0) AS landed,
     coalesce(rejected, 0) AS rejected,
     duplicates,
     outside_window + coalesce(elsewhere, 0) AS outside_window,
