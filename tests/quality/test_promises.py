@@ -51,6 +51,13 @@ def watched(
     return [str(problem) for problem in merge_days(find_problems(connection, promise, None, settings, last))]
 
 
+def test_blanks_around_a_value_do_not_make_it_unknown(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    connection.execute("UPDATE synthflow.calls SET call_status = ' ' || call_status || ' ', telephony_hangup = ' '")
+    assert problems(connection, settings, "known_values") == []
+
+
 @pytest.mark.parametrize("promise", PROMISE.values(), ids=PROMISE)
 @pytest.mark.parametrize("all_days", [True, False])
 def test_a_sound_warehouse_keeps_every_promise(

@@ -37,6 +37,16 @@ def test_a_held_file_is_waited_for(tmp_path: Path) -> None:
     assert f"(process {holder.pid})" in said[0]
 
 
+def test_a_moment_is_waited_without_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    said: list[str] = []
+    holder = hold(path, 0.1)
+    with Warehouse(str(path), on_wait=said.append).connect():
+        pass
+    holder.wait()
+    assert said == []
+
+
 def test_after_the_limit_the_holder_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "w.duckdb"
     holder = hold(path, 30)
