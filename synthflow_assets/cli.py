@@ -146,12 +146,14 @@ def rejects(retry: bool) -> None:
 
 
 def _bring_up_to_date(connection: DuckDBPyConnection, days: list[dt.date], settings: Settings) -> None:
-    """Compute and export anew what is computed from these days: a call counts on the day after its start as well."""
+    """Compute and export anew what is computed from these days, later days that look back at them included."""
     from synthflow_assets.metrics import replace_metrics
     from synthflow_assets.warehouse.export import export_again
+    from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
     from synthflow_assets.warehouse.schema import TABLES
 
-    touched = sorted({*days, *(day + dt.timedelta(days=1) for day in days)})
+    reach = range(max(table.days_back for table in METRIC_TABLES) + 1)
+    touched = sorted({day + dt.timedelta(days=later) for day in days for later in reach})
     replace_metrics(connection, touched, settings)
     export_again(connection, TABLES, touched, settings.export_folder)
 

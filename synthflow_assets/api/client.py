@@ -393,8 +393,7 @@ class SynthflowClient:
 
     def _status_error(self, response: requests.Response, body: bytes) -> ApiError:
         status = response.status_code
-        # Below 500 the API speaks of the question, which holds nothing personal. Beyond it may speak of its records.
-        said = describe_error(body, self._secret) if status < 500 else ""
+        said = describe_error(body, self._secret)
         detail = f": {said}" if said else ""
         if status == 401:
             return AuthenticationError(
@@ -415,6 +414,7 @@ class SynthflowClient:
         if status in (408, 425):
             return ServerError(f"{status} from the API{detail}. It did not wait for the request: try again later")
         if status >= 500:
+            # What it says is not shown: of its own trouble it may speak by quoting a record.
             kind = OverloadedError if status == 503 else ServerError
             return kind(f"{status} from the API. Its own trouble: try again later", _retry_after(response))
         if status < 300:

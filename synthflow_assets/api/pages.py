@@ -207,8 +207,7 @@ def _mended_record(raw: bytes) -> CallRecord:
 def _record(raw: bytes) -> CallRecord:
     try:
         key = _key.decode(raw)
-        # Whose call it is an empty text says as little as none.
-        return CallRecord(_text(key.call_id), _text(key.model_id) or None, _whole_number(key.start_time), raw)
+        return CallRecord(_text(key.call_id), _text(key.model_id), _whole_number(key.start_time), raw)
     except _UNREADABLE:
         # Odd types in one record must not cost its neighbours: what can be read is, and landing judges the rest.
         pass
@@ -230,7 +229,8 @@ def _part(raw: msgspec.Raw) -> str | int | None:
 
 
 def _text(value: str | int | None) -> str | None:
-    return None if value is None else str(value)
+    """A text; an empty one says as little as none."""
+    return None if value is None else str(value) or None
 
 
 def _whole_number(value: str | int | None) -> int | None:

@@ -18,14 +18,7 @@ from synthflow_assets.settings import PREFIX, Settings, variable
 _BOUNDS = (("ge", "minimum"), ("le", "maximum"))
 _VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
 _TEMPLATE = r"\{\{.*\}\}"
-_WHOLE_NUMBER, _NUMBER = "[0-9]+", "[0-9.]+"
-_TYPED: dict[Any, str] = {
-    int: _WHOLE_NUMBER,
-    int | None: _WHOLE_NUMBER,
-    float: _NUMBER,
-    float | None: _NUMBER,
-    bool: "(true|false)",
-}
+_TYPED: dict[Any, str] = {int: "[0-9]+", int | None: "[0-9]+", float | None: "[0-9.]+"}
 # Of the others a name says that they are wanted.
 _SECRETS_WITH_DEFAULT = ("api_key", "pii_key")
 # Its default follows from the key prefix.

@@ -140,8 +140,9 @@ def test_a_call_whose_start_is_corrected_while_pages_turn_is_not_lost() -> None:
 
 
 def test_an_empty_agent_is_none() -> None:
-    with serving(lambda _: page([record(1, model_id="")], 1)) as url:
-        assert fetch(url) == (["c1"], [])
+    odd = record(2, model_id="", call_id=2.5)  # which is read on another way
+    with serving(lambda _: page([record(1, model_id=""), odd], 2)) as url:
+        assert fetch(url) == (["c1", "2.5"], [])
 
 
 @pytest.mark.parametrize("status", [408, 425])

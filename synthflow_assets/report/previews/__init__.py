@@ -50,10 +50,12 @@ _PREVIEWS = {
 
 def preview(connection: duckdb.DuckDBPyConnection, table: str, last: dt.date) -> str | None:
     """Pictures of the days up to the last one, as Markdown; None for a table that has none, or no rows."""
+    if table not in _PREVIEWS:
+        return None
     first = last - dt.timedelta(days=DAYS - 1)
     gaps = [{"from": _ms(day), "to": _ms(day) + _DAY_MS, "share": 1.0} for day in _missing(connection, first, last)]
     pictures = []
-    for drawn in _PREVIEWS.get(table, ()):
+    for drawn in _PREVIEWS[table]:
         rows = connection.execute(_sql(f"{drawn.query}.sql"), {"first": first, "last": last}).fetchall()
         if rows:
             title = f"{drawn.title}, {first} to {last}"
