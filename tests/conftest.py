@@ -28,6 +28,7 @@ DAY = dt.date(2026, 3, 10)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: half of the time a test waits for a daemon, a browser or a server."""
     return (os.cpu_count() or 1) + 1
