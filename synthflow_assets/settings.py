@@ -260,7 +260,8 @@ class Settings(BaseModel):
             raise SettingsError(f".env cannot be read ({type(error).__name__}): save it as UTF-8 text") from None
         _refuse_unknown_variables()
         # An empty variable is an unset one: that is how `.env` files leave a line blank.
-        settings = cls.of(**{field: value for field in cls.model_fields if (value := os.environ.get(variable(field)))})
+        given = {field: value for field in cls.model_fields if (value := os.environ.get(variable(field)))}
+        settings = cls._checked(given)
         # Where they are, not what they are: so they can be handed on to Dagster.
         keys = {field: VariableSecret(variable(field)) for field in _KEYS if getattr(settings, field) is not None}
         return settings.model_copy(update=keys)
@@ -270,8 +271,18 @@ class Settings(BaseModel):
         """Build settings from keyword arguments, with errors made for people.
 
         Raises:
-            SettingsError: naming each bad value and what is allowed.
+            SettingsError: naming each bad argument, its value and what is allowed.
         """
+        try:
+            return cls._checked(values)
+        except SettingsError as error:
+            arguments = {variable(field): field for field in cls.model_fields}
+            message = re.sub(r"\w+", lambda word: arguments.get(word[0], word[0]), str(error))
+        raise SettingsError(message)
+
+    @classmethod
+    def _checked(cls, values: dict[str, Any]) -> Self:
+        """The settings with these values; errors name them by their variables."""
         for field, value in list(values.items()):
             if field in _KEYS and isinstance(name := getattr(value, "env_var_name", None), str):
                 values[field] = VariableSecret(name)

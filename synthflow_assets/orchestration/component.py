@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.settings import PREFIX, Settings, variable
+from synthflow_assets.settings import Settings, variable
 
 _BOUNDS = (("ge", "minimum"), ("le", "maximum"))
 _VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
@@ -173,5 +173,6 @@ def _in_variable(attribute: str, given: dict[str, Any]) -> dg.EnvVar:
 
 def _as_attributes(message: str) -> str:
     """A message about settings, with the names that they have in YAML."""
-    names = {variable(name): _attribute(name, field)[0] for name, field in Settings.model_fields.items()}
-    return re.sub(rf"{PREFIX}[A-Z_]+", lambda found: names.get(found[0], found[0]), message)
+    fields = Settings.model_fields.items()
+    names = {known: _attribute(name, field)[0] for name, field in fields for known in (name, variable(name))}
+    return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), message)

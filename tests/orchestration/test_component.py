@@ -76,6 +76,7 @@ def test_good_values_and_templates_pass_the_schema() -> None:
         ("region: '{{ env.PLANET }}'", "^region is 'mars'; allowed is us, eu or global"),
         ("key_prefix: Acme-Corp", "^key_prefix is 'Acme-Corp', which makes the schema 'Acme_Corp'; allowed is lower"),
         ("{pii: drop, recordings: audio}", "^recordings is set, but recordings are personal data and pii is drop"),
+        ("alert_slack_token_variable: TOKEN", "^alert_slack_token_variable and alert_slack_channel are set together"),
         ("api_key_variable: secret-key", "^api_key_variable is not the name of an environment variable"),
         ("api_key_variable: '{{ env.PLANET }}'", "^api_key_variable is not the name of an environment variable"),
         ("{pii: hash, pii_key_variable: secret-key}", "^pii_key_variable is not the name of an environment variable"),
