@@ -73,16 +73,16 @@ def test_secrets_are_in_no_repr() -> None:
 
 def test_hash_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNTHFLOW_PII", "hash")
-    with pytest.raises(SettingsError, match="^SYNTHFLOW_PII is hash, which needs SYNTHFLOW_PII_KEY"):
+    with pytest.raises(SettingsError, match=r"^SYNTHFLOW_PII is hash, which needs SYNTHFLOW_PII_KEY"):
         Settings.load()
 
 
 def test_an_argument_is_named_as_it_was_given() -> None:
-    with pytest.raises(SettingsError, match="^page_size is 'many'; allowed is a whole number$"):
+    with pytest.raises(SettingsError, match=r"^page_size is 'many'; allowed is a whole number$"):
         Settings.of(page_size="many")
-    with pytest.raises(SettingsError, match="^recordings is set, but recordings are personal data and pii is drop: "):
+    with pytest.raises(SettingsError, match=r"^recordings is set, but recordings are personal data and pii is drop: "):
         Settings.of(recordings="audio", pii="drop")
-    with pytest.raises(SettingsError, match="^pii is hash, which needs pii_key: "):
+    with pytest.raises(SettingsError, match=r"^pii is hash, which needs pii_key: "):
         Settings.of(pii="hash")
 
 
