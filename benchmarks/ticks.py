@@ -29,7 +29,7 @@ from synthflow_assets.sandbox.server import Sandbox
 ROOT = Path(__file__).parents[1]
 HOURS = 8
 TICK_SECONDS = 30  # the sensor's interval
-LATER_BY_AT_MOST = {"open_files": 5, "threads": 3, "memory_mb": 30}
+LATER_BY_AT_MOST = {"open_files": 5, "threads": 3, "memory_mb": 10}
 # A run begins when it is asked for: there is no queue to be polled here.
 _WITHOUT_QUEUE = "run_coordinator:\n  module: dagster._core.run_coordinator\n  class: DefaultRunCoordinator\n"
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import dagster as dg
+from dagster._core.instance import InstanceRef
 
 from synthflow_assets.errors import AlertError, SettingsError
 from synthflow_assets.notify import Alert, post_to_webhook, send_email
@@ -44,6 +45,21 @@ class _Told:
         return cls(**json.loads(cursor)) if cursor else cls(since=dt.datetime.now(dt.UTC).timestamp())
 
 
+class _Instance:
+    """Dagster's instance, opened once for all ticks: each opening leaves something in memory for good (Alembic's)."""
+
+    def __init__(self) -> None:
+        self._opened: tuple[InstanceRef, dg.DagsterInstance] | None = None
+
+    def of(self, context: dg.SensorEvaluationContext) -> dg.DagsterInstance:
+        ref = context.instance_ref
+        if ref is None:  # the context was built by hand, and has one
+            return context.instance
+        if self._opened is None or self._opened[0] != ref:
+            self._opened = ref, dg.DagsterInstance.from_ref(ref)
+        return self._opened[1]
+
+
 def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg.SensorDefinition]:
     """The sensor, running from the start; none where no channel is set.
 
@@ -57,6 +73,7 @@ def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg
     channels = _channels(workspace.settings)
     if not channels:
         return []
+    opened = _Instance()
 
     @dg.sensor(
         name=workspace.named("alerts"),
@@ -65,11 +82,8 @@ def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg
         description=f"Tells of failed runs and of checks that turned red, by {', '.join(channels)}.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        told = _Told.of(context.cursor)
-        for alert in (
-            *_new_failures(workspace, steps, context.instance, told),
-            *_new_reds(workspace, context.instance, told),
-        ):
+        told, instance = _Told.of(context.cursor), opened.of(context)
+        for alert in (*_new_failures(workspace, steps, instance, told), *_new_reds(workspace, instance, told)):
             for channel in channels:
                 told.waiting.setdefault(channel, []).append(asdict(alert))
         said = [_deliver(name, send, told.waiting.pop(name, []), told) for name, send in channels.items()]

@@ -1,5 +1,6 @@
 """The sensor tells of failed runs, red checks and stale agents: once, to every channel, without personal data."""
 
+import atexit
 import dataclasses
 import datetime as dt
 import json
@@ -194,6 +195,18 @@ def test_a_crash_that_dagster_starts_again_is_no_news(
     assert alerting.tick() == "nothing to tell"
     instance.add_run_tags(failed.run_id, {"dagster/will_retry": "false"})
     assert "1 alert(s) sent" in alerting.tick()
+
+
+def test_ticks_of_a_code_server_leave_nothing_behind(on_disk: dg.DagsterInstance, inbox: Inbox) -> None:
+    definitions = build_synthflow_defs(Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")))
+    sensor = definitions.resolve_sensor_def("synthflow_alerts")
+    left = []
+    for _ in range(3):
+        with dg.build_sensor_context(instance_ref=on_disk.get_ref(), definitions=definitions) as context:
+            assert sensor.evaluate_tick(context).skip_message == "nothing to tell"
+        left.append(atexit._ncallbacks())  # what Alembic leaves each time that Dagster's storages are opened
+    assert left == left[:1] * 3
+    assert not inbox.posted
 
 
 def test_who_wants_no_alerts_has_no_sensor_and_a_half_set_channel_is_refused() -> None:
