@@ -157,7 +157,7 @@ def test_forgetting_a_person_deletes_the_recordings_on_s3(
 
 @pytest.mark.parametrize("target", ["s3://", "gopher://x/y", "s3://key:secret@bucket/x"])
 def test_what_is_neither_folder_nor_bucket_is_refused(target: str) -> None:
-    with pytest.raises(SettingsError, match=r"SYNTHFLOW_RECORDINGS is not usable.*s3://bucket/prefix") as caught:
+    with pytest.raises(SettingsError, match=r"^recordings is not usable.*s3://bucket/prefix") as caught:
         Settings.of(recordings=target)
     assert "secret" not in str(caught.value)
 
