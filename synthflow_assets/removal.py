@@ -36,6 +36,8 @@ def remove_person(settings: Settings, phone: str) -> Iterator[str]:
     # Until the file is written anew, the old bytes are still in its free space.
     warehouse.compact()
     yield f"{removal.calls:,} calls: every personal field emptied; times, durations and reasons stay"
+    if removal.hashed:
+        yield f"{removal.hashed:,} calls have hashed numbers: were they made with another SYNTHFLOW_PII_KEY?"
     yield f"{removal.rejects:,} rejected records: content removed"
     yield f"{removal.exports:,} export files written anew"
     yield f"{removal.recordings:,} recordings deleted"

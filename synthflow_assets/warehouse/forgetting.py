@@ -35,6 +35,7 @@ class Removal:
     rejects: int
     recordings: int
     exports: int  # files that were written anew
+    hashed: int  # calls whose numbers are hashed, where none was found: maybe with another key
 
 
 def read_forgotten(connection: duckdb.DuckDBPyConnection) -> Forgotten:
@@ -70,8 +71,12 @@ def forget_phone(
     number = {"digits": digits}
 
     def remove() -> Removal:
-        if not hash_key:
-            _refuse_hashes(connection)
+        hashed = _count_hashed(connection)
+        if hashed and not hash_key:
+            raise SettingsError(
+                f"the numbers of {hashed:,} calls are hashed: set SYNTHFLOW_PII_KEY to the key they were hashed with, "
+                "so that this person's are found"
+            )
         _refuse_agents_number(connection, digits, hash_key)
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE concerned AS "
@@ -96,7 +101,7 @@ def forget_phone(
         rows = connection.execute("SELECT day FROM temp.concerned").fetchall()
         connection.execute("DROP TABLE temp.concerned")
         exports = export_again(sorted({day for (day,) in rows}))
-        return Removal(len(rows), len(rejects), len(recordings), exports)
+        return Removal(len(rows), len(rejects), len(recordings), exports, 0 if rows else hashed)
 
     return write(connection, remove)
 
@@ -119,16 +124,13 @@ def _refuse_agents_number(connection: duckdb.DuckDBPyConnection, digits: str, ha
         )
 
 
-def _refuse_hashes(connection: duckdb.DuckDBPyConnection) -> None:
+def _count_hashed(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many calls have hashed numbers."""
     phones = " OR ".join(
         f"regexp_full_match({column.name}, '{HASH_PATTERN}')" for column in PERSONAL_COLUMNS if column.phone
     )
     [[hashed]] = connection.execute(f"SELECT count(*) FROM {CALLS.name} WHERE {phones}").fetchall()
-    if hashed:
-        raise SettingsError(
-            f"the numbers of {hashed:,} calls are hashed: set SYNTHFLOW_PII_KEY to the key they were hashed with, so "
-            "that this person's are found"
-        )
+    return int(hashed)
 
 
 def _is_theirs(hash_key: str) -> str:

@@ -213,6 +213,17 @@ def test_hashed_numbers_are_not_looked_for_without_their_key(tmp_path: Path) -> 
         list(remove_person(settings(tmp_path), PERSON))
 
 
+def test_a_key_that_finds_nothing_among_hashes_may_be_another_one(tmp_path: Path) -> None:
+    load(settings(tmp_path, pii="hash", pii_key="secret"), RECORDS)
+    hint = "6 calls have hashed numbers: were they made with another SYNTHFLOW_PII_KEY?"
+    wrong = settings(tmp_path, pii="hash", pii_key="another")
+    assert list(remove_person(wrong, PERSON))[:2] == [
+        "0 calls: every personal field emptied; times, durations and reasons stay",
+        hint,
+    ]
+    assert hint not in list(remove_person(settings(tmp_path, pii="hash", pii_key="secret"), PERSON))
+
+
 def test_a_warehouse_behind_a_link_stays_behind_it(tmp_path: Path) -> None:
     real = tmp_path / "disk" / "real.duckdb"
     real.parent.mkdir()
