@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,18 @@ def test_a_failure_in_the_middle_leaves_the_old_partition(warehouse: Warehouse) 
         with pytest.raises(Exception, match="call_loads"):
             land(connection, batch, "run", NOW)
     assert stored(warehouse, "SELECT call_id FROM synthflow.calls") == [("a1",)]
+
+
+def test_a_file_does_not_grow_with_each_replacement(warehouse: Warehouse) -> None:
+    sizes_bytes = []
+    for number in range(20):
+        # Texts that compress badly, and others each time.
+        texts = [random.Random(f"{number} {one}").randbytes(400).hex() for one in range(2000)]
+        lines = [line for one, text in enumerate(texts) for line in records(f"c{one}", transcript=text)]
+        load(warehouse, {Partition(DAY, "m"): lines})
+        sizes_bytes.append(Path(warehouse.location).stat().st_size)
+    # The old rows' space is used again, but for what a transaction holds of both.
+    assert max(sizes_bytes) <= 3 * sizes_bytes[0]
 
 
 def test_agents_are_added_and_renamed(warehouse: Warehouse) -> None:
