@@ -1,7 +1,8 @@
 """Dagster's event log in SQLite, written in batches: a backfill of a year is thousands of events, one a day and asset.
 
 Dagster opens and commits several connections for each of them, which takes longer than fetching the calls. Here the
-events of a step share two transactions. The files are Dagster's own, and `SqliteEventLogStorage` goes on with them.
+events of a step share two transactions, and a check is planned once, not for each day. The files are Dagster's own, and
+`SqliteEventLogStorage` goes on with them.
 """
 
 import os
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 import dagster as dg
 from dagster import EventLogEntry
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._serdes import ConfigurableClassData
@@ -58,6 +60,18 @@ class BatchedEventLogStorage(SqliteEventLogStorage):
             stack.callback(self._held.connections.clear)
             for event in _apart(events):
                 self.store_event(event)
+
+    def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:
+        """Store a check that is planned as one row. Dagster would plan it for each day of the run.
+
+        A check that has no partitions answers once, and the other rows would stay in its history as skipped.
+        """
+        happened = event.get_dagster_event()
+        planned = happened.event_specific_data
+        if isinstance(planned, AssetCheckEvaluationPlanned):
+            whole = AssetCheckEvaluationPlanned(asset_key=planned.asset_key, check_name=planned.check_name)
+            event = event._replace(dagster_event=happened._replace(event_specific_data=whole))
+        super().store_asset_check_event(event, event_id)
 
     def has_table(self, table_name: str) -> bool:
         """Whether there is such a table; Dagster asks for each event."""

@@ -51,9 +51,12 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+def job() -> dg.JobDefinition:
+    return dg.Definitions([first, second], asset_checks=[sound]).resolve_implicit_global_asset_job_def()
+
+
 def backfill(instance: dg.DagsterInstance, **tags: str) -> dg.ExecuteInProcessResult:
-    job = dg.Definitions([first, second], asset_checks=[sound]).resolve_implicit_global_asset_job_def()
-    return job.execute_in_process(instance=instance, tags={**RANGE, **tags}, raise_on_error=False)
+    return job().execute_in_process(instance=instance, tags={**RANGE, **tags}, raise_on_error=False)
 
 
 def test_a_batch_says_what_single_events_say_and_dagsters_own_storage_reads_it(
@@ -88,6 +91,19 @@ def test_failed_days_are_known_as_failed(instance: dg.DagsterInstance) -> None:
         dg.AssetKey("second")
     )
     assert len(planned) == 31
+
+
+def test_a_run_over_many_days_is_one_row_of_a_checks_history(instance: dg.DagsterInstance) -> None:
+    key = dg.AssetCheckKey(dg.AssetKey("first"), "sound")
+
+    def history() -> list[tuple[str, str]]:
+        records = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+        return [(record.run_id, record.status.name) for record in records]
+
+    waiting = instance.create_run_for_job(job(), tags=RANGE)
+    assert history() == [(waiting.run_id, "PLANNED")]
+    done = backfill(instance)
+    assert history() == [(done.run_id, "SUCCEEDED"), (waiting.run_id, "PLANNED")]
 
 
 def test_no_file_stays_open(instance: dg.DagsterInstance, home: Path) -> None:
