@@ -299,10 +299,11 @@ class Settings(BaseModel):
     @field_validator("model_ids", "alert_email_to", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
-        if not isinstance(value, str):
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
             return value
         # A repeated id would be fetched twice at once; order is kept for readable logs.
-        return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
     @field_validator(*_KEYS, mode="wrap")
     @classmethod

@@ -77,6 +77,11 @@ def test_hash_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings.load()
 
 
+def test_an_agent_that_is_named_twice_is_one() -> None:
+    assert Settings.of(model_ids=["b", " a ", "", "b"]).model_ids == ("b", "a")
+    assert Settings.of(model_ids="b, a,,b").model_ids == ("b", "a")
+
+
 def test_an_argument_is_named_as_it_was_given() -> None:
     with pytest.raises(SettingsError, match=r"^page_size is 'many'; allowed is a whole number$"):
         Settings.of(page_size="many")

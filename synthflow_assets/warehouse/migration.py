@@ -79,10 +79,11 @@ def _make_readable(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
 def _version(connection: duckdb.DuckDBPyConnection) -> int:
     """The version of the tables that are there; 0 where there are none, or where they are from before versions."""
     try:
-        found = connection.execute(f"SELECT max(version) FROM {VERSION.name}").fetchone()
+        # Read to its end: DuckDB 2 lets nobody ask for a relation while a result is open.
+        [(found,)] = connection.execute(f"SELECT max(version) FROM {VERSION.name}").fetchall()
     except duckdb.CatalogException:  # asking for the list of tables would take a lake longer
         return 0
-    return int(found[0] or 0) if found else 0
+    return int(found or 0)
 
 
 def _empty_extra(connection: duckdb.DuckDBPyConnection) -> None:

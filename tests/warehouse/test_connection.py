@@ -37,6 +37,15 @@ def test_a_held_file_is_waited_for(tmp_path: Path) -> None:
     assert f"(process {holder.pid})" in said[0]
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+def test_the_first_statement_may_be_a_relation(tmp_path: Path, read_only: bool) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    with warehouse.connect():
+        pass
+    with warehouse.connect(read_only=read_only) as connection:
+        assert connection.sql("SELECT count(*) FROM calls").fetchall() == [(0,)]
+
+
 def test_a_moment_is_waited_without_a_word(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     said: list[str] = []
