@@ -11,7 +11,7 @@ import datetime as dt
 import os
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -77,6 +77,11 @@ class S3Access(NamedTuple):
 def variable(field: str) -> str:
     """The environment variable of a field of `Settings`."""
     return PREFIX + field.upper()
+
+
+def renamed(message: str, names: Mapping[str, str]) -> str:
+    """A message about settings, with the names that they have elsewhere."""
+    return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), message)
 
 
 class VariableSecret(SecretStr):
@@ -276,8 +281,7 @@ class Settings(BaseModel):
         try:
             return cls._checked(values)
         except SettingsError as error:
-            arguments = {variable(field): field for field in cls.model_fields}
-            message = re.sub(r"\w+", lambda word: arguments.get(word[0], word[0]), str(error))
+            message = renamed(str(error), {variable(field): field for field in cls.model_fields})
         raise SettingsError(message)
 
     @classmethod

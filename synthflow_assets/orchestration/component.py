@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.settings import Settings, variable
+from synthflow_assets.settings import Settings, renamed, variable
 
 _BOUNDS = (("ge", "minimum"), ("le", "maximum"))
 _VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
@@ -175,4 +175,4 @@ def _as_attributes(message: str) -> str:
     """A message about settings, with the names that they have in YAML."""
     fields = Settings.model_fields.items()
     names = {known: _attribute(name, field)[0] for name, field in fields for known in (name, variable(name))}
-    return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), message)
+    return renamed(message, names)

@@ -71,8 +71,7 @@ def forget_phone(
     number = {"digits": digits}
 
     def remove() -> Removal:
-        hashed = _count_hashed(connection)
-        if hashed and not hash_key:
+        if not hash_key and (hashed := _count_hashed(connection)):
             raise SettingsError(
                 f"the numbers of {hashed:,} calls are hashed: set SYNTHFLOW_PII_KEY to the key they were hashed with, "
                 "so that this person's are found"
@@ -101,7 +100,8 @@ def forget_phone(
         rows = connection.execute("SELECT day FROM temp.concerned").fetchall()
         connection.execute("DROP TABLE temp.concerned")
         exports = export_again(sorted({day for (day,) in rows}))
-        return Removal(len(rows), len(rejects), len(recordings), exports, 0 if rows else hashed)
+        hashed_otherwise = 0 if rows else _count_hashed(connection)
+        return Removal(len(rows), len(rejects), len(recordings), exports, hashed_otherwise)
 
     return write(connection, remove)
 
