@@ -1,14 +1,19 @@
 """The lock is waited for and named; nothing is leaked; places that cannot be used are said at once."""
 
+import struct
 import subprocess
 import sys
 import time
+from functools import reduce
+from operator import xor
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.engines.base import unusable
 
 HOLD = """
 import duckdb, sys, time
@@ -16,6 +21,8 @@ connection = duckdb.connect(sys.argv[1])
 print("held", flush=True)
 time.sleep(float(sys.argv[2]))
 """
+
+FORMAT = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'warehouse'"
 
 
 def hold(path: Path, seconds: float) -> "subprocess.Popen[str]":
@@ -108,6 +115,47 @@ def test_unusable_places_are_said_at_once(tmp_path: Path, make: "object", says: 
     assert time.monotonic() - started < 3
     assert "SYNTHFLOW_WAREHOUSE" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_a_later_duckdb_is_said_so_and_how_to_take_it_along(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    with Warehouse(str(path)).connect():
+        pass
+    content = bytearray(path.read_bytes())
+    content[12:20] = struct.pack("<Q", 9999)  # the format's number, and who made the file
+    content[52:60] = b"v9.1.0\0\0"
+    words = struct.unpack("<511Q", content[8:4096])
+    # DuckDB's checksum of a block.
+    content[:8] = struct.pack("<Q", reduce(xor, (word * 0xBF58476D1CE4E5B9 % 2**64 for word in words), 5381))
+    path.write_bytes(content)
+    for read_only in (True, False):
+        with (
+            pytest.raises(WarehouseUnusableError, match=r"made by DuckDB 9\.1\.0, and the installed .*backup --to"),
+            Warehouse(str(path)).connect(read_only=read_only),
+        ):
+            pass
+
+
+def test_what_duckdb_says_ends_with_one_full_stop() -> None:
+    assert str(unusable("w.duckdb", duckdb.IOException("IO Error: It broke."))).endswith(
+        ": It broke. Check SYNTHFLOW_WAREHOUSE"
+    )
+
+
+def test_a_new_file_has_the_format_of_the_oldest_duckdb_allowed_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
+    def formats(path: Path) -> tuple[str, str]:
+        """Of the file as it is, and written anew."""
+        with Warehouse(str(path)).connect() as connection:
+            [(before,)] = connection.execute(FORMAT).fetchall()
+        Warehouse(str(path)).compact()
+        with Warehouse(str(path)).connect() as connection:
+            [(after,)] = connection.execute(FORMAT).fetchall()
+        return before, after
+
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{tmp_path}/old.duckdb' (STORAGE_VERSION 'v1.0.0')")
+    assert formats(tmp_path / "new.duckdb") == ("v1.5.0+", "v1.5.0+")
+    assert formats(tmp_path / "old.duckdb") == ("v1.0.0+", "v1.5.0+")
 
 
 def test_reading_what_is_not_there_yet_tells_what_to_do(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.warehouse.statements import quoted
 
 _LONGEST_NAP_SECONDS = 1.0  # waiting longer between tries loses more time than it saves
+_MADE_BY, _HEADER_BYTES = 52, 84  # where in a DuckDB file stands the version that made it
 _SAID_AFTER_SECONDS = 1.0  # runs side by side wait for each other all the time, and nobody needs to know
 
 
@@ -178,6 +179,8 @@ _REASONS = (
 def unusable(location: str, error: duckdb.Error) -> WarehouseUnusableError:
     """What DuckDB's error means for the person who set the location."""
     text = str(error)
+    if re.search(r"database file with (?:storage )?version number", text):
+        return WarehouseUnusableError(_of_later_duckdb(location))
     if found := re.search(r"Unable to connect to Postgres.*?: (?:connection to .*? failed: )?(.*)", text):
         reason = f"PostgreSQL says: {found[1].strip()}"
     elif known := next((words for pattern, words in _REASONS if re.search(pattern, text)), None):
@@ -185,5 +188,17 @@ def unusable(location: str, error: duckdb.Error) -> WarehouseUnusableError:
     elif found := re.search(r": (Permission denied|Is a directory|Not a directory|Read-only file system)", text):
         reason = found[1].lower()
     else:
-        reason = text.splitlines()[0].removeprefix("IO Error: ")
+        reason = text.splitlines()[0].removeprefix("IO Error: ").rstrip(".")
     return WarehouseUnusableError(f"the warehouse {location} cannot be opened: {reason}. Check SYNTHFLOW_WAREHOUSE")
+
+
+def _of_later_duckdb(location: str) -> str:
+    """What to do with a file that the installed DuckDB is too old for; its header names the one that made it."""
+    with Path(location).open("rb") as file:
+        found = re.match(rb"v([0-9.]+)", file.read(_HEADER_BYTES)[_MADE_BY:])
+    maker = found[1].decode() if found else "of a later version"
+    return (
+        f"{location} was made by DuckDB {maker}, and the installed DuckDB {duckdb.__version__} cannot read it: "
+        "pip install --upgrade duckdb. For a lake, which needs the installed one, let the later one write a copy that "
+        "both read: synthflow-assets backup --to FILE, in another environment"
+    )

@@ -21,6 +21,10 @@ from synthflow_assets.warehouse.statements import quoted
 # Calls are long rows, and DuckDB holds a row group in memory until it is full: its default of 122,880 rows took twice
 # the memory and no less time. Smaller groups also let a question about some days pass over the others.
 _NEW_FILE = "ROW_GROUP_SIZE 20480"
+# Of files that are made now; those that are there keep theirs. Every allowed version of DuckDB reads it, whichever made
+# the file: what DuckDB 2 makes by itself, DuckDB 1.5 cannot read, whose extensions a lake needs. It costs DuckDB 2
+# nothing, and lets DuckDB 1.5 land in four fifths of the time that its own default takes.
+_FORMAT_OF_NEW_FILES = "v1.5.0"
 _FURTHEST_AHEAD_SECONDS = 600.0
 _MOST_FREE = 0.3  # of a file's blocks, before it is worth writing the others anew
 
@@ -73,6 +77,7 @@ class FileEngine:
 
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, patience: Patience, *, read_only: bool) -> None:
         """Attach the file, waiting for its lock."""
+        connection.execute(f"SET storage_compatibility_version = '{_FORMAT_OF_NEW_FILES}'")
         options = "READ_ONLY" if read_only else _NEW_FILE
         attach_when_free(connection, f"ATTACH {quoted(self.location)} AS {name} ({options})", self.location, patience)
 
