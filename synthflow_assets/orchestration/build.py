@@ -1,9 +1,11 @@
 """Puts the definitions together: the one way in, for this project's own code location and for everybody else's."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
+from dagster_shared import record
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.alerts import build_alert_sensors
@@ -17,6 +19,7 @@ from synthflow_assets.orchestration.checks import build_checks
 from synthflow_assets.orchestration.daily import daily_partitions
 from synthflow_assets.orchestration.fetching import build_calls_assets
 from synthflow_assets.orchestration.maintenance import MAINTENANCE, build_maintenance
+from synthflow_assets.orchestration.places import UnsharedAssets
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
 from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
 from synthflow_assets.orchestration.workspace import Workspace
@@ -41,7 +44,7 @@ def build_synthflow_defs(
 
     The environment is not read, unless the settings come from `Settings.load()`. Every name begins with the key
     prefix, so nothing clashes with other definitions or another workspace; no executor and no logger is set for
-    others.
+    others. Definitions in which two workspaces would write to the same tables, exports or report cannot be loaded.
 
     Args:
         settings: the defaults, unless given. Keys in it as `dg.EnvVar`.
@@ -72,8 +75,11 @@ def build_synthflow_defs(
             f"the warehouse resource has schema_name {warehouse.schema_name}, but the tables of this workspace are in "
             f"{workspace.settings.warehouse_schema}: make them the same"
         )
+    if warehouse is not None:
+        workspace = replace(workspace, settings=_moved(workspace.settings, warehouse))
     assets, checks = _assets(workspace), build_checks(workspace)
     daily, freshness = build_jobs(workspace, assets, executor or dg.in_process_executor)
+    daily = record.replace(daily, selection=UnsharedAssets(daily.selection))
     maintenance, maintenance_schedule = build_maintenance(workspace, executor or dg.in_process_executor)
     steps = {definition.node_def.name for definition in (*assets, *checks)} | {workspace.step(MAINTENANCE)}
     return dg.Definitions(
@@ -87,6 +93,12 @@ def build_synthflow_defs(
             workspace.warehouse_resource: warehouse or WarehouseResource.from_settings(workspace.settings),
         },
     )
+
+
+def _moved(settings: Settings, warehouse: WarehouseResource) -> Settings:
+    """The settings, with the tables where the resource says; of a location that is read in the run, the variable."""
+    variable = getattr(warehouse.database, "env_var_name", None)
+    return settings.model_copy(update={"warehouse": f"${variable}" if variable else warehouse.database})
 
 
 def _assets(workspace: Workspace) -> list[dg.AssetsDefinition]:

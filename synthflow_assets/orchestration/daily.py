@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.orchestration.metadata import Metadata
+from synthflow_assets.orchestration.places import refuse_shared_places
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
@@ -43,6 +44,7 @@ class DailyStep:
         )
         def compute(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
             with failures_for_people():
+                refuse_shared_places(context, workspace)
                 shown = self.write(context, days_of(context), context.selected_asset_keys)
             yield from results(context, shown)
 
@@ -90,6 +92,7 @@ def table_spec(
         ),
         metadata={
             "dagster/table_name": workspace.table_name(table.name),
+            "dagster/uri": workspace.settings.warehouse,
             "dagster/column_schema": dg.TableSchema(columns=[_table_column(column) for column in table.columns]),
             **(metadata or {}),
         },

@@ -18,6 +18,7 @@ from pydantic import Field
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import SettingsError, SynthflowError
 from synthflow_assets.orchestration.daily import DailyStep, days_of, results, table_spec
+from synthflow_assets.orchestration.places import refuse_shared_places
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import PROMISES, find_problems
@@ -73,6 +74,7 @@ def build_calls_assets(
 
         workspace.mark_run(context)
         with failures_for_people(), workspace.at_work(context) as (client, warehouse):
+            refuse_shared_places(context, workspace)
             resolved = resolve_agents(client, workspace.settings)
             agents, wanted = resolved.agents, _wanted(resolved.agents, config.models)
             # Of an unknown agent a run that is told its agents need not know.

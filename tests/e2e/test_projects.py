@@ -146,3 +146,12 @@ def test_the_example_of_an_agency_runs_from_the_wheel(
     project.dg("launch", "--assets", "calls_by_client")
     lines = (root / "data" / "calls_by_client.csv").read_text("utf-8").splitlines()
     assert [line.split(",")[0] for line in lines] == ["workspace", "acme", "globex"]
+
+    defs_yaml = root / "src" / "agency" / "defs" / "globex" / "defs.yaml"
+    defs_yaml.write_text(defs_yaml.read_text("utf-8") + "  warehouse_schema: acme\n", encoding="utf-8")
+    refused = "acme/calls and globex/calls would both be acme.calls in "
+    assert refused in project.dg("check", "defs", fails=True)
+    before = sorted((root / "data").rglob("*"))
+    for asset in ("calls", "call_report"):  # such a run resolves no job
+        assert refused in project.dg("launch", "--assets", f"globex/{asset}", "--partition", DAY, fails=True)
+    assert sorted((root / "data").rglob("*")) == before

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 StartSandbox = Callable[..., Sandbox]
 DAY = "2026-03-10"
+OTHER_FILES = {"export_dir": "eu", "report": "eu.html"}
 
 
 def workspace(sandbox: Sandbox, name: str, file: Path, **values: Any) -> dg.Definitions:
@@ -99,6 +101,78 @@ def test_two_workspaces_of_one_location_land_side_by_side(
         assert (Path("data/export") / schema / "calls" / f"{DAY}.parquet").exists()
     graph = both.get_repository_def().asset_graph
     assert graph.get(dg.AssetKey(["globex", "calls"])).metadata["dagster/table_name"] == "globex.calls"
+
+
+def refusal(definitions: dg.Definitions) -> str:
+    """Why the code location cannot be loaded."""
+    with pytest.raises(dg.DagsterInvalidDefinitionError) as caught:
+        dg.Definitions.validate_loadable(definitions)
+    assert isinstance(caught.value.__cause__, SettingsError)
+    return str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "problems"),
+    [
+        ({}, {"warehouse": "eu.duckdb"}, {"export_dir", "report"}),
+        ({}, OTHER_FILES, {"warehouse_schema"}),
+        ({"warehouse": "linked.duckdb"}, OTHER_FILES, {"warehouse_schema"}),
+        ({"warehouse": "md:agency"}, {"warehouse": "md:agency", **OTHER_FILES}, {"warehouse_schema"}),
+        ({"export_dir": "us/../eu"}, {"warehouse": "eu.duckdb", **OTHER_FILES}, {"export_dir"}),
+        ({}, {"warehouse_schema": "eu"}, set()),
+        ({}, {"warehouse": "eu.duckdb", **OTHER_FILES}, set()),
+    ],
+)
+def test_two_workspaces_in_the_same_place_are_refused_before_anything_is_written(
+    ours: dict[str, str], theirs: dict[str, str], problems: set[str]
+) -> None:
+    Path("linked.duckdb").symlink_to("us.duckdb")
+    usual = {"warehouse": "us.duckdb", "warehouse_schema": "synthflow"}
+    both = [
+        build_synthflow_defs(Settings.of(**{**usual, **values}), key_prefix=prefix)
+        for prefix, values in (("us", ours), ("eu", theirs))
+    ]
+    for one in both:
+        dg.Definitions.validate_loadable(one)
+    merged = dg.Definitions.merge(*both)
+    if not problems:
+        dg.Definitions.validate_loadable(merged)
+        return
+    assert (
+        set(re.findall(r"eu/\w+ and us/\w+ would both be .*?: set another (\w+) for one", refusal(merged))) == problems
+    )
+
+
+def test_a_workspace_that_is_renamed_keeps_its_tables_and_files() -> None:
+    for prefix in ("acme", "globex", "acme"):
+        dg.Definitions.validate_loadable(
+            build_synthflow_defs(Settings.of(warehouse_schema="tables"), key_prefix=prefix)
+        )
+
+
+def test_own_resources_say_where_the_tables_are_that_may_not_be_shared() -> None:
+    os.environ["THEIR_WAREHOUSE"] = "theirs.duckdb"
+
+    def both(*databases: str) -> dg.Definitions:
+        return dg.Definitions.merge(
+            *(
+                build_synthflow_defs(
+                    Settings.of(warehouse_schema="calls", export_dir=prefix, report=f"{prefix}.html"),
+                    key_prefix=prefix,
+                    warehouse=WarehouseResource(database=database, schema_name="calls"),
+                )
+                for prefix, database in zip(("acme", "globex"), databases, strict=True)
+            )
+        )
+
+    dg.Definitions.validate_loadable(both("acme.duckdb", "globex.duckdb"))
+    for shared in ("a.duckdb", dg.EnvVar("THEIR_WAREHOUSE")):
+        assert "acme/calls and globex/calls would both be calls.calls in " in refusal(both(shared, shared))
+
+
+def test_somebody_elses_assets_may_have_the_names_of_ours() -> None:
+    theirs = [dg.AssetSpec([place, name]) for place in ("x", "y") for name in ("calls", "calls_export", "call_report")]
+    dg.Definitions.validate_loadable(dg.Definitions.merge(dg.Definitions(assets=theirs), build_synthflow_defs()))
 
 
 def test_everything_that_may_be_set_reaches_every_asset() -> None:

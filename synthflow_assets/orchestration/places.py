@@ -1,0 +1,78 @@
+"""Refuses a code location in which two workspaces would write to the same tables, exports or report.
+
+Each workspace is built for itself, so nobody sees that before Dagster has all of them: when it resolves a workspace's
+job, as a code server does while it loads, and in a run.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_shared.check import CheckError
+
+from synthflow_assets.errors import SettingsError
+from synthflow_assets.orchestration.workspace import Workspace
+
+# One asset for each kind of place, and the setting that tells workspaces apart there.
+_SETTINGS = {"calls": "warehouse_schema", "calls_export": "export_dir", "call_report": "report"}
+
+
+@dataclass(frozen=True)
+class UnsharedAssets(dg.AssetSelection):
+    """A workspace's assets, unless another workspace of the code location would write to the same place."""
+
+    assets: dg.AssetSelection
+
+    def resolve_inner(self, asset_graph: Any, allow_missing: bool) -> AbstractSet[dg.AssetKey]:
+        """The assets.
+
+        Raises:
+            SettingsError: naming each place that is not the workspace's alone.
+        """
+        keys = self.assets.resolve_inner(asset_graph, allow_missing)
+        _refuse_shared(asset_graph, keys)
+        return keys
+
+
+def refuse_shared_places(context: dg.AssetExecutionContext, workspace: Workspace) -> None:
+    """Write nothing in a run where another workspace would write to the same place.
+
+    A run that is started from assets, without a code server, resolves no job.
+
+    Raises:
+        SettingsError: naming each place that is not the workspace's alone.
+    """
+    try:
+        asset_graph = context.repository_def.asset_graph
+    except CheckError:  # a job by itself, which was resolved, not one of a code location
+        return
+    _refuse_shared(asset_graph, {workspace.asset_key(name) for name in _SETTINGS})
+
+
+def _refuse_shared(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> None:
+    if problems := sorted(_problems(asset_graph, own)):
+        raise SettingsError("; ".join(problems))
+
+
+def _problems(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> Iterator[str]:
+    named = [key for key in asset_graph.get_all_asset_keys() if key.path[-1] in _SETTINGS]
+    places = {key: place for key in named if (place := _place(asset_graph.get(key).metadata))}
+    for key in own & places.keys():
+        name = key.path[-1]
+        for other in places.keys() - own:
+            if other.path[-1] == name and places[other] == places[key]:
+                both = " and ".join(sorted(one.to_user_string() for one in (key, other)))
+                yield f"{both} would both be {places[key]}: set another {_SETTINGS[name]} for one of the workspaces"
+
+
+def _place(metadata: Mapping[str, Any]) -> str | None:
+    """Where an asset of a workspace is written; None for somebody else's, which does not say."""
+    uri, table = metadata.get("dagster/uri"), metadata.get("dagster/table_name")
+    if not isinstance(uri, str):
+        return None
+    where = uri if re.match(r"md:|ducklake:|[$]", uri) else str(Path(uri).resolve())
+    return f"{table} in {where}" if table else where
