@@ -25,7 +25,7 @@ _SETTINGS = {"calls": "warehouse_schema", "calls_export": "export_dir", "call_re
 class UnsharedAssets(dg.AssetSelection):
     """A workspace's assets, unless another workspace of the code location would write to the same place."""
 
-    assets: dg.AssetSelection
+    selected: dg.AssetSelection
 
     def resolve_inner(self, asset_graph: Any, allow_missing: bool) -> AbstractSet[dg.AssetKey]:
         """The assets.
@@ -33,7 +33,7 @@ class UnsharedAssets(dg.AssetSelection):
         Raises:
             SettingsError: naming each place that is not the workspace's alone.
         """
-        keys = self.assets.resolve_inner(asset_graph, allow_missing)
+        keys = self.selected.resolve_inner(asset_graph, allow_missing)
         _refuse_shared(asset_graph, keys)
         return keys
 
