@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +60,20 @@ def _refuse_shared(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> None:
 
 
 def _problems(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> Iterator[str]:
-    named = [key for key in asset_graph.get_all_asset_keys() if key.path[-1] in _SETTINGS]
-    places = {key: place for key in named if (place := _place(asset_graph.get(key).metadata))}
+    places = _places(asset_graph)
     for key in own & places.keys():
         name = key.path[-1]
         for other in places.keys() - own:
             if other.path[-1] == name and places[other] == places[key]:
                 both = " and ".join(sorted(one.to_user_string() for one in (key, other)))
                 yield f"{both} would both be {places[key]}: set another {_SETTINGS[name]} for one of the workspaces"
+
+
+@lru_cache(maxsize=1)  # every workspace of a code location looks at the same
+def _places(asset_graph: Any) -> dict[dg.AssetKey, str]:
+    """Where the assets are written by which workspaces are compared."""
+    named = [key for key in asset_graph.get_all_asset_keys() if key.path[-1] in _SETTINGS]
+    return {key: place for key in named if (place := _place(asset_graph.get(key).metadata))}
 
 
 def _place(metadata: Mapping[str, Any]) -> str | None:
