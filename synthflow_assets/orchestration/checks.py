@@ -46,7 +46,8 @@ def _build(workspace: Workspace, name: str, promises: Sequence[Promise]) -> dg.A
         ],
         required_resource_keys={workspace.warehouse_resource},
         can_subset=True,
-        pool=workspace.pool,
+        # What the clock asks is to be answered while backfills take all places of the pool.
+        pool=None if promises is WATCHED else workspace.pool,
     )
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with failures_for_people(), workspace.warehouse(context).get_connection() as connection:

@@ -22,10 +22,13 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
+from synthflow_assets.orchestration.run_locks import RunLocks
+
 _BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"  # Dagster hands over batches only where it is set
 _BATCH_SIZE = "1000"
 _LOCK_WAIT_SECONDS = 30
 _KEPT_ENGINES = 8  # they hold compiled statements, but no file
+_ENDS = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 
 
 class BatchedEventLogStorage(SqliteEventLogStorage):
@@ -37,6 +40,7 @@ class BatchedEventLogStorage(SqliteEventLogStorage):
         self._tables: set[str] = set()
         self._columns: set[str] = set()
         self._engines: dict[str, Engine] = {}
+        self.run_locks = RunLocks(Path(base_dir).parent / "running")
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -49,6 +53,15 @@ class BatchedEventLogStorage(SqliteEventLogStorage):
         """Made by Dagster, from `dagster.yaml`."""
         home = Path(os.environ.get("DAGSTER_HOME", "")).absolute()
         return cls(config_value.get("base_dir") or str(home / "history" / "runs"), inst_data)
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event. The process that says that a run starts is the one that executes it."""
+        kind = event.dagster_event.event_type if event.dagster_event else None
+        if kind is dg.DagsterEventType.RUN_START:
+            self.run_locks.hold(event.run_id)
+        super().store_event(event)
+        if kind in _ENDS:
+            self.run_locks.release(event.run_id)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events, all or none, over one connection to each file."""

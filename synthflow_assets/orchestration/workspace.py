@@ -103,7 +103,7 @@ class Workspace:
 
     @property
     def pool(self) -> str:
-        """The pool of the steps that only work on the warehouse; a limit of 1 keeps runs from waiting for its lock."""
+        """The pool of the steps that only work on the warehouse, by which the runs that write to it may be limited."""
         return self.named("warehouse")
 
     @property

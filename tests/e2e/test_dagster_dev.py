@@ -31,6 +31,7 @@ DAY = dt.timedelta(days=1)
 POISONED = dt.date(2026, 4, 12)
 UNFINISHED = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
 SELECTOR = {"repositoryLocationName": "synthflow_assets", "repositoryName": "__repository__"}
+ONLY_MISSING = json.dumps({"ops": {"synthflow__fetch_calls": {"config": {"only_missing": True}}}})
 ASSETS = ["calls", "call_rejects", "call_loads", "call_duration_daily", "disconnect_reasons_daily", "calls_export"]
 
 # Every test takes days of its own from the one deployment, so their order does not matter.
@@ -44,6 +45,7 @@ class Deployment:
     home: Path
     warehouse: Warehouse
     sandbox: Sandbox
+    environment: dict[str, str]
     process: "subprocess.Popen[bytes]"
 
     def ask(self, query: str, **variables: Any) -> Any:
@@ -151,8 +153,12 @@ def free_port() -> int:
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`dg dev` with a Dagster home of its own and the project's `dagster.yaml`, over a sandbox."""
     project = tmp_path_factory.mktemp("deployment")
-    for name in ("pyproject.toml", "dagster.yaml", "synthflow_assets"):
+    for name in ("pyproject.toml", "synthflow_assets"):
         (project / name).symlink_to(ROOT / name)
+    config = (ROOT / "dagster.yaml").read_text(encoding="utf-8")
+    eager = config.replace("poll_interval_seconds: 60", "poll_interval_seconds: 2")
+    assert eager != config
+    (project / "dagster.yaml").write_text(eager, encoding="utf-8")
     foreign = ("SYNTHFLOW_", "DAGSTER_")
     port = free_port()
     with Sandbox(Knobs(agents=2, calls_per_day=10, same_volume=True, poisoned_day=POISONED)) as sandbox:
@@ -172,7 +178,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
                 start_new_session=True,
             )
         warehouse = Warehouse(str(project / "data/synthflow.duckdb"))
-        made = Deployment(f"http://127.0.0.1:{port}", project, warehouse, sandbox, process)
+        made = Deployment(f"http://127.0.0.1:{port}", project, warehouse, sandbox, environment, process)
         try:
             wait_until(lambda: made.ask("{ version }"), "the webserver")
             query = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"
@@ -240,6 +246,35 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
     assert landed() == 62
     # And what the eight connections were waiting for when the run was killed.
     assert len(deployment.sandbox.api.asked) - asked <= 62 - before + 8
+
+
+def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(deployment: Deployment) -> None:
+    """Nobody has started it but the shell, so nobody but its lock can tell that it is gone."""
+    deployment.set_knobs(latency_seconds=1.0)
+    span = dt.date(2026, 6, 1), dt.date(2026, 6, 30)
+    command = [str(BIN / "dg"), "launch", "--job", "synthflow_daily"]
+    command += ["--partition-range", "...".join(day.isoformat() for day in span)]
+    shell = subprocess.Popen(
+        command, cwd=deployment.home, env=deployment.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    first = {"dagster_asset_partition_range_start": span[0].isoformat()}
+    [run] = wait_until(
+        lambda: [one for one in deployment.runs(**first) if one["status"] == "STARTED"], "the run of `dg launch`"
+    )
+    shell.kill()
+    shell.wait()
+    deployment.set_knobs(latency_seconds=0.0)
+    wait_until(lambda: deployment.status_of(run["runId"]) == "FAILURE", "the end of the killed run")
+    again = subprocess.run(
+        [*command, "--config-json", ONLY_MISSING],
+        cwd=deployment.home,
+        env=deployment.environment,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert again.returncode == 0, again.stderr[-1000:]
+    assert deployment.partitions("calls", *span) == {"MATERIALIZED": 30}
 
 
 def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(

@@ -1,12 +1,17 @@
 """The Dagster instance that `dagster.yaml` describes: events in batches, crashes retried, nothing kept for ever."""
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.instance.config import PoolGranularity
+from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from synthflow_assets.orchestration.event_log import BatchedEventLogStorage
@@ -116,5 +121,52 @@ def test_only_crashes_are_retried_and_ticks_are_purged(instance: dg.DagsterInsta
     assert not instance.run_retries_retry_on_asset_or_op_failure
     assert instance.run_monitoring_enabled
     assert not instance.telemetry_enabled
-    pool = instance.event_log_storage.get_pool_config()
-    assert pool.default_pool_limit == 1
+    concurrency = instance.get_concurrency_config()
+    assert concurrency.pool_config.pool_granularity is PoolGranularity.RUN  # else a waiting step takes a whole CPU
+    places = concurrency.run_queue_config
+    assert places is not None
+    assert concurrency.pool_config.default_pool_limit == places.max_concurrent_runs - 1
+
+
+KILLED = """
+import os, signal, sys
+import dagster as dg
+
+@dg.op
+def step():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@dg.job(executor_def=dg.in_process_executor)
+def killed():
+    step()
+
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
+    killed.execute_in_process(instance=instance)
+"""
+
+
+def test_a_run_whose_process_is_gone_is_told_from_one_that_goes_on(instance: dg.DagsterInstance, home: Path) -> None:
+    """The kill leaves it "started", which nobody but the launcher can tell from a run that takes long."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(home)], check=False, stderr=subprocess.DEVNULL)
+    assert done.returncode == -signal.SIGKILL
+    [dead] = instance.get_runs()
+    assert dead.status is dg.DagsterRunStatus.STARTED
+    launcher = instance.run_launcher
+    assert launcher.supports_check_run_worker_health
+    assert launcher.check_run_worker_health(dead).status is WorkerStatus.FAILED
+    asked = []
+
+    @dg.op
+    def step(context: dg.OpExecutionContext) -> None:
+        asked.append(launcher.check_run_worker_health(context.run).status)
+
+    @dg.job
+    def alive() -> None:
+        step()
+
+    over = alive.execute_in_process(instance=instance).dagster_run
+    assert asked == [WorkerStatus.RUNNING]
+    # The run is over for Dagster a moment after its process has said so; in between it must not count as dead.
+    assert launcher.check_run_worker_health(over).status is WorkerStatus.RUNNING
+    instance.report_run_failed(dead)
+    assert list((home / "history" / "running").iterdir()) == []
