@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from synthflow_assets.errors import AlertError
 
-_TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 10.0  # for the connection, and for each answer
 _SUBMISSION_PORTS = {"smtps": 465, "smtp": 587}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -20,7 +20,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class Alert:
     """Something that a person has to know. It holds nothing of a call."""
 
-    kind: str  # run_failed or check_failed
+    kind: str  # run_failed, check_failed, or several of them
     subject: str
     text: str
     url: str | None = None  # of the page that shows more
@@ -41,9 +41,11 @@ def post_to_webhook(address: str, alert: Alert) -> None:
 
     content = {"text": alert.body, "kind": alert.kind, "subject": alert.subject, "details": alert.text}
     try:
+        # What the answer says beside its status is not read, so that its length does not matter.
         answer = requests.post(
-            address, json={**content, "url": alert.url}, timeout=_TIMEOUT_SECONDS, allow_redirects=False
+            address, json={**content, "url": alert.url}, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
         )
+        answer.close()
     except (requests.RequestException, ValueError) as error:
         raise AlertError(f"the webhook cannot be reached ({type(error).__name__})") from None
     if not answer.ok or answer.is_redirect:
@@ -79,8 +81,8 @@ def send_email(server_url: str, sender: str, recipients: Sequence[str], alert: A
 def _connect(parts: SplitResult) -> smtplib.SMTP:
     host, port = parts.hostname or "", parts.port or _SUBMISSION_PORTS.get(parts.scheme, 0)
     if parts.scheme == "smtps":
-        return smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT_SECONDS, context=ssl.create_default_context())
-    return smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS)
+        return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
+    return smtplib.SMTP(host, port, timeout=TIMEOUT_SECONDS)
 
 
 def _log_in(server: smtplib.SMTP, parts: SplitResult) -> None:

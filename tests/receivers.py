@@ -1,6 +1,7 @@
 """What alerts are sent to in tests: an HTTP server that keeps what was posted."""
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -10,12 +11,14 @@ class Inbox:
 
     def __init__(self, status: int = 200, answer: bytes = b'{"ok": true}') -> None:
         self.status = status
+        self.takes_seconds = 0.0
         self.posted: list[str] = []
         inbox = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 inbox.posted.append(self.rfile.read(int(self.headers["content-length"])).decode())
+                time.sleep(inbox.takes_seconds)
                 self.send_response(inbox.status)
                 self.send_header("location", "/elsewhere")
                 self.send_header("content-type", "application/json")

@@ -5,17 +5,20 @@ nothing of checks, send the text of any exception, and forget an alert that coul
 """
 
 import datetime as dt
-import importlib.util
-import json
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+import time
+from collections.abc import Collection, Iterator
+from typing import Self
 
 import dagster as dg
 from dagster._core.instance import InstanceRef
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
+from pydantic import BaseModel, Field, ValidationError
 
-from synthflow_assets.errors import AlertError, SettingsError
-from synthflow_assets.notify import Alert, post_to_webhook, send_email
+from synthflow_assets.notify import Alert
+from synthflow_assets.orchestration.alert_channels import Waiting, channels_of, deliver
 from synthflow_assets.orchestration.checks import check_key
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import PROMISES, WATCHED
@@ -23,26 +26,41 @@ from synthflow_assets.settings import Settings
 
 _INTERVAL_SECONDS = 30
 _LONGEST_TEXT = 1500
-_KEPT = 100  # alerts that wait for a channel, and runs that were told of
-_OVERLAP = dt.timedelta(minutes=2)  # in which a run may still become visible
+_OVERLAP_SECONDS = 120.0  # in which a failure may still become visible
+_RETRIED_WITHIN_SECONDS = 300.0
+_REDS_LOOKED_AT = 10  # of each check, a tick
 _WILL_RETRY_TAG = "dagster/will_retry"
+_PARENT_RUN_TAG = "dagster/parent_run_id"
 
-Send = Callable[[Alert], None]
 
+class _Told(BaseModel):
+    """What was told already, and what could not be; the sensor's cursor. All times are seconds since 1970."""
 
-@dataclass
-class _Told:
-    """What was told already, and what could not be; the sensor's cursor."""
-
-    since: float
-    runs: list[str] = field(default_factory=list)
-    checks: dict[str, str] = field(default_factory=dict)  # red ones, and what they said
-    waiting: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by channel
+    since: float = Field(default_factory=time.time)  # older failures are no news
+    seen: dict[str, float] = {}  # runs and evaluations, for as long as they may be met again
+    retried: dict[str, float] = {}  # failed runs that Dagster said it would start again
+    checks: dict[str, str] = {}  # red ones, and what they said
+    waiting: dict[str, Waiting] = {}  # by channel
 
     @classmethod
     def of(cls, cursor: str | None) -> Self:
-        """From the cursor. Before the first tick nothing was told, and older failures are no news."""
-        return cls(**json.loads(cursor)) if cursor else cls(since=dt.datetime.now(dt.UTC).timestamp())
+        """From the cursor. Before the first tick, and where another version left a cursor, nothing was told."""
+        try:
+            return cls.model_validate_json(cursor or "{}")
+        except ValidationError:
+            return cls()
+
+    def is_news(self, name: str, happened: float) -> bool:
+        """Whether it happened since the last tick and was not seen by it; from now on it was."""
+        if name in self.seen or happened < self.since - _OVERLAP_SECONDS:
+            return False
+        self.seen[name] = happened
+        return True
+
+    def move_on(self, now: float) -> None:
+        """What happens from now on is for the next tick."""
+        self.since = now
+        self.seen = {name: at for name, at in self.seen.items() if at >= now - _OVERLAP_SECONDS}
 
 
 class _Instance:
@@ -70,7 +88,7 @@ def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg
     Raises:
         SettingsError: Slack is set, but its client is not installed.
     """
-    channels = _channels(workspace.settings)
+    channels = channels_of(workspace.settings)
     if not channels:
         return []
     opened = _Instance()
@@ -82,72 +100,49 @@ def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg
         description=f"Tells of failed runs and of checks that turned red, by {', '.join(channels)}.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        told, instance = _Told.of(context.cursor), opened.of(context)
+        told, instance, now = _Told.of(context.cursor), opened.of(context), time.time()
+        told.waiting = {channel: told.waiting.get(channel, Waiting()) for channel in channels}
         for alert in (*_new_failures(workspace, steps, instance, told), *_new_reds(workspace, instance, told)):
-            for channel in channels:
-                told.waiting.setdefault(channel, []).append(asdict(alert))
-        said = [_deliver(name, send, told.waiting.pop(name, []), told) for name, send in channels.items()]
-        context.update_cursor(json.dumps(asdict(told)))
-        return dg.SkipReason("; ".join(filter(None, said)) or "nothing to tell")
+            for waiting in told.waiting.values():
+                waiting.add(alert)
+        said = deliver(channels, told.waiting, workspace.name, _page(workspace.settings, "/runs"))
+        told.move_on(now)
+        context.update_cursor(told.model_dump_json())
+        return dg.SkipReason("; ".join(said) or "nothing to tell")
 
     return [alerts]
-
-
-def _channels(settings: Settings) -> dict[str, Send]:
-    """How to send, by the name of the channel. Secrets are read when they are needed."""
-    found: dict[str, Send] = {}
-    webhook, token, mail = settings.alert_webhook_url, settings.alert_slack_token, settings.alert_smtp_url
-    if webhook is not None:
-        found["webhook"] = lambda alert: post_to_webhook(webhook.get_secret_value(), alert)
-    if token is not None:
-        if importlib.util.find_spec("dagster_slack") is None:
-            raise SettingsError("alerts to Slack need its client: pip install 'synthflow-assets[slack]'")
-        found["Slack"] = lambda alert: _post_to_slack(token.get_secret_value(), settings.alert_slack_channel, alert)
-    if mail is not None:
-        sender = settings.alert_email_from or settings.alert_email_to[0]
-        found["e-mail"] = lambda alert: send_email(mail.get_secret_value(), sender, settings.alert_email_to, alert)
-    return found
-
-
-def _post_to_slack(token: str, channel: str | None, alert: Alert) -> None:
-    from dagster_slack import SlackResource
-    from slack_sdk.errors import SlackApiError
-
-    try:
-        SlackResource(token=token).get_client().chat_postMessage(channel=channel or "", text=alert.body)
-    except SlackApiError as error:
-        raise AlertError(f"Slack did not take the message ({error.response.get('error')})") from None
-    except OSError as error:
-        raise AlertError(f"Slack cannot be reached ({type(error).__name__})") from None
-
-
-def _deliver(channel: str, send: Send, alerts: list[dict[str, Any]], told: _Told) -> str | None:
-    """Send what waits for a channel. What cannot be sent waits for the next tick; the other channels do not."""
-    for number, alert in enumerate(alerts):
-        try:
-            send(Alert(**alert))
-        except (AlertError, SettingsError) as error:
-            told.waiting[channel] = alerts[number:][-_KEPT:]
-            return f"{channel}: {error}; {len(alerts) - number} alert(s) wait for the next tick"
-    return f"{channel}: {len(alerts)} alert(s) sent" if alerts else None
 
 
 def _new_failures(
     workspace: Workspace, steps: Collection[str], instance: dg.DagsterInstance, told: _Told
 ) -> Iterator[Alert]:
-    since = dt.datetime.fromtimestamp(told.since, dt.UTC)
-    records = instance.get_run_records(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since - _OVERLAP), ascending=True
-    )
-    for record in records:
+    updated_after = dt.datetime.fromtimestamp(told.since - _OVERLAP_SECONDS, dt.UTC)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=updated_after)
+    for record in instance.get_run_records(failed, ascending=True):
         run, ended = record.dagster_run, record.end_time or 0.0
-        # What Dagster is about to start again is no news until it has failed for good.
-        if run.run_id in told.runs or ended < told.since - _OVERLAP.total_seconds():
+        if not workspace.owns_run(run) or not told.is_news(run.run_id, ended):
             continue
-        if workspace.owns_run(run) and run.tags.get(_WILL_RETRY_TAG) != "true":
+        if run.tags.get(_WILL_RETRY_TAG) == "true":
+            told.retried[run.run_id] = ended
+        else:
             yield _failure(workspace, steps, instance, run)
-            told.runs = [*told.runs, run.run_id][-_KEPT:]
-    told.since = dt.datetime.now(dt.UTC).timestamp()
+    for run in _given_up(instance, told):
+        yield _failure(workspace, steps, instance, run)
+
+
+def _given_up(instance: dg.DagsterInstance, told: _Told) -> Iterator[dg.DagsterRun]:
+    """The runs that Dagster said it would start again, and has not: it cannot where `dg launch` started them.
+
+    Those that it did start again are no news until they have failed for good.
+    """
+    for run_id, ended in list(told.retried.items()):
+        run = instance.get_run_by_id(run_id)
+        again = instance.get_runs(dg.RunsFilter(tags={_PARENT_RUN_TAG: run_id}), limit=1)
+        late = ended < time.time() - _RETRIED_WITHIN_SECONDS
+        if run is None or again or late or run.tags.get(_WILL_RETRY_TAG) != "true":
+            del told.retried[run_id]
+            if run is not None and not again:
+                yield run
 
 
 def _failure(workspace: Workspace, steps: Collection[str], instance: dg.DagsterInstance, run: dg.DagsterRun) -> Alert:
@@ -180,29 +175,49 @@ def _new_reds(workspace: Workspace, instance: dg.DagsterInstance, told: _Told) -
     for promise in (*PROMISES, *WATCHED):
         key = check_key(workspace, promise)
         name = f"{key.asset_key.to_user_string()}: {key.name}"
-        evaluation = _latest(instance, key)
-        if evaluation is None:
-            continue
-        if evaluation.passed:
+        latest = _evaluation(instance.get_latest_asset_check_evaluation_record(key))
+        # Each run asks about its own days, so what is green now may have been red, and still be, of other days.
+        passing = _red_since(instance, key, told)
+        for evaluation in (*passing, *([latest] if latest and not latest.passed else [])):
+            text = (evaluation.description or "")[:_LONGEST_TEXT]
+            if told.checks.get(name) != text:
+                told.checks[name] = text
+                yield _red(workspace, key, evaluation, text)
+        if latest and latest.passed:
             told.checks.pop(name, None)
-        elif told.checks.get(name) != (text := (evaluation.description or "")[:_LONGEST_TEXT]):
-            told.checks[name] = text
-            grade = "warning" if evaluation.severity is dg.AssetCheckSeverity.WARN else "error"
-            page = f"/assets/{key.asset_key.to_user_string()}?view=checks&checkDetail={key.name}"
-            yield Alert(
-                "check_failed",
-                f"{workspace.name}: check {key.name} of {key.asset_key.to_user_string()} is red ({grade})",
-                text,
-                _page(workspace.settings, page),
-            )
 
 
-def _latest(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
-    record = instance.get_latest_asset_check_evaluation_record(key)
+def _red_since(instance: dg.DagsterInstance, key: dg.AssetCheckKey, told: _Told) -> list[dg.AssetCheckEvaluation]:
+    """The red answers since the last tick, the earliest first."""
+    failed = {AssetCheckExecutionRecordStatus.FAILED}
+    records = instance.event_log_storage.get_asset_check_execution_history(key, _REDS_LOOKED_AT, status=failed)
+    return [
+        evaluation
+        for record in sorted(records, key=_happened)
+        if (evaluation := _evaluation(record)) and told.is_news(f"{record.run_id} {key.name}", _happened(record))
+    ]
+
+
+def _happened(record: AssetCheckExecutionRecord) -> float:
+    return record.event.timestamp if record.event else 0.0
+
+
+def _evaluation(record: AssetCheckExecutionRecord | None) -> dg.AssetCheckEvaluation | None:
     event = record.event.dagster_event if record and record.event else None
     evaluation = event.event_specific_data if event else None
     # One that is planned, or whose step failed, says nothing.
     return evaluation if isinstance(evaluation, dg.AssetCheckEvaluation) else None
+
+
+def _red(workspace: Workspace, key: dg.AssetCheckKey, evaluation: dg.AssetCheckEvaluation, text: str) -> Alert:
+    asset = key.asset_key.to_user_string()
+    grade = "warning" if evaluation.severity is dg.AssetCheckSeverity.WARN else "error"
+    return Alert(
+        "check_failed",
+        f"{workspace.name}: check {key.name} of {asset} is red ({grade})",
+        text,
+        _page(workspace.settings, f"/assets/{asset}?view=checks&checkDetail={key.name}"),
+    )
 
 
 def _page(settings: Settings, path: str) -> str | None:

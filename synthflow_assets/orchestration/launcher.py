@@ -1,7 +1,7 @@
 """The run launcher of one machine: Dagster's own, which also tells the daemon of runs whose process is gone.
 
-Dagster notices that only of processes that its code server started and outlived. A run of `dg launch` that was killed, or
-any run after a power failure, would stay "started" for as long as a run may take, and keep its place among the runs.
+Dagster notices that only of processes that its code server started and outlived. A run of `dg launch` that was killed,
+or any run after a power failure, would stay "started" for as long as a run may take, and keep its place among the runs.
 """
 
 from dagster import DagsterRun

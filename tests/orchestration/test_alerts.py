@@ -5,13 +5,17 @@ import dataclasses
 import datetime as dt
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 
 import dagster as dg
 import pytest
 from slack_sdk import WebClient
 
-from synthflow_assets.errors import SettingsError
+from synthflow_assets.errors import AlertError, SettingsError
+from synthflow_assets.notify import Alert
+from synthflow_assets.orchestration import alert_channels, alerts
+from synthflow_assets.orchestration.alert_channels import Waiting, deliver
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
@@ -183,18 +187,119 @@ def test_other_exceptions_and_other_peoples_failures_are_named_not_quoted(
     assert set(details) == {"Step synthflow__theirs failed (Failure); the run's log tells more."}
 
 
-@pytest.mark.usefixtures("inbox")
-def test_a_crash_that_dagster_starts_again_is_no_news(
-    settings_for: MakeSettings, start_sandbox: StartSandbox, instance: dg.DagsterInstance
+def test_a_check_that_was_red_between_two_ticks_is_told_once(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:
-    settings = settings_for(start_sandbox(agents=1), model_ids="nobody", alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"))
+    sandbox = start_sandbox(agents=1, calls_per_day=20, faults={"odd_records": 1.0})
+    alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
+    alerting.tick()
+    assert alerting.run().success
+    sandbox.api.store.knobs = dataclasses.replace(sandbox.api.knobs, faults={})
+    assert alerting.run(first="2026-03-07", last="2026-03-07").success
+    key = dg.AssetCheckKey(dg.AssetKey(["synthflow", "calls"]), "no_rejects")
+    record = instance.get_latest_asset_check_evaluation_record(key)
+    assert record is not None
+    assert record.status.name == "SUCCEEDED"
+    alerting.tick()
+    assert [subject for subject in subjects(inbox) if "no_rejects" in subject] == [
+        "synthflow: check no_rejects of synthflow/calls is red (warning)"
+    ]
+    assert alerting.tick() == "nothing to tell"
+
+
+def fail_runs(instance: dg.DagsterInstance, count: int, **tags: str) -> list[dg.DagsterRun]:
+    """Runs of ours that Dagster itself gives up, as it does where they cannot be started."""
+    runs = [
+        instance.create_run_for_job(daily, tags=tags)
+        for daily in [dg.job(name="synthflow_daily")(lambda: None)]
+        for _ in range(count)
+    ]
+    for run in runs:
+        instance.report_run_failed(run)
+    return runs
+
+
+def test_of_many_failures_each_is_counted_once_also_where_the_channel_was_down(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    settings = Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"), webserver_url="http://127.0.0.1:3000")
     alerting = Alerting(settings, instance)
     alerting.tick()
-    failed = alerting.run()
-    instance.add_run_tags(failed.run_id, {"dagster/will_retry": "true"})
+    inbox.status = 503
+    fail_runs(instance, 60)
+    assert alerting.tick() == "webhook: the webhook answered 503; 60 alert(s) wait for the next tick"
+    fail_runs(instance, 70)
+    assert alerting.tick() == "webhook: the webhook answered 503; 130 alert(s) wait for the next tick"
+    inbox.status = 200
+    inbox.posted.clear()
+    assert alerting.tick() == "webhook: 130 alert(s) sent"
+    [posted] = [json.loads(text) for text in inbox.posted]
+    assert posted["subject"] == "synthflow: 130 failed runs and red checks"
+    assert posted["details"].splitlines() == [*["synthflow: run synthflow_daily failed"] * 20, "and 110 more"]
+    assert posted["url"] == "http://127.0.0.1:3000/runs"
     assert alerting.tick() == "nothing to tell"
-    instance.add_run_tags(failed.run_id, {"dagster/will_retry": "false"})
-    assert "1 alert(s) sent" in alerting.tick()
+
+
+def test_a_slow_channel_ends_its_tick_in_time_and_gets_each_alert_once(
+    instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster ends a tick after a minute, and what it had sent would be sent again."""
+    monkeypatch.setattr(alert_channels, "_SENDING_SECONDS", 0.25)
+    alerting = Alerting(Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"), webserver_url="http://x"), instance)
+    alerting.tick()
+    inbox.takes_seconds = 0.1
+    runs = fail_runs(instance, 8)
+    said = [alerting.tick()]
+    while said[-1] != "nothing to tell":
+        said.append(alerting.tick())
+    assert "wait for the next tick, since each takes long" in said[0]
+    assert len(said) > 2
+    told = [json.loads(posted)["url"] for posted in inbox.posted]
+    assert told == [f"http://x/runs/{run.run_id}" for run in runs]
+
+
+def test_a_channel_that_hangs_holds_up_no_other() -> None:
+    arrived = threading.Event()
+
+    def hang(_: Alert) -> None:
+        if not arrived.wait(10):
+            raise AlertError("the other channel was held up")
+
+    waiting = {name: Waiting([Alert("run_failed", "ours: run failed", "")]) for name in ("hanging", "quick")}
+    said = deliver({"hanging": hang, "quick": lambda _: arrived.set()}, waiting, "ours", None)
+    assert said == ["hanging: 1 alert(s) sent", "quick: 1 alert(s) sent"]
+
+
+@pytest.mark.usefixtures("inbox")
+def test_a_crash_is_told_where_dagster_does_not_start_the_run_again(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerting = Alerting(Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
+    alerting.tick()
+    again, _ = fail_runs(instance, 2, **{"dagster/will_retry": "true"})
+    assert alerting.tick() == "nothing to tell"
+    instance.create_run_for_job(
+        dg.job(name="synthflow_daily")(lambda: None), tags={"dagster/parent_run_id": again.run_id}
+    )
+    assert alerting.tick() == "nothing to tell"
+    # It says that it will also of runs of `dg launch`, of which it then notices that it cannot.
+    monkeypatch.setattr(alerts, "_RETRIED_WITHIN_SECONDS", 0.0)
+    assert alerting.tick() == "webhook: 1 alert(s) sent"
+    assert alerting.tick() == "nothing to tell"
+    [changed] = fail_runs(instance, 1, **{"dagster/will_retry": "true"})
+    monkeypatch.setattr(alerts, "_RETRIED_WITHIN_SECONDS", 300.0)
+    assert alerting.tick() == "nothing to tell"
+    instance.add_run_tags(changed.run_id, {"dagster/will_retry": "false"})
+    assert alerting.tick() == "webhook: 1 alert(s) sent"
+
+
+def test_a_cursor_of_another_version_is_no_obstacle(instance: dg.DagsterInstance, inbox: Inbox) -> None:
+    alerting = Alerting(Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
+    alerting.cursor = '{"since": "long ago", "waiting": 5}'
+    assert alerting.tick() == "nothing to tell"
+    fail_runs(instance, 1)
+    assert alerting.tick() == "webhook: 1 alert(s) sent"
+    assert len(inbox.posted) == 1
 
 
 def test_ticks_of_a_code_server_leave_nothing_behind(on_disk: dg.DagsterInstance, inbox: Inbox) -> None:
