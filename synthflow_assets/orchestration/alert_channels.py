@@ -14,7 +14,8 @@ from synthflow_assets.settings import Settings
 # this time no other message is begun, and one that was begun takes at most twice the timeout.
 _SENDING_SECONDS = 20.0
 _SINGLY = 10  # more than these are sent as one
-_KEPT = 20  # of which the one message tells
+_KEPT = 20  # of which the one message tells, in a line each
+_LONGEST_LINE = 200
 
 Send = Callable[[Alert], None]
 
@@ -40,10 +41,10 @@ class Waiting:
         """What is to be sent next, and how many alerts that is."""
         if len(self) <= _SINGLY:
             return self.alerts[0], 1
-        subjects = [alert.subject for alert in self.alerts]
+        lines = [f"{alert.subject}: {alert.text}".splitlines()[0][:_LONGEST_LINE] for alert in self.alerts]
         more = [f"and {self.more} more"] if self.more else []
         subject = f"{workspace}: {len(self)} failed runs and red checks"
-        return Alert("several", subject, "\n".join([*subjects, *more]), overview_url), len(self)
+        return Alert("several", subject, "\n".join([*lines, *more]), overview_url), len(self)
 
     def drop(self, count: int) -> None:
         """These were sent."""
