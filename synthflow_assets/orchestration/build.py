@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import dagster as dg
-from dagster_shared import record
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.alerts import build_alert_sensors
@@ -19,7 +18,6 @@ from synthflow_assets.orchestration.checks import build_checks
 from synthflow_assets.orchestration.daily import daily_partitions
 from synthflow_assets.orchestration.fetching import build_calls_assets
 from synthflow_assets.orchestration.maintenance import MAINTENANCE, build_maintenance
-from synthflow_assets.orchestration.places import UnsharedAssets
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
 from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
 from synthflow_assets.orchestration.workspace import Workspace
@@ -79,7 +77,6 @@ def build_synthflow_defs(
         workspace = replace(workspace, settings=_moved(workspace.settings, warehouse))
     assets, checks = _assets(workspace), build_checks(workspace)
     daily, freshness = build_jobs(workspace, assets, executor or dg.in_process_executor)
-    daily = record.replace(daily, selection=UnsharedAssets(daily.selection))
     maintenance, maintenance_schedule = build_maintenance(workspace, executor or dg.in_process_executor)
     steps = {definition.node_def.name for definition in (*assets, *checks)} | {workspace.step(MAINTENANCE)}
     return dg.Definitions(

@@ -9,6 +9,7 @@ import dagster as dg
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import WarehouseLockedError
 from synthflow_assets.orchestration.checks import check_key
+from synthflow_assets.orchestration.places import UnsharedAssets
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import NO_GAPS, SETTLED, WATCHED, find_problems
 
@@ -35,7 +36,7 @@ def build_jobs(
     daily = dg.define_asset_job(
         workspace.named("daily"),
         # Not the group: others may have put assets of their own into it.
-        selection=dg.AssetSelection.assets(*(key for one in assets for key in one.keys)),
+        selection=UnsharedAssets(dg.AssetSelection.assets(*(key for one in assets for key in one.keys))),
         executor_def=executor,
         description="Fetch the calls of some days, land them, compute the metrics, check them.",
         tags=workspace.run_tags,
