@@ -1,7 +1,7 @@
 """What must hold of the tables: one `.sql` file a promise, each selecting the places where it is broken.
 
-Every file returns the columns `day, model_id, problem`; no row means that the promise is kept. A problem is a count
-or a name of a field, never anything of a call.
+Every file of a promise returns the columns `day, model_id, problem`; no row means that the promise is kept. A problem
+is a count or a name of a field, never anything of a call.
 """
 
 from __future__ import annotations
@@ -39,39 +39,77 @@ class Problem:
 
 # Asked of the days of each run, about what it has written.
 PROMISES = (
-    Promise("calls", "unique_call_ids", "No call_id occurs twice in the whole table.", blocking=True),
+    Promise(
+        "calls",
+        "unique_call_ids",
+        "No call_id occurs twice in the whole table.",
+        "Fetch these days again: {fetch}",
+        blocking=True,
+    ),
     Promise(
         "calls",
         "complete",
         "As many distinct calls came as the API states, and each one landed, was rejected, or lies in the margin.",
+        "Fetch it again: {fetch}; if it stays, `synthflow-assets doctor`, and ask Synthflow",
         blocking=True,
     ),
-    Promise("calls", "within_day", "Every call started on its day, in the set time zone.", blocking=True),
-    Promise("calls", "no_rejects", "Every record that came could be typed."),
-    Promise("calls", "known_values", "Statuses and reasons are among those that are documented."),
+    Promise(
+        "calls",
+        "within_day",
+        "Every call started on its day, in the set time zone.",
+        "If SYNTHFLOW_TIMEZONE was changed, fetch all days again; else these: {fetch}",
+        blocking=True,
+    ),
+    Promise(
+        "calls",
+        "no_rejects",
+        "Every record that came could be typed.",
+        "`synthflow-assets rejects` tells more; after an upgrade, `synthflow-assets rejects --retry` types them",
+    ),
+    Promise(
+        "calls",
+        "known_values",
+        "Statuses and reasons are among those that are documented.",
+        "A status counts as not connected until it is known: tell the maintainers whether it is",
+    ),
     Promise(
         "calls",
         "usual_volume",
         "The calls of each agent are as many as on the same weekday of the eight weeks before (median), give or take "
         "four times the largest of their spread, the root of the median and a tenth of it. Once in 16,000 days that is "
         "chance. It needs four such days, and some 20 calls a day to notice that all are missing.",
+        "A holiday, a campaign, a broken number? If Synthflow's dashboard shows as many, nothing is to be done; else "
+        "fetch it again: {fetch}",
     ),
     Promise(
         "calls",
         "same_fields",
         "No field has turned up that was not there in the week before, and none that was there is empty in all calls.",
+        "recording_url is announced to go in January 2027; of others tell the maintainers, and see that nothing of "
+        "yours needs the field",
     ),
     *METRIC_PROMISES,
 )
-FRESHNESS = Promise("calls", "fresh_per_model", "The latest closed day has landed for every agent.", serious=True)
+FRESHNESS = Promise(
+    "calls",
+    "fresh_per_model",
+    "The latest closed day has landed for every agent.",
+    "Is the daily schedule on, did its run fail, is the agent still there? Then fetch the day: {fetch}",
+    serious=True,
+)
 NO_GAPS = Promise(
     "calls",
     "no_gaps",
     "Every day of every agent has landed, from the first day that is set, or else that ever landed, to the latest "
     "closed one. An agent that was added later is backfilled alone, by `models` of the run config.",
+    "The catch-up schedule fetches the latest days; older ones: {fetch_missing}",
 )
 SETTLED = Promise(
-    "calls", "settled", "Every day that the daily schedule does not fetch again was over when it was fetched last."
+    "calls",
+    "settled",
+    "Every day that the daily schedule does not fetch again was over when it was fetched last.",
+    "The catch-up schedule fetches the latest days again; older ones: {fetch}. A call that Synthflow never closes "
+    "stays open: leave it",
 )
 # Asked by the clock, about all days: a run cannot notice that none ran.
 WATCHED = (FRESHNESS, NO_GAPS, SETTLED)
@@ -107,6 +145,14 @@ def find_problems(
         Problem(day, Agent(model_id, names.get(model_id), None).label if model_id else None, problem)
         for day, model_id, problem in rows
     ]
+
+
+def count_unwatched(connection: duckdb.DuckDBPyConnection, settings: Settings, last_closed_day: dt.date) -> int:
+    """How many agents have landed once, and are not expected to be fresh any more."""
+    query = sql_file(__name__, "unwatched.sql")
+    parameters = {"model_ids": list(settings.model_ids), "last_closed_day": last_closed_day}
+    [count] = connection.execute(query, parameters).fetchone() or [0]
+    return int(count)
 
 
 def merge_days(problems: Sequence[Problem]) -> list[Problem]:

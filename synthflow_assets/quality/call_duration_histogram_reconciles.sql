@@ -3,7 +3,7 @@ SELECT
     day,
     model_id,
     CASE
-        WHEN histogram.day IS NULL THEN 'landed, but not computed; materialize call_duration_histogram'
+        WHEN histogram.day IS NULL THEN 'landed, but not computed'
         WHEN histogram.calls IS DISTINCT FROM landed
             THEN format('{} calls in the histogram, {} landed', histogram.calls, coalesce(landed, 0))
         ELSE format(

@@ -1,14 +1,72 @@
+-- Held against what landed, and all that is in seconds against the calls. Quantiles are read off the sorted durations
+-- here, so that they are counted apart: from the two closest calls, each by how near the rank is to it.
+WITH metric AS (
+    FROM call_duration_daily
+    WHERE $days IS NULL OR list_contains($days::DATE[], day)
+),
+connected AS (
+    SELECT day, model_id, list_sort(list(duration_seconds)) AS sorted
+    FROM calls
+    WHERE
+        ($days IS NULL OR list_contains($days::DATE[], day))
+        AND list_contains($connected_statuses::VARCHAR[], trim(call_status))
+        AND duration_seconds IS NOT NULL
+    GROUP BY day, model_id
+),
+ranked AS (
+    SELECT
+        *,
+        [
+            sorted[1 + floor(rank)::BIGINT] * (1 - rank % 1) + sorted[1 + ceil(rank)::BIGINT] * (rank % 1)
+            FOR rank IN [(len(sorted) - 1) * share FOR share IN [0.5::DOUBLE, 0.9, 0.95, 0.99]]
+        ] AS quantiles
+    FROM connected
+),
+expected AS (
+    SELECT
+        day,
+        model_id,
+        unnest(['total', 'mean', 'median', 'p90', 'p95', 'p99', 'max']) || '_duration_seconds' AS statistic,
+        unnest(list_concat([list_sum(sorted)::DOUBLE, list_avg(sorted)], quantiles, [sorted[-1]::DOUBLE])) AS by_calls
+    FROM ranked
+),
+computed AS (
+    FROM (SELECT day, model_id, columns('_seconds$')::DOUBLE FROM metric)
+    UNPIVOT INCLUDE NULLS (by_table FOR statistic IN (columns('_seconds$')))
+),
+different AS (
+    SELECT
+        day,
+        model_id,
+        count(*) AS statistics,
+        min(format(
+            '{} is {}, by the calls {}', statistic,
+            coalesce(round(by_table, 6)::VARCHAR, 'nothing'), coalesce(round(by_calls, 6)::VARCHAR, 'nothing')
+        )) AS example
+    FROM computed
+    LEFT JOIN expected USING (day, model_id, statistic)
+    WHERE
+        NOT coalesce(
+            abs(by_table - by_calls) <= 1e-9 * greatest(1, abs(by_calls)),
+            by_calls IS NULL AND coalesce(by_table, 0) = 0
+        )
+    GROUP BY day, model_id
+)
 SELECT
     day,
     model_id,
     CASE
-        WHEN metric.day IS NULL THEN 'landed, but not computed; materialize synthflow/call_duration_daily'
+        WHEN metric.day IS NULL THEN 'landed, but not computed'
         WHEN loads.day IS NULL THEN 'computed, but never landed'
-        ELSE format('{} calls computed, {} landed', calls, landed)
+        WHEN calls <> landed THEN format('{} calls computed, {} landed', calls, landed)
+        WHEN connected_calls > calls OR short_calls > connected_calls
+            THEN format('{} calls, {} of them connected, {} of these short', calls, connected_calls, short_calls)
+        ELSE example || CASE WHEN statistics > 1 THEN format(' (and {} more)', statistics - 1) ELSE '' END
     END AS problem
-FROM (FROM call_duration_daily WHERE $days IS NULL OR list_contains($days::DATE[], day)) AS metric
+FROM metric
 FULL JOIN
     (FROM call_loads WHERE $days IS NULL OR list_contains($days::DATE[], day)) AS loads
     USING (day, model_id)
-WHERE calls IS DISTINCT FROM landed OR connected_calls > calls OR short_calls > connected_calls
+LEFT JOIN different USING (day, model_id)
+WHERE calls IS DISTINCT FROM landed OR connected_calls > calls OR short_calls > connected_calls OR statistics > 0
 ORDER BY ALL

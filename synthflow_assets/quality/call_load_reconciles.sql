@@ -30,7 +30,7 @@ load AS (
         count(*) AS hours,
         sum(calls_started) AS started,
         sum(agent_minutes) AS minutes,
-        bool_and(calls_started <= calls_in_progress AND peak_concurrent_calls <= calls_in_progress) AS is_sound
+        count(*) FILTER (calls_started > calls_in_progress OR peak_concurrent_calls > calls_in_progress) AS unsound
     FROM call_load_hourly
     WHERE $days IS NULL OR list_has_any($days::DATE[], [day - 1, day])
     GROUP BY day, model_id
@@ -51,14 +51,14 @@ SELECT
     day,
     model_id,
     CASE
-        WHEN load.day IS NULL THEN 'landed, but not computed; materialize call_load_hourly'
+        WHEN load.day IS NULL THEN 'landed, but not computed'
         WHEN loads.day IS NULL THEN 'computed, but never landed'
         WHEN started <> landed THEN format('{} calls started, {} landed', started, landed)
         WHEN load.hours <> loads.hours THEN format('{} hours, but the day has {:.0f}', load.hours, loads.hours)
-        WHEN beyond > 0 THEN format('{} calls run beyond the day after, and are not counted there', beyond)
-        WHEN NOT is_sound THEN 'an hour has fewer calls in progress than started, or than its peak'
+        WHEN beyond > 0 THEN format('{} calls run beyond the day after, where they are never counted', beyond)
+        WHEN unsound > 0 THEN format('{} of {} hours have fewer calls in progress than started, or than their peak', unsound, load.hours)
         ELSE format(
-            '{:.2f} minutes in the hours, {:.2f} in the calls; materialize call_load_hourly again',
+            '{:.2f} minutes in the hours, {:.2f} in the calls',
             load.minutes, coalesce(expected.minutes, 0)
         )
     END AS problem
@@ -71,6 +71,6 @@ WHERE
     OR started <> landed
     OR load.hours <> loads.hours
     OR beyond > 0
-    OR NOT is_sound
+    OR unsound > 0
     OR abs(load.minutes - coalesce(expected.minutes, 0)) > 0.001
 ORDER BY ALL

@@ -3,7 +3,8 @@ WITH counted AS (
         day,
         model_id,
         max(asked) AS most,
-        bool_and(collected BETWEEN 0 AND asked AND abs(completion_rate - collected / asked) < 1e-9) AS adds_up
+        count(*) AS variables,
+        count(*) FILTER (NOT (collected BETWEEN 0 AND asked AND abs(completion_rate - collected / asked) < 1e-9)) AS odd
     FROM collected_variables_daily
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
     GROUP BY day, model_id
@@ -23,12 +24,12 @@ SELECT
     model_id,
     CASE
         WHEN counted.day IS NULL
-            THEN format('{} calls have variables, none is counted; materialize collected_variables_daily', with_variables)
+            THEN format('{} calls have variables, none is counted', with_variables)
         WHEN most > coalesce(calls, 0)
             THEN format('a variable was asked for in {} calls, but {} have any', most, coalesce(calls, 0))
-        ELSE 'a variable was collected more often than asked for, or its rate is another'
+        ELSE format('{} of {} variables were collected more often than asked for, or their rate is another', odd, variables)
     END AS problem
 FROM counted
 FULL JOIN stored USING (day, model_id)
-WHERE (counted.day IS NULL AND with_variables > 0) OR most > coalesce(calls, 0) OR NOT adds_up
+WHERE (counted.day IS NULL AND with_variables > 0) OR most > coalesce(calls, 0) OR odd > 0
 ORDER BY ALL

@@ -12,9 +12,9 @@ SELECT
     day,
     model_id,
     CASE
-        WHEN loads.day IS NULL THEN format('{} calls, but no row in call_loads', calls)
+        WHEN loads.day IS NULL THEN format('{} calls are stored, but no row in call_loads says that they landed', calls)
         WHEN fetched < total_records
-            THEN format('{} of {} calls came', fetched, total_records)
+            THEN format('{} calls came, of {} that the API states', fetched, total_records)
         WHEN landed + rejected + outside_window + other_model <> fetched
             THEN format(
                 '{} calls came, but {} landed, {} were rejected, {} lie in the margin and {} are another agent''s',

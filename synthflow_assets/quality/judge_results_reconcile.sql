@@ -3,8 +3,11 @@ WITH judged AS (
         day,
         model_id,
         max(judged_calls) AS most,
-        bool_and(judged_calls = passes + partials + fails + other_answers) AS adds_up,
-        bool_and(coalesce(pass_share BETWEEN 0 AND 1, passes + partials + fails = 0)) AS has_shares
+        count(*) AS checks,
+        count(*) FILTER (
+            judged_calls <> passes + partials + fails + other_answers
+            OR NOT coalesce(pass_share BETWEEN 0 AND 1, passes + partials + fails = 0)
+        ) AS odd
     FROM judge_results_daily
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
     GROUP BY day, model_id
@@ -20,12 +23,12 @@ SELECT
     model_id,
     CASE
         WHEN judged.day IS NULL
-            THEN format('{} calls have verdicts, none is counted; materialize judge_results_daily', calls)
+            THEN format('{} calls have verdicts, none is counted', calls)
         WHEN most > coalesce(calls, 0)
             THEN format('a check has judged {} calls, but {} have verdicts', most, coalesce(calls, 0))
-        ELSE 'the answers to a check do not add up to the calls that it judged'
+        ELSE format('the answers to {} of {} checks do not add up to the calls that they judged, or have no share', odd, checks)
     END AS problem
 FROM judged
 FULL JOIN stored USING (day, model_id)
-WHERE judged.day IS NULL OR most > coalesce(calls, 0) OR NOT adds_up OR NOT has_shares
+WHERE judged.day IS NULL OR most > coalesce(calls, 0) OR odd > 0
 ORDER BY ALL

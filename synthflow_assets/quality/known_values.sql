@@ -20,7 +20,7 @@ SELECT
     NULL::VARCHAR AS model_id,
     -- What is not a plain word may be anything, so it is not shown.
     format(
-        '{} is {} in {} calls',
+        '{} is {} in {} calls, which is not documented',
         field, CASE WHEN regexp_full_match(value, '[A-Za-z_-]{1,40}') THEN value ELSE 'something unreadable' END, count(*)
     ) AS problem
 FROM found

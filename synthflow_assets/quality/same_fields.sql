@@ -35,7 +35,7 @@ SELECT
     CASE
         WHEN filled IS NULL THEN
             format('{} is empty in all {} calls; {:.0f} % had it in the week before', field, calls, 100 * filled_before / calls_before)
-        ELSE format('{} is new, in {} calls', field, filled)
+        ELSE format('{} is new, in {} of {} calls', field, filled, calls)
     END AS problem
 FROM compared
 WHERE

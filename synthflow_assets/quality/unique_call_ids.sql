@@ -7,13 +7,13 @@ WITH suspects AS (
     GROUP BY id_hash
     HAVING count(*) > 1
 )
-SELECT
-    any_value(day) AS day,
-    any_value(model_id) AS model_id,
-    format('a call_id occurs {} times', count(*)) AS problem
-FROM calls
-WHERE hash(call_id) IN (FROM suspects)
-GROUP BY call_id
-HAVING count(*) > 1
+SELECT day, model_id, format('{} calls have a call_id that is in the table {} times', count(*), times) AS problem
+FROM (
+    SELECT day, model_id, count(*) OVER (PARTITION BY call_id) AS times
+    FROM calls
+    WHERE hash(call_id) IN (FROM suspects)
+)
+WHERE times > 1
+GROUP BY day, model_id, times
 ORDER BY ALL
 LIMIT 100

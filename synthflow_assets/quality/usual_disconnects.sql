@@ -1,6 +1,6 @@
 -- The share of each reason beside the four weeks before. What counts is a shift that chance does not explain (four
 -- standard errors) and that matters: 5 percentage points more of errors and refusals, in five calls at least, or 20 points
--- of anything.
+-- of anything. Bad reasons that rose come first, then others that rose, then those that fell.
 WITH judged AS (
     SELECT day, model_id, sum(calls) AS calls
     FROM disconnect_reasons_daily
@@ -19,6 +19,7 @@ compared AS (
         day,
         model_id,
         disconnect_reason,
+        disconnect_reason IN ('error', 'forbidden') AS is_bad,
         judged.calls AS calls,
         before.calls AS calls_before,
         coalesce(reasons.calls, 0) AS calls_by_reason,
@@ -34,21 +35,21 @@ SELECT
     day,
     model_id,
     format(
-        '{:.0f} % of the calls end by {}, {:.0f} % in the four weeks before',
-        100 * share,
+        '{} {} from {:.0f} % of the calls in the four weeks before to {:.0f} % ({} of {})',
         -- What is not a plain word may be anything, so it is not shown.
         CASE
             WHEN regexp_full_match(disconnect_reason, '[A-Za-z_-]{1,40}') THEN disconnect_reason
             ELSE 'something unreadable'
         END,
-        100 * usual
+        CASE WHEN share > usual THEN 'rose' ELSE 'fell' END,
+        100 * usual,
+        100 * share,
+        calls_by_reason,
+        calls
     ) AS problem
 FROM compared
 WHERE
     calls_before >= 200
     AND abs(share - usual) > 4 * sqrt(usual * (1 - usual) * (1 / calls + 1 / calls_before))
-    AND (
-        abs(share - usual) > 0.2
-        OR (disconnect_reason IN ('error', 'forbidden') AND share - usual > 0.05 AND calls_by_reason >= 5)
-    )
-ORDER BY ALL
+    AND (abs(share - usual) > 0.2 OR (is_bad AND share - usual > 0.05 AND calls_by_reason >= 5))
+ORDER BY share > usual AND is_bad DESC, share > usual DESC, day, model_id, abs(share - usual) DESC, disconnect_reason

@@ -31,7 +31,7 @@ SELECT
     day,
     NULL::VARCHAR AS model_id,
     CASE
-        WHEN days.day IS NULL THEN 'landed, but not computed; materialize workspace_load_hourly'
+        WHEN days.day IS NULL THEN 'landed, but not computed'
         ELSE format('{} calls started, {} landed', started, coalesce(landed, 0))
     END AS problem
 FROM days

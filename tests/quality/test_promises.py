@@ -9,11 +9,26 @@ import pytest
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
-from synthflow_assets.quality import NO_GAPS, PROMISES, SETTLED, WATCHED, Problem, Promise, find_problems, merge_days
+from synthflow_assets.quality import (
+    NO_GAPS,
+    PROMISES,
+    SETTLED,
+    WATCHED,
+    Problem,
+    Promise,
+    count_unwatched,
+    find_problems,
+    merge_days,
+)
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.metric_tables import (
+    CALL_DURATION_DAILY,
+    DISCONNECT_REASONS_DAILY,
+    METRIC_TABLES,
+    TELEPHONY_TIMING_DAILY,
+)
 
 LAST = dt.date(2026, 3, 10)
 DAYS = [LAST - dt.timedelta(days=1), LAST]
@@ -73,13 +88,22 @@ SHIFTED_REASONS = (
     "UPDATE synthflow.disconnect_reasons_daily SET disconnect_reason = '{}' "
     "WHERE day = '2026-03-10' AND disconnect_reason = 'caller_hangup'"
 )
+# Every mean, percentile, total and extreme of the tables that are computed from single calls.
+STATISTICS = [
+    (promise, table.name, [column.name for column in table.columns if column.unit == "seconds"])
+    for promise, table in (
+        ("call_duration_reconciles", CALL_DURATION_DAILY),
+        ("disconnect_reasons_reconcile", DISCONNECT_REASONS_DAILY),
+        ("telephony_timing_reconciles", TELEPHONY_TIMING_DAILY),
+    )
+]
 DAMAGE = [
     (
         "unique_call_ids",
         "INSERT INTO synthflow.calls SELECT * REPLACE (DATE '2020-01-01' AS day) FROM synthflow.calls LIMIT 1",
-        "a call_id occurs 2 times",
+        "1 calls have a call_id that is in the table 2 times",
     ),
-    ("complete", "UPDATE synthflow.call_loads SET total_records = total_records + 3", "calls came"),
+    ("complete", "UPDATE synthflow.call_loads SET total_records = total_records + 3", "calls came, of"),
     ("complete", "UPDATE synthflow.call_loads SET landed = landed + 1", "calls came, but"),
     (
         "complete",
@@ -89,19 +113,19 @@ DAMAGE = [
     (
         "complete",
         "DELETE FROM synthflow.call_loads WHERE day = '2026-03-10'",
-        "calls, but no row in call_loads",
+        "calls are stored, but no row in call_loads",
     ),
     (
         "within_day",
         "UPDATE synthflow.calls SET start_time = start_time + INTERVAL 1 DAY WHERE day = '2026-03-10'",
-        "calls started on another day",
+        "calls started on another day in America/New_York",
     ),
     (
         "no_rejects",
         "INSERT INTO synthflow.call_rejects VALUES ('2026-03-10', 'a', 'duration is odd', '{}', now())",
         "2026-03-10 a: 1 records rejected: duration is odd",
     ),
-    ("known_values", "UPDATE synthflow.calls SET call_status = 'teleported'", "call_status is teleported in"),
+    ("known_values", "UPDATE synthflow.calls SET call_status = 'teleported'", "calls, which is not documented"),
     ("known_values", "UPDATE synthflow.calls SET telephony_hangup = 'Ada, +1415'", "is something unreadable"),
     (
         "call_duration_reconciles",
@@ -142,7 +166,7 @@ DAMAGE = [
     (
         "call_duration_histogram_reconciles",
         "DELETE FROM synthflow.call_duration_histogram",
-        "landed, but not computed; materialize call_duration_histogram",
+        "landed, but not computed",
     ),
     (
         "call_outcomes_reconcile",
@@ -157,13 +181,13 @@ DAMAGE = [
     ("call_rates_reconcile", "DELETE FROM synthflow.call_rates_daily", "landed, but not computed"),
     ("call_rates_reconcile", "DELETE FROM synthflow.call_loads", "computed, but never landed"),
     ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET calls = calls + 1", "calls computed"),
-    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET busy_calls = busy_calls + 1", "the counts differ"),
+    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET busy_calls = busy_calls + 1", "busy_calls is "),
     (
         "call_rates_reconcile",
         "UPDATE synthflow.call_rates_daily SET short_calls = short_calls + 1",
-        "the counts differ",
+        "short_calls is ",
     ),
-    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET busy_rate = 1.5", "or a rate is none"),
+    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET busy_rate = 1.5", "busy_rate is 1.5, expected 0."),
     ("call_load_reconciles", "DELETE FROM synthflow.call_load_hourly", "landed, but not computed"),
     ("call_load_reconciles", "DELETE FROM synthflow.call_loads", "computed, but never landed"),
     (
@@ -184,7 +208,7 @@ DAMAGE = [
     (
         "call_load_reconciles",
         "UPDATE synthflow.call_load_hourly SET peak_concurrent_calls = 1000 WHERE local_hour = 12",
-        "or than its peak",
+        "1 of 24 hours have fewer calls in progress than started, or than their peak",
     ),
     (
         "call_load_reconciles",
@@ -192,7 +216,7 @@ DAMAGE = [
             "UPDATE synthflow.calls SET duration_seconds = 200000 "
             "WHERE call_id = (SELECT min(call_id) FROM synthflow.calls WHERE day = '2026-03-09')"
         ),
-        "1 calls run beyond the day after",
+        "1 calls run beyond the day after, where they are never counted",
     ),
     ("workspace_load_reconciles", "DELETE FROM synthflow.workspace_load_hourly", "landed, but not computed"),
     (
@@ -211,7 +235,11 @@ DAMAGE = [
         "UPDATE synthflow.judge_results_daily SET judged_calls = judged_calls + 1000, passes = passes + 1000",
         "a check has judged",
     ),
-    ("judge_results_reconcile", "UPDATE synthflow.judge_results_daily SET fails = fails + 1", "do not add up"),
+    (
+        "judge_results_reconcile",
+        "UPDATE synthflow.judge_results_daily SET fails = fails + 1",
+        "not add up to the calls",
+    ),
     ("judge_results_reconcile", "UPDATE synthflow.judge_results_daily SET pass_share = NULL", "do not add up"),
     (
         "collected_variables_reconcile",
@@ -229,7 +257,7 @@ DAMAGE = [
     (
         "collected_variables_reconcile",
         "UPDATE synthflow.collected_variables_daily SET collected = asked + 1",
-        "collected more often than asked for",
+        "variables were collected more often than asked for",
     ),
     ("actions_reconcile", "DELETE FROM synthflow.actions_daily", "0 actions counted"),
     ("actions_reconcile", "UPDATE synthflow.actions_daily SET failed = executed + 1", "of them failed"),
@@ -239,7 +267,44 @@ DAMAGE = [
     (
         "telephony_timing_reconciles",
         "UPDATE synthflow.telephony_timing_daily SET p90_talk_seconds = 0",
-        "the percentiles do not rise",
+        "p90_talk_seconds is 0.0, by the calls ",
+    ),
+    *(
+        (
+            promise,
+            f"UPDATE synthflow.{table} SET {column} = {column} + 1 WHERE {column} IS NOT NULL",
+            f"{column} is ",
+        )
+        for promise, table, columns in STATISTICS
+        for column in columns
+    ),
+    (
+        "call_duration_reconciles",
+        "UPDATE synthflow.call_duration_daily SET median_duration_seconds = NULL",
+        "median_duration_seconds is nothing, by the calls ",
+    ),
+    (
+        "call_duration_reconciles",
+        (
+            "DELETE FROM synthflow.calls; "
+            "UPDATE synthflow.call_duration_daily SET max_duration_seconds = 1, total_duration_seconds = 0"
+        ),
+        "max_duration_seconds is 1.0, by the calls nothing (and 5 more)",
+    ),
+    (
+        "call_duration_reconciles",
+        "UPDATE synthflow.call_duration_daily SET short_calls = calls + 1, connected_calls = calls",
+        "of them connected, ",
+    ),
+    (
+        "telephony_timing_reconciles",
+        "UPDATE synthflow.telephony_timing_daily SET compared_calls = talk_calls + 1",
+        "of these compared",
+    ),
+    (
+        "call_rates_reconcile",
+        "UPDATE synthflow.call_duration_daily SET connected_calls = connected_calls + 1",
+        "in call_duration_daily ",
     ),
     *(
         (
@@ -270,12 +335,12 @@ DAMAGE = [
     (
         "usual_disconnects",
         SHIFTED_REASONS.format("error"),
-        "% of the calls end by error, 0 % in the four weeks before",
+        "error rose from 0 % of the calls in the four weeks before to ",
     ),
     (
         "usual_disconnects",
         SHIFTED_REASONS.format("Ada, +1415"),
-        "% of the calls end by something unreadable",
+        "something unreadable rose from 0 % of the calls in the four weeks before to ",
     ),
     (
         "same_fields",
@@ -322,6 +387,37 @@ def test_a_backfill_of_old_days_does_not_make_an_agent_fresh(
     connection.execute("DELETE FROM synthflow.call_loads WHERE day = '2026-03-10'")
     connection.execute("UPDATE synthflow.call_loads SET loaded_at = now()")
     assert len(problems(connection, settings, "fresh_per_model")) == 2
+
+
+def test_a_bad_reason_that_rose_is_named_before_one_that_rose_and_one_that_fell(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    connection.execute("DELETE FROM synthflow.disconnect_reasons_daily")
+    shares = {"caller_hangup": (80, 20), "agent_hangup": (10, 45), "error": (2, 31), "forbidden": (8, 4)}
+    for reason, (before, now) in shares.items():
+        for agent in ("a", "b") if reason != "error" else ("b",):
+            connection.execute(
+                "INSERT INTO synthflow.disconnect_reasons_daily SELECT $1::DATE - n::INTEGER, $2, $3, "
+                "if(n = 0, $5, $4), 0, 0 FROM range(11) AS days (n)",
+                [LAST, agent, reason, before, now],
+            )
+    assert [problem.split(": ")[1] for problem in problems(connection, settings, "usual_disconnects")] == [
+        "error rose from 2 % of the calls in the four weeks before to 31 % (31 of 100)",
+        "agent_hangup rose from 10 % of the calls in the four weeks before to 65 % (45 of 69)",
+        "agent_hangup rose from 10 % of the calls in the four weeks before to 45 % (45 of 100)",
+        "caller_hangup fell from 82 % of the calls in the four weeks before to 29 % (20 of 69)",
+        "caller_hangup fell from 80 % of the calls in the four weeks before to 20 % (20 of 100)",
+    ]
+
+
+def test_agents_that_are_not_expected_any_more_are_counted(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    assert count_unwatched(connection, settings, LAST) == 0
+    connection.execute("UPDATE call_loads SET day = day - 15 WHERE model_id = (SELECT min(model_id) FROM calls)")
+    assert problems(connection, settings, "fresh_per_model") == []
+    assert count_unwatched(connection, settings, LAST) == 1
+    assert count_unwatched(connection, settings.model_copy(update={"model_ids": ("a",)}), LAST) == 0
 
 
 def test_set_agents_are_expected_though_they_never_landed(
@@ -409,6 +505,6 @@ def test_a_day_that_lands_anew_shows_in_the_load_of_the_day_after(
     compute_metrics(connection, DAYS[:1], settings, ["call_load_hourly"])
     found = find_problems(connection, PROMISE["call_load_reconciles"], DAYS[:1], settings, LAST)
     assert [problem.day for problem in found] == [DAYS[1]]
-    assert "materialize call_load_hourly again" in found[0].problem
+    assert "minutes in the hours" in found[0].problem
     compute_metrics(connection, DAYS[1:], settings, ["call_load_hourly"])
     assert problems(connection, settings, "call_load_reconciles") == []
