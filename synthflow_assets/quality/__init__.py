@@ -70,7 +70,7 @@ PROMISES = (
         "calls",
         "known_values",
         "Statuses and reasons are among those that are documented.",
-        "A status counts as not connected until it is known: tell the maintainers whether it is",
+        "Does it belong to connected or open calls? Until that is known it counts as neither; tell the maintainers",
     ),
     Promise(
         "calls",
@@ -85,8 +85,7 @@ PROMISES = (
         "calls",
         "same_fields",
         "No field has turned up that was not there in the week before, and none that was there is empty in all calls.",
-        "recording_url is announced to go in January 2027; of others tell the maintainers, and see that nothing of "
-        "yours needs the field",
+        "Does anything of yours need the field? Tell the maintainers; recording_url is announced to go in January 2027",
     ),
     *METRIC_PROMISES,
 )

@@ -3,7 +3,7 @@ SELECT
     model_id,
     format(
         '{}: {} calls counted, {} landed; the shares add up to {}',
-        dimension, coalesce(calls, 0), coalesce(landed, 0), coalesce(share, 0)
+        dimension, coalesce(calls, 0), coalesce(landed, 0), round(coalesce(share, 0), 6)
     ) AS problem
 FROM (
     SELECT day, model_id, dimension, sum(calls)::BIGINT AS calls, sum(share) AS share

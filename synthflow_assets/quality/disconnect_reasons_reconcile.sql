@@ -37,7 +37,7 @@ SELECT
     CASE
         WHEN counted.day IS NULL THEN format('0 calls have a reason, {} landed', landed)
         WHEN calls IS DISTINCT FROM landed OR abs(share - 1) > 1e-9
-            THEN format('{} calls have a reason, {} landed; the shares add up to {}', calls, coalesce(landed, 0), share)
+            THEN format('{} calls have a reason, {} landed; the shares add up to {}', calls, coalesce(landed, 0), round(share, 6))
         ELSE other_mean
     END AS problem
 FROM counted

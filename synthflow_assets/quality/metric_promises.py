@@ -6,7 +6,7 @@ from synthflow_assets.quality.promise import Promise
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.tables import Table
 
-_COMPUTE = "Compute it again: {compute}"
+_COMPUTE = "Compute it again: {compute}; if it stays, tell the maintainers"
 
 _PROMISES = (
     Promise(
@@ -30,7 +30,7 @@ _PROMISES = (
         "No reason's share is 20 percentage points off that of the four weeks before, and that of `error` and "
         "`forbidden` no 5 above it, in five calls at least. Shifts below four standard errors, and agents of less than "
         "200 calls in those four weeks, are left out: they may be chance.",
-        "Telephony? Look at the calls of the day with that reason",
+        "Look at the calls of the day with that reason: is it the telephony, or a number?",
     ),
     Promise(
         "call_duration_histogram",

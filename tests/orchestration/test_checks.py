@@ -1,0 +1,141 @@
+"""What a check says when it is red: what is wrong, in numbers, and a command that mends it."""
+
+import dataclasses
+import datetime as dt
+import json
+import re
+import shlex
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.quality import PROMISES, WATCHED
+from synthflow_assets.sandbox import store
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+
+StartSandbox = Callable[..., Sandbox]
+MakeSettings = Callable[..., Settings]
+YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+FIRST, LAST = str(YESTERDAY - dt.timedelta(days=1)), str(YESTERDAY)
+
+
+def run(
+    settings: Settings, instance: dg.DagsterInstance, selection: dg.AssetSelection, **how: Any
+) -> dict[str, dg.AssetCheckEvaluation]:
+    """Run what is selected; what its checks say, by their names."""
+    job = dg.define_asset_job("chosen", selection)
+    made = dg.Definitions.merge(build_synthflow_defs(settings), dg.Definitions(jobs=[job])).resolve_job_def("chosen")
+    result = made.execute_in_process(instance=instance, raise_on_error=False, **how)
+    return {one.check_name: one for one in result.get_asset_check_evaluations()}
+
+
+def launch(settings: Settings, instance: dg.DagsterInstance, command: str) -> dict[str, dg.AssetCheckEvaluation]:
+    """What a `dg launch` runs."""
+    words = shlex.split(command)
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    first, _, last = (options.get("--partition") or options["--partition-range"]).partition("...")
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last or first}
+    config = json.loads(options.get("--config-json", "{}"))
+    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # of Dagster's own parser
+        assets = dg.AssetSelection.from_string(options["--assets"])
+    return run(settings, instance, assets, tags=tags, run_config=config)
+
+
+def ask(settings: Settings, instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
+    """What a run of one check alone says, about all days."""
+    [promise] = [promise for promise in (*PROMISES, *WATCHED) if promise.name == name]
+    key = dg.AssetCheckKey(dg.AssetKey(["synthflow", promise.table]), name)
+    return run(settings, instance, dg.AssetSelection.checks(key))[name]
+
+
+def said(evaluation: dg.AssetCheckEvaluation) -> str:
+    assert not evaluation.passed
+    assert evaluation.description
+    assert "\n" not in evaluation.description
+    return evaluation.description
+
+
+def test_every_promise_says_what_to_do() -> None:
+    assert [promise.name for promise in (*PROMISES, *WATCHED) if not promise.remedy] == []
+
+
+MENDED = [
+    ("complete", "UPDATE call_loads SET total_records = total_records + 3", "calls came, of "),
+    ("within_day", f"UPDATE calls SET day = day - 1 WHERE day = '{LAST}'", "calls started on another day in UTC"),
+    ("no_gaps", f"DELETE FROM call_loads WHERE day = '{FIRST}'", f"{FIRST} Front Desk: never landed"),
+    (
+        "call_duration_reconciles",
+        "UPDATE call_duration_daily SET p90_duration_seconds = 1",
+        "p90_duration_seconds is 1.0",
+    ),
+    ("call_rates_reconcile", "UPDATE call_outcomes_daily SET calls = calls + 1 WHERE value = 'busy'", "busy_calls is "),
+]
+
+
+@pytest.fixture
+def landed(start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance) -> Settings:
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=40), start_date=FIRST)
+    launch(settings, instance, f"dg launch --assets group:synthflow --partition-range {FIRST}...{LAST}")
+    return settings
+
+
+@pytest.mark.parametrize(("name", "damage", "says"), MENDED, ids=[name for name, *_ in MENDED])
+def test_the_command_that_a_red_check_names_mends_it(
+    landed: Settings, instance: dg.DagsterInstance, name: str, damage: str, says: str
+) -> None:
+    with Warehouse(landed.warehouse).connect() as connection:
+        connection.execute(damage)
+    description = said(ask(landed, instance, name))
+    assert says in description
+    [command] = [part for part in re.findall("`([^`]+)`", description) if part.startswith("dg launch")]
+    launch(landed, instance, command)
+    assert ask(landed, instance, name).passed
+
+
+def test_fields_that_come_and_go_and_odd_records_are_told_of_in_numbers(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox = start_sandbox(agents=1)
+    settings = settings_for(sandbox)
+    launch(settings, instance, f"dg launch --assets group:synthflow --partition {FIRST}")
+    render = store.render
+    monkeypatch.setattr(
+        store, "render", lambda *of: re.sub('"recording_url":"[^"]*"', '"recording_url":null', render(*of))
+    )
+    sandbox.api.store.knobs = dataclasses.replace(sandbox.api.store.knobs, faults={"odd_records": 1})
+    checks = launch(settings, instance, f"dg launch --assets group:synthflow --partition {LAST}")
+    fields = checks["same_fields"]
+    assert re.match(
+        rf"{LAST}: mood is new, in 1 of \d+ calls \(and 1 more\)\. Does anything of yours need the field\? ",
+        said(fields),
+    )
+    assert f"- {LAST}: recording_url is empty in all " in str(fields.metadata["details"].value)
+    assert said(checks["no_rejects"]).startswith(f"{LAST} Front Desk: 1 records rejected: ")
+    assert "`synthflow-assets rejects`" in said(checks["no_rejects"])
+    assert "call_status is teleported in 1 calls, which is not documented" in said(checks["known_values"])
+
+
+def test_freshness_says_how_many_agents_it_watches_no_more(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox(agents=2, calls_per_day=20))
+    launch(settings, instance, f"dg launch --assets group:synthflow --partition {LAST}")
+    fresh = ask(settings, instance, "fresh_per_model")
+    assert fresh.passed
+    assert "Not watched" not in str(fresh.description)
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute(
+            "UPDATE call_loads SET day = day - 20 WHERE model_id = (SELECT min(model_id) FROM call_loads)"
+        )
+    fresh = ask(settings, instance, "fresh_per_model")
+    assert fresh.passed
+    assert str(fresh.description).endswith("Not watched: 1 agent(s) that were not fetched in the two weeks before.")
