@@ -116,7 +116,7 @@ def _commands(workspace: Workspace, promise: Promise, first: str, last: str) -> 
     fetch = f"dg launch --assets 'group:{workspace.group_name}' {days}"
     only_missing = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
     tables = [workspace.asset_key(table).to_user_string() for table in (*promise.compared_with, promise.table)]
-    selection = " or ".join(f'key:"{table}"' for table in tables)
+    selection = " or ".join(f'key:"{table}"+' for table in tables)  # and what follows from them, as the exports do
     return {
         "fetch": f"`{fetch}`",
         "fetch_missing": f"`{fetch} --config-json '{json.dumps(only_missing)}'`",

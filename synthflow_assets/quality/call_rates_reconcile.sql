@@ -52,7 +52,7 @@ different AS (
         string_agg(
             format(
                 '{} is {}, expected {}', name,
-                coalesce(round(found, 6)::VARCHAR, 'nothing'), coalesce(round(expected, 6)::VARCHAR, 'nothing')
+                coalesce(format('{:.12g}', round(found, 6)), 'nothing'), coalesce(format('{:.12g}', round(expected, 6)), 'nothing')
             ),
             '; ' ORDER BY name
         ) AS numbers

@@ -21,7 +21,7 @@ counted AS (
         sum(share) AS share,
         min(format(
             'a mean_duration_seconds is {}, by the calls {}',
-            coalesce(round(mean_duration_seconds, 6)::VARCHAR, 'nothing'), coalesce(round(mean, 6)::VARCHAR, 'nothing')
+            coalesce(format('{:.12g}', round(mean_duration_seconds, 6)), 'nothing'), coalesce(format('{:.12g}', round(mean, 6)), 'nothing')
         )) FILTER (
             NOT coalesce(
                 abs(mean_duration_seconds - mean) <= 1e-9 * greatest(1, mean), mean_duration_seconds IS NULL AND mean IS NULL

@@ -56,7 +56,7 @@ different AS (
         count(*) AS statistics,
         min(format(
             '{} is {}, by the calls {}', statistic,
-            coalesce(round(by_table, 6)::VARCHAR, 'nothing'), coalesce(round(by_calls, 6)::VARCHAR, 'nothing')
+            coalesce(format('{:.12g}', round(by_table, 6)), 'nothing'), coalesce(format('{:.12g}', round(by_calls, 6)), 'nothing')
         )) AS example
     FROM computed
     LEFT JOIN expected USING (day, model_id, statistic)
@@ -79,7 +79,7 @@ SELECT
                 '{} calls, {} with ringing, {} with talk time, {} of these compared',
                 calls, ringing_calls, talk_calls, compared_calls
             )
-        ELSE example || CASE WHEN statistics > 1 THEN format(' (and {} more)', statistics - 1) ELSE '' END
+        ELSE example || CASE WHEN statistics > 1 THEN format('; {} other statistics differ too', statistics - 1) ELSE '' END
     END AS problem
 FROM metric
 FULL JOIN

@@ -146,7 +146,7 @@ def test_recordings_checks_doctor_and_several_workspaces(
     assert problems(settings) == problems(both["file"])
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO calls FROM calls LIMIT 1")
-    assert any("a call_id occurs 2 times" in problem for problem in problems(settings))
+    assert any("have a call_id that is in the table 2 times" in problem for problem in problems(settings))
 
 
 # Rejected records and people's data

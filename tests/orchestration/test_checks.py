@@ -72,7 +72,7 @@ MENDED = [
     (
         "call_duration_reconciles",
         "UPDATE call_duration_daily SET p90_duration_seconds = 1",
-        "p90_duration_seconds is 1.0",
+        "p90_duration_seconds is 1, by",
     ),
     ("call_rates_reconcile", "UPDATE call_outcomes_daily SET calls = calls + 1 WHERE value = 'busy'", "busy_calls is "),
 ]
