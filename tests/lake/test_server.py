@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -32,6 +33,13 @@ def running(command: list[str], environment: dict[str, str], log: Path) -> Itera
             process.wait(timeout=60)
 
 
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """As a container ends that has taken too much memory: all its processes at once."""
+    for one in (*psutil.Process(process.pid).children(recursive=True), process):
+        one.kill()
+    process.wait(timeout=60)
+
+
 def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
     lake: Lake, start_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +54,7 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
         "3000": str(web_port),
         "/opt/dagster/home/workspace.yaml": str(home / "workspace.yaml"),
     }
+    config["run_monitoring"]["poll_interval_seconds"] = 2
     instance = instance_of(config, home, lake.dsn, monkeypatch)  # and its PostgreSQL is in the environment now
     workspace["load_from"][0]["grpc_server"] |= {"host": "127.0.0.1", "port": code_port}
     (home / "workspace.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
@@ -59,15 +68,19 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
         "SYNTHFLOW_EXPORT_DIR": str(tmp_path / "export"),
     }
     with ExitStack() as parts:
-        processes = {
-            name: parts.enter_context(
-                running([here.get(word, word) for word in service["command"]], environment, tmp_path / f"{name}.log")
-            )
+        commands = {
+            name: [here.get(word, word) for word in service["command"]]
             for name, service in compose["services"].items()
             if name != "postgres"
         }
+        processes = {
+            name: parts.enter_context(running(command, environment, tmp_path / f"{name}.log"))
+            for name, command in commands.items()
+        }
         assert set(processes) == {"code", "webserver", "daemon"}
-        server = Deployment(f"http://127.0.0.1:{web_port}", home, lake.warehouse(), sandbox, processes["webserver"])
+        server = Deployment(
+            f"http://127.0.0.1:{web_port}", home, lake.warehouse(), sandbox, environment, processes["webserver"]
+        )
         loaded = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename }
             } } } }"""
 
@@ -81,6 +94,19 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
         )
         ended = wait_until(
             lambda: (status := server.status_of(run)) in ("SUCCESS", "FAILURE") and status, "the run", seconds=240
+        )
+        server.set_knobs(latency_seconds=3.0)
+        killed = server.launch(
+            "synthflow_daily", executionMetadata={"tags": [{"key": "dagster/partition", "value": DAY.isoformat()}]}
+        )
+        wait_until(lambda: server.status_of(killed) == "STARTED", "the run that is to be killed")
+        end(processes["code"])
+        server.set_knobs(latency_seconds=0.0)
+        parts.enter_context(running(commands["code"], environment, tmp_path / "code again.log"))
+        wait_until(lambda: server.status_of(killed) == "FAILURE", "the end of the killed run")
+        wait_until(
+            lambda: [one["status"] for one in server.runs(dagster_parent_run_id=killed)] == ["SUCCESS"],
+            "the run that Dagster starts again",
         )
     happened = [entry.dagster_event.event_type_value for entry in instance.all_logs(run) if entry.dagster_event]
     assert ended == "SUCCESS", (tmp_path / "code.log").read_text()[-3000:]
