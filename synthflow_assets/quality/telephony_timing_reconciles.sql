@@ -13,18 +13,22 @@ measured AS (
     FROM calls
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
 ),
+-- One measure after the other, each by itself: a row for each call and measure takes three times the memory.
 sorted_ms AS (
-    SELECT day, model_id, measure, list_sort(list(ms)) AS sorted
-    FROM (
-        SELECT
-            day,
-            model_id,
-            unnest(['ringing', 'talk', 'difference']) AS measure,
-            unnest([ringing_ms, talk_ms, difference_ms]) AS ms
-        FROM measured
-    )
-    WHERE ms IS NOT NULL
-    GROUP BY day, model_id, measure
+    SELECT day, model_id, 'ringing' AS measure, list_sort(list(ringing_ms)) AS sorted
+    FROM measured
+    WHERE ringing_ms IS NOT NULL
+    GROUP BY day, model_id
+    UNION ALL
+    SELECT day, model_id, 'talk' AS measure, list_sort(list(talk_ms)) AS sorted
+    FROM measured
+    WHERE talk_ms IS NOT NULL
+    GROUP BY day, model_id
+    UNION ALL
+    SELECT day, model_id, 'difference' AS measure, list_sort(list(difference_ms)) AS sorted
+    FROM measured
+    WHERE difference_ms IS NOT NULL
+    GROUP BY day, model_id
 ),
 ranked AS (
     SELECT
