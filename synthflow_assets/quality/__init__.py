@@ -70,7 +70,7 @@ PROMISES = (
         "calls",
         "known_values",
         "Statuses and reasons are among those that are documented.",
-        "Does it belong to connected or open calls? Until that is known it counts as neither; tell the maintainers",
+        "Tell the maintainers; a status counts as neither connected nor open until it is known to be",
     ),
     Promise(
         "calls",

@@ -2,4 +2,4 @@ SELECT day, model_id, format('{} records rejected: {}', count(*), reason) AS pro
 FROM call_rejects
 WHERE $days IS NULL OR list_contains($days::DATE[], day)
 GROUP BY day, model_id, reason
-ORDER BY ALL
+ORDER BY count(*) DESC, day, model_id, reason

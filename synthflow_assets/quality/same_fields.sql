@@ -1,5 +1,6 @@
--- Fields that have turned up or gone missing, beside the week before. A field that is empty on a day of few calls says
--- nothing: at least 20 of them should have had it. Days that landed before `fields` was counted say nothing either.
+-- Fields that have gone missing, or turned up, beside the week before: what is missing comes first. A field that is empty
+-- on a day of few calls says nothing: at least 20 of them should have had it. Days that landed before `fields` was counted
+-- say nothing either.
 WITH scoped AS (
     SELECT day, landed, fields
     FROM call_loads
@@ -44,4 +45,4 @@ WHERE
         (filled IS NULL AND calls * filled_before / calls_before >= 20)
         OR (filled > 0 AND filled_before = 0 AND calls_before > 0 AND NOT list_contains($fields, field))
     )
-ORDER BY ALL
+ORDER BY filled IS NULL DESC, day, field

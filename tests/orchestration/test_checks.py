@@ -115,11 +115,12 @@ def test_fields_that_come_and_go_and_odd_records_are_told_of_in_numbers(
     checks = launch(settings, instance, f"dg launch --assets group:synthflow --partition {LAST}")
     fields = checks["same_fields"]
     assert re.match(
-        rf"{LAST}: mood is new, in 1 of \d+ calls \(and 1 more\)\. Does anything of yours need the field\? ",
+        rf"{LAST}: recording_url is empty in all \d+ calls; \d\d % had it in the week before \(and 1 more\)\. "
+        r"Does anything of yours need the field\?",
         said(fields),
     )
-    assert f"- {LAST}: recording_url is empty in all " in str(fields.metadata["details"].value)
-    assert said(checks["no_rejects"]).startswith(f"{LAST} Front Desk: 1 records rejected: ")
+    assert f"- {LAST}: mood is new, in 1 of " in str(fields.metadata["details"].value)
+    assert said(checks["no_rejects"]).startswith(f"{LAST} Front Desk: 3 records rejected: duration is not")
     assert "`synthflow-assets rejects`" in said(checks["no_rejects"])
     assert "call_status is teleported in 1 calls, which is not documented" in said(checks["known_values"])
 
