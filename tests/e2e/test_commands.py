@@ -21,7 +21,6 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
 
 StartSandbox = Callable[..., Sandbox]
 

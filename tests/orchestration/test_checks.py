@@ -21,8 +21,13 @@ from synthflow_assets.warehouse.connection import Warehouse
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
-YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-FIRST, LAST = str(YESTERDAY - dt.timedelta(days=1)), str(YESTERDAY)
+
+
+@pytest.fixture
+def days() -> tuple[str, str]:
+    """The last two days that are over."""
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    return f"{yesterday - dt.timedelta(days=1)}", f"{yesterday}"
 
 
 def run(
@@ -67,8 +72,8 @@ def test_every_promise_says_what_to_do() -> None:
 
 MENDED = [
     ("complete", "UPDATE call_loads SET total_records = total_records + 3", "calls came, of "),
-    ("within_day", f"UPDATE calls SET day = day - 1 WHERE day = '{LAST}'", "calls started on another day in UTC"),
-    ("no_gaps", f"DELETE FROM call_loads WHERE day = '{FIRST}'", f"{FIRST} Front Desk: never landed"),
+    ("within_day", "UPDATE calls SET day = day - 1 WHERE day = '{last}'", "calls started on another day in UTC"),
+    ("no_gaps", "DELETE FROM call_loads WHERE day = '{first}'", "{first} Front Desk: never landed"),
     (
         "call_duration_reconciles",
         "UPDATE call_duration_daily SET p90_duration_seconds = 1",
@@ -79,20 +84,23 @@ MENDED = [
 
 
 @pytest.fixture
-def landed(start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance) -> Settings:
-    settings = settings_for(start_sandbox(agents=1, calls_per_day=40), start_date=FIRST)
-    launch(settings, instance, f"dg launch --assets group:synthflow --partition-range {FIRST}...{LAST}")
+def landed(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, days: tuple[str, str]
+) -> Settings:
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=120, same_volume=True), start_date=days[0])
+    launch(settings, instance, f"dg launch --assets group:synthflow --partition-range {'...'.join(days)}")
     return settings
 
 
 @pytest.mark.parametrize(("name", "damage", "says"), MENDED, ids=[name for name, *_ in MENDED])
 def test_the_command_that_a_red_check_names_mends_it(
-    landed: Settings, instance: dg.DagsterInstance, name: str, damage: str, says: str
+    landed: Settings, instance: dg.DagsterInstance, days: tuple[str, str], name: str, damage: str, says: str
 ) -> None:
+    first, last = days
     with Warehouse(landed.warehouse).connect() as connection:
-        connection.execute(damage)
+        connection.execute(damage.format(first=first, last=last))
     description = said(ask(landed, instance, name))
-    assert says in description
+    assert says.format(first=first) in description
     [command] = [part for part in re.findall("`([^`]+)`", description) if part.startswith("dg launch")]
     launch(landed, instance, command)
     assert ask(landed, instance, name).passed
@@ -102,34 +110,36 @@ def test_fields_that_come_and_go_and_odd_records_are_told_of_in_numbers(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
     instance: dg.DagsterInstance,
+    days: tuple[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sandbox = start_sandbox(agents=1)
+    first, last = days
+    sandbox = start_sandbox(agents=1, same_volume=True)
     settings = settings_for(sandbox)
-    launch(settings, instance, f"dg launch --assets group:synthflow --partition {FIRST}")
+    launch(settings, instance, f"dg launch --assets group:synthflow --partition {first}")
     render = store.render
     monkeypatch.setattr(
         store, "render", lambda *of: re.sub('"recording_url":"[^"]*"', '"recording_url":null', render(*of))
     )
     sandbox.api.store.knobs = dataclasses.replace(sandbox.api.store.knobs, faults={"odd_records": 1})
-    checks = launch(settings, instance, f"dg launch --assets group:synthflow --partition {LAST}")
+    checks = launch(settings, instance, f"dg launch --assets group:synthflow --partition {last}")
     fields = checks["same_fields"]
     assert re.match(
-        rf"{LAST}: recording_url is empty in all \d+ calls; \d\d % had it in the week before \(and 1 more\)\. "
+        rf"{last}: recording_url is empty in all \d+ calls; \d\d % had it in the week before \(and 1 more\)\. "
         r"Does anything of yours need the field\?",
         said(fields),
     )
-    assert f"- {LAST}: mood is new, in 1 of " in str(fields.metadata["details"].value)
-    assert said(checks["no_rejects"]).startswith(f"{LAST} Front Desk: 3 records rejected: duration is not")
+    assert f"- {last}: mood is new, in 1 of " in str(fields.metadata["details"].value)
+    assert said(checks["no_rejects"]).startswith(f"{last} Front Desk: 3 records rejected: duration is not")
     assert "`synthflow-assets rejects`" in said(checks["no_rejects"])
     assert "call_status is teleported in 1 calls, which is not documented" in said(checks["known_values"])
 
 
 def test_freshness_says_how_many_agents_it_watches_no_more(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, days: tuple[str, str]
 ) -> None:
     settings = settings_for(start_sandbox(agents=2, calls_per_day=20))
-    launch(settings, instance, f"dg launch --assets group:synthflow --partition {LAST}")
+    launch(settings, instance, f"dg launch --assets group:synthflow --partition {days[1]}")
     fresh = ask(settings, instance, "fresh_per_model")
     assert fresh.passed
     assert "Not watched" not in str(fresh.description)
