@@ -13,7 +13,7 @@ import re
 import zoneinfo
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
@@ -21,6 +21,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -101,6 +102,9 @@ class VariableSecret(SecretStr):
         if not value:
             raise SettingsError(f"{self.variable} is not set; set it in the environment of the run, or in .env")
         return value
+
+
+_Some = TypeVar("_Some", bound="Settings")
 
 
 class Settings(BaseModel):
@@ -251,6 +255,9 @@ class Settings(BaseModel):
         None, description="Address of Dagster's UI, such as `http://127.0.0.1:3000`, for links in alerts."
     )
 
+    # Its settings by other names than those of their variables, where they were given by them.
+    _names: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
     @classmethod
     def load(cls) -> Self:
         """Read the environment and `.env`.
@@ -278,10 +285,11 @@ class Settings(BaseModel):
         Raises:
             SettingsError: naming each bad argument, its value and what is allowed.
         """
+        names = {variable(field): field for field in cls.model_fields}
         try:
-            return cls._checked(values)
+            return given_as(names, cls._checked(values))
         except SettingsError as error:
-            message = renamed(str(error), {variable(field): field for field in cls.model_fields})
+            message = renamed(str(error), names)
         raise SettingsError(message)
 
     @classmethod
@@ -462,6 +470,18 @@ _ALLOWED = {
     "pii": "keep, hash or drop",
     "vanished_fields": "mirror or keep",
 }
+
+
+def given_as(names: Mapping[str, str], settings: _Some) -> _Some:
+    """The same settings, of which messages are to speak by these names; the keys are the variables."""
+    same = settings.model_copy()
+    same._names = names  # noqa: SLF001 (no part of what users see)
+    return same
+
+
+def worded(message: str, settings: Settings) -> str:
+    """A message that names variables, with the names by which the settings were given."""
+    return renamed(message, settings._names)  # noqa: SLF001
 
 
 def _describe(problem: Any, values: dict[str, Any]) -> str:

@@ -33,7 +33,8 @@ def describe(name: str) -> Iterator[str]:
     elif "__init__" in vars(thing) or "__new__" in vars(thing):
         yield f"    {signature(thing)}"
     for member, value in sorted(vars(thing).items()):
-        if not member.startswith("_") and member not in getattr(thing, "model_fields", {}):
+        ours = member not in getattr(thing, "model_fields", {}) and not hasattr(BaseModel, member)
+        if ours and not member.startswith("_"):
             inner = getattr(value, "__func__", value)
             if inspect.isfunction(inner):
                 yield f"    {member}{signature(inner)}"

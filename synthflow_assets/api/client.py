@@ -115,7 +115,7 @@ class SynthflowClient:
         """
         if settings.api_key is None:
             raise SettingsError(
-                f"{API_KEY_VARIABLE} is not set. Put the key of your workspace into .env "
+                f"{API_KEY_VARIABLE} is not set. Put the key of your workspace into .env, or give it as an argument "
                 "(Synthflow dashboard, Settings, API keys)"
             )
         return cls(
@@ -397,8 +397,8 @@ class SynthflowClient:
         detail = f": {said}" if said else ""
         if status == 401:
             return AuthenticationError(
-                f"401 from {self.base_url}{detail}. The key is wrong, or it belongs to another region: "
-                "check SYNTHFLOW_API_KEY, and set SYNTHFLOW_REGION to the one of your workspace (us, eu, global)"
+                f"401 from {self.base_url}{detail}. The key (SYNTHFLOW_API_KEY) is wrong, or it belongs to another "
+                "region: set SYNTHFLOW_REGION to the one of your workspace (us, eu, global)"
             )
         if status == 403:
             return AccessDeniedError(f"403{detail}. The key is valid but may not read this")

@@ -185,7 +185,7 @@ def build_recordings_asset(
     def download(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from synthflow_assets.recordings import store_recordings
 
-        with failures_for_people(), workspace.at_work(context) as (client, warehouse):
+        with failures_for_people(workspace.settings), workspace.at_work(context) as (client, warehouse):
             counts = store_recordings(client, warehouse, target, days_of(context), context.log.warning)
         if counts.failed:
             raise dg.Failure(

@@ -18,7 +18,7 @@ from synthflow_assets.orchestration.checks import build_checks
 from synthflow_assets.orchestration.daily import daily_partitions
 from synthflow_assets.orchestration.fetching import build_calls_assets
 from synthflow_assets.orchestration.maintenance import MAINTENANCE, build_maintenance
-from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
+from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource, refuse_plain_key
 from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
@@ -58,7 +58,8 @@ def build_synthflow_defs(
         warehouse: where the tables are, in place of what the settings say.
 
     Raises:
-        SettingsError: a key in plain text, a key prefix that cannot name a schema, or a resource of another schema.
+        SettingsError: a key or a password in plain text, a key prefix that cannot name a schema, or a resource of
+                another schema.
     """
     workspace = Workspace.of(
         settings or Settings.of(),
@@ -68,6 +69,8 @@ def build_synthflow_defs(
         tags=tags or {},
         automation_condition=automation_condition,
     )
+    if synthflow is not None:
+        refuse_plain_key(synthflow)
     if warehouse is not None and warehouse.schema_name != workspace.settings.warehouse_schema:
         raise SettingsError(
             f"the warehouse resource has schema_name {warehouse.schema_name}, but the tables of this workspace are in "
@@ -95,7 +98,9 @@ def build_synthflow_defs(
 def _moved(settings: Settings, warehouse: WarehouseResource) -> Settings:
     """The settings, with the tables where the resource says; of a location that is read in the run, the variable."""
     variable = getattr(warehouse.database, "env_var_name", None)
-    return settings.model_copy(update={"warehouse": f"${variable}" if variable else warehouse.database})
+    # Checked as a setting is: a location is shown, so it may hold no password.
+    location = f"${variable}" if variable else Settings.of(warehouse=warehouse.database).warehouse
+    return settings.model_copy(update={"warehouse": location})
 
 
 def _assets(workspace: Workspace) -> list[dg.AssetsDefinition]:

@@ -60,7 +60,7 @@ def _build(workspace: Workspace, name: str, promises: Sequence[Promise]) -> dg.A
         pool=None if promises is WATCHED else workspace.pool,
     )
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        with failures_for_people(), workspace.warehouse(context).get_connection() as connection:
+        with failures_for_people(workspace.settings), workspace.warehouse(context).get_connection() as connection:
             latest = last_closed_day(settings.timezone)
             for promise in promises:
                 key = check_key(workspace, promise)

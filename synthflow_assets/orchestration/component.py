@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.settings import Settings, renamed, variable
+from synthflow_assets.settings import Settings, given_as, renamed, variable
 
 _BOUNDS = (("ge", "minimum"), ("le", "maximum"))
 _VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
@@ -88,6 +88,7 @@ class _Scaffolder(dg.Scaffolder[Any]):
                 "start_date": f"{dt.datetime.now(dt.UTC).date().replace(day=1)}",
                 "warehouse": "{{ context.project_root }}/data/synthflow.duckdb",
                 "export_dir": "{{ context.project_root }}/data/export",
+                "report": "{{ context.project_root }}/data/report.html",
             },
         )
 
@@ -159,7 +160,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
                     values[name] = _in_variable(attribute, given)
             elif given[name] is not None and given[name] != default.default:
                 values[name] = given[name]
-        return Settings.of(**values)
+        return given_as(_attributes_of_variables(), Settings.of(**values))
 
 
 def _in_variable(attribute: str, given: dict[str, Any]) -> dg.EnvVar:
@@ -173,6 +174,9 @@ def _in_variable(attribute: str, given: dict[str, Any]) -> dg.EnvVar:
 
 def _as_attributes(message: str) -> str:
     """A message about settings, with the names that they have in YAML."""
-    fields = Settings.model_fields.items()
-    names = {known: _attribute(name, field)[0] for name, field in fields for known in (name, variable(name))}
-    return renamed(message, names)
+    of_variables = _attributes_of_variables()
+    return renamed(message, of_variables | {name: of_variables[variable(name)] for name in Settings.model_fields})
+
+
+def _attributes_of_variables() -> dict[str, str]:
+    return {variable(name): _attribute(name, field)[0] for name, field in Settings.model_fields.items()}

@@ -43,7 +43,7 @@ class DailyStep:
             pool=workspace.pool,
         )
         def compute(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-            with failures_for_people():
+            with failures_for_people(workspace.settings):
                 refuse_shared_places(context, workspace)
                 shown = self.write(context, days_of(context), context.selected_asset_keys)
             yield from results(context, shown)

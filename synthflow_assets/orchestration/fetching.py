@@ -22,6 +22,7 @@ from synthflow_assets.orchestration.places import refuse_shared_places
 from synthflow_assets.orchestration.resources import failures_for_people
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import PROMISES, find_problems
+from synthflow_assets.settings import worded
 from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES
 from synthflow_assets.warehouse.tables import Table
 
@@ -73,7 +74,7 @@ def build_calls_assets(
         from synthflow_assets.loading import resolve_agents
 
         workspace.mark_run(context)
-        with failures_for_people(), workspace.at_work(context) as (client, warehouse):
+        with failures_for_people(workspace.settings), workspace.at_work(context) as (client, warehouse):
             refuse_shared_places(context, workspace)
             resolved = resolve_agents(client, workspace.settings)
             agents, wanted = resolved.agents, _wanted(resolved.agents, config.models)
@@ -149,10 +150,14 @@ class _Fetch:
             others = f", and {len(self.failed) - 1} more (see the log)" if len(self.failed) > 1 else ""
             shown = "\n".join(f"- {failure}" for failure in self.failed[:_SHOWN_FAILURES])
             complaint = f". {self.complaint}" if self.complaint else ""
-            raise dg.Failure(
+            said = (
                 f"{len(self.failed)} of {len(self.days) * len(self.wanted)} (day, agent) pairs failed: {self.failed[0]}"
-                f"{others}. All others have landed; materialize the failed days again{complaint}",
-                metadata={"failed": len(self.failed), "failures": dg.MarkdownMetadataValue(shown)},
+                f"{others}. All others have landed; materialize the failed days again{complaint}"
+            )
+            settings = self.workspace.settings
+            raise dg.Failure(
+                worded(said, settings),
+                metadata={"failed": len(self.failed), "failures": dg.MarkdownMetadataValue(worded(shown, settings))},
                 allow_retries=False,
             )
         if self.complaint:

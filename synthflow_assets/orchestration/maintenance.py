@@ -24,7 +24,7 @@ def build_maintenance(workspace: Workspace, executor: dg.ExecutorDefinition) -> 
         description="Merge a lake's files and remove old ones, or write a bloated file anew.",
     )
     def maintain(context: dg.OpExecutionContext) -> None:
-        with failures_for_people():
+        with failures_for_people(workspace.settings):
             done = workspace.warehouse(context).get_warehouse().maintain(settings.lake_snapshot_days)
         context.log.info(", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in done.items()))
 

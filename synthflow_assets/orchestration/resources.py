@@ -9,7 +9,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from synthflow_assets.errors import SettingsError, SynthflowError
-from synthflow_assets.settings import API_KEY_VARIABLE, Settings, VariableSecret
+from synthflow_assets.settings import API_KEY_VARIABLE, Settings, VariableSecret, worded
 from synthflow_assets.warehouse.connection import LOCK_WAIT_SECONDS, Warehouse
 from synthflow_assets.warehouse.tables import SCHEMA
 
@@ -50,10 +50,7 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
             SettingsError: they hold the key itself, which Dagster would show to everybody who may see its UI.
         """
         if settings.api_key is not None and not isinstance(settings.api_key, VariableSecret):
-            raise SettingsError(
-                f'a key in code would be shown by Dagster: set api_key=dg.EnvVar("{API_KEY_VARIABLE}"), '
-                "or another variable's name"
-            )
+            raise _plain_key()
         return cls(
             api_key=dg.EnvVar(settings.api_key.variable) if settings.api_key is not None else "",
             region=settings.region,
@@ -122,13 +119,31 @@ class WarehouseResource(DuckDBResource):
             yield connection
 
 
+def refuse_plain_key(resource: SynthflowResource) -> None:
+    """Check that definitions hold no key.
+
+    Raises:
+        SettingsError: they do, and Dagster would show it to everybody who may see its UI.
+    """
+    if resource.api_key and not isinstance(resource.api_key, dg.EnvVar):
+        raise _plain_key()
+
+
+def _plain_key() -> SettingsError:
+    return SettingsError(
+        f'a key in code would be shown by Dagster: set api_key=dg.EnvVar("{API_KEY_VARIABLE}"), '
+        "or another variable's name"
+    )
+
+
 @contextmanager
-def failures_for_people() -> Iterator[None]:
+def failures_for_people(settings: Settings) -> Iterator[None]:
     """Turn the package's errors into a failed step that says what to do, and that Dagster does not retry.
 
+    The settings are named as they were given: by variables, arguments, or a component's attributes.
     What can pass was retried already, by whom it concerns: the client, or the warehouse's connection.
     """
     try:
         yield
     except SynthflowError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
+        raise dg.Failure(worded(str(error), settings), allow_retries=False) from None

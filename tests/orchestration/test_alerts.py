@@ -134,7 +134,7 @@ def test_a_channel_that_fails_waits_and_does_not_hold_up_the_others(
         assert alerting.tick() == "webhook: 1 alert(s) sent"
         assert len(slack.posted) == 1
     assert len(inbox.posted) == 2
-    assert "SYNTHFLOW_MODEL_IDS names nobody" in inbox.posted[1]
+    assert "model_ids names nobody" in inbox.posted[1]
     assert "secret" not in f"{alerting.cursor}{said}"
 
 

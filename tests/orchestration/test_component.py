@@ -115,6 +115,16 @@ def test_attributes_reach_settings_resources_and_assets(start_sandbox: StartSand
     assert set(Warehouse("their.duckdb", "raw_acme").read_frame("calls")["model_id"]) == {sandbox.model_ids[1]}
 
 
+def test_what_a_run_says_names_attributes_not_variables(start_sandbox: StartSandbox) -> None:
+    os.environ["THEIR_KEY"] = "wrong"
+    definitions = load(f"{{api_key_variable: THEIR_KEY, base_url: {start_sandbox().url}, warehouse: their.duckdb}}")
+    result = definitions.resolve_job_def("synthflow_daily").execute_in_process(
+        partition_key="2026-03-10", raise_on_error=False
+    )
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    assert "The key (api_key_variable) is wrong" in str(failed.step_failure_data.error)
+
+
 def test_an_explicit_schema_wins_over_the_key_prefix() -> None:
     definitions = load("{key_prefix: acme, warehouse_schema: synthflow}")
     node = definitions.get_repository_def().asset_graph.get(dg.AssetKey(["acme", "calls"]))

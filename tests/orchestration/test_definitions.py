@@ -234,11 +234,11 @@ def test_whole_days_stay_recorded_when_another_day_fails(
 
 
 BAD_INPUT = [
-    ({"api_key": None}, "SYNTHFLOW_API_KEY is not set"),
-    ({"api_key": "wrong"}, "401 .*SYNTHFLOW_REGION"),
-    ({"base_url": "http://no-such-host.invalid/v2"}, "does not exist; check SYNTHFLOW_BASE_URL"),
-    ({"model_ids": "nobody"}, "SYNTHFLOW_MODEL_IDS names nobody"),
-    ({"warehouse": "/proc/nowhere/synthflow.duckdb"}, "SYNTHFLOW_WAREHOUSE=/proc/nowhere"),
+    ({"api_key": None}, "api_key is not set"),
+    ({"api_key": "wrong"}, "401 .*set region to"),
+    ({"base_url": "http://no-such-host.invalid/v2"}, "does not exist; check base_url"),
+    ({"model_ids": "nobody"}, "model_ids names nobody"),
+    ({"warehouse": "/proc/nowhere/synthflow.duckdb"}, "warehouse=/proc/nowhere"),
     # The latter without the extra `lake`, whose DuckDB may not be the one that the tests are run with.
     ({"warehouse": "ducklake:postgres:dbname=x host=/nowhere"}, "cannot be opened: (PostgreSQL says|an extension)"),
 ]
@@ -281,7 +281,7 @@ def test_an_account_without_the_agents_endpoint_needs_ids(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox(assistants_endpoint=False)
-    assert "set SYNTHFLOW_MODEL_IDS to their ids" in failure(run(settings_for(sandbox), instance, assets=LANDED))
+    assert "set model_ids to their ids" in failure(run(settings_for(sandbox), instance, assets=LANDED))
     assert run(settings_for(sandbox, model_ids=sandbox.model_ids[0]), instance, assets=LANDED).success
 
 

@@ -141,7 +141,7 @@ def test_a_deleted_agent_does_not_cost_the_others(
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     [good] = sandbox.model_ids
     settings = settings_for(sandbox, model_ids=f"deleted,{good}")
-    message = "SYNTHFLOW_MODEL_IDS names deleted, which the workspace does not have"
+    message = "model_ids names deleted, which the workspace does not have"
     assert message in failure(run(settings, instance))
     assert asked_agents(sandbox) == {good}
     for table in ("calls", "call_duration_daily", "calls_export"):

@@ -222,10 +222,46 @@ def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resources["synthflow_api"].region == "us"
 
 
-def test_a_key_in_plain_text_is_refused_without_showing_it() -> None:
-    with pytest.raises(SettingsError, match=r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)') as caught:
-        build_synthflow_defs(Settings.of(api_key="plain-secret"))
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (
+            lambda: build_synthflow_defs(Settings.of(api_key="plain-secret")),
+            r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)',
+        ),
+        (
+            lambda: build_synthflow_defs(synthflow=SynthflowResource(api_key="plain-secret")),
+            r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)',
+        ),
+        (
+            lambda: build_synthflow_defs(warehouse=WarehouseResource(database="md:db?motherduck_token=plain-secret")),
+            "warehouse .*a location without a password",
+        ),
+    ],
+    ids=["setting", "resource", "warehouse"],
+)
+def test_a_key_in_plain_text_is_refused_without_showing_it(build: Callable[[], object], says: str) -> None:
+    with pytest.raises(SettingsError, match=says) as caught:
+        build()
     assert "plain-secret" not in str(caught.value)
+
+
+def test_what_a_run_says_names_arguments_not_variables(
+    start_sandbox: StartSandbox, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(agents=1)
+    os.environ["THEIR_KEY"] = "wrong"
+    settings = {"base_url": sandbox.url, "warehouse": str(tmp_path / "w.duckdb"), "api_key": dg.EnvVar("THEIR_KEY")}
+
+    def failure(**more: Any) -> str:
+        job = build_synthflow_defs(Settings.of(**settings, **more)).resolve_job_def("synthflow_daily")
+        result = job.execute_in_process(instance=instance, partition_key=DAY, raise_on_error=False)
+        [failed] = [event for event in result.all_events if event.is_step_failure]
+        return str(failed.step_failure_data.user_failure_data.description)
+
+    assert "The key (api_key) is wrong" in failure()
+    os.environ["THEIR_KEY"] = sandbox.api.knobs.api_key
+    assert failure(model_ids=["nobody"]).startswith("model_ids names nobody, which the workspace does not have")
 
 
 def test_a_key_prefix_that_cannot_name_a_schema_says_what_to_do() -> None:

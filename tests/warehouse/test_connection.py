@@ -138,7 +138,7 @@ def test_a_file_of_a_later_duckdb_is_said_so_and_how_to_take_it_along(tmp_path: 
 
 def test_what_duckdb_says_ends_with_one_full_stop() -> None:
     assert str(unusable("w.duckdb", duckdb.IOException("IO Error: It broke."))).endswith(
-        ": It broke. Check SYNTHFLOW_WAREHOUSE"
+        ": It broke. Check the location (SYNTHFLOW_WAREHOUSE)"
     )
 
 

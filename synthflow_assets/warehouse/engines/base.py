@@ -189,7 +189,9 @@ def unusable(location: str, error: duckdb.Error) -> WarehouseUnusableError:
         reason = found[1].lower()
     else:
         reason = text.splitlines()[0].removeprefix("IO Error: ").rstrip(".")
-    return WarehouseUnusableError(f"the warehouse {location} cannot be opened: {reason}. Check SYNTHFLOW_WAREHOUSE")
+    return WarehouseUnusableError(
+        f"the warehouse {location} cannot be opened: {reason}. Check the location (SYNTHFLOW_WAREHOUSE)"
+    )
 
 
 def _of_later_duckdb(location: str) -> str:
