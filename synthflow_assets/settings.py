@@ -11,8 +11,8 @@ import datetime as dt
 import os
 import re
 import zoneinfo
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -33,6 +33,7 @@ from synthflow_assets.errors import SettingsError
 
 PREFIX = "SYNTHFLOW_"
 API_KEY_VARIABLE = PREFIX + "API_KEY"
+VARIABLE_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
 
 # https://docs.synthflow.ai: one cluster a region; the global one is retired at the end of 2026.
 REGION_URLS = {
@@ -43,6 +44,7 @@ REGION_URLS = {
 
 
 _KEYS = ("api_key", "pii_key", "alert_webhook_url", "alert_slack_token", "alert_smtp_url")
+_TIMEZONES = "an IANA time zone such as UTC or America/New_York"
 _RESERVED_SCHEMAS = ("information_schema", "main", "pg_catalog", "temp")
 
 
@@ -289,7 +291,8 @@ class Settings(BaseModel):
         try:
             return given_as(names, cls._checked(values))
         except SettingsError as error:
-            message = renamed(str(error), names)
+            # Who gave a variable's name where an argument's is wanted is told of both.
+            message = renamed(str(error), {name: field for name, field in names.items() if name not in values})
         raise SettingsError(message)
 
     @classmethod
@@ -297,7 +300,14 @@ class Settings(BaseModel):
         """The settings with these values; errors name them by their variables."""
         for field, value in list(values.items()):
             if field in _KEYS and isinstance(name := getattr(value, "env_var_name", None), str):
+                if not re.fullmatch(VARIABLE_NAME, name):
+                    raise SettingsError(
+                        f"{variable(field)} is not the name of an environment variable (its value is not shown); "
+                        "the key itself is never written there"
+                    )
                 values[field] = VariableSecret(name)
+            elif isinstance(value, bool | PurePath):
+                values[field] = str(value)  # pydantic takes `true` for 1, and no path for text
             elif isinstance(value, str) and not value.isprintable():
                 raise SettingsError(
                     f"{variable(field)} holds characters that cannot be printed (its value is not shown); remove them"
@@ -382,7 +392,7 @@ class Settings(BaseModel):
             known = False
         # Copies of other zones and the machine's own: Python finds them as files, DuckDB does not know them.
         if not known or value.startswith(("posix/", "right/")) or value in ("localtime", "posixrules", "Factory"):
-            raise ValueError("an IANA time zone such as UTC or America/New_York")
+            raise ValueError(_TIMEZONES)
         return value
 
     @field_validator("base_url", "webserver_url")
@@ -405,8 +415,10 @@ class Settings(BaseModel):
     @field_validator("start_date")
     @classmethod
     def _plausible_start(cls, value: dt.date) -> dt.date:
-        if not dt.date(2020, 1, 1) <= value <= dt.date(2100, 1, 1):
-            raise ValueError("a date from 2020-01-01 on")
+        # Later there would be no partition, and nobody would be told. In the first time zones it is tomorrow already.
+        tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+        if not dt.date(2020, 1, 1) <= value <= tomorrow:
+            raise ValueError("a date from 2020-01-01 to today")
         return value
 
     @model_validator(mode="after")
@@ -468,6 +480,7 @@ _ALLOWED = {
     "start_date": "a date such as 2026-01-31",
     "region": "us, eu or global",
     "pii": "keep, hash or drop",
+    "timezone": _TIMEZONES,
     "vanished_fields": "mirror or keep",
 }
 
@@ -491,13 +504,18 @@ def _describe(problem: Any, values: dict[str, Any]) -> str:
     field = str(problem["loc"][0])
     name = variable(field)
     if problem["type"] == "extra_forbidden":
-        return f"{field} is not a setting"
+        near = _nearest(field.upper().removeprefix(PREFIX), [known.upper() for known in Settings.model_fields])
+        return f"{field} is not a setting" + (f"; did you mean {near.lower()}?" if near else "")
     message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     # pydantic's texts for a malformed value speak of parsing; ours say what to type.
     if message.startswith("a valid integer") or problem["type"].startswith("int_"):
         message = "a whole number"
     elif problem["type"].startswith("float_"):
         message = "a number"
+    elif problem["type"] == "string_type":
+        message = "text"
+    elif problem["type"] == "tuple_type":
+        message = "a list, or text with commas"
     allowed = _ALLOWED.get(field, message) if "Value error" not in problem["msg"] else message
     if field in (*_KEYS, "base_url", "recordings", "lake_data_path") or "password" in message:
         # An address may hold a password.
@@ -505,13 +523,18 @@ def _describe(problem: Any, values: dict[str, Any]) -> str:
     return f"{name} is {str(values[field])!r}; allowed is {allowed}"
 
 
-def _refuse_unknown_variables() -> None:
-    """A misspelt variable would be a silent default, so it is an error that names its likely twin."""
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """What was probably meant."""
     import difflib
 
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1)), None)
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be a silent default, so it is an error that names its likely twin."""
     known = {variable(field) for field in Settings.model_fields}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known and re.fullmatch(r"[A-Z0-9_]+", name):
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            near = _nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"known are {', '.join(sorted(known))}"
             raise SettingsError(f"{name} is not a setting of this package; {hint}")

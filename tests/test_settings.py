@@ -16,7 +16,8 @@ from synthflow_assets.settings import Settings
         ("TIMEZONE", "Mars/Olympus", "an IANA time zone"),
         ("TIMEZONE", "../../etc/passwd", "an IANA time zone"),
         ("START_DATE", "soon", "a date such as 2026-01-31"),
-        ("START_DATE", "1999-01-01", "a date from 2020-01-01 on"),
+        ("START_DATE", "1999-01-01", "a date from 2020-01-01 to today"),
+        ("START_DATE", "2099-01-01", "a date from 2020-01-01 to today"),
         ("PAGE_SIZE", "101", "less than or equal to 100"),
         ("PAGE_SIZE", "ten", "a whole number"),
         ("MAX_CONNECTIONS", "0", "greater than or equal to 1"),
@@ -75,6 +76,41 @@ def test_hash_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNTHFLOW_PII", "hash")
     with pytest.raises(SettingsError, match=r"^SYNTHFLOW_PII is hash, which needs SYNTHFLOW_PII_KEY"):
         Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"SYNTHFLOW_REGION": "eu"}, "SYNTHFLOW_REGION is not a setting; did you mean region?"),
+        ({"regoin": "eu"}, "regoin is not a setting; did you mean region?"),
+        ({"timezone": 5}, "timezone is '5'; allowed is an IANA time zone such as UTC or America/New_York"),
+        ({"page_size": True}, "page_size is 'True'; allowed is a whole number"),
+        ({"page_size": 10.5}, "page_size is '10.5'; allowed is a whole number"),
+        ({"start_date": float("nan")}, "start_date is 'nan'; allowed is a date such as 2026-01-31"),
+        ({"warehouse": 5}, "warehouse is '5'; allowed is text"),
+        ({"model_ids": 5}, "model_ids is '5'; allowed is a list, or text with commas"),
+    ],
+    ids=str,
+)
+def test_arguments_of_a_wrong_name_or_type_are_told_by_their_names(values: dict[str, object], says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.of(**values)
+    assert str(caught.value) == says
+
+
+def test_paths_may_be_paths() -> None:
+    settings = Settings.of(warehouse=Path("a.duckdb"), export_dir=Path("b"), report=Path("c"), recordings=Path("d"))
+    assert (settings.warehouse, settings.export_dir, settings.report, settings.recordings) == (
+        "a.duckdb",
+        "b",
+        "c",
+        "d",
+    )
+
+
+def test_the_first_day_may_be_today() -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    assert Settings.of(start_date=today).start_date == today
 
 
 def test_an_agent_that_is_named_twice_is_one() -> None:

@@ -18,7 +18,7 @@ def iter_calls(
     client: SynthflowClient, model_id: str, start: dt.datetime, end: dt.datetime, margin_seconds: int
 ) -> Iterator[dict[str, Any]]:
     """See `SynthflowClient.iter_calls`."""
-    if start.tzinfo is None or end.tzinfo is None:
+    if not all(isinstance(moment, dt.datetime) and moment.tzinfo for moment in (start, end)):
         raise ValueError("start and end need a time zone, such as datetime(2026, 1, 31, tzinfo=timezone.utc)")
     if start >= end:
         raise ValueError(f"start {start} is not before end {end}")

@@ -8,6 +8,7 @@ import dagster as dg
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.alerts import build_alert_sensors
+from synthflow_assets.orchestration.arguments import refuse_shown_key, refuse_shown_password, refuse_wrong_types
 from synthflow_assets.orchestration.assets import (
     build_recordings_asset,
     export_step,
@@ -18,7 +19,7 @@ from synthflow_assets.orchestration.checks import build_checks
 from synthflow_assets.orchestration.daily import daily_partitions
 from synthflow_assets.orchestration.fetching import build_calls_assets
 from synthflow_assets.orchestration.maintenance import MAINTENANCE, build_maintenance
-from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource, refuse_plain_key
+from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
 from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
@@ -29,7 +30,7 @@ from synthflow_assets.warehouse.schema import CALLS
 def build_synthflow_defs(
     settings: Settings | None = None,
     *,
-    key_prefix: str | Sequence[str] | None = None,
+    key_prefix: str | Sequence[str] | dg.AssetKey | None = None,
     group_name: str | None = None,
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
@@ -58,19 +59,32 @@ def build_synthflow_defs(
         warehouse: where the tables are, in place of what the settings say.
 
     Raises:
-        SettingsError: a key or a password in plain text, a key prefix that cannot name a schema, or a resource of
-                another schema.
+        SettingsError: an argument of a wrong type, a key or a password in plain text, a key prefix that cannot name a
+            schema, or a resource of another schema.
     """
+    refuse_wrong_types(
+        settings=settings,
+        key_prefix=key_prefix,
+        group_name=group_name,
+        owners=owners,
+        tags=tags,
+        automation_condition=automation_condition,
+        executor=executor,
+        synthflow=synthflow,
+        warehouse=warehouse,
+    )
+    if synthflow is not None:
+        refuse_shown_key(synthflow)
+    if warehouse is not None:
+        refuse_shown_password(warehouse)
     workspace = Workspace.of(
         settings or Settings.of(),
-        key_prefix,
+        key_prefix.path if isinstance(key_prefix, dg.AssetKey) else key_prefix,
         group_name,
         owners=owners,
         tags=tags or {},
         automation_condition=automation_condition,
     )
-    if synthflow is not None:
-        refuse_plain_key(synthflow)
     if warehouse is not None and warehouse.schema_name != workspace.settings.warehouse_schema:
         raise SettingsError(
             f"the warehouse resource has schema_name {warehouse.schema_name}, but the tables of this workspace are in "
@@ -98,9 +112,7 @@ def build_synthflow_defs(
 def _moved(settings: Settings, warehouse: WarehouseResource) -> Settings:
     """The settings, with the tables where the resource says; of a location that is read in the run, the variable."""
     variable = getattr(warehouse.database, "env_var_name", None)
-    # Checked as a setting is: a location is shown, so it may hold no password.
-    location = f"${variable}" if variable else Settings.of(warehouse=warehouse.database).warehouse
-    return settings.model_copy(update={"warehouse": location})
+    return settings.model_copy(update={"warehouse": f"${variable}" if variable else warehouse.database})
 
 
 def _assets(workspace: Workspace) -> list[dg.AssetsDefinition]:

@@ -13,12 +13,15 @@ from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.settings import Settings, given_as, renamed, variable
+from synthflow_assets.settings import VARIABLE_NAME, Settings, given_as, renamed, variable
 
 _BOUNDS = (("ge", "minimum"), ("le", "maximum"))
-_VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
 _TEMPLATE = r"\{\{.*\}\}"
-_TYPED: dict[Any, str] = {int: "[0-9]+", int | None: "[0-9]+", float | None: "[0-9.]+"}
+_TYPED: dict[Any, tuple[str, str]] = {
+    int: ("integer", "[0-9]+"),
+    int | None: ("integer", "[0-9]+"),
+    float | None: ("number", "[0-9.]+"),
+}
 # Of the others a name says that they are wanted.
 _SECRETS_WITH_DEFAULT = ("api_key", "pii_key")
 # Its default follows from the key prefix.
@@ -40,7 +43,7 @@ def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
         # As it stands: what comes out of a template may be the key.
         resolver = dg.Resolver(_as_it_stands, model_field_type=str, description=text, inject_before_resolve=False)
         default = variable(name) if name in _SECRETS_WITH_DEFAULT else None
-        return f"{name}_variable", _attribute_field(resolver, default, {"pattern": _VARIABLE})
+        return f"{name}_variable", _attribute_field(resolver, default, {"pattern": VARIABLE_NAME})
     kind, allowed = _yaml_type(field)
     default = None if name in _WITHOUT_DEFAULT or field.default == () else field.default
     default = str(default) if isinstance(default, dt.date) else default
@@ -63,16 +66,21 @@ def _yaml_type(field: FieldInfo) -> tuple[Any, dict[str, Any]]:
     Dagster allows text in place of every type, for templates; the patterns keep it from being anything else.
     """
     if get_origin(field.annotation) is tuple:
-        return list[str] | None, {}
+        return list[str] | None, {"type": ["array", "string", "null"]}
     if get_origin(field.annotation) is Literal:
-        return str, {"pattern": f"^({'|'.join(get_args(field.annotation))})$|{_TEMPLATE}"}
+        return str, {"type": ["string", "null"], "pattern": f"^({'|'.join(get_args(field.annotation))})$|{_TEMPLATE}"}
     if field.annotation is dt.date:
-        return str, {"pattern": rf"^\d{{4}}-\d{{2}}-\d{{2}}$|{_TEMPLATE}"}
+        return str, {"type": ["string", "null"], "pattern": rf"^\d{{4}}-\d{{2}}-\d{{2}}$|{_TEMPLATE}"}
     if field.annotation in (str, str | None):
-        return field.annotation, {}
+        return field.annotation, {"type": ["string", "null"]}
     bounds = [(word, getattr(one, limit)) for one in field.metadata for limit, word in _BOUNDS if hasattr(one, limit)]
     # Text that is a number is taken for one; and the message that Dagster makes of a pattern shows what is wanted.
-    return field.annotation, {"pattern": rf"^{_TYPED[field.annotation]}$|{_TEMPLATE}", **dict(bounds)}
+    kind, digits = _TYPED[field.annotation]
+    return field.annotation, {
+        "type": [kind, "string", "null"],
+        "pattern": rf"^{digits}$|{_TEMPLATE}",
+        **dict(bounds),
+    }
 
 
 class _Scaffolder(dg.Scaffolder[Any]):
@@ -115,14 +123,17 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
         None, description="Of every asset. It is also the schema, joined by underscores, unless that is set."
     )
     group_name: str | None = Field(None, description="Of every asset. Default: the key prefix.")
-    owners: list[str] = Field(default_factory=list, description="Of every asset: e-mail addresses, or team:NAME.")
     tags: dict[str, str] = Field(default_factory=dict, description="Of every asset.")
+    # What a template makes of these is up to `build_synthflow_defs`, which has the better messages.
+    owners: Annotated[
+        Any, dg.Resolver.default(model_field_type=list[str], description="Of every asset: e-mail addresses, team:NAME.")
+    ] = Field((), json_schema_extra={"type": ["array", "string"], "pattern": _TEMPLATE})
     automation_condition: Annotated[
-        dg.AutomationCondition | None,  # type: ignore[type-arg]
+        Any,
         dg.Resolver.default(
             model_field_type=str | None, description="Of every asset, as {{ dg.AutomationCondition... }}."
         ),
-    ] = None
+    ] = Field(None, json_schema_extra={"type": ["string", "null"], "pattern": _TEMPLATE})
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
@@ -164,7 +175,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
 
 
 def _in_variable(attribute: str, given: dict[str, Any]) -> dg.EnvVar:
-    if not re.fullmatch(_VARIABLE, str(given[attribute])):
+    if not re.fullmatch(VARIABLE_NAME, str(given[attribute])):
         raise SettingsError(
             f"{attribute} is not the name of an environment variable (its value is not shown); "
             "the key itself never goes into YAML"

@@ -50,7 +50,10 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
             SettingsError: they hold the key itself, which Dagster would show to everybody who may see its UI.
         """
         if settings.api_key is not None and not isinstance(settings.api_key, VariableSecret):
-            raise _plain_key()
+            raise SettingsError(
+                f'a key in code would be shown by Dagster: set api_key=dg.EnvVar("{API_KEY_VARIABLE}"), '
+                "or another variable's name"
+            )
         return cls(
             api_key=dg.EnvVar(settings.api_key.variable) if settings.api_key is not None else "",
             region=settings.region,
@@ -117,23 +120,6 @@ class WarehouseResource(DuckDBResource):
         """
         with self.get_warehouse().connect(read_only=read_only) as connection:
             yield connection
-
-
-def refuse_plain_key(resource: SynthflowResource) -> None:
-    """Check that definitions hold no key.
-
-    Raises:
-        SettingsError: they do, and Dagster would show it to everybody who may see its UI.
-    """
-    if resource.api_key and not isinstance(resource.api_key, dg.EnvVar):
-        raise _plain_key()
-
-
-def _plain_key() -> SettingsError:
-    return SettingsError(
-        f'a key in code would be shown by Dagster: set api_key=dg.EnvVar("{API_KEY_VARIABLE}"), '
-        "or another variable's name"
-    )
 
 
 @contextmanager

@@ -29,7 +29,14 @@ class CombinedWarehouse:
     """Reads several warehouses as if they were one; the column `workspace` says whose a row is."""
 
     def __init__(self, warehouses: Mapping[str, Warehouse]) -> None:
-        """Take the warehouses by the name that `workspace` is to have."""
+        """Take the warehouses by the name that `workspace` is to have.
+
+        Raises:
+            ValueError: there is none, or something else.
+        """
+        known = isinstance(warehouses, Mapping) and all(isinstance(one, Warehouse) for one in warehouses.values())
+        if not known or not warehouses:
+            raise ValueError("warehouses by name are wanted, such as {'acme': Warehouse('acme.duckdb')}")
         self._warehouses = dict(warehouses)
 
     @contextmanager
@@ -72,6 +79,7 @@ class CombinedWarehouse:
 
         Raises:
             KeyError: no such table.
+            ValueError: something that is no day, or a last day before the first.
             WarehouseError: a warehouse cannot be read.
         """
         known = table_named(table)

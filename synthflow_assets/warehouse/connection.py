@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Self
@@ -36,16 +37,16 @@ class Warehouse:
 
     def __init__(
         self,
-        location: str,
+        location: str | os.PathLike[str],
         schema: str = SCHEMA,
         *,
         data_path: str | None = None,
         lock_wait_seconds: float = LOCK_WAIT_SECONDS,
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
-        self.location = location
+        self.location = os.fspath(location)
         self.schema = schema
-        self.engine = engine_for(location, data_path)
+        self.engine = engine_for(self.location, data_path)
         self._patience = Patience(lock_wait_seconds, on_wait or _warn)
 
     @classmethod
@@ -111,6 +112,7 @@ class Warehouse:
 
         Raises:
             KeyError: no such table.
+            ValueError: something that is no day, or a last day before the first.
             WarehouseError: the warehouse cannot be read.
         """
         known = table_named(table)
@@ -160,12 +162,22 @@ def days_query(
     table: Table, from_day: dt.date | None, to_day: dt.date | None, first: str | None = None
 ) -> tuple[str, dict[str, dt.date | None]]:
     """The query for some days of a table, both ends included, in the order of its grain; and its parameters."""
+    first_day, last_day = _day("from_day", from_day), _day("to_day", to_day)
+    if first_day and last_day and first_day > last_day:
+        raise ValueError(f"from_day {first_day} is after to_day {last_day}")
     order = ", ".join([*([first] if first else []), *table.grain])
     if not any(column.name == "day" for column in table.columns):
         return f"FROM {table.name} ORDER BY {order}", {}
-    # The casts also make a day of a date-time, of which no row's day is the equal.
     span = "day BETWEEN coalesce($from_day::DATE, '0001-01-01') AND coalesce($to_day::DATE, '9999-12-31')"
-    return f"FROM {table.name} WHERE {span} ORDER BY {order}", {"from_day": from_day, "to_day": to_day}
+    return f"FROM {table.name} WHERE {span} ORDER BY {order}", {"from_day": first_day, "to_day": last_day}
+
+
+def _day(name: str, value: object) -> dt.date | None:
+    """The day of a date, a date-time or their text."""
+    try:
+        return None if value is None else dt.datetime.fromisoformat(str(value)).date()
+    except ValueError:
+        raise ValueError(f"{name} is {value!r}; allowed is a date such as 2026-01-31") from None
 
 
 def _warn(text: str) -> None:

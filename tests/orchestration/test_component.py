@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -42,6 +43,12 @@ def test_every_setting_is_an_attribute_with_its_description_and_default() -> Non
     assert "api_key" not in properties
 
 
+def test_every_attribute_that_names_a_variable_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "component.md").read_text("utf-8")
+    properties = SynthflowCallsComponent.model().model_json_schema()["properties"]
+    assert not [name for name in properties if name.endswith("_variable") and f"`{name}`" not in text]
+
+
 @pytest.mark.parametrize(
     ("attributes", "says"),
     [
@@ -53,6 +60,13 @@ def test_every_setting_is_an_attribute_with_its_description_and_default() -> Non
         ({"requests_per_second": 0}, "0 is less than the minimum of 0.01"),
         ({"start_date": "soon"}, "'soon' does not match"),
         ({"api_key_variable": "sk-123"}, "does not match"),
+        ({"region": 5}, "5 is not of type 'string'"),
+        ({"timezone": 5}, "5 is not of type 'string'"),
+        ({"page_size": 10.5}, "10.5 is not of type 'integer'"),
+        ({"page_size": True}, "True is not of type 'integer'"),
+        ({"start_date": float("nan")}, "nan is not of type 'string'"),
+        ({"owners": "bob@example.com"}, "'bob@example.com' does not match"),
+        ({"automation_condition": "eager"}, "'eager' does not match"),
     ],
     ids=str,
 )
@@ -77,6 +91,10 @@ def test_good_values_and_templates_pass_the_schema() -> None:
         ("key_prefix: Acme-Corp", "^key_prefix is 'Acme-Corp', which makes the schema 'Acme_Corp'; allowed is lower"),
         ("{pii: drop, recordings: audio}", "^recordings is set, but recordings are personal data and pii is drop"),
         ("alert_slack_token_variable: TOKEN", "^alert_slack_token_variable and alert_slack_channel are set together"),
+        ("owners: bob@example.com", "^owners is of the type str; allowed is a list such as"),
+        ("automation_condition: eager", "^automation_condition is of the type str; allowed is an object such as"),
+        ("page_size: true", "^page_size is 'True'; allowed is a whole number"),
+        ("start_date: 2099-01-01", "^start_date is '2099-01-01'; allowed is a date from 2020-01-01 to today"),
         ("api_key_variable: secret-key", "^api_key_variable is not the name of an environment variable"),
         ("api_key_variable: '{{ env.PLANET }}'", "^api_key_variable is not the name of an environment variable"),
         ("{pii: hash, pii_key_variable: secret-key}", "^pii_key_variable is not the name of an environment variable"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster_duckdb import DuckDBResource
 
 from synthflow_assets.errors import SettingsError
@@ -222,27 +223,9 @@ def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resources["synthflow_api"].region == "us"
 
 
-@pytest.mark.parametrize(
-    ("build", "says"),
-    [
-        (
-            lambda: build_synthflow_defs(Settings.of(api_key="plain-secret")),
-            r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)',
-        ),
-        (
-            lambda: build_synthflow_defs(synthflow=SynthflowResource(api_key="plain-secret")),
-            r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)',
-        ),
-        (
-            lambda: build_synthflow_defs(warehouse=WarehouseResource(database="md:db?motherduck_token=plain-secret")),
-            "warehouse .*a location without a password",
-        ),
-    ],
-    ids=["setting", "resource", "warehouse"],
-)
-def test_a_key_in_plain_text_is_refused_without_showing_it(build: Callable[[], object], says: str) -> None:
-    with pytest.raises(SettingsError, match=says) as caught:
-        build()
+def test_a_key_in_plain_text_is_refused_without_showing_it() -> None:
+    with pytest.raises(SettingsError, match=r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)') as caught:
+        build_synthflow_defs(Settings.of(api_key="plain-secret"))
     assert "plain-secret" not in str(caught.value)
 
 
@@ -262,6 +245,74 @@ def test_what_a_run_says_names_arguments_not_variables(
     assert "The key (api_key) is wrong" in failure()
     os.environ["THEIR_KEY"] = sandbox.api.knobs.api_key
     assert failure(model_ids=["nobody"]).startswith("model_ids names nobody, which the workspace does not have")
+
+
+@pytest.mark.parametrize(
+    ("resources", "says"),
+    [
+        ({"synthflow": SynthflowResource(api_key="plain-secret")}, r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)'),
+        ({"synthflow": SynthflowResource(api_key=dg.EnvVar("plain-secret"))}, "^api_key is not the name of an env"),
+        ({"synthflow": SynthflowResource(base_url="https://me:plain-secret@host/v2")}, "^base_url is not usable"),
+        ({"warehouse": WarehouseResource(database="md:x?motherduck_token=plain-secret")}, "^warehouse is not usable"),
+        (
+            {"warehouse": WarehouseResource(database="x", connection_config={"motherduck_token": "plain-secret"})},
+            "^connection_config .* is not used",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_dagster_would_show_of_resources_is_refused_without_showing_it(
+    resources: dict[str, Any], says: str
+) -> None:
+    # As it would be without us.
+    shown = dg.serialize_value(RepositorySnap.from_def(dg.Definitions(resources=resources).get_repository_def()))
+    assert "plain-secret" in shown
+    with pytest.raises(SettingsError, match=says) as caught:
+        build_synthflow_defs(**resources)
+    assert "plain-secret" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`")  # read by Dagster itself
+def test_no_key_of_the_settings_is_in_what_dagster_shows() -> None:
+    settings = Settings.of(
+        api_key=dg.EnvVar("THEIR_KEY"),
+        pii="hash",
+        pii_key="plain-secret",
+        alert_webhook_url="https://example.com/plain-secret",
+    )
+    os.environ["THEIR_KEY"] = "plain-secret"  # removed by clean_environment
+    repository = build_synthflow_defs(settings).get_repository_def()
+    shown = dg.serialize_value(RepositorySnap.from_def(repository))
+    assert "THEIR_KEY" in shown
+    assert "plain-secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "allowed"),
+    [
+        ("settings", {"region": "eu"}, "Settings.of"),
+        ("key_prefix", 5, "a name, a list of names"),
+        ("key_prefix", [5], "a name, a list of names"),
+        ("group_name", 5, "a name"),
+        ("owners", "bob@example.com", "a list such as"),
+        ("tags", ["source"], "text by name"),
+        ("tags", {"level": 5}, "text by name"),
+        ("automation_condition", "eager", "an object such as dg.AutomationCondition.eager()"),
+        ("executor", "in_process", "an executor such as"),
+        ("synthflow", "key", "SynthflowResource(api_key="),
+        ("warehouse", "x.duckdb", "WarehouseResource(database="),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_named(argument: str, value: object, allowed: str) -> None:
+    arguments: dict[str, Any] = {argument: value}
+    kind = type(value).__name__
+    with pytest.raises(SettingsError, match=rf"^{argument} is of the type {kind}; allowed is {re.escape(allowed)}"):
+        build_synthflow_defs(**arguments)
+
+
+def test_an_asset_key_may_be_the_key_prefix() -> None:
+    graph = build_synthflow_defs(key_prefix=dg.AssetKey(["us", "acme"])).get_repository_def().asset_graph
+    assert graph.has(dg.AssetKey(["us", "acme", "calls"]))
 
 
 def test_a_key_prefix_that_cannot_name_a_schema_says_what_to_do() -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -56,6 +57,35 @@ def test_values_are_those_of_the_table(tmp_path: Path) -> None:
     assert len(other.read_frame("calls", NEXT)) == 1
     # A date-time is a date to Python, and means its day.
     assert len(other.read_frame("calls", dt.datetime(2026, 3, 11, 13), dt.datetime(2026, 3, 11, 14))) == 1  # noqa: DTZ001
+
+
+def test_days_and_places_may_be_text_and_paths(tmp_path: Path) -> None:
+    with_calls(tmp_path / "w.duckdb")
+    frame = Warehouse(tmp_path / "w.duckdb").read_frame("calls", "2026-03-11", "2026-03-11")  # type: ignore[arg-type]
+    assert len(frame) == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "says"),
+    [
+        (("soon",), "from_day is 'soon'; allowed is a date such as 2026-01-31"),
+        ((DAY, 5), "to_day is 5; allowed is a date such as 2026-01-31"),
+        ((NEXT, DAY), "from_day 2026-03-11 is after to_day 2026-03-10"),
+    ],
+)
+def test_days_that_cannot_be_are_told_by_both_kinds_of_warehouse(
+    tmp_path: Path, days: tuple[dt.date, ...], says: str
+) -> None:
+    warehouse = with_calls(tmp_path / "w.duckdb")
+    for reader in (warehouse, CombinedWarehouse({"one": warehouse})):
+        with pytest.raises(ValueError, match=f"^{says}$"):
+            reader.read_frame("calls", *days)
+
+
+@pytest.mark.parametrize("given", [{}, "acme.duckdb", {"acme": "acme.duckdb"}], ids=str)
+def test_what_cannot_be_combined_is_told_at_once(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"^warehouses by name are wanted, such as"):
+        CombinedWarehouse(given)
 
 
 def test_a_table_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
