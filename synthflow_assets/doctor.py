@@ -71,11 +71,6 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
             yield _examine_regions(settings, region_urls)
             return
         except SettingsError as error:
-            if not urlsplit(url).path.rstrip("/").endswith("/v2"):
-                # Whatever is there answers 404 to every key.
-                text = f"{url} does not end in /v2, as the API's address does; check SYNTHFLOW_BASE_URL"
-                yield Finding(Verdict.TROUBLE, "API", text)
-                return
             yield Finding(Verdict.OK, "key", f"accepted by {url}")
             yield Finding(Verdict.TROUBLE, "agents", str(error))
             return

@@ -76,11 +76,16 @@ def discover_agents(client: SynthflowClient) -> list[Agent]:
 
     Raises:
         UnlistedAgentsError: the account has no such endpoint, or none that this key may ask.
-        ApiError: the API cannot be asked.
+        ApiError: the API cannot be asked, or is not at this address.
     """
     try:
         return client.list_agents()
-    except (NotFoundError, AccessDeniedError):
+    except (NotFoundError, AccessDeniedError) as error:
+        if isinstance(error, NotFoundError) and not client.base_url.endswith("/v2"):
+            # Whatever is there answers 404 to every key.
+            raise NotFoundError(
+                f"{client.base_url} does not end in /v2, as the API's address does; check SYNTHFLOW_BASE_URL"
+            ) from None
         raise UnlistedAgentsError(
             "this account does not list its agents: set SYNTHFLOW_MODEL_IDS to their ids, separated by commas "
             "(each agent's page in the Synthflow dashboard shows its id)"
@@ -96,7 +101,7 @@ def resolve_agents(client: SynthflowClient, settings: Settings) -> ResolvedAgent
     """
     try:
         known = {agent.model_id: agent for agent in discover_agents(client)}
-    except UnlistedAgentsError:
+    except (UnlistedAgentsError, NotFoundError):
         if not settings.model_ids:
             raise
         return ResolvedAgents([Agent(model_id, None, None) for model_id in settings.model_ids], [])

@@ -285,6 +285,16 @@ def test_an_account_without_the_agents_endpoint_needs_ids(
     assert run(settings_for(sandbox, model_ids=sandbox.model_ids[0]), instance, assets=LANDED).success
 
 
+def test_an_address_without_v2_is_told_as_that(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox()
+    elsewhere = settings_for(sandbox, base_url=sandbox.url.removesuffix("/v2"))
+    assert "does not end in /v2, as the API's address does; check base_url" in failure(
+        run(elsewhere, instance, assets=LANDED)
+    )
+
+
 def test_the_key_is_in_no_event_log_or_table(
     start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance, tmp_path: Path
 ) -> None:
