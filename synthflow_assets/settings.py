@@ -13,7 +13,7 @@ import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePath
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from synthflow_assets.errors import SettingsError
+from synthflow_assets.setting_arguments import SettingsArguments
 
 PREFIX = "SYNTHFLOW_"
 API_KEY_VARIABLE = PREFIX + "API_KEY"
@@ -281,7 +282,7 @@ class Settings(BaseModel):
         return settings.model_copy(update=keys)
 
     @classmethod
-    def of(cls, **values: Any) -> Self:
+    def of(cls, **values: Unpack[SettingsArguments]) -> Self:
         """Build settings from keyword arguments, with errors made for people.
 
         Raises:
@@ -289,7 +290,7 @@ class Settings(BaseModel):
         """
         names = {variable(field): field for field in cls.model_fields}
         try:
-            return given_as(names, cls._checked(values))
+            return given_as(names, cls._checked({**values}))
         except SettingsError as error:
             # Who gave a variable's name where an argument's is wanted is told of both.
             message = renamed(str(error), {name: field for name, field in names.items() if name not in values})

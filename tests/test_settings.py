@@ -1,11 +1,14 @@
 """Every bad value ends in one line that names the variable, the value and what is allowed."""
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
 from synthflow_assets.errors import SettingsError
+from synthflow_assets.setting_arguments import SettingsArguments
 from synthflow_assets.settings import Settings
 
 
@@ -96,6 +99,16 @@ def test_arguments_of_a_wrong_name_or_type_are_told_by_their_names(values: dict[
     with pytest.raises(SettingsError) as caught:
         Settings.of(**values)
     assert str(caught.value) == says
+
+
+def test_type_checkers_know_every_argument_and_its_types() -> None:
+    known = get_type_hints(SettingsArguments)
+    assert list(known) == list(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        literal = get_origin(field.annotation) is Literal
+        wider = {tuple[str, ...]: Sequence[str]}.get(field.annotation, str if literal else field.annotation)
+        assert {wider, *get_args(wider)} & {known[name], *get_args(known[name])}, name
+        assert (type(None) in get_args(field.annotation)) == (type(None) in get_args(known[name])), name
 
 
 def test_paths_may_be_paths() -> None:

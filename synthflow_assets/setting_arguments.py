@@ -1,0 +1,47 @@
+"""The keyword arguments of `Settings.of`, for type checkers and editors: what may be given for each field."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import TypedDict
+
+from pydantic import SecretStr
+
+
+class SettingsArguments(TypedDict, total=False):
+    """A field of `Settings` by name, in every type that is understood. `dg.EnvVar` is a `str`."""
+
+    api_key: SecretStr | str | None
+    region: str
+    base_url: str | None
+    model_ids: Sequence[str]
+    timezone: str
+    start_date: dt.date | str
+    warehouse: str | PurePath
+    lake_data_path: str | PurePath | None
+    lake_snapshot_days: int
+    warehouse_schema: str
+    page_size: int
+    max_connections: int
+    requests_per_second: float | None
+    window_margin_seconds: int
+    lookback_days: int
+    catch_up_days: int
+    backfill_days_per_run: int | None
+    short_call_seconds: int
+    pii: str
+    pii_key: SecretStr | str | None
+    vanished_fields: str
+    export_dir: str | PurePath
+    report: str | PurePath
+    report_days: int
+    recordings: str | PurePath | None
+    alert_webhook_url: SecretStr | str | None
+    alert_slack_token: SecretStr | str | None
+    alert_slack_channel: str | None
+    alert_smtp_url: SecretStr | str | None
+    alert_email_to: Sequence[str]
+    alert_email_from: str | None
+    webserver_url: str | None
