@@ -1,5 +1,7 @@
 """The Dagster instance that `dagster.yaml` describes: events in batches, crashes retried, nothing kept for ever."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -15,6 +17,7 @@ from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from synthflow_assets.orchestration.event_log import BatchedEventLogStorage
+from synthflow_assets.orchestration.run_locks import RunLocks
 
 ROOT = Path(__file__).parents[2]
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
@@ -170,3 +173,16 @@ def test_a_run_whose_process_is_gone_is_told_from_one_that_goes_on(instance: dg.
     assert launcher.check_run_worker_health(over).status is WorkerStatus.RUNNING
     instance.report_run_failed(dead)
     assert list((home / "history" / "running").iterdir()) == []
+
+
+def test_where_files_cannot_be_locked_runs_go_on_and_none_counts_as_dead(
+    instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    locks = RunLocks(home / "running")
+    locks.hold("run")
+    assert not locks.has_died("run")
+    assert backfill(instance).success
