@@ -48,7 +48,7 @@ from synthflow_assets.errors import (
     UnexpectedAnswerError,
     UnknownHostError,
 )
-from synthflow_assets.settings import API_KEY_VARIABLE, Settings
+from synthflow_assets.settings import API_KEY_VARIABLE, Settings, worded
 
 _MOST_AGENTS = 100_000
 MAX_PAGE_SIZE = 100  # above it the API answers an error
@@ -114,10 +114,11 @@ class SynthflowClient:
             SettingsError: there is no key.
         """
         if settings.api_key is None:
-            raise SettingsError(
+            said = (
                 f"{API_KEY_VARIABLE} is not set. Put the key of your workspace into .env, or give it as an argument "
                 "(Synthflow dashboard, Settings, API keys)"
             )
+            raise SettingsError(worded(said, settings))
         return cls(
             settings.api_key.get_secret_value(),
             settings.api_url,

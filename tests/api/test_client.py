@@ -246,5 +246,5 @@ def test_netrc_does_not_replace_the_key(
 
 
 def test_no_key_says_where_to_put_it() -> None:
-    with pytest.raises(SettingsError, match=r"SYNTHFLOW_API_KEY is not set.*\.env"):
+    with pytest.raises(SettingsError, match=r"^api_key is not set.*\.env"):
         SynthflowClient.from_settings(Settings.of())

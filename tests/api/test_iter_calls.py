@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.errors import NotFoundError
+from synthflow_assets.errors import NotFoundError, SettingsError
 from synthflow_assets.orchestration.resources import SynthflowResource
 from synthflow_assets.sandbox.server import Sandbox
 
@@ -49,6 +49,11 @@ def test_a_resource_in_an_asset_of_somebody_else(start_sandbox: StartSandbox) ->
         resources={"synthflow": SynthflowResource(api_key=dg.EnvVar("THEIR_KEY"), base_url=sandbox.url)},
     )
     assert result.output_for_node("longest_call") > 0
+
+
+def test_a_resource_without_a_key_names_its_argument() -> None:
+    with pytest.raises(SettingsError, match=r"^api_key is not set"):
+        SynthflowResource(base_url="http://127.0.0.1:9/v2").get_client()
 
 
 def test_what_cannot_be_asked_is_said_at_once(start_sandbox: StartSandbox) -> None:
