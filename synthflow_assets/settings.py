@@ -28,6 +28,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.setting_arguments import SettingsArguments
@@ -133,7 +134,8 @@ class Settings(BaseModel):
     )
     timezone: str = Field("UTC", description="IANA time zone that says when a day begins and ends.")
     start_date: dt.date = Field(
-        dt.date(2025, 1, 1), description="First daily partition, as YYYY-MM-DD. The last one is yesterday."
+        dt.date(2025, 1, 1),
+        description="First daily partition, as YYYY-MM-DD. The last one is yesterday.",
     )
     warehouse: str = Field(
         "data/synthflow.duckdb",
@@ -307,8 +309,8 @@ class Settings(BaseModel):
                         "the key itself is never written there"
                     )
                 values[field] = VariableSecret(name)
-            elif isinstance(value, bool | PurePath):
-                values[field] = str(value)  # pydantic takes `true` for 1, and no path for text
+            elif isinstance(value, PurePath):
+                values[field] = str(value)
             elif isinstance(value, str) and not value.isprintable():
                 raise SettingsError(
                     f"{variable(field)} holds characters that cannot be printed (its value is not shown); remove them"
@@ -317,7 +319,15 @@ class Settings(BaseModel):
             return cls(**values)
         except ValidationError as error:
             problems = [_describe(problem, values) for problem in error.errors(include_url=False)]
-        raise SettingsError("; ".join(problems))
+        raise SettingsError("; ".join(dict.fromkeys(problems)))
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _neither_true_nor_false(cls, value: object) -> object:
+        # No setting is, and pydantic takes `true` for 1.
+        if isinstance(value, bool):
+            raise PydanticCustomError("bool_type", "neither true nor false")
+        return value
 
     @field_validator("model_ids", "alert_email_to", mode="before")
     @classmethod
@@ -484,6 +494,13 @@ _ALLOWED = {
     "timezone": _TIMEZONES,
     "vanished_fields": "mirror or keep",
 }
+# pydantic's texts for a value of the wrong type speak of parsing; ours say what to write.
+_KINDS: dict[Any, str] = {
+    int: "a whole number",
+    int | None: "a whole number",
+    float | None: "a number",
+    tuple[str, ...]: "a list of texts, or text with commas",
+}
 
 
 def given_as(names: Mapping[str, str], settings: _Some) -> _Some:
@@ -508,20 +525,14 @@ def _describe(problem: Any, values: dict[str, Any]) -> str:
         near = _nearest(field.upper().removeprefix(PREFIX), [known.upper() for known in Settings.model_fields])
         return f"{field} is not a setting" + (f"; did you mean {near.lower()}?" if near else "")
     message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    # pydantic's texts for a malformed value speak of parsing; ours say what to type.
-    if message.startswith("a valid integer") or problem["type"].startswith("int_"):
-        message = "a whole number"
-    elif problem["type"].startswith("float_"):
-        message = "a number"
-    elif problem["type"] == "string_type":
-        message = "text"
-    elif problem["type"] == "tuple_type":
-        message = "a list, or text with commas"
+    if problem["type"].endswith(("_type", "_parsing", "_parsing_size", "_from_float")):
+        message = _KINDS.get(Settings.model_fields[field].annotation, "text")
     allowed = _ALLOWED.get(field, message) if "Value error" not in problem["msg"] else message
     if field in (*_KEYS, "base_url", "recordings", "lake_data_path") or "password" in message:
         # An address may hold a password.
         return f"{name} is not usable (its value is not shown); allowed is {allowed}"
-    return f"{name} is {str(values[field])!r}; allowed is {allowed}"
+    value = values[field] if isinstance(values[field], int | float) else repr(str(values[field]))
+    return f"{name} is {value}; allowed is {allowed}"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

@@ -18,8 +18,12 @@ def iter_calls(
     client: SynthflowClient, model_id: str, start: dt.datetime, end: dt.datetime, margin_seconds: int
 ) -> Iterator[dict[str, Any]]:
     """See `SynthflowClient.iter_calls`."""
-    if not all(isinstance(moment, dt.datetime) and moment.tzinfo for moment in (start, end)):
-        raise ValueError("start and end need a time zone, such as datetime(2026, 1, 31, tzinfo=timezone.utc)")
+    for name, moment in (("start", start), ("end", end)):
+        if not isinstance(moment, dt.datetime) or moment.tzinfo is None:
+            raise ValueError(
+                f"{name} is {str(moment)!r}; allowed is a date-time with a time zone, such as "
+                "datetime(2026, 1, 31, tzinfo=timezone.utc)"
+            )
     if start >= end:
         raise ValueError(f"start {start} is not before end {end}")
     return _records(client, CallWindow(model_id, _epoch_ms(start), _epoch_ms(end)), margin_seconds)

@@ -93,7 +93,7 @@ def test_good_values_and_templates_pass_the_schema() -> None:
         ("alert_slack_token_variable: TOKEN", "^alert_slack_token_variable and alert_slack_channel are set together"),
         ("owners: bob@example.com", "^owners is of the type str; allowed is a list such as"),
         ("automation_condition: eager", "^automation_condition is of the type str; allowed is an object such as"),
-        ("page_size: true", "^page_size is 'True'; allowed is a whole number"),
+        ("page_size: true", "^page_size is True; allowed is a whole number"),
         ("start_date: 2099-01-01", "^start_date is '2099-01-01'; allowed is a date from 2020-01-01 to today"),
         ("api_key_variable: secret-key", "^api_key_variable is not the name of an environment variable"),
         ("api_key_variable: '{{ env.PLANET }}'", "^api_key_variable is not the name of an environment variable"),
