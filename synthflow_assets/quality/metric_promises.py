@@ -28,7 +28,7 @@ _PROMISES = (
         "disconnect_reasons_daily",
         "usual_disconnects",
         "No reason's share is 20 percentage points off that of the four weeks before, and that of `error` and "
-        "`forbidden` no 5 above it, in five calls at least. Shifts below four standard errors, and agents of less than "
+        "`forbidden` no 5 above it, by five calls at least. Shifts below four standard errors, and agents of less than "
         "200 calls in those four weeks, are left out: they may be chance.",
         "Look at the calls of the day with that reason: is it the telephony, or a number?",
     ),

@@ -1,6 +1,7 @@
 -- The share of each reason beside the four weeks before. What counts is a shift that chance does not explain (four
--- standard errors) and that matters: 5 percentage points more of errors and refusals, in five calls at least, or 20 points
--- of anything. Bad reasons that rose come first, then others that rose, then those that fell.
+-- standard errors, which say little of a few calls) and that matters: 5 percentage points more of errors and refusals, in
+-- five calls at least, or 20 points of anything, if those are five calls. Bad reasons that rose come first, then others
+-- that rose, then those that fell.
 WITH judged AS (
     SELECT day, model_id, sum(calls) AS calls
     FROM disconnect_reasons_daily
@@ -51,5 +52,8 @@ FROM compared
 WHERE
     calls_before >= 200
     AND abs(share - usual) > 4 * sqrt(usual * (1 - usual) * (1 / calls + 1 / calls_before))
-    AND (abs(share - usual) > 0.2 OR (is_bad AND share - usual > 0.05 AND calls_by_reason >= 5))
+    AND (
+        (abs(share - usual) > 0.2 AND abs(calls_by_reason - usual * calls) >= 5)
+        OR (is_bad AND share - usual > 0.05 AND calls_by_reason >= 5)
+    )
 ORDER BY share > usual AND is_bad DESC, share > usual DESC, day, model_id, abs(share - usual) DESC, disconnect_reason

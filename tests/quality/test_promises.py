@@ -117,6 +117,18 @@ def test_a_bad_reason_that_rose_is_named_before_one_that_rose_and_one_that_fell(
     ]
 
 
+def test_one_refused_call_of_three_is_no_shift(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Of a quiet Sunday: a third of its calls, and no more than chance."""
+    connection.execute("DELETE FROM synthflow.disconnect_reasons_daily")
+    for reason, before, now in (("caller_hangup", 60, 2), ("forbidden", 1, 1)):
+        connection.execute(
+            "INSERT INTO synthflow.disconnect_reasons_daily SELECT $1::DATE - n::INTEGER, 'a', $2, "
+            "if(n = 0, $4, $3), 0, 0 FROM range(11) AS days (n)",
+            [LAST, reason, before, now],
+        )
+    assert problems(connection, settings, "usual_disconnects") == []
+
+
 def test_agents_that_are_not_expected_any_more_are_counted(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
