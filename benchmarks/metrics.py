@@ -18,7 +18,7 @@ from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
 
 # What anybody would write who wants to know how long the day's calls lasted.
 _PLAIN = """
@@ -93,17 +93,17 @@ def measure_metrics(calls: int = 1_000_000, agents: int = 4, rounds: int = 3) ->
 def _land_day(warehouse: Warehouse, load: Workload) -> None:
     store = load.store
     day = (load.first - dt.date(1970, 1, 1)).days
-    with Spool() as spool:
+    with Staging() as staging:
         for agent in store.agents.values():
             partition = Partition(load.first, agent.model_id)
-            made = day_of_calls(agent, day, store.knobs.seed, load.calls_per_day, same_volume=True)
+            made = day_of_calls(agent, day, store.config.seed, load.calls_per_day, same_volume=True)
             for start in range(0, load.calls_per_day, 1000):
                 indexes = range(start, min(start + 1000, load.calls_per_day))
-                spool.add(partition, [render(made, index, store.now_ms()).encode() for index in indexes])
+                staging.add(partition, [render(made, index, store.now_ms()).encode() for index in indexes])
             count = load.calls_per_day
-            spool.complete(partition, FetchCounts(count, count, 0, 0, 0, 1, closed=True))
+            staging.complete(partition, FetchCounts(count, count, 0, 0, 0, 1, closed=True))
         with warehouse.connect() as connection:
-            land(connection, spool.take_ready(), "bench", dt.datetime.now(dt.UTC))
+            land(connection, staging.take_ready(), "bench", dt.datetime.now(dt.UTC))
 
 
 def _measure_tables(connection: duckdb.DuckDBPyConnection, day: dt.date, rounds: int) -> tuple[float, dict[str, float]]:

@@ -18,11 +18,11 @@ _SAMPLES_PER_SECOND = 100
 _TIMEOUT_SECONDS = 1800.0
 # What a thread does, by the innermost frame that says so; the first line that matches it.
 _IN_DUCKDB = (
-    ("typing the records, in DuckDB", r"Spool\._write .*spool"),
+    ("typing the records, in DuckDB", r"Staging\._write .*staging"),
     ("storing the rows, in DuckDB", r"^(land|_in_little_memory|land_agents) .*landing"),
 )
 _IN_PYTHON = (
-    ("handing the records over to DuckDB", "warehouse/spool"),
+    ("handing the records over to DuckDB", "warehouse/staging"),
     ("reading pages: the keys of the calls", r"synthflow_assets/api/pages"),
     ("asking for pages, by requests and urllib3", r"synthflow_assets/api/(client|connections|throttle)"),
     ("deciding what is asked next, and what is whole", r"synthflow_assets/(api|loading)"),

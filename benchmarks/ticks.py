@@ -23,7 +23,7 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
-from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +91,7 @@ def replay(instance: dg.DagsterInstance, context: Any) -> list[dict[str, float]]
 def main() -> int:
     """How many of the measured things have grown."""
     logging.disable(logging.INFO)
-    with tempfile.TemporaryDirectory() as folder, Sandbox(Knobs(agents=2, calls_per_day=50)) as sandbox:
+    with tempfile.TemporaryDirectory() as folder, Sandbox(SandboxConfig(agents=2, calls_per_day=50)) as sandbox:
         prepare(Path(folder), sandbox)
         target = ModuleTarget("synthflow_assets.definitions", None, str(ROOT), "synthflow_assets")
         with (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from synthflow_assets.sandbox.knobs import Knobs
+from synthflow_assets.sandbox.config import SandboxConfig
 from synthflow_assets.sandbox.store import CallStore
 
 # Count and checksum of a table's call ids; the table's name is to follow.
@@ -49,7 +49,7 @@ class Workload:
     @property
     def store(self) -> CallStore:
         """The sandbox's calls, in this process."""
-        return CallStore(Knobs(agents=self.agents, calls_per_day=self.calls_per_day, same_volume=True))
+        return CallStore(SandboxConfig(agents=self.agents, calls_per_day=self.calls_per_day, same_volume=True))
 
     @property
     def model_ids(self) -> list[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from synthflow_assets.quality import PROMISES, WATCHED
-from synthflow_assets.sandbox.knobs import FAULTS
+from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
+from synthflow_assets.sandbox.config import FAULTS
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
@@ -98,7 +98,7 @@ def tables_page() -> str:
         )
     checks = [
         f"| `{one.table}` | `{one.name}` | {'yes' if one.blocking else ''} | {cell(one.description)} |"
-        for one in (*PROMISES, *WATCHED)
+        for one in (*CHECKS, *SCHEDULED_CHECKS)
     ]
     return (
         f"# Tables\n\n{NOTE}The asset `synthflow/NAME` is the table `synthflow.NAME`. Only `agents` has no asset of\n"

@@ -18,7 +18,7 @@ from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics  # noqa: E402
 from synthflow_assets.report import write_report  # noqa: E402
 from synthflow_assets.report.previews import smaller  # noqa: E402
-from synthflow_assets.sandbox.knobs import Knobs  # noqa: E402
+from synthflow_assets.sandbox.config import SandboxConfig  # noqa: E402
 from synthflow_assets.sandbox.server import Sandbox  # noqa: E402
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings, VariableSecret  # noqa: E402
 from synthflow_assets.warehouse.connection import Warehouse  # noqa: E402
@@ -43,8 +43,8 @@ def inputs() -> str:
 def write_sandbox_report(folder: Path) -> Path:
     """Land two months of the sandbox's calls, and write the report of the second."""
     days = [FIRST + dt.timedelta(days=number) for number in range((LAST - FIRST).days + 1)]
-    with Sandbox(Knobs(agents=5, calls_per_day=140)) as sandbox:
-        os.environ[API_KEY_VARIABLE] = sandbox.api.knobs.api_key
+    with Sandbox(SandboxConfig(agents=5, calls_per_day=140)) as sandbox:
+        os.environ[API_KEY_VARIABLE] = sandbox.api.config.api_key
         settings = Settings.of(api_key=VariableSecret(API_KEY_VARIABLE), base_url=sandbox.url)
         warehouse = Warehouse(str(folder / "synthflow.duckdb"))
         with SynthflowClient.from_settings(settings) as client:

@@ -4,7 +4,7 @@ The data's way, which is also the order of the layers; nothing imports what stan
 
     settings        every setting, the only reader of the environment
     api             asks Synthflow: a request (client), its answer (pages), what a day takes (window), all days (fetch)
-    warehouse       what the tables are (schema), how records become rows (decoding, spool, landing), how to open them
+    warehouse       what the tables are (schema), how records become rows (decoding, staging, landing), how to open them
     loading         API -> calls: which agents, which days, what becomes of each
     metrics         calls -> metrics: one SQL file a table
     quality         what must hold of both: one SQL file a promise

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from synthflow_assets.settings import Settings
-    from synthflow_assets.warehouse.moving import CopiedTable
+    from synthflow_assets.warehouse.copying import CopiedTable
 
 _LONGEST_REPORT_DAYS = 3660
 
@@ -31,10 +31,11 @@ def _day(_: click.Context, parameter: click.Parameter, value: str | None) -> dt.
     return day
 
 
-class _PeopleGroup(click.Group):
+class ErrorFormattingGroup(click.Group):
     """Shows the package's own errors as one line."""
 
     def invoke(self, context: click.Context) -> object:
+        """Run the command; print errors of this package as one line."""
         try:
             return super().invoke(context)
         except SynthflowError as error:
@@ -44,7 +45,7 @@ class _PeopleGroup(click.Group):
             raise click.ClickException(f"{place}{error.strerror or error}") from None
 
 
-@click.group(cls=_PeopleGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ErrorFormattingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="synthflow-assets")
 def main() -> None:
     """Synthflow voice-agent calls as Dagster assets."""
@@ -108,8 +109,8 @@ def report(
         raise click.BadParameter("a report covers ten years at most", param_hint="--from")
     written = write_report(warehouse, settings, output or settings.report_path, first, last, models)
     click.echo(f"{written.path}  ({written.days} days, {written.agents} agents, {written.size_bytes / 1e6:.1f} MB)")
-    if written.complaint:
-        click.echo(f"Warning: {written.complaint}", err=True)
+    if written.warning:
+        click.echo(f"Warning: {written.warning}", err=True)
     if show:
         click.launch(str(written.path))
 
@@ -163,7 +164,7 @@ def _bring_up_to_date(connection: DuckDBPyConnection, days: list[dt.date], setti
 @click.confirmation_option(prompt="This cannot be undone. Remove this person's data?")
 def forget(phone: str) -> None:
     """Remove one person's data from every table, export and recording, and keep it from coming back."""
-    from synthflow_assets.removal import remove_person
+    from synthflow_assets.erasure import remove_person
     from synthflow_assets.settings import Settings
 
     for line in remove_person(Settings.load(), phone):
@@ -177,7 +178,7 @@ def move(location: str, data_path: str | None) -> None:
     """Copy all tables to another place, such as from a file into a lake or back, and prove that they arrived."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.moving import copy_warehouse
+    from synthflow_assets.warehouse.copying import copy_warehouse
 
     settings = Settings.load()
     # As the settings will have it, with the same errors.
@@ -192,7 +193,7 @@ def backup(path: Path) -> None:
     """Copy all tables into a DuckDB file, and prove that they arrived."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.moving import back_up
+    from synthflow_assets.warehouse.copying import back_up
 
     _tell_copied(back_up(Warehouse.from_settings(Settings.load()), path))
 
@@ -203,7 +204,7 @@ def restore(path: Path) -> None:
     """Copy all tables of a backup into the warehouse, which must hold nothing, and prove that they arrived."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.moving import copy_warehouse
+    from synthflow_assets.warehouse.copying import copy_warehouse
 
     settings = Settings.load()
     source = Warehouse(str(path), settings.warehouse_schema)
@@ -245,10 +246,10 @@ def maintain() -> None:
 @click.option("--poisoned-day", callback=_day, help="Questions about this day, YYYY-MM-DD in UTC, are answered 400.")
 @click.option("--fault", "faults", multiple=True, metavar="NAME=CHANCE", help="Repeatable; `help` lists them.")
 def sandbox(
-    host: str, port: int, agent_count: int, latency_ms: float, faults: tuple[str, ...], **knobs: object
+    host: str, port: int, agent_count: int, latency_ms: float, faults: tuple[str, ...], **config: object
 ) -> None:
     """Serve the stand-in for Synthflow's API, with made-up calls."""
-    from synthflow_assets.sandbox.knobs import FAULTS, Knobs
+    from synthflow_assets.sandbox.config import FAULTS, SandboxConfig
 
     if "help" in faults:
         for name, effect in FAULTS.items():
@@ -260,16 +261,16 @@ def sandbox(
         name, _, chance = fault.partition("=")
         try:
             chances[name] = float(chance or 1)
-            known = Knobs(
+            known = SandboxConfig(
                 agents=agent_count,
                 latency_seconds=latency_ms / 1000,
                 faults=chances,
-                **knobs,  # type: ignore[arg-type]
+                **config,  # type: ignore[arg-type]
             )
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--fault") from None
     if not faults:
-        known = Knobs(agents=agent_count, latency_seconds=latency_ms / 1000, **knobs)  # type: ignore[arg-type]
+        known = SandboxConfig(agents=agent_count, latency_seconds=latency_ms / 1000, **config)  # type: ignore[arg-type]
     from synthflow_assets.sandbox.server import serve
 
     click.echo(f"SYNTHFLOW_BASE_URL=http://{host}:{port}/v2 SYNTHFLOW_API_KEY={known.api_key}")

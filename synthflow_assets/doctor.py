@@ -77,8 +77,8 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
         except ApiError as error:
             yield Finding(Verdict.TROUBLE, "API", str(error))
             return
-        if resolved.complaint:
-            yield Finding(Verdict.TROUBLE, "agents", resolved.complaint)
+        if resolved.warning:
+            yield Finding(Verdict.TROUBLE, "agents", resolved.warning)
         try:
             yield from _examine_calls(client, settings, resolved.agents)
         except ApiError as error:
@@ -237,7 +237,7 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
             on_wait=lambda _: None,  # the finding says it
         )
         if not warehouse.exists():
-            obstacle = warehouse.engine.obstacle()
+            obstacle = warehouse.engine.creation_error()
             if obstacle is None:
                 text = f"{settings.warehouse} does not exist yet; the first run makes it"
                 yield Finding(Verdict.OK, "warehouse", text)

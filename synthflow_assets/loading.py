@@ -19,10 +19,10 @@ from synthflow_assets.errors import AccessDeniedError, ApiError, NotFoundError, 
 from synthflow_assets.progress import ProgressLog
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.forgetting import read_forgotten
+from synthflow_assets.warehouse.erasure import read_forgotten
 from synthflow_assets.warehouse.landing import ForgottenMeanwhileError, LoadSummary, land, land_agents
-from synthflow_assets.warehouse.personal import Forgotten
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, ReadyBatch, Spool
+from synthflow_assets.warehouse.personal import SuppressionList
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, ReadyBatch, Staging
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -57,7 +57,7 @@ class ResolvedAgents(NamedTuple):
     unknown: list[str]
 
     @property
-    def complaint(self) -> str | None:
+    def warning(self) -> str | None:
         """What is to be told of the unknown ones, if there are any."""
         if not self.unknown:
             return None
@@ -113,7 +113,7 @@ def resolve_agents(client: SynthflowClient, settings: Settings) -> ResolvedAgent
         [model_id for model_id in wanted if model_id not in known],
     )
     if not resolved.agents:
-        raise SettingsError(str(resolved.complaint))
+        raise SettingsError(str(resolved.warning))
     return resolved
 
 
@@ -135,13 +135,13 @@ def load_calls(
     days: Sequence[dt.date],
     *,
     run_id: str = "",
-    passed_over: Collection[Partition] = (),
+    skipped: Collection[Partition] = (),
     log: Log,
 ) -> Iterator[LoadSummary | FailedPartition]:
     """Fetch days of agents and land them, each (day, agent) as a whole; the agents' names land beside them.
 
     The warehouse is open only while complete partitions are written, never while pages are waited for. What is
-    `passed_over` is not fetched. Should somebody be forgotten meanwhile, what has not landed is fetched again.
+    `skipped` is not fetched. Should somebody be forgotten meanwhile, what has not landed is fetched again.
 
     Yields:
         A `LoadSummary` once a partition is committed, or a `FailedPartition`.
@@ -150,7 +150,7 @@ def load_calls(
         ApiError: what concerns every partition. Those that were complete by then are landed first.
         WarehouseError: the warehouse cannot be opened or written.
     """
-    done = set(passed_over)
+    done = set(skipped)
     while True:
         try:
             for outcome in _load(client, warehouse, settings, agents, days, run_id, done, log):
@@ -169,7 +169,7 @@ def _load(
     agents: Sequence[Agent],
     days: Sequence[dt.date],
     run_id: str,
-    passed_over: Collection[Partition],
+    skipped: Collection[Partition],
     log: Log,
 ) -> Iterator[LoadSummary | FailedPartition]:
     """The same once, with those left out whose data was not to be written when it began."""
@@ -177,13 +177,13 @@ def _load(
     agent_of = {agent.model_id: agent for agent in agents}
     trouble: ApiError | None = None
     last_landing = time.monotonic()
-    progress = ProgressLog(len(days) * len(agents) - len(passed_over), log)
+    progress = ProgressLog(len(days) * len(agents) - len(skipped), log)
     unstored = list(agents)
 
     def land_ready() -> list[LoadSummary]:
-        if not spool.ready_partitions:
+        if not staging.ready_partitions:
             return []
-        batch = spool.take_ready()
+        batch = staging.take_ready()
         with warehouse.connect() as connection:
             landed = _land(connection, batch, settings, run_id)
             land_agents(connection, unstored, dt.datetime.now(dt.UTC))
@@ -191,10 +191,10 @@ def _load(
         log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
         return landed
 
-    with Spool(settings.pii, settings.hash_key, partial(_forgotten, warehouse), settings.timezone) as spool:
+    with Staging(settings.pii, settings.hash_key, partial(_forgotten, warehouse), settings.timezone) as staging:
         events = fetch_windows(
             client,
-            _windows(days, agents, settings.timezone, passed_over, partitions),
+            _windows(days, agents, settings.timezone, skipped, partitions),
             margin_seconds=settings.window_margin_seconds,
             page_size=settings.page_size,
         )
@@ -204,16 +204,16 @@ def _load(
                     progress.update(event)
                     continue
                 if isinstance(event, FetchedPage):
-                    spool.add(partitions[event.window], [record.raw for record in event.records])
+                    staging.add(partitions[event.window], [record.raw for record in event.records])
                     continue
                 partition = partitions.pop(event.window)
                 if isinstance(event, FetchedWindow):
-                    spool.complete(partition, FetchCounts(**asdict(event.stats)))
+                    staging.complete(partition, FetchCounts(**asdict(event.stats)))
                 else:
-                    spool.discard(partition)
+                    staging.discard(partition)
                     yield FailedPartition(partition.day, agent_of[partition.model_id], event.error)
-                if spool.ready_partitions >= _LAND_AT_PARTITIONS or (
-                    spool.ready_partitions and time.monotonic() - last_landing > _LAND_EVERY_SECONDS
+                if staging.ready_partitions >= _LAND_AT_PARTITIONS or (
+                    staging.ready_partitions and time.monotonic() - last_landing > _LAND_EVERY_SECONDS
                 ):
                     yield from land_ready()
                     last_landing = time.monotonic()
@@ -228,7 +228,7 @@ def _windows(
     days: Iterable[dt.date],
     agents: Sequence[Agent],
     timezone: str,
-    passed_over: Collection[Partition],
+    skipped: Collection[Partition],
     partitions: dict[CallWindow, Partition],
 ) -> Iterator[CallWindow]:
     """The windows to fetch, day by day; notes in `partitions` what each of them is."""
@@ -236,13 +236,13 @@ def _windows(
         bounds = day_bounds_ms(day, timezone)
         for agent in agents:
             partition = Partition(day, agent.model_id)
-            if partition not in passed_over:
+            if partition not in skipped:
                 window = CallWindow(agent.model_id, *bounds)
                 partitions[window] = partition
                 yield window
 
 
-def _forgotten(warehouse: Warehouse) -> Forgotten:
+def _forgotten(warehouse: Warehouse) -> SuppressionList:
     """Who is not to be written. Makes the tables where there are none, so that a place of no use is noticed early."""
     with warehouse.connect() as connection:
         return read_forgotten(connection)

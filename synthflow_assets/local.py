@@ -22,7 +22,7 @@ import dotenv
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import SynthflowError
 from synthflow_assets.metrics.frames import headline, named_frame
-from synthflow_assets.quality import PROMISES, SETTLED, WATCHED, find_problems
+from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS, SETTLED, find_problems
 from synthflow_assets.settings import PREFIX, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
 
@@ -59,7 +59,7 @@ def run_demo() -> None:
             model_id: sandbox.api.store.started_between(model_id, _ms(first), _ms(last + dt.timedelta(days=1)))
             for model_id in sandbox.model_ids
         }
-        requests = len(sandbox.api.asked)
+        requests = len(sandbox.api.requests)
     _show(Warehouse(str(_SANDBOX_WAREHOUSE)), first, last, sum(started.values()), requests)
 
 
@@ -185,14 +185,14 @@ def _show(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: in
 
 
 def say_checked(warehouse: Warehouse, first: dt.date, last: dt.date) -> str:
-    """The asset checks' promises, asked once more for whoever does not open Dagster's UI."""
+    """The asset checks' checks, asked once more for whoever does not open Dagster's UI."""
     days = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
-    promises = [*PROMISES, *WATCHED]
+    checks = [*CHECKS, *SCHEDULED_CHECKS]
     with warehouse.connect(read_only=True) as connection:
         # As the clock asks: in the first hour after midnight the last day is over, but not settled yet.
-        asked = {one.name: None if one is SETTLED else days for one in promises}
-        broken = [one.name for one in promises if find_problems(connection, one, asked[one.name], Settings.of(), last)]
-    kept = f"{len(promises) - len(broken)} of {len(promises)} checks passed"
+        asked = {one.name: None if one is SETTLED else days for one in checks}
+        broken = [one.name for one in checks if find_problems(connection, one, asked[one.name], Settings.of(), last)]
+    kept = f"{len(checks) - len(broken)} of {len(checks)} checks passed"
     return f"{kept}; look at {', '.join(broken)}" if broken else kept
 
 

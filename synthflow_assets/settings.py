@@ -275,7 +275,7 @@ class Settings(BaseModel):
             load_dotenv(Path(".env"), override=True)
         except (ValueError, OSError) as error:
             raise SettingsError(f".env cannot be read ({type(error).__name__}): save it as UTF-8 text") from None
-        _refuse_unknown_variables()
+        _validate_variable_names()
         # An empty variable is an unset one: that is how `.env` files leave a line blank.
         given = {field: value for field in cls.model_fields if (value := os.environ.get(variable(field)))}
         settings = cls._checked(given)
@@ -510,7 +510,7 @@ def given_as(names: Mapping[str, str], settings: _Some) -> _Some:
     return same
 
 
-def worded(message: str, settings: Settings) -> str:
+def with_setting_names(message: str, settings: Settings) -> str:
     """A message that names variables, with the names by which the settings were given."""
     return renamed(message, settings._names)  # noqa: SLF001
 
@@ -542,7 +542,7 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1)), None)
 
 
-def _refuse_unknown_variables() -> None:
+def _validate_variable_names() -> None:
     """A misspelt variable would be a silent default, so it is an error that names its likely twin."""
     known = {variable(field) for field in Settings.model_fields}
     for name in sorted(os.environ):

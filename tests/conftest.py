@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser
 
 from synthflow_assets.api import client as client_module
-from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import API_KEY_VARIABLE, PREFIX, Settings, VariableSecret
 from tests.browser import NoBrowserError, chromium
@@ -57,11 +57,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def start_sandbox() -> Iterator[Callable[..., Sandbox]]:
-    """Starts sandboxes with the given knobs; all are stopped at the end."""
+    """Starts sandboxes with the given config; all are stopped at the end."""
     with ExitStack() as stack:
 
-        def start(**knobs: Any) -> Sandbox:
-            return stack.enter_context(Sandbox(Knobs(**{"calls_per_day": 150, "agents": 2, **knobs})))
+        def start(**config: Any) -> Sandbox:
+            return stack.enter_context(Sandbox(SandboxConfig(**{"calls_per_day": 150, "agents": 2, **config})))
 
         yield start
 

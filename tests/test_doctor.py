@@ -49,7 +49,7 @@ def test_a_key_is_not_shown_to_regions_that_its_owner_did_not_choose(
     chosen, other = start_sandbox(), start_sandbox()
     settings = settings_for(chosen, api_key="wrong")
     assert "unset the address" in troubles(settings, {"us": other.url, "eu": other.url})["key"]
-    assert other.api.asked == []
+    assert other.api.requests == []
 
 
 def test_no_key_and_no_host() -> None:

@@ -10,6 +10,7 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.erasure import remove_person
 from synthflow_assets.errors import SettingsError, WarehouseUnusableError
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.recordings import (
@@ -20,7 +21,6 @@ from synthflow_assets.recordings import (
     delete_recordings,
     store_recordings,
 )
-from synthflow_assets.removal import remove_person
 from synthflow_assets.sandbox.calls import tone
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
@@ -34,8 +34,8 @@ StartSandbox = Callable[..., Sandbox]
 def landed(
     start_sandbox: StartSandbox, settings_for: Callable[..., Settings]
 ) -> Callable[..., tuple[Sandbox, Settings]]:
-    def land(**knobs: object) -> tuple[Sandbox, Settings]:
-        sandbox = start_sandbox(agents=1, calls_per_day=40, same_volume=True, **knobs)
+    def land(**config: object) -> tuple[Sandbox, Settings]:
+        sandbox = start_sandbox(agents=1, calls_per_day=40, same_volume=True, **config)
         settings = settings_for(sandbox)
         with SynthflowClient.from_settings(settings) as client:
             agents = resolve_agents(client, settings).agents

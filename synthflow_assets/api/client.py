@@ -48,7 +48,7 @@ from synthflow_assets.errors import (
     UnexpectedAnswerError,
     UnknownHostError,
 )
-from synthflow_assets.settings import API_KEY_VARIABLE, Settings, worded
+from synthflow_assets.settings import API_KEY_VARIABLE, Settings, with_setting_names
 
 _MOST_AGENTS = 100_000
 MAX_PAGE_SIZE = 100  # above it the API answers an error
@@ -104,7 +104,7 @@ class SynthflowClient:
         self._session.auth = _BearerAuth(api_key)
         self._session.headers["Accept"] = "application/json"
         # For addresses that the API names: knows no key.
-        self._strangers = _session(self.base_url, self._connections)
+        self._anonymous_session = _session(self.base_url, self._connections)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -118,7 +118,7 @@ class SynthflowClient:
                 f"{API_KEY_VARIABLE} is not set. Put the key of your workspace into .env, or give it as an argument "
                 "(Synthflow dashboard, Settings, API keys)"
             )
-            raise SettingsError(worded(said, settings))
+            raise SettingsError(with_setting_names(said, settings))
         return cls(
             settings.api_key.get_secret_value(),
             settings.api_url,
@@ -251,7 +251,7 @@ class SynthflowClient:
         self._closed.set()
         self._connections.cut()
         self._session.close()
-        self._strangers.close()
+        self._anonymous_session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -276,7 +276,7 @@ class SynthflowClient:
         """
         path = f"/calls/{quote(call_id, safe='')}/recording"
         try:
-            return self._persist(lambda: self._download(path, sink))
+            return self._with_retries(lambda: self._download(path, sink))
         except NotFoundError:
             return None
 
@@ -284,13 +284,13 @@ class SynthflowClient:
         sink.seek(0)
         sink.truncate()
         self.requests_sent += 1
-        with self._reached(partial(self._session.get, self.base_url + path, **_ONE_ANSWER)) as response:
+        with self._request(partial(self._session.get, self.base_url + path, **_ONE_ANSWER)) as response:
             if response.status_code == 200:
                 return self._copy(response, sink)
             if response.status_code not in (302, 303, 307, 308) or "Location" not in response.headers:
                 raise self._status_error(response, self._body(response))
             address = urljoin(self.base_url + path, response.headers["Location"])
-        with self._reached(partial(self._strangers.get, address, **_ONE_ANSWER), address) as audio:
+        with self._request(partial(self._anonymous_session.get, address, **_ONE_ANSWER), address) as audio:
             if audio.status_code == 404:
                 raise NotFoundError("the recording is gone")
             if audio.status_code != 200:
@@ -313,9 +313,9 @@ class SynthflowClient:
         return Audio(response.headers.get("Content-Type", "").partition(";")[0].strip(), size, digest.hexdigest())
 
     def _get(self, path: str, parameters: dict[str, Any], read: Callable[[bytes], Answer]) -> Answer:
-        return self._persist(lambda: read(self._send(path, parameters)))
+        return self._with_retries(lambda: read(self._send(path, parameters)))
 
-    def _persist(self, ask: Callable[[], Answer]) -> Answer:
+    def _with_retries(self, ask: Callable[[], Answer]) -> Answer:
         """Ask until there is an answer, the error is permanent, or its time for retrying is over."""
         first_failures: dict[type[TransientApiError], float] = {}
         for attempt in itertools.count():
@@ -340,7 +340,7 @@ class SynthflowClient:
         """One request; the body of a 200, or the error that any other answer stands for."""
         self.requests_sent += 1
         ask = partial(self._session.get, self.base_url + path, params=parameters, **_ONE_ANSWER)
-        with self._reached(ask) as response:
+        with self._request(ask) as response:
             body = self._body(response)
         if said := response.headers.get("Date"):
             self._server_clock = said, time.time()
@@ -348,7 +348,7 @@ class SynthflowClient:
             return body
         raise self._status_error(response, body)
 
-    def _reached(self, ask: Callable[[], requests.Response], address: str = "") -> requests.Response:
+    def _request(self, ask: Callable[[], requests.Response], address: str = "") -> requests.Response:
         # "from None" throughout: these exceptions quote the address with its whole query.
         try:
             return ask()

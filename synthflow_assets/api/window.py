@@ -115,7 +115,7 @@ class WindowFetch:
         if self.done or part.is_cut:
             return []
         try:
-            self._hold_to_the_question(part, page)
+            self._validate_response(part, page)
             seen_before = len(part.seen_this_pass)
             records = self._new_records(part, page.calls)
             reached = request.offset + len(page.calls)
@@ -124,7 +124,7 @@ class WindowFetch:
             part.reached = max(part.reached, reached)
             part.pages_open -= 1
             if request.offset == 0:
-                self._hold_to_the_total(part)
+                self._validate_total(part)
                 self._plan_pages(part)
             if is_full and has_news and reached >= page.total_records and reached > part.planned_to and not part.is_cut:
                 # Full to the end: the total may be capped or wrong, so the pages themselves say where they end.
@@ -210,7 +210,7 @@ class WindowFetch:
         part.planned_to = max(part.planned_to, *offsets)
         self.queued.extendleft(PageRequest(self, part, offset, part.limit) for offset in reversed(offsets))
 
-    def _hold_to_the_total(self, part: Slice) -> None:
+    def _validate_total(self, part: Slice) -> None:
         """Refuse totals that do not follow the window: thinner slices would state them again, without an end.
 
         Raises:
@@ -265,7 +265,7 @@ class WindowFetch:
             # Whatever ends are inclusive, and whichever time is filtered, the overlap leaves no gap.
             self._begin_slice(Slice(max(low - 1, part.from_ms), min(high + 1, part.to_ms), part.duration_min))
 
-    def _hold_to_the_question(self, part: Slice, page: CallPage) -> None:
+    def _validate_response(self, part: Slice, page: CallPage) -> None:
         """Refuse an answer of which most is about something else.
 
         Raises:

@@ -21,7 +21,7 @@ from synthflow_assets.notify import Alert
 from synthflow_assets.orchestration.alert_channels import Waiting, channels_of, deliver
 from synthflow_assets.orchestration.checks import check_key
 from synthflow_assets.orchestration.workspace import Workspace
-from synthflow_assets.quality import PROMISES, WATCHED
+from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.settings import Settings
 
 _INTERVAL_SECONDS = 30
@@ -33,7 +33,7 @@ _WILL_RETRY_TAG = "dagster/will_retry"
 _PARENT_RUN_TAG = "dagster/parent_run_id"
 
 
-class _Told(BaseModel):
+class _AlertCursor(BaseModel):
     """What was told already, and what could not be; the sensor's cursor. All times are seconds since 1970."""
 
     since: float = Field(default_factory=time.time)  # older failures are no news
@@ -100,9 +100,12 @@ def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg
         description=f"Tells of failed runs and of checks that turned red, by {', '.join(channels)}.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        told, instance, now = _Told.of(context.cursor), opened.of(context), time.time()
+        told, instance, now = _AlertCursor.of(context.cursor), opened.of(context), time.time()
         told.waiting = {channel: told.waiting.get(channel, Waiting()) for channel in channels}
-        for alert in (*_new_failures(workspace, steps, instance, told), *_new_reds(workspace, instance, told)):
+        for alert in (
+            *_new_run_failures(workspace, steps, instance, told),
+            *_new_check_failures(workspace, instance, told),
+        ):
             for waiting in told.waiting.values():
                 waiting.add(alert)
         said = deliver(channels, told.waiting, workspace.name, _page(workspace.settings, "/runs"))
@@ -113,8 +116,8 @@ def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg
     return [alerts]
 
 
-def _new_failures(
-    workspace: Workspace, steps: Collection[str], instance: dg.DagsterInstance, told: _Told
+def _new_run_failures(
+    workspace: Workspace, steps: Collection[str], instance: dg.DagsterInstance, told: _AlertCursor
 ) -> Iterator[Alert]:
     updated_after = dt.datetime.fromtimestamp(told.since - _OVERLAP_SECONDS, dt.UTC)
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=updated_after)
@@ -130,7 +133,7 @@ def _new_failures(
         yield _failure(workspace, steps, instance, run)
 
 
-def _given_up(instance: dg.DagsterInstance, told: _Told) -> Iterator[dg.DagsterRun]:
+def _given_up(instance: dg.DagsterInstance, told: _AlertCursor) -> Iterator[dg.DagsterRun]:
     """The runs that Dagster said it would start again, and has not: it cannot where `dg launch` started them.
 
     Those that it did start again are no news until they have failed for good.
@@ -171,9 +174,9 @@ def _reason(steps: Collection[str], event: dg.DagsterEvent) -> str | None:
     return f"Step {event.step_key} failed ({kind or 'no reason given'}); the run's log tells more."
 
 
-def _new_reds(workspace: Workspace, instance: dg.DagsterInstance, told: _Told) -> Iterator[Alert]:
-    for promise in (*PROMISES, *WATCHED):
-        key = check_key(workspace, promise)
+def _new_check_failures(workspace: Workspace, instance: dg.DagsterInstance, told: _AlertCursor) -> Iterator[Alert]:
+    for check in (*CHECKS, *SCHEDULED_CHECKS):
+        key = check_key(workspace, check)
         name = f"{key.asset_key.to_user_string()}: {key.name}"
         latest = _evaluation(instance.get_latest_asset_check_evaluation_record(key))
         # Each run asks about its own days, so what is green now may have been red, and still be, of other days.
@@ -187,7 +190,9 @@ def _new_reds(workspace: Workspace, instance: dg.DagsterInstance, told: _Told) -
             told.checks.pop(name, None)
 
 
-def _red_since(instance: dg.DagsterInstance, key: dg.AssetCheckKey, told: _Told) -> list[dg.AssetCheckEvaluation]:
+def _red_since(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, told: _AlertCursor
+) -> list[dg.AssetCheckEvaluation]:
     """The red answers since the last tick, the earliest first."""
     failed = {AssetCheckExecutionRecordStatus.FAILED}
     records = instance.event_log_storage.get_asset_check_execution_history(key, _REDS_LOOKED_AT, status=failed)

@@ -12,7 +12,7 @@ from synthflow_assets.orchestration.resources import SynthflowResource, Warehous
 from synthflow_assets.settings import Settings
 
 
-def refuse_wrong_types(**arguments: object) -> None:
+def validate_types(**arguments: object) -> None:
     """Refuse what is not of the type that the signature says. Values are not shown: one may be a key.
 
     Raises:
@@ -24,7 +24,7 @@ def refuse_wrong_types(**arguments: object) -> None:
             raise SettingsError(f"{name} is of the type {type(value).__name__}; allowed is {allowed}")
 
 
-def refuse_shown_key(synthflow: SynthflowResource) -> None:
+def validate_hidden_key(synthflow: SynthflowResource) -> None:
     """Refuse a key in plain text, and values that no run could use; what stands in variables is not read.
 
     Raises:
@@ -35,7 +35,7 @@ def refuse_shown_key(synthflow: SynthflowResource) -> None:
     SynthflowResource.from_settings(Settings.of(api_key=key, **_plain(given)))
 
 
-def refuse_shown_password(warehouse: WarehouseResource) -> None:
+def validate_hidden_password(warehouse: WarehouseResource) -> None:
     """Refuse a password, and places that cannot be; what stands in variables is not read.
 
     Raises:

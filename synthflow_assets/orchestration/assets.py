@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from synthflow_assets.orchestration.daily import DailyStep, ShownDays, days_of, marks, table_spec
+from synthflow_assets.orchestration.daily import DailyStep, ShownDays, common_spec_arguments, days_of, table_spec
 from synthflow_assets.orchestration.metadata import Metadata, export_lineage, metric_metadata, with_lineage
-from synthflow_assets.orchestration.resources import failures_for_people
+from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_RECORDINGS, CALLS
@@ -116,7 +116,7 @@ def export_step(workspace: Workspace, table: Table, partitions: dg.PartitionsDef
         description=f"`{workspace.table_name(table.name)}` as Parquet, one file a day, each replaced as a whole.",
         partitions_def=partitions,
         kinds={"parquet"},
-        **marks(workspace),
+        **common_spec_arguments(workspace),
         metadata={"dagster/uri": str(folder / table.name)},
     )
     return DailyStep(f"export_{table.name}", [spec], write)
@@ -142,9 +142,9 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
             "days": report.days,
             "agents": report.agents,
         }
-        if report.complaint:
-            context.log.warning(report.complaint)
-            metadata["warning"] = report.complaint
+        if report.warning:
+            context.log.warning(report.warning)
+            metadata["warning"] = report.warning
         return {spec.key: dict.fromkeys(days, metadata)}
 
     spec = dg.AssetSpec(
@@ -153,7 +153,7 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
         description=f"One HTML page for people who do not write SQL, over the last {settings.report_days} days.",
         partitions_def=partitions,
         kinds={"html"},
-        **marks(workspace),
+        **common_spec_arguments(workspace),
         metadata={"dagster/uri": str(settings.report_path)},
     )
     return DailyStep("write_call_report", [spec], write)
@@ -185,7 +185,7 @@ def build_recordings_asset(
     def download(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from synthflow_assets.recordings import store_recordings
 
-        with failures_for_people(workspace.settings), workspace.at_work(context) as (client, warehouse):
+        with translate_errors(workspace.settings), workspace.open_clients(context) as (client, warehouse):
             counts = store_recordings(client, warehouse, target, days_of(context), context.log.warning)
         if counts.failed:
             raise dg.Failure(

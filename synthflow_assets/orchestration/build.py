@@ -8,7 +8,7 @@ import dagster as dg
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.alerts import build_alert_sensors
-from synthflow_assets.orchestration.arguments import refuse_shown_key, refuse_shown_password, refuse_wrong_types
+from synthflow_assets.orchestration.arguments import validate_hidden_key, validate_hidden_password, validate_types
 from synthflow_assets.orchestration.assets import (
     build_recordings_asset,
     export_step,
@@ -62,7 +62,7 @@ def build_synthflow_defs(
         SettingsError: an argument of a wrong type, a key or a password in plain text, a key prefix that cannot name a
             schema, or a resource of another schema.
     """
-    refuse_wrong_types(
+    validate_types(
         settings=settings,
         key_prefix=key_prefix,
         group_name=group_name,
@@ -74,9 +74,9 @@ def build_synthflow_defs(
         warehouse=warehouse,
     )
     if synthflow is not None:
-        refuse_shown_key(synthflow)
+        validate_hidden_key(synthflow)
     if warehouse is not None:
-        refuse_shown_password(warehouse)
+        validate_hidden_password(warehouse)
     workspace = Workspace.of(
         settings or Settings.of(),
         key_prefix.path if isinstance(key_prefix, dg.AssetKey) else key_prefix,
@@ -118,13 +118,13 @@ def _moved(settings: Settings, warehouse: WarehouseResource) -> Settings:
 def _assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
     partitions = daily_partitions(workspace.settings)
     recordings = workspace.settings.recordings
-    following = [
+    downstream = [
         *metric_steps(workspace, partitions),
         *(export_step(workspace, table, partitions) for table in (CALLS, *METRIC_TABLES)),
         report_step(workspace, partitions),
     ]
     return [
-        build_calls_assets(workspace, partitions, following),
-        *(step.build(workspace) for step in following),
+        build_calls_assets(workspace, partitions, downstream),
+        *(step.build(workspace) for step in downstream),
         *([build_recordings_asset(workspace, recordings, partitions)] if recordings else []),
     ]

@@ -1,4 +1,4 @@
-"""The asset checks: promises about the tables, asked in the run that writes them and, for freshness, by the clock."""
+"""The asset checks: checks about the tables, asked in the run that writes them and, for freshness, by the clock."""
 
 import datetime as dt
 import json
@@ -8,14 +8,15 @@ from itertools import groupby
 import dagster as dg
 
 from synthflow_assets.days import last_closed_day
-from synthflow_assets.orchestration.resources import failures_for_people
+from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import (
+    CHECKS,
     FRESHNESS,
-    PROMISES,
-    WATCHED,
+    SCHEDULED_CHECKS,
+    Check,
     Problem,
-    Promise,
+    Severity,
     count_unwatched,
     find_problems,
     merge_days,
@@ -26,50 +27,50 @@ _SHOWN = 200
 
 def build_checks(workspace: Workspace) -> list[dg.AssetChecksDefinition]:
     """All checks: one step for each table, and one for what the clock asks."""
-    by_table = groupby(PROMISES, key=lambda promise: promise.table)
+    by_table = groupby(CHECKS, key=lambda check: check.table)
     return [
-        *(_build(workspace, f"check_{table}", list(promises)) for table, promises in by_table),
-        _build(workspace, "check_freshness", WATCHED),
+        *(_build(workspace, f"check_{table}", list(checks)) for table, checks in by_table),
+        _build(workspace, "check_freshness", SCHEDULED_CHECKS),
     ]
 
 
-def check_key(workspace: Workspace, promise: Promise) -> dg.AssetCheckKey:
-    """The check of a promise."""
-    return dg.AssetCheckKey(workspace.asset_key(promise.table), promise.name)
+def check_key(workspace: Workspace, check: Check) -> dg.AssetCheckKey:
+    """The check of a check."""
+    return dg.AssetCheckKey(workspace.asset_key(check.table), check.name)
 
 
-def _build(workspace: Workspace, name: str, promises: Sequence[Promise]) -> dg.AssetChecksDefinition:
+def _build(workspace: Workspace, name: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
     settings = workspace.settings
 
     @dg.multi_asset_check(
         name=workspace.step(name),
         specs=[
             dg.AssetCheckSpec(
-                promise.name,
-                asset=workspace.asset_key(promise.table),
-                description=promise.description,
-                blocking=promise.blocking,
+                check.name,
+                asset=workspace.asset_key(check.table),
+                description=check.description,
+                blocking=check.blocking,
                 # In a run that computes both, the check waits for both.
-                additional_deps=[workspace.asset_key(table) for table in promise.compared_with],
+                additional_deps=[workspace.asset_key(table) for table in check.depends_on],
             )
-            for promise in promises
+            for check in checks
         ],
         required_resource_keys={workspace.warehouse_resource},
         can_subset=True,
         # What the clock asks is to be answered while backfills take all places of the pool.
-        pool=None if promises is WATCHED else workspace.pool,
+        pool=None if checks is SCHEDULED_CHECKS else workspace.pool,
     )
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        with failures_for_people(workspace.settings), workspace.warehouse(context).get_connection() as connection:
+        with translate_errors(workspace.settings), workspace.warehouse(context).get_connection() as connection:
             latest = last_closed_day(settings.timezone)
-            for promise in promises:
-                key = check_key(workspace, promise)
+            for check in checks:
+                key = check_key(workspace, check)
                 if key in context.selected_asset_check_keys:
                     # What the clock asks is about all days, also where it is asked in a run over some.
-                    days = None if promise in WATCHED else _days(context)
-                    problems = find_problems(connection, promise, days, settings, latest)
-                    unwatched = count_unwatched(connection, settings, latest) if promise is FRESHNESS else 0
-                    yield _result(workspace, promise, problems, unwatched)
+                    days = None if check in SCHEDULED_CHECKS else _days(context)
+                    problems = find_problems(connection, check, days, settings, latest)
+                    unwatched = count_unwatched(connection, settings, latest) if check is FRESHNESS else 0
+                    yield _result(workspace, check, problems, unwatched)
 
     return check
 
@@ -80,8 +81,8 @@ def _days(context: dg.AssetCheckExecutionContext) -> list[dt.date] | None:
     return [dt.date.fromisoformat(key) for key in step.partition_keys] if step.has_partition_key_range else None
 
 
-def _result(workspace: Workspace, promise: Promise, problems: Sequence[Problem], unwatched: int) -> dg.AssetCheckResult:
-    key = check_key(workspace, promise)
+def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], unwatched: int) -> dg.AssetCheckResult:
+    key = check_key(workspace, check)
     merged = merge_days(problems)
     lines = [f"- {problem}" for problem in merged[:_SHOWN]]
     if len(merged) > _SHOWN:
@@ -92,8 +93,10 @@ def _result(workspace: Workspace, promise: Promise, problems: Sequence[Problem],
         passed=not problems,
         asset_key=key.asset_key,
         check_name=key.name,
-        severity=dg.AssetCheckSeverity.ERROR if promise.blocking or promise.serious else dg.AssetCheckSeverity.WARN,
-        description=_headline(workspace, promise, merged) if merged else promise.description + aside,
+        severity=dg.AssetCheckSeverity.ERROR
+        if check.blocking or check.severity is Severity.ERROR
+        else dg.AssetCheckSeverity.WARN,
+        description=_headline(workspace, check, merged) if merged else check.description + aside,
         metadata={
             "problems": len(problems),
             **({"details": dg.MarkdownMetadataValue("\n".join(lines))} if lines else {}),
@@ -101,21 +104,21 @@ def _result(workspace: Workspace, promise: Promise, problems: Sequence[Problem],
     )
 
 
-def _headline(workspace: Workspace, promise: Promise, merged: Sequence[Problem]) -> str:
+def _headline(workspace: Workspace, check: Check, merged: Sequence[Problem]) -> str:
     """What is wrong and what to do, in one line: the first problem stands for all, the command mends all."""
     others = f" (and {len(merged) - 1} more)" if len(merged) > 1 else ""
     firsts = [problem.day for problem in merged if problem.day]
     lasts = [problem.day + dt.timedelta(days=problem.days - 1) for problem in merged if problem.day]
     span = ("", "") if not firsts else (f"{min(firsts)}", f"{max(lasts)}")
-    return f"{merged[0]}{others}. {promise.remedy.format(**_commands(workspace, promise, *span))}"
+    return f"{merged[0]}{others}. {check.remedy.format(**_commands(workspace, check, *span))}"
 
 
-def _commands(workspace: Workspace, promise: Promise, first: str, last: str) -> dict[str, str]:
+def _commands(workspace: Workspace, check: Check, first: str, last: str) -> dict[str, str]:
     """The commands that a remedy may name, for the days from the first to the last."""
     days = f"--partition {first}" if first == last else f"--partition-range {first}...{last}"
     fetch = f"dg launch --assets 'group:{workspace.group_name}' {days}"
     only_missing = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
-    tables = [workspace.asset_key(table).to_user_string() for table in (*promise.compared_with, promise.table)]
+    tables = [workspace.asset_key(table).to_user_string() for table in (*check.depends_on, check.table)]
     selection = " or ".join(f'key:"{table}"+' for table in tables)  # and what follows from them, as the exports do
     return {
         "fetch": f"`{fetch}`",

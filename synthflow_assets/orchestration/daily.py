@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.orchestration.metadata import Metadata
-from synthflow_assets.orchestration.places import refuse_shared_places
-from synthflow_assets.orchestration.resources import failures_for_people
+from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.tables import Column, Table
 
@@ -43,8 +43,8 @@ class DailyStep:
             pool=workspace.pool,
         )
         def compute(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-            with failures_for_people(workspace.settings):
-                refuse_shared_places(context, workspace)
+            with translate_errors(workspace.settings):
+                validate_no_write_conflicts(context, workspace)
                 shown = self.write(context, days_of(context), context.selected_asset_keys)
             yield from results(context, shown)
 
@@ -84,7 +84,7 @@ def table_spec(
         description=table.description,
         partitions_def=partitions,
         kinds=kinds,
-        **marks(workspace),
+        **common_spec_arguments(workspace),
         # For Asset Health. Whether every agent's latest day has landed is the business of a check of our own,
         # because this policy is content with a backfill of any old day.
         freshness_policy=dg.FreshnessPolicy.time_window(
@@ -99,7 +99,7 @@ def table_spec(
     )
 
 
-def marks(workspace: Workspace) -> dict[str, Any]:
+def common_spec_arguments(workspace: Workspace) -> dict[str, Any]:
     """What all assets of a workspace have in common."""
     return {
         "group_name": workspace.group_name,

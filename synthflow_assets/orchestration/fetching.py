@@ -18,11 +18,11 @@ from pydantic import Field
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import SettingsError, SynthflowError
 from synthflow_assets.orchestration.daily import DailyStep, days_of, results, table_spec
-from synthflow_assets.orchestration.places import refuse_shared_places
-from synthflow_assets.orchestration.resources import failures_for_people
+from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.workspace import Workspace
-from synthflow_assets.quality import PROMISES, find_problems
-from synthflow_assets.settings import worded
+from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
+from synthflow_assets.quality import CHECKS, find_problems
+from synthflow_assets.settings import with_setting_names
 from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES
 from synthflow_assets.warehouse.tables import Table
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from synthflow_assets.loading import FailedPartition
     from synthflow_assets.warehouse.connection import Warehouse
     from synthflow_assets.warehouse.landing import LoadSummary
-    from synthflow_assets.warehouse.spool import Partition
+    from synthflow_assets.warehouse.staging import Partition
 
 _SUMMED = (
     "total_records", "fetched", "landed", "rejected", "duplicates", "outside_window", "open_calls", "requests",
@@ -52,14 +52,14 @@ class FetchConfig(dg.Config):
 
 
 def build_calls_assets(
-    workspace: Workspace, partitions: dg.PartitionsDefinition[Any], following: Sequence[DailyStep]
+    workspace: Workspace, partitions: dg.PartitionsDefinition[Any], downstream: Sequence[DailyStep]
 ) -> dg.AssetsDefinition:
     """The assets of the fetching step.
 
     Args:
         workspace: what everything is named after.
         partitions: the days.
-        following: what is computed from the calls, in the order of computation.
+        downstream: what is computed from the calls, in the order of computation.
     """
 
     @dg.multi_asset(
@@ -73,20 +73,20 @@ def build_calls_assets(
         # Imported when used: loading the definitions must not cost what fetching costs.
         from synthflow_assets.loading import resolve_agents
 
-        workspace.mark_run(context)
-        with failures_for_people(workspace.settings), workspace.at_work(context) as (client, warehouse):
-            refuse_shared_places(context, workspace)
+        workspace.tag_run(context)
+        with translate_errors(workspace.settings), workspace.open_clients(context) as (client, warehouse):
+            validate_no_write_conflicts(context, workspace)
             resolved = resolve_agents(client, workspace.settings)
             agents, wanted = resolved.agents, _wanted(resolved.agents, config.models)
             # Of an unknown agent a run that is told its agents need not know.
-            complaint = None if config.models else resolved.complaint
-            fetch = _Fetch(workspace, context, warehouse, days_of(context), agents, wanted, complaint)
-            fetch.pass_over_landed(only_missing=config.only_missing)
+            warning = None if config.models else resolved.warning
+            fetch = _Fetch(workspace, context, warehouse, days_of(context), agents, wanted, warning)
+            fetch.skip_landed(only_missing=config.only_missing)
             try:
                 fetch.load(client)
                 fetch.raise_if_failed()
             except Exception:
-                fetch.finish_whole_days(following)
+                fetch.finish_whole_days(downstream)
                 raise
             except BaseException:  # somebody stops the run, and waits
                 fetch.record_whole_days()
@@ -107,11 +107,11 @@ class _Fetch:
     days: list[dt.date]
     agents: Sequence[Agent]  # of the workspace
     wanted: Sequence[Agent]  # of this run
-    complaint: str | None  # of agents that are set and do not exist: the others land, then the run fails
+    warning: str | None  # of agents that are set and do not exist: the others land, then the run fails
     present: "set[Partition]" = field(default_factory=set)  # landed in this run, or passed over
     failed: "list[FailedPartition]" = field(default_factory=list)
 
-    def pass_over_landed(self, *, only_missing: bool) -> None:
+    def skip_landed(self, *, only_missing: bool) -> None:
         """Note what need not be fetched: all that is settled, or what the run that this one repeats has landed."""
         from synthflow_assets.warehouse.loads import settled_partitions
 
@@ -135,7 +135,7 @@ class _Fetch:
             self.wanted,
             self.days,
             run_id=self.context.run.run_id,
-            passed_over=frozenset(self.present),
+            skipped=frozenset(self.present),
             log=self.context.log.info,
         ):
             if isinstance(outcome, FailedPartition):
@@ -149,19 +149,22 @@ class _Fetch:
         if self.failed:
             others = f", and {len(self.failed) - 1} more (see the log)" if len(self.failed) > 1 else ""
             shown = "\n".join(f"- {failure}" for failure in self.failed[:_SHOWN_FAILURES])
-            complaint = f". {self.complaint}" if self.complaint else ""
+            warning = f". {self.warning}" if self.warning else ""
             said = (
                 f"{len(self.failed)} of {len(self.days) * len(self.wanted)} (day, agent) pairs failed: {self.failed[0]}"
-                f"{others}. All others have landed; materialize the failed days again{complaint}"
+                f"{others}. All others have landed; materialize the failed days again{warning}"
             )
             settings = self.workspace.settings
             raise dg.Failure(
-                worded(said, settings),
-                metadata={"failed": len(self.failed), "failures": dg.MarkdownMetadataValue(worded(shown, settings))},
+                with_setting_names(said, settings),
+                metadata={
+                    "failed": len(self.failed),
+                    "failures": dg.MarkdownMetadataValue(with_setting_names(shown, settings)),
+                },
                 allow_retries=False,
             )
-        if self.complaint:
-            raise SettingsError(f"{self.complaint}. All others have landed")
+        if self.warning:
+            raise SettingsError(f"{self.warning}. All others have landed")
 
     def record_whole_days(self) -> list[dt.date]:
         """Record the days that lack nothing: a step that fails records nothing of its range by itself."""
@@ -172,7 +175,7 @@ class _Fetch:
             _record(self.context, key, of_days)
         return whole
 
-    def finish_whole_days(self, following: Sequence[DailyStep]) -> None:
+    def finish_whole_days(self, downstream: Sequence[DailyStep]) -> None:
         """Record the days that lack nothing, and compute what follows from all that have landed.
 
         A day that one agent is missing on is computed for the others, but not recorded.
@@ -183,7 +186,7 @@ class _Fetch:
             if not days or self._is_broken(days):
                 return
             executable = set(self.context.job_def.asset_layer.executable_asset_keys)
-            for step in following:
+            for step in downstream:
                 keys = executable & {spec.key for spec in step.specs}
                 for key, of_days in step.write(self.context, days, keys).items() if keys else ():
                     _record(self.context, key, {day: of_days[day] for day in whole})
@@ -192,14 +195,14 @@ class _Fetch:
             self.context.log.warning(f"what follows from the whole days could not be computed: {error}")
 
     def _is_broken(self, days: Sequence[dt.date]) -> bool:
-        """Whether a promise is broken that the steps behind would have been stopped by."""
+        """Whether a check is broken that the steps behind would have been stopped by."""
         settings = self.workspace.settings
         with self.warehouse.connect(read_only=True) as connection:
             found = [
                 problem
-                for promise in PROMISES
-                if promise.blocking
-                for problem in find_problems(connection, promise, days, settings, max(days))
+                for check in CHECKS
+                if check.blocking
+                for problem in find_problems(connection, check, days, settings, max(days))
             ]
         if found:
             self.context.log.error(f"nothing is computed from the landed days: {found[0]}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from synthflow_assets.orchestration.resources import failures_for_people
+from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.workspace import Workspace
 
 MAINTENANCE = "maintain"  # its only step
@@ -24,7 +24,7 @@ def build_maintenance(workspace: Workspace, executor: dg.ExecutorDefinition) -> 
         description="Merge a lake's files and remove old ones, or write a bloated file anew.",
     )
     def maintain(context: dg.OpExecutionContext) -> None:
-        with failures_for_people(workspace.settings):
+        with translate_errors(workspace.settings):
             done = workspace.warehouse(context).get_warehouse().maintain(settings.lake_snapshot_days)
         context.log.info(", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in done.items()))
 

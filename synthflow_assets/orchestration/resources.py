@@ -9,7 +9,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from synthflow_assets.errors import SettingsError, SynthflowError
-from synthflow_assets.settings import API_KEY_VARIABLE, Settings, VariableSecret, worded
+from synthflow_assets.settings import API_KEY_VARIABLE, Settings, VariableSecret, with_setting_names
 from synthflow_assets.warehouse.connection import LOCK_WAIT_SECONDS, Warehouse
 from synthflow_assets.warehouse.tables import SCHEMA
 
@@ -123,7 +123,7 @@ class WarehouseResource(DuckDBResource):
 
 
 @contextmanager
-def failures_for_people(settings: Settings) -> Iterator[None]:
+def translate_errors(settings: Settings) -> Iterator[None]:
     """Turn the package's errors into a failed step that says what to do, and that Dagster does not retry.
 
     The settings are named as they were given: by variables, arguments, or a component's attributes.
@@ -132,4 +132,4 @@ def failures_for_people(settings: Settings) -> Iterator[None]:
     try:
         yield
     except SynthflowError as error:
-        raise dg.Failure(worded(str(error), settings), allow_retries=False) from None
+        raise dg.Failure(with_setting_names(str(error), settings), allow_retries=False) from None

@@ -9,9 +9,9 @@ import dagster as dg
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import WarehouseLockedError
 from synthflow_assets.orchestration.checks import check_key
-from synthflow_assets.orchestration.places import UnsharedAssets
 from synthflow_assets.orchestration.workspace import Workspace
-from synthflow_assets.quality import NO_GAPS, SETTLED, WATCHED, find_problems
+from synthflow_assets.orchestration.write_conflicts import UnsharedAssets
+from synthflow_assets.quality import NO_GAPS, SCHEDULED_CHECKS, SETTLED, find_problems
 
 # Late enough that calls across midnight have ended, early enough for the morning's dashboards.
 _DAILY_CRON = "0 5 * * *"
@@ -43,7 +43,7 @@ def build_jobs(
     )
     freshness = dg.define_asset_job(
         workspace.named("freshness"),
-        selection=dg.AssetSelection.checks(*(check_key(workspace, promise) for promise in WATCHED)),
+        selection=dg.AssetSelection.checks(*(check_key(workspace, check) for check in SCHEDULED_CHECKS)),
         executor_def=executor,
         description="Ask whether anything is missing that should have landed, or landed too early.",
         tags=workspace.run_tags,
@@ -150,7 +150,7 @@ def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext
     with warehouse.connect(read_only=True) as connection:
         problems = [
             problem
-            for promise in (NO_GAPS, SETTLED)
-            for problem in find_problems(connection, promise, days, settings, last)
+            for check in (NO_GAPS, SETTLED)
+            for problem in find_problems(connection, check, days, settings, last)
         ]
     return {problem.day for problem in problems if problem.day is not None}

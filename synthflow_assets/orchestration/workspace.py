@@ -96,7 +96,7 @@ class Workspace:
         """What the workspace's runs are found by in Dagster's UI."""
         return {"synthflow/workspace": self.name}
 
-    def mark_run(self, context: dg.AssetExecutionContext) -> None:
+    def tag_run(self, context: dg.AssetExecutionContext) -> None:
         """Give its tags to a run that was started from assets, since only a job has them from the start."""
         if not self.run_tags.items() <= context.run.tags.items():
             context.instance.add_run_tags(context.run.run_id, self.run_tags)
@@ -124,7 +124,7 @@ class Workspace:
         return resource
 
     @contextmanager
-    def at_work(self, context: Any) -> "Iterator[tuple[SynthflowClient, Warehouse]]":
+    def open_clients(self, context: Any) -> "Iterator[tuple[SynthflowClient, Warehouse]]":
         """Whom to ask and where to write; the request rate is that of all runs together that write there."""
         from synthflow_assets.loading import shared_rate
 

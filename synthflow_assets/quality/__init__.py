@@ -1,6 +1,6 @@
-"""What must hold of the tables: one `.sql` file a promise, each selecting the places where it is broken.
+"""What must hold of the tables: one `.sql` file a check, each selecting the places where it is broken.
 
-Every file of a promise returns the columns `day, model_id, problem`; no row means that the promise is kept. A problem
+Every file of a check returns the columns `day, model_id, problem`; no row means that the check is kept. A problem
 is a count or a name of a field, never anything of a call.
 """
 
@@ -14,8 +14,9 @@ from typing import Any
 import duckdb
 
 from synthflow_assets.agents import Agent
-from synthflow_assets.quality.metric_promises import METRIC_PROMISES
-from synthflow_assets.quality.promise import Promise as Promise
+from synthflow_assets.quality.check import Check as Check
+from synthflow_assets.quality.check import Severity as Severity
+from synthflow_assets.quality.metric_checks import METRIC_CHECKS
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, OUTCOME_DIMENSIONS, VOICEMAIL_STATUSES
 from synthflow_assets.warehouse.schema import CALL_FIELDS, TABLES
@@ -24,7 +25,7 @@ from synthflow_assets.warehouse.statements import sql_file
 
 @dataclass(frozen=True)
 class Problem:
-    """A place where a promise is broken. `agent` is the name of the model, or its id where it has none."""
+    """A place where a check is broken. `agent` is the name of the model, or its id where it has none."""
 
     day: dt.date | None
     agent: str | None
@@ -38,41 +39,41 @@ class Problem:
 
 
 # Asked of the days of each run, about what it has written.
-PROMISES = (
-    Promise(
+CHECKS = (
+    Check(
         "calls",
         "unique_call_ids",
         "No call_id occurs twice in the whole table.",
         "Fetch these days again: {fetch}",
         blocking=True,
     ),
-    Promise(
+    Check(
         "calls",
         "complete",
         "As many distinct calls came as the API states, and each one landed, was rejected, or lies in the margin.",
         "Fetch it again: {fetch}; if it stays, `synthflow-assets doctor`, and ask Synthflow",
         blocking=True,
     ),
-    Promise(
+    Check(
         "calls",
         "within_day",
         "Every call started on its day, in the set time zone.",
         "If SYNTHFLOW_TIMEZONE was changed, fetch all days again; else these: {fetch}",
         blocking=True,
     ),
-    Promise(
+    Check(
         "calls",
         "no_rejects",
         "Every record that came could be typed.",
         "`synthflow-assets rejects` tells more; after an upgrade, `synthflow-assets rejects --retry` types them",
     ),
-    Promise(
+    Check(
         "calls",
         "known_values",
         "Statuses and reasons are among those that are documented.",
         "Tell the maintainers; a status counts as neither connected nor open until it is known to be",
     ),
-    Promise(
+    Check(
         "calls",
         "usual_volume",
         "The calls of each agent are as many as on the same weekday of the eight weeks before (median), give or take "
@@ -81,29 +82,29 @@ PROMISES = (
         "A holiday, a campaign, a broken number? If Synthflow's dashboard shows as many, nothing is to be done; else "
         "fetch it again: {fetch}",
     ),
-    Promise(
+    Check(
         "calls",
         "same_fields",
         "No field has turned up that was not there in the week before, and none that was there is empty in all calls.",
         "Does anything of yours need the field? Tell the maintainers; recording_url is announced to go in January 2027",
     ),
-    *METRIC_PROMISES,
+    *METRIC_CHECKS,
 )
-FRESHNESS = Promise(
+FRESHNESS = Check(
     "calls",
     "fresh_per_model",
     "The latest closed day has landed for every agent.",
     "Is the daily schedule on, did its run fail, is the agent still there? Then fetch the day: {fetch}",
-    serious=True,
+    severity=Severity.ERROR,
 )
-NO_GAPS = Promise(
+NO_GAPS = Check(
     "calls",
     "no_gaps",
     "Every day of every agent has landed, from the first day that is set, or else that ever landed, to the latest "
     "closed one. An agent that was added later is backfilled alone, by `models` of the run config.",
     "The catch-up schedule fetches the latest days; older ones: {fetch_missing}",
 )
-SETTLED = Promise(
+SETTLED = Check(
     "calls",
     "settled",
     "Every day that the daily schedule does not fetch again was over when it was fetched last.",
@@ -111,18 +112,18 @@ SETTLED = Promise(
     "stays open: leave it",
 )
 # Asked by the clock, about all days: a run cannot notice that none ran.
-WATCHED = (FRESHNESS, NO_GAPS, SETTLED)
+SCHEDULED_CHECKS = (FRESHNESS, NO_GAPS, SETTLED)
 
 
 def find_problems(
     connection: duckdb.DuckDBPyConnection,
-    promise: Promise,
+    check: Check,
     days: Sequence[dt.date] | None,
     settings: Settings,
     last_closed_day: dt.date,
 ) -> list[Problem]:
-    """The places where a promise is broken, on the given days, or on all that were ever landed."""
-    query = _query(promise)
+    """The places where a check is broken, on the given days, or on all that were ever landed."""
+    query = _query(check)
     parameters: dict[str, Any] = {
         "days": list(days) if days is not None else None,
         "timezone": settings.timezone,
@@ -166,9 +167,9 @@ def merge_days(problems: Sequence[Problem]) -> list[Problem]:
     return merged
 
 
-def _query(promise: Promise) -> str:
-    if promise.file is None:
-        return sql_file(__name__, f"{promise.name}.sql")
-    table = TABLES[promise.table]
+def _query(check: Check) -> str:
+    if check.file is None:
+        return sql_file(__name__, f"{check.name}.sql")
+    table = TABLES[check.table]
     agent = "model_id" if "model_id" in table.grain else "NULL::VARCHAR"
-    return sql_file(__name__, promise.file).format(table=table.name, grain=", ".join(table.grain), agent=agent)
+    return sql_file(__name__, check.file).format(table=table.name, grain=", ".join(table.grain), agent=agent)

@@ -35,7 +35,7 @@ class Report:
     agents: int
 
     @property
-    def complaint(self) -> str | None:
+    def warning(self) -> str | None:
         """What is to be said of a page that is too large with all thrift; None of one that is not."""
         if self.size_bytes <= LARGEST_BYTES:
             return None

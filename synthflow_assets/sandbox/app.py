@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from synthflow_assets.sandbox.calls import DAY_MS, tone
-from synthflow_assets.sandbox.knobs import Knobs
+from synthflow_assets.sandbox.config import SandboxConfig
 from synthflow_assets.sandbox.store import CallStore, Selection, Window
 
 _MAX_LIMIT = 100
@@ -36,13 +36,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class SandboxApi:
     """The state behind one sandbox server: its calls, its faults, and what was asked of it."""
 
-    def __init__(self, knobs: Knobs) -> None:
-        self.knobs = knobs
-        self.store = CallStore(knobs)
-        self.asked: list[dict[str, str]] = []  # the parameters of each list-calls request, for tests and benchmarks
+    def __init__(self, config: SandboxConfig) -> None:
+        self.config = config
+        self.store = CallStore(config)
+        self.requests: list[dict[str, str]] = []  # the parameters of each list-calls request, for tests and benchmarks
         self.audio_served = 0
         self._strikes: dict[str, int] = {}
-        self._random = random.Random(knobs.seed)
+        self._random = random.Random(config.seed)
         self._turns: list[float] = []
 
     def app(self) -> Starlette:
@@ -63,7 +63,7 @@ class SandboxApi:
         )
 
     def _strikes_now(self, fault: str) -> bool:
-        chance = self.knobs.faults.get(fault, 0.0)
+        chance = self.config.faults.get(fault, 0.0)
         if chance >= 1:
             self._strikes[fault] = self._strikes.get(fault, 0) + 1
             return self._strikes[fault] <= chance
@@ -73,16 +73,16 @@ class SandboxApi:
         """What all endpoints of the API share: latency, rate limit, the key, and the faults of the transport."""
 
         async def answer(request: Request) -> Response:
-            if self.knobs.latency_seconds:
-                await asyncio.sleep(self.knobs.latency_seconds)
+            if self.config.latency_seconds:
+                await asyncio.sleep(self.config.latency_seconds)
             failure = self._rate_failure() or self._transport_failure(request)
             if failure is not None:
                 return failure
-            if request.headers.get("authorization") != f"Bearer {self.knobs.api_key}":
+            if request.headers.get("authorization") != f"Bearer {self.config.api_key}":
                 return _error(401, "Invalid or missing API key", "authentication")
             response = await endpoint(request)
             response.headers["Date"] = email.utils.formatdate(
-                time.time() - self.knobs.clock_behind_seconds, usegmt=True
+                time.time() - self.config.clock_behind_seconds, usegmt=True
             )
             if self._strikes_now("truncate"):
                 return _truncated(response)
@@ -91,12 +91,12 @@ class SandboxApi:
         return answer
 
     def _rate_failure(self) -> Response | None:
-        if self.knobs.requests_per_second is None:
+        if self.config.requests_per_second is None:
             return None
         now = time.monotonic()
         self._turns = [turn for turn in self._turns if turn > now - 1]
         self._turns.append(now)
-        if len(self._turns) > self.knobs.requests_per_second:
+        if len(self._turns) > self.config.requests_per_second:
             return _too_many(str(_RATE_LIMIT_WAIT_SECONDS))
         return None
 
@@ -124,7 +124,7 @@ class SandboxApi:
 
     async def _calls(self, request: Request) -> Response:
         query = request.query_params
-        self.asked.append(dict(query))
+        self.requests.append(dict(query))
         model_id = query.get("model_id")
         if not model_id:
             return JSONResponse({"detail": [{"msg": "Field required", "loc": ["query", "model_id"]}]}, 422)
@@ -141,7 +141,7 @@ class SandboxApi:
         if not 1 <= limit <= _MAX_LIMIT:
             return _error(400, f"Limit must be between 1 and {_MAX_LIMIT}", "validation")
         if model_id not in self.store.agents:
-            if self.knobs.unknown_model == "not_found":
+            if self.config.unknown_model == "not_found":
                 return _error(404, "Assistant not found", "not_found")
             return _page(0, limit, offset, [])
         if self._is_poisoned(numbers["from_date"], numbers["to_date"]):
@@ -149,10 +149,10 @@ class SandboxApi:
         return self._listing(model_id, limit, offset, numbers, query.get("call_status"), query.get("lead_phone_number"))
 
     def _is_poisoned(self, from_ms: int | None, to_ms: int | None) -> bool:
-        if self.knobs.poisoned_day is None or from_ms is None or to_ms is None:
+        if self.config.poisoned_day is None or from_ms is None or to_ms is None:
             return False
         # Windows are asked with a margin, so their middle says which day is meant.
-        return (from_ms + to_ms) // 2 // DAY_MS == (self.knobs.poisoned_day - dt.date(1970, 1, 1)).days
+        return (from_ms + to_ms) // 2 // DAY_MS == (self.config.poisoned_day - dt.date(1970, 1, 1)).days
 
     def _listing(
         self,
@@ -190,21 +190,21 @@ class SandboxApi:
 
     def _page_of(self, selection: Selection, offset: int, limit: int) -> tuple[int, list[str]]:
         twice = self._strikes_now("listed_twice")
-        if not twice and self.knobs.order not in ("tied", "shuffled"):
+        if not twice and self.config.order not in ("tied", "shuffled"):
             return len(selection), selection.page(offset, limit, self.store.now_ms())
         everything = selection.page(0, len(selection), self.store.now_ms())
         if twice:
             everything = [record for number, record in enumerate(everything) for _ in range(2 - bool(number % 10))]
-        if self.knobs.order == "shuffled":
+        if self.config.order == "shuffled":
             self._random.shuffle(everything)
-        if self.knobs.order == "tied":
-            places = random.Random(f"{self.knobs.seed}/{offset + limit}")
+        if self.config.order == "tied":
+            places = random.Random(f"{self.config.seed}/{offset + limit}")
             for middle in range(_TIES_EVERY, len(everything), _TIES_EVERY):
                 everything[middle - 1 : middle + 1] = places.sample(everything[middle - 1 : middle + 1], 2)
         return len(everything), everything[offset : offset + limit]
 
     async def _assistants(self, request: Request) -> Response:
-        if not self.knobs.assistants_endpoint:
+        if not self.config.assistants_endpoint:
             return JSONResponse({"detail": "Not Found"}, 404)
         limit = int(request.query_params.get("limit", _DEFAULT_LIMIT))
         offset = int(request.query_params.get("offset", 0))
@@ -244,8 +244,8 @@ class SandboxApi:
         return JSONResponse({model_id: self.store.started_between(model_id, *window) for model_id in model_ids})
 
     async def _requests(self, _: Request) -> Response:
-        deepest = max((int(asked.get("offset", 0)) for asked in self.asked), default=0)
-        return JSONResponse({"list_calls": len(self.asked), "deepest_offset": deepest})
+        deepest = max((int(query.get("offset", 0)) for query in self.requests), default=0)
+        return JSONResponse({"list_calls": len(self.requests), "deepest_offset": deepest})
 
 
 def _page(total: int, limit: int, offset: int, records: list[str]) -> Response:

@@ -10,24 +10,26 @@ from typing import Self
 import uvicorn
 
 from synthflow_assets.sandbox.app import SandboxApi
-from synthflow_assets.sandbox.knobs import Knobs
+from synthflow_assets.sandbox.config import SandboxConfig
 
 
-def serve(knobs: Knobs, host: str, port: int) -> None:
+def serve(config: SandboxConfig, host: str, port: int) -> None:
     """Serve until interrupted."""
-    uvicorn.run(SandboxApi(knobs).app(), host=host, port=port, log_level="warning", access_log=False, date_header=False)
+    uvicorn.run(
+        SandboxApi(config).app(), host=host, port=port, log_level="warning", access_log=False, date_header=False
+    )
 
 
 class Sandbox:
     """A sandbox in a thread of this process, on a free port of the loopback interface, for a `with` block."""
 
-    def __init__(self, knobs: Knobs | None = None) -> None:
-        self.knobs = knobs or Knobs()
-        self.api = SandboxApi(self.knobs)
-        config = uvicorn.Config(
+    def __init__(self, config: SandboxConfig | None = None) -> None:
+        self.config = config or SandboxConfig()
+        self.api = SandboxApi(self.config)
+        server_config = uvicorn.Config(
             self.api.app(), log_level="critical", access_log=False, lifespan="off", ws="none", date_header=False
         )
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(server_config)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 

@@ -1,4 +1,4 @@
-"""Answers which calls a question selects, under every reading of the API that the knobs allow."""
+"""Answers which calls a question selects, under every reading of the API that the config allow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthflow_assets.sandbox.calls import DAY_MS, DayOfCalls, SandboxAgent, agents, day_of_calls, odd_calls, render
-from synthflow_assets.sandbox.knobs import Knobs
+from synthflow_assets.sandbox.config import SandboxConfig
 
 _LONGEST_CALL_MS = 3_100_000  # of the made-up calls; how far a window filtering ends must look back for starts
 
@@ -64,15 +64,15 @@ class Selection:
 class CallStore:
     """The workspace's calls. One thread only."""
 
-    def __init__(self, knobs: Knobs) -> None:
-        self.knobs = knobs
-        self.agents = {agent.model_id: agent for agent in agents(knobs.agents, knobs.seed)}
+    def __init__(self, config: SandboxConfig) -> None:
+        self.config = config
+        self.agents = {agent.model_id: agent for agent in agents(config.agents, config.seed)}
         self._arrived: dict[str, list[ExtraCall]] = {}
         self._selections: dict[tuple[str, Window, int], Selection] = {}
 
     def now_ms(self) -> int:
         """The sandbox's present, in epoch milliseconds."""
-        return int((self.knobs.now.timestamp() if self.knobs.now else time.time()) * 1000)
+        return int((self.config.now.timestamp() if self.config.now else time.time()) * 1000)
 
     def select(self, model_id: str, window: Window) -> Selection:
         """The calls that the API would list for this question."""
@@ -121,15 +121,15 @@ class CallStore:
         self._selections.clear()
 
     def _days(self, agent: SandboxAgent, from_ms: int, to_ms: int) -> list[DayOfCalls]:
-        knobs = self.knobs
+        config = self.config
         return [
-            day_of_calls(agent, day, knobs.seed, knobs.calls_per_day, knobs.same_volume)
+            day_of_calls(agent, day, config.seed, config.calls_per_day, config.same_volume)
             for day in range(from_ms // DAY_MS, -(-max(to_ms, from_ms) // DAY_MS))
         ]
 
     def _extra(self, model_id: str, from_ms: int, to_ms: int) -> list[ExtraCall]:
         extra = list(self._arrived.get(model_id, []))
-        if "odd_records" in self.knobs.faults:
+        if "odd_records" in self.config.faults:
             for day in range(from_ms // DAY_MS, -(-to_ms // DAY_MS)):
                 noon = day * DAY_MS + DAY_MS // 2
                 extra += [ExtraCall(noon, noon + 25_000, record) for _, record in odd_calls(model_id, noon)]
@@ -137,7 +137,7 @@ class CallStore:
 
     def _select(self, agent: SandboxAgent, window: Window) -> Selection:
         now = self.now_ms()
-        from_ms = window.from_ms if window.from_ms is not None else now - self.knobs.history_days * DAY_MS
+        from_ms = window.from_ms if window.from_ms is not None else now - self.config.history_days * DAY_MS
         to_ms = window.to_ms if window.to_ms is not None else now + DAY_MS
         days = self._days(agent, from_ms - _LONGEST_CALL_MS, min(to_ms, now) + 1)
         chosen = [np.flatnonzero(self._matches(day, window, now)) for day in days]
@@ -152,9 +152,9 @@ class CallStore:
         return Selection(days, day_of[order], index_of[order], extra)
 
     def _order(self, count: int, model_id: str) -> Any:
-        if self.knobs.order == "descending":
+        if self.config.order == "descending":
             return slice(None, None, -1)
-        if self.knobs.order == "arbitrary":
+        if self.config.order == "arbitrary":
             seed = int.from_bytes(hashlib.sha256(model_id.encode()).digest()[:4], "big")
             return np.random.default_rng(seed).permutation(count)
         return slice(None)
@@ -162,7 +162,7 @@ class CallStore:
     def _matches(self, day: DayOfCalls, window: Window, now_ms: int) -> npt.NDArray[np.bool_]:
         keep = (day.start_ms <= now_ms) & self._in_window(day.start_ms, day.end_ms, window)
         is_open = day.end_ms > now_ms
-        if self.knobs.hide_open_calls:
+        if self.config.hide_open_calls:
             keep &= ~is_open
         if window.duration_min is not None:
             keep &= day.duration_seconds >= window.duration_min
@@ -177,9 +177,9 @@ class CallStore:
     def _in_window(
         self, start_ms: npt.NDArray[np.int64], end_ms: npt.NDArray[np.int64], window: Window
     ) -> npt.NDArray[np.bool_]:
-        lower = end_ms if self.knobs.window_filters == "end" else start_ms
-        upper = start_ms if self.knobs.window_filters == "start" else end_ms
-        exclusive, half_open = self.knobs.window_ends == "exclusive", self.knobs.window_ends != "inclusive"
+        lower = end_ms if self.config.window_filters == "end" else start_ms
+        upper = start_ms if self.config.window_filters == "start" else end_ms
+        exclusive, half_open = self.config.window_ends == "exclusive", self.config.window_ends != "inclusive"
         keep = np.ones(len(start_ms), bool)
         if window.from_ms is not None:
             keep &= lower > window.from_ms if exclusive else lower >= window.from_ms

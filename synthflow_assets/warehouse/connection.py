@@ -13,9 +13,9 @@ import duckdb
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.engines import engine_for
-from synthflow_assets.warehouse.engines.base import Patience, Reserve, new_connection
+from synthflow_assets.warehouse.engines.base import LockPolicy, Reserve, new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
-from synthflow_assets.warehouse.migration import bring_up_to_date
+from synthflow_assets.warehouse.migration import migrate
 from synthflow_assets.warehouse.schema import table_named
 from synthflow_assets.warehouse.statements import describe, quoted
 from synthflow_assets.warehouse.tables import SCHEMA, Table
@@ -47,7 +47,7 @@ class Warehouse:
         self.location = os.fspath(location)
         self.schema = schema
         self.engine = engine_for(self.location, data_path)
-        self._patience = Patience(lock_wait_seconds, on_wait or _warn)
+        self._lock_policy = LockPolicy(lock_wait_seconds, on_wait or _warn)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -75,13 +75,13 @@ class Warehouse:
         # schema, and DuckDB refuses `synthflow.calls` as ambiguous.
         connection = new_connection()
         try:
-            with nullcontext() if read_only else self.turn(connection):
+            with nullcontext() if read_only else self.write_lock(connection):
                 self.attach(connection, "warehouse", read_only=read_only)
                 connection.execute(f"USE warehouse; SET temp_directory = {quoted(self.engine.spill_folder)}")
                 connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-                made = bring_up_to_date(connection, self.location, self.schema, may_write=not read_only)
+                made = migrate(connection, self.location, self.schema, may_write=not read_only)
                 if made:
-                    self.engine.shape(connection)
+                    self.engine.configure_storage(connection)
                 yield connection
         except duckdb.CatalogException:
             raise WarehouseUnusableError(
@@ -103,7 +103,7 @@ class Warehouse:
 
     def can_be_made(self) -> bool:
         """Whether the warehouse, which does not exist yet, could be made; nothing is left behind."""
-        return self.engine.obstacle() is None
+        return self.engine.creation_error() is None
 
     def read_frame(self, table: str, from_day: dt.date | None = None, to_day: dt.date | None = None) -> pd.DataFrame:
         """A table, or the days of it from `from_day` to `to_day` inclusive, as a pandas frame.
@@ -140,9 +140,9 @@ class Warehouse:
         """
         return self.engine.maintain(self.connect, snapshot_days)
 
-    def turn(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
+    def write_lock(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
         """Wait until no other run writes to the workspace's tables; until the block ends, others wait."""
-        return self.engine.turn(connection, self.schema, self._patience)
+        return self.engine.write_lock(connection, self.schema, self._lock_policy)
 
     def request_clock(self) -> AbstractContextManager[Reserve | None]:
         """A clock that all processes share which fill the workspace's tables; None where the place has none."""
@@ -155,7 +155,7 @@ class Warehouse:
             WarehouseLockedError: another process held it for longer than the limit.
             WarehouseUnusableError: it cannot be opened or made.
         """
-        self.engine.attach(connection, name, self._patience, read_only=read_only)
+        self.engine.attach(connection, name, self._lock_policy, read_only=read_only)
 
 
 def days_query(

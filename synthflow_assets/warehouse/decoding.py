@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from synthflow_assets.warehouse.personal import NOBODY, Forgotten, private_sql
+from synthflow_assets.warehouse.personal import EMPTY, SuppressionList, private_sql
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES
 from synthflow_assets.warehouse.statements import quoted
 from synthflow_assets.warehouse.tables import Column, Kind
@@ -41,7 +41,7 @@ def _typed(column: Column, value: str) -> str:
             return f"CASE WHEN {whole} BETWEEN 0 AND {column.maximum} THEN {whole} END"
         case Kind.EPOCH_MS:
             return f"CASE WHEN {whole} BETWEEN 0 AND {_LATEST_MS} THEN make_timestamptz(({whole}) * 1000) END"
-        case Kind.MOMENT:
+        case Kind.TIMESTAMP:
             moment = f"TRY_CAST({value} AS TIMESTAMPTZ)"
             return f"CASE WHEN isfinite({moment}) THEN {moment} END"  # "infinity" is a date-time to DuckDB
         case Kind.TEXT_LIST:
@@ -52,7 +52,7 @@ def _typed(column: Column, value: str) -> str:
 
 _EXPECTED = {
     Kind.EPOCH_MS: "is not a time in epoch milliseconds",
-    Kind.MOMENT: "is not a date-time",
+    Kind.TIMESTAMP: "is not a date-time",
     Kind.TEXT_LIST: "is not a list",
 }
 
@@ -78,7 +78,7 @@ def _complaint(column: Column) -> str | None:
     return f"CASE {' '.join(cases)} END" if cases else None
 
 
-def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Forgotten = NOBODY) -> str:
+def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: SuppressionList = EMPTY) -> str:
     """SQL that types the records of a relation.
 
     Args:

@@ -1,4 +1,4 @@
-"""Replaces whole partitions by what the spool holds, in one transaction."""
+"""Replaces whole partitions by what the staging holds, in one transaction."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import duckdb
 
 from synthflow_assets.agents import Agent
-from synthflow_assets.warehouse.forgetting import read_forgotten
+from synthflow_assets.warehouse.erasure import read_forgotten
 from synthflow_assets.warehouse.personal import HASH_PATTERN
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, LANDED_TABLES, PERSONAL_COLUMNS, UNREADABLE_FIELD
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, ReadyBatch
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import lacks_memory, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
 

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from synthflow_assets.warehouse.landing import LoadSummary
-from synthflow_assets.warehouse.spool import Partition
+from synthflow_assets.warehouse.staging import Partition
 from synthflow_assets.warehouse.statements import sql_file
 
 _SQL = "synthflow_assets.warehouse.sql"

@@ -13,7 +13,7 @@ from synthflow_assets.warehouse.statements import quoted, sql_file, transaction
 _SQL = "synthflow_assets.warehouse.sql"
 
 
-def bring_up_to_date(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *, may_write: bool) -> bool:
+def migrate(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *, may_write: bool) -> bool:
     """Make what is missing of schema, tables and views; from here on the schema is the connection's default.
 
     Args:

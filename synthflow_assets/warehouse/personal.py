@@ -19,7 +19,7 @@ _HMAC_BLOCK_BYTES = 64  # of SHA-256
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class SuppressionList:
     """People whose personal data is not to be written: salted hashes of the digits of their phone numbers."""
 
     salt: str = ""
@@ -36,7 +36,7 @@ class Forgotten:
         return f"list_has_any([{hashes}], {hashed})"
 
 
-NOBODY = Forgotten()
+EMPTY = SuppressionList()
 
 
 def private_sql(column: Column, pii: str, hash_key: str) -> str:

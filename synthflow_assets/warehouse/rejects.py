@@ -10,7 +10,7 @@ import duckdb
 
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.warehouse.decoding import ANOTHER_DAY, decode_sql
-from synthflow_assets.warehouse.forgetting import read_forgotten
+from synthflow_assets.warehouse.erasure import read_forgotten
 from synthflow_assets.warehouse.statements import sql_file, write
 
 _SQL = "synthflow_assets.warehouse.sql"

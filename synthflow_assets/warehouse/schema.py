@@ -28,7 +28,7 @@ def _field(
     maximum: int | None = None,
     values: tuple[str, ...] = (),
 ) -> Column:
-    sql_type = Kind.MOMENT.value if kind is Kind.EPOCH_MS else kind.value
+    sql_type = Kind.TIMESTAMP.value if kind is Kind.EPOCH_MS else kind.value
     return Column(
         name or source, sql_type, description, unit, required, source, kind, personal or phone, phone, maximum, values
     )
@@ -115,8 +115,8 @@ CALLS = Table(
             unit="milliseconds",
             maximum=_YEAR_SECONDS * 1000,
         ),
-        _field("telephony_start", Kind.MOMENT, "When the line was connected."),
-        _field("telephony_end", Kind.MOMENT, "When the line was cut."),
+        _field("telephony_start", Kind.TIMESTAMP, "When the line was connected."),
+        _field("telephony_end", Kind.TIMESTAMP, "When the line was cut."),
         _field("lead_phone_number", Kind.TEXT, "Phone number of the person called or calling.", phone=True),
         _field("lead_name", Kind.TEXT, "Name of the lead.", personal=True),
         _field("name", Kind.TEXT, "Name of the recipient.", personal=True),

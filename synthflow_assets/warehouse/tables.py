@@ -15,7 +15,7 @@ class Kind(StrEnum):
 
     TEXT = "VARCHAR"
     WHOLE_NUMBER = "BIGINT"  # a JSON number or string of digits; words, fractions and the absurd reject the record
-    MOMENT = "TIMESTAMPTZ"  # a date-time; UTC where it names no zone
+    TIMESTAMP = "TIMESTAMPTZ"  # a date-time; UTC where it names no zone
     EPOCH_MS = "EPOCH_MS"  # epoch milliseconds, as a number or string of digits
     TEXT_LIST = "VARCHAR[]"
     JSON = "JSON"

@@ -22,7 +22,7 @@ from synthflow_assets.errors import (
     UnexpectedAnswerError,
     UnknownHostError,
 )
-from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 
@@ -47,7 +47,7 @@ def test_every_parameter_of_the_reference_reaches_the_server(start_sandbox: Star
             duration_max=900,
             lead_phone_number="+14155552671",
         )
-    assert sandbox.api.asked == [
+    assert sandbox.api.requests == [
         {
             "model_id": sandbox.model_ids[0],
             "limit": "7",

@@ -21,7 +21,7 @@ from synthflow_assets.errors import (
     ServerError,
     UnexpectedAnswerError,
 )
-from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 
 StartSandbox = Callable[..., Sandbox]
@@ -94,14 +94,14 @@ def test_big_days_are_cut_so_that_no_offset_is_deep(
     monkeypatch.setattr(window_module, "_SLICE_TARGET", 200)
     sandbox = start_sandbox(window_filters=filters, calls_per_day=3000, same_volume=True, agents=1)
     [stats] = assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
-    assert max(int(asked["offset"]) for asked in sandbox.api.asked) < 400
+    assert max(int(asked["offset"]) for asked in sandbox.api.requests) < 400
     # Slices cost their last, partly filled page and the first look at the whole. Calls across their borders, where the
     # API lists them in neither, cost a second round with other borders.
     assert stats.requests <= (5 if filters == "start_and_end" else 2.5) * stats.fetched / 100
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "config",
     [
         {"faults": {"arrival": 3}},
         {"faults": {"short_page": 2}},
@@ -118,8 +118,8 @@ def test_big_days_are_cut_so_that_no_offset_is_deep(
     ids=str,
 )
 @pytest.mark.usefixtures("impatient")
-def test_drift_and_faults_are_noticed_and_mended(start_sandbox: StartSandbox, knobs: dict[str, Any]) -> None:
-    sandbox = start_sandbox(calls_per_day=700, same_volume=True, agents=1, **knobs)
+def test_drift_and_faults_are_noticed_and_mended(start_sandbox: StartSandbox, config: dict[str, Any]) -> None:
+    sandbox = start_sandbox(calls_per_day=700, same_volume=True, agents=1, **config)
     assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
 
 
@@ -136,7 +136,7 @@ def test_an_api_that_ignores_the_offset_is_given_up_soon(start_sandbox: StartSan
     ids, ends = fetch(sandbox, [window])
     assert isinstance(ends[window], FetchStats)  # by slices of time that fit on a page
     assert len(ids[window]) == len(set(ids[window])) == 250
-    assert len(sandbox.api.asked) < 60
+    assert len(sandbox.api.requests) < 60
 
 
 def test_a_small_day_of_another_agent_is_refused(start_sandbox: StartSandbox) -> None:
@@ -152,7 +152,7 @@ def test_a_day_that_stays_short_fails_after_a_bounded_number_of_requests(start_s
     _, ends = fetch(sandbox, [window])
     assert isinstance(ends[window], IncompleteFetchError)
     assert "distinct calls came of the" in str(ends[window])
-    assert len(sandbox.api.asked) < 500
+    assert len(sandbox.api.requests) < 500
 
 
 @pytest.mark.parametrize(
@@ -219,13 +219,13 @@ def test_a_window_that_reaches_into_the_present_is_not_closed(start_sandbox: Sta
         stats = ends[window]
         assert isinstance(stats, FetchStats)
         assert stats.closed is closed
-    assert int(sandbox.api.asked[0]["to_date"]) == DAY_START_MS + 24.5 * HOUR_MS  # never asks for the future
+    assert int(sandbox.api.requests[0]["to_date"]) == DAY_START_MS + 24.5 * HOUR_MS  # never asks for the future
 
 
 def test_no_window_no_request(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
     assert fetch(sandbox, []) == ({}, {})
-    assert sandbox.api.asked == []
+    assert sandbox.api.requests == []
 
 
 def test_a_consumer_that_stops_leaves_no_thread_waiting(start_sandbox: StartSandbox) -> None:
@@ -243,7 +243,7 @@ def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.Monkey
     sliced = data.draw(st.booleans(), "sliced")
     monkeypatch.setattr(window_module, "DEEPEST_OFFSET", 60 if sliced else 10_000)
     monkeypatch.setattr(window_module, "_SLICE_TARGET", 30 if sliced else 5_000)
-    knobs = Knobs(
+    config = SandboxConfig(
         seed=data.draw(st.integers(0, 1000), "seed"),
         agents=1,
         calls_per_day=data.draw(st.integers(0, 500), "calls"),
@@ -259,7 +259,7 @@ def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.Monkey
     )
     start = DAY_START_MS + data.draw(st.integers(0, DAY_MS), "start")
     length = data.draw(st.integers(1, 2 * DAY_MS), "length")
-    with Sandbox(knobs) as sandbox:
+    with Sandbox(config) as sandbox:
         window = CallWindow(sandbox.model_ids[0], start, start + length)
         ids, ends = fetch(sandbox, [window], page_size=data.draw(st.integers(5, 100), "page size"))
         truth = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
@@ -269,4 +269,4 @@ def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.Monkey
         else:
             assert isinstance(ends[window], IncompleteFetchError)
             # Giving up is right only where a single question cannot settle it.
-            assert knobs.faults or (sliced and knobs.window_filters == "start_and_end")
+            assert config.faults or (sliced and config.window_filters == "start_and_end")

@@ -24,7 +24,7 @@ def ms(moment: dt.datetime) -> int:
 def test_exactly_the_calls_that_start_in_the_span_each_once(start_sandbox: StartSandbox, window_filters: str) -> None:
     sandbox = start_sandbox(agents=2, calls_per_day=400, window_filters=window_filters)
     model_id = sandbox.model_ids[0]
-    with SynthflowClient(sandbox.api.knobs.api_key, sandbox.url) as client:
+    with SynthflowClient(sandbox.api.config.api_key, sandbox.url) as client:
         calls = list(client.iter_calls(model_id, START, END))
         shifted = START.astimezone(dt.timezone(dt.timedelta(hours=5, minutes=30)))
         assert len(list(client.iter_calls(model_id, shifted, END))) == len(calls)
@@ -37,7 +37,7 @@ def test_exactly_the_calls_that_start_in_the_span_each_once(start_sandbox: Start
 
 def test_a_resource_in_an_asset_of_somebody_else(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
-    os.environ["THEIR_KEY"] = sandbox.api.knobs.api_key  # removed by clean_environment
+    os.environ["THEIR_KEY"] = sandbox.api.config.api_key  # removed by clean_environment
 
     @dg.asset
     def longest_call(synthflow: SynthflowResource) -> int:
@@ -58,7 +58,7 @@ def test_a_resource_without_a_key_names_its_argument() -> None:
 
 def test_what_cannot_be_asked_is_said_at_once(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
-    with SynthflowClient(sandbox.api.knobs.api_key, sandbox.url) as client:
+    with SynthflowClient(sandbox.api.config.api_key, sandbox.url) as client:
         with pytest.raises(ValueError, match=r"^start is '2026-03-10 00:00:00'; allowed is .* with a time zone"):
             client.iter_calls("m", dt.datetime(2026, 3, 10), END)  # noqa: DTZ001
         with pytest.raises(ValueError, match=r"^end is '2026-03-11'; allowed is a date-time with a time zone"):
@@ -67,4 +67,4 @@ def test_what_cannot_be_asked_is_said_at_once(start_sandbox: StartSandbox) -> No
             client.iter_calls("m", END, END)
         with pytest.raises(NotFoundError):
             list(client.iter_calls("nobody", START, END))
-    assert all(query["model_id"] == "nobody" for query in sandbox.api.asked)
+    assert all(query["model_id"] == "nobody" for query in sandbox.api.requests)

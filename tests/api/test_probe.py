@@ -8,7 +8,7 @@ import pytest
 
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.api.probe import ApiReading, probe
-from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
 
@@ -32,7 +32,7 @@ def test_window(start_sandbox: StartSandbox, filters: str, ends: str) -> None:
     assert reading.honours_window
     assert reading.honours_offset
     assert reading.refuses_larger_pages
-    assert len(sandbox.api.asked) < 25
+    assert len(sandbox.api.requests) < 25
 
 
 @pytest.mark.parametrize(

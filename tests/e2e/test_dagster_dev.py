@@ -21,7 +21,7 @@ import pytest
 from dagster._core.scheduler.instigation import ScheduleInstigatorData
 from playwright.sync_api import Browser
 
-from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
 
@@ -56,8 +56,8 @@ class Deployment:
         assert not said.get("errors"), said["errors"]
         return said["data"]
 
-    def set_knobs(self, **knobs: Any) -> None:
-        self.sandbox.api.knobs = dataclasses.replace(self.sandbox.api.knobs, **knobs)
+    def set_config(self, **config: Any) -> None:
+        self.sandbox.api.config = dataclasses.replace(self.sandbox.api.config, **config)
 
     def backfill(self, first: dt.date, last: dt.date, **fetch: Any) -> str:
         """Launch a backfill of all assets, as the UI does. Returns its id."""
@@ -161,7 +161,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     (project / "dagster.yaml").write_text(eager, encoding="utf-8")
     foreign = ("SYNTHFLOW_", "DAGSTER_")
     port = free_port()
-    with Sandbox(Knobs(agents=2, calls_per_day=10, same_volume=True, poisoned_day=POISONED)) as sandbox:
+    with Sandbox(SandboxConfig(agents=2, calls_per_day=10, same_volume=True, poisoned_day=POISONED)) as sandbox:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
             "DAGSTER_HOME": str(project),
@@ -207,17 +207,17 @@ def test_thirty_days_with_a_poisoned_one_are_twenty_nine_and_after_mending_all(d
     for asset in ASSETS:
         assert deployment.partitions(asset, *span) == {"MATERIALIZED": 29, "FAILED": 1}, asset
     assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 58
-    deployment.set_knobs(poisoned_day=None)
-    deployment.sandbox.api.asked.clear()
+    deployment.set_config(poisoned_day=None)
+    deployment.sandbox.api.requests.clear()
     assert end_of(deployment, deployment.backfill(*span, only_missing=True)) == "COMPLETED_SUCCESS"
     for asset in ASSETS:
         assert deployment.partitions(asset, *span) == {"MATERIALIZED": 30}, asset
-    assert len({asked["from_date"] for asked in deployment.sandbox.api.asked}) == 1
+    assert len({asked["from_date"] for asked in deployment.sandbox.api.requests}) == 1
     assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 60
 
 
 def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: Deployment) -> None:
-    deployment.set_knobs(latency_seconds=1.0)  # 62 windows over 8 connections: 8 s, and it lands every 5
+    deployment.set_config(latency_seconds=1.0)  # 62 windows over 8 connections: 8 s, and it lands every 5
     backfill = deployment.backfill(dt.date(2026, 5, 1), dt.date(2026, 5, 31))
 
     def landed() -> int:
@@ -235,8 +235,8 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
     }
     assert worker is not None
     worker.kill()
-    asked = len(deployment.sandbox.api.asked)
-    deployment.set_knobs(latency_seconds=0.0)
+    asked = len(deployment.sandbox.api.requests)
+    deployment.set_config(latency_seconds=0.0)
     assert before < 62, "the kill came too late, so the test tested nothing"
     again = wait_until(
         lambda: [one for one in deployment.runs(dagster_parent_run_id=run["runId"]) if one["status"] == "SUCCESS"],
@@ -245,12 +245,12 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
     assert len(again) == 1
     assert landed() == 62
     # And what the eight connections were waiting for when the run was killed.
-    assert len(deployment.sandbox.api.asked) - asked <= 62 - before + 8
+    assert len(deployment.sandbox.api.requests) - asked <= 62 - before + 8
 
 
 def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(deployment: Deployment) -> None:
     """Nobody has started it but the shell, so nobody but its lock can tell that it is gone."""
-    deployment.set_knobs(latency_seconds=1.0)
+    deployment.set_config(latency_seconds=1.0)
     span = dt.date(2026, 6, 1), dt.date(2026, 6, 30)
     command = [str(BIN / "dg"), "launch", "--job", "synthflow_daily"]
     command += ["--partition-range", "...".join(day.isoformat() for day in span)]
@@ -263,7 +263,7 @@ def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(deployment: 
     )
     shell.kill()
     shell.wait()
-    deployment.set_knobs(latency_seconds=0.0)
+    deployment.set_config(latency_seconds=0.0)
     wait_until(lambda: deployment.status_of(run["runId"]) == "FAILURE", "the end of the killed run")
     again = subprocess.run(
         [*command, "--config-json", ONLY_MISSING],
@@ -338,7 +338,7 @@ def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment
 
 
 def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deployment) -> None:
-    deployment.set_knobs(latency_seconds=0.05)
+    deployment.set_config(latency_seconds=0.05)
     spans = [(dt.date(2026, 2, 1), dt.date(2026, 2, 20)), (dt.date(2026, 2, 10), dt.date(2026, 3, 5))]
     backfills = [deployment.backfill(*span) for span in spans]
     dry = deployment.ask(

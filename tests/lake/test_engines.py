@@ -14,7 +14,7 @@ from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.base import load_extension, new_connection
 from synthflow_assets.warehouse.landing import LoadSummary, land
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, ReadyBatch, Spool
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, ReadyBatch, Staging
 from tests.lake.conftest import Lake
 
 DAY = dt.date(2026, 3, 10)
@@ -23,16 +23,18 @@ NOW = dt.datetime(2026, 3, 12, tzinfo=dt.UTC)
 RACES = 20
 
 
-def fill(spool: Spool, partition: Partition, *ids: str) -> ReadyBatch:
+def fill(staging: Staging, partition: Partition, *ids: str) -> ReadyBatch:
     start_ms = START_MS + (partition.day - DAY).days * 86_400_000
-    spool.add(partition, [json.dumps({"call_id": one, "start_time": start_ms, "duration": 5}).encode() for one in ids])
-    spool.complete(partition, FetchCounts(len(ids), len(ids), 0, 0, 0, 1, closed=True))
-    return spool.take_ready()
+    staging.add(
+        partition, [json.dumps({"call_id": one, "start_time": start_ms, "duration": 5}).encode() for one in ids]
+    )
+    staging.complete(partition, FetchCounts(len(ids), len(ids), 0, 0, 0, 1, closed=True))
+    return staging.take_ready()
 
 
 def load(warehouse: Warehouse, *ids: str) -> list[LoadSummary]:
-    with Spool() as spool, warehouse.connect() as connection:
-        return land(connection, fill(spool, Partition(DAY, "a"), *ids), "run", NOW)
+    with Staging() as staging, warehouse.connect() as connection:
+        return land(connection, fill(staging, Partition(DAY, "a"), *ids), "run", NOW)
 
 
 def stored_ids(warehouse: Warehouse) -> list[str]:
@@ -93,9 +95,9 @@ def test_two_writers_of_the_same_new_partition_leave_no_duplicate(lake: Lake) ->
     warehouse = lake.warehouse()
     with warehouse.connect():
         pass
-    with Spool() as spool, raw(lake) as first, raw(lake) as second:
+    with Staging() as staging, raw(lake) as first, raw(lake) as second:
         for race in range(RACES):
-            batch = fill(spool, Partition(DAY + dt.timedelta(days=race), "a"), f"{race}-1", f"{race}-2")
+            batch = fill(staging, Partition(DAY + dt.timedelta(days=race), "a"), f"{race}-1", f"{race}-2")
             interrupted = Interrupted(second, lambda batch=batch: land(first, batch, "first", NOW))
             land(interrupted, batch, "second", NOW)  # type: ignore[arg-type]
             assert interrupted.attempts == 2, "the race was not run"

@@ -15,7 +15,7 @@ from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
 from tests.lake.conftest import Lake
 
 DAY = dt.date(2026, 3, 1)
@@ -24,14 +24,14 @@ LOADS = 4
 
 def fill(warehouse: Warehouse, loads: int = LOADS) -> None:
     """A day a load, as a daily schedule writes; each also brings the day before again."""
-    with Spool() as spool, warehouse.connect() as connection:
+    with Staging() as staging, warehouse.connect() as connection:
         for number in range(loads):
             for day in (DAY + dt.timedelta(days=number + back) for back in (0, 1)):
                 start_ms = int(dt.datetime.combine(day, dt.time(12), dt.UTC).timestamp() * 1000)
                 lines = [json.dumps({"call_id": f"{day}-{n}", "start_time": start_ms}).encode() for n in range(50)]
-                spool.add(Partition(day, "m"), lines)
-                spool.complete(Partition(day, "m"), FetchCounts(50, 50, 0, 0, 0, 1, closed=True))
-            land(connection, spool.take_ready(), "run", dt.datetime(2026, 4, 1, tzinfo=dt.UTC))
+                staging.add(Partition(day, "m"), lines)
+                staging.complete(Partition(day, "m"), FetchCounts(50, 50, 0, 0, 0, 1, closed=True))
+            land(connection, staging.take_ready(), "run", dt.datetime(2026, 4, 1, tzinfo=dt.UTC))
 
 
 def files_of_calls(lake: Lake) -> list[Path]:

@@ -177,7 +177,7 @@ def test_processes_share_the_request_rate(
     seen = [(time.monotonic(), 0)]
     while seen[-1][1] < processes * requests:
         time.sleep(0.02)
-        seen.append((time.monotonic(), len(sandbox.api.asked)))
+        seen.append((time.monotonic(), len(sandbox.api.requests)))
         assert seen[-1][0] - seen[0][0] < 60
     writers.finish()
     first = next(at for at, count in seen if count)

@@ -19,7 +19,7 @@ from synthflow_assets.cli import main
 from synthflow_assets.doctor import Finding, Verdict, examine
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
-from synthflow_assets.quality import FRESHNESS, PROMISES, find_problems
+from synthflow_assets.quality import CHECKS, FRESHNESS, find_problems
 from synthflow_assets.recordings import store_recordings
 from synthflow_assets.report import write_report
 from synthflow_assets.sandbox.server import Sandbox
@@ -29,7 +29,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.export import export_days, export_path
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
 from tests.lake.conftest import Lake
 
 DAYS = [dt.date(2026, 3, 9) + dt.timedelta(days=number) for number in range(3)]
@@ -77,10 +77,8 @@ def assert_same_tables(places: dict[str, Settings]) -> None:
 
 def problems(settings: Settings) -> list[str]:
     with Warehouse.from_settings(settings).connect(read_only=True) as connection:
-        promises = (*PROMISES, FRESHNESS)
-        return [
-            str(one) for promise in promises for one in find_problems(connection, promise, None, settings, DAYS[-1])
-        ]
+        checks = (*CHECKS, FRESHNESS)
+        return [str(one) for check in checks for one in find_problems(connection, check, None, settings, DAYS[-1])]
 
 
 def test_tables_checks_views_exports_and_report(both: dict[str, Settings], tmp_path: Path) -> None:
@@ -174,11 +172,11 @@ MARKS = ("4155550123", "AAMARK", "VARMARK", "ZZMARK")
 
 
 def put(warehouse: Warehouse, records: list[dict[str, Any]]) -> None:
-    with Spool() as spool, warehouse.connect() as connection:
+    with Staging() as staging, warehouse.connect() as connection:
         partition = Partition(DAYS[0], "m")
-        spool.add(partition, [json.dumps(one).encode() for one in records])
-        spool.complete(partition, FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
-        land(connection, spool.take_ready(), "run", dt.datetime.now(dt.UTC))
+        staging.add(partition, [json.dumps(one).encode() for one in records])
+        staging.complete(partition, FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
+        land(connection, staging.take_ready(), "run", dt.datetime.now(dt.UTC))
 
 
 def traces(lake: Lake) -> Iterator[str]:
@@ -280,8 +278,8 @@ def test_vanished_fields_can_be_kept(lake: Lake) -> None:
     warehouse = lake.warehouse()
     put(warehouse, [record("a", lead_name="KEPT")])
     erased = {**record("a"), "lead_name": None, "transcript": None}
-    with Spool() as spool, warehouse.connect() as connection:
-        spool.add(Partition(DAYS[0], "m"), [json.dumps(erased).encode()])
-        spool.complete(Partition(DAYS[0], "m"), FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
-        land(connection, spool.take_ready(), "run", dt.datetime.now(dt.UTC), vanished_fields="keep")
+    with Staging() as staging, warehouse.connect() as connection:
+        staging.add(Partition(DAYS[0], "m"), [json.dumps(erased).encode()])
+        staging.complete(Partition(DAYS[0], "m"), FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        land(connection, staging.take_ready(), "run", dt.datetime.now(dt.UTC), vanished_fields="keep")
     assert warehouse.read_frame("calls")["lead_name"].tolist() == ["KEPT"]

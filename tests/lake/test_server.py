@@ -95,13 +95,13 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
         ended = wait_until(
             lambda: (status := server.status_of(run)) in ("SUCCESS", "FAILURE") and status, "the run", seconds=240
         )
-        server.set_knobs(latency_seconds=3.0)
+        server.set_config(latency_seconds=3.0)
         killed = server.launch(
             "synthflow_daily", executionMetadata={"tags": [{"key": "dagster/partition", "value": DAY.isoformat()}]}
         )
         wait_until(lambda: server.status_of(killed) == "STARTED", "the run that is to be killed")
         end(processes["code"])
-        server.set_knobs(latency_seconds=0.0)
+        server.set_config(latency_seconds=0.0)
         parts.enter_context(running(commands["code"], environment, tmp_path / "code again.log"))
         wait_until(lambda: server.status_of(killed) == "FAILURE", "the end of the killed run")
         wait_until(

@@ -18,18 +18,18 @@ from synthflow_assets.loading import shared_rate
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.ducklake import DuckLakeEngine
 from synthflow_assets.warehouse.landing import land
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
 
 
 def land_again_and_again(job: dict[str, Any]) -> None:
     """Land the same partitions, each time with another version of their calls."""
     if job.get("without_turns"):
-        DuckLakeEngine.turn = lambda *_: contextlib.nullcontext()  # type: ignore[method-assign,assignment,misc]
+        DuckLakeEngine.write_lock = lambda *_: contextlib.nullcontext()  # type: ignore[method-assign,assignment,misc]
     # That it waits for the others is what is tried here, and nothing to warn of.
     warehouse = Warehouse(job["location"], data_path=job["data_path"], on_wait=lambda _: None)
     for number in range(job["landings"]):
         version = f"{job['writer']}.{number}"
-        with Spool() as spool:
+        with Staging() as staging:
             for day, model_id in job["partitions"]:
                 start_ms = int(dt.datetime.fromisoformat(f"{day}T12:00+00:00").timestamp() * 1000)
                 calls = [
@@ -37,11 +37,11 @@ def land_again_and_again(job: dict[str, Any]) -> None:
                     for call in range(job["calls"])
                 ]
                 partition = Partition(dt.date.fromisoformat(day), model_id)
-                spool.add(partition, [json.dumps(call).encode() for call in calls])
-                spool.complete(partition, FetchCounts(len(calls), len(calls), 0, 0, 0, 1, closed=True))
+                staging.add(partition, [json.dumps(call).encode() for call in calls])
+                staging.complete(partition, FetchCounts(len(calls), len(calls), 0, 0, 0, 1, closed=True))
             note(job, "landing")
             with warehouse.connect() as connection:
-                land(connection, spool.take_ready(), version, dt.datetime.now(dt.UTC))
+                land(connection, staging.take_ready(), version, dt.datetime.now(dt.UTC))
 
 
 def note(job: dict[str, Any], text: str) -> None:

@@ -77,7 +77,7 @@ def test_a_failed_run_is_told_once_with_days_reason_and_link(
     assert posted["details"].startswith("1 of 2 (day, agent) pairs failed: 2026-03-09 of Front Desk")
     assert posted["url"] == f"http://127.0.0.1:3000/runs/{failed.run_id}"
     assert alerting.tick() == "nothing to tell"
-    sandbox.api.knobs = dataclasses.replace(sandbox.api.knobs, poisoned_day=None)
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=None)
     assert alerting.run(first=POISONED, last=POISONED).success
     assert "run synthflow_daily" not in " ".join(subjects(inbox)[1:])
 
@@ -194,7 +194,7 @@ def test_a_check_that_was_red_between_two_ticks_is_told_once(
     alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
     alerting.tick()
     assert alerting.run().success
-    sandbox.api.store.knobs = dataclasses.replace(sandbox.api.knobs, faults={})
+    sandbox.api.store.config = dataclasses.replace(sandbox.api.config, faults={})
     assert alerting.run(first="2026-03-07", last="2026-03-07").success
     key = dg.AssetCheckKey(dg.AssetKey(["synthflow", "calls"]), "no_rejects")
     record = instance.get_latest_asset_check_evaluation_record(key)

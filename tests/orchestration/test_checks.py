@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.quality import PROMISES, WATCHED
+from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox import store
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
@@ -54,8 +54,8 @@ def launch(settings: Settings, instance: dg.DagsterInstance, command: str) -> di
 
 def ask(settings: Settings, instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
     """What a run of one check alone says, about all days."""
-    [promise] = [promise for promise in (*PROMISES, *WATCHED) if promise.name == name]
-    key = dg.AssetCheckKey(dg.AssetKey(["synthflow", promise.table]), name)
+    [check] = [check for check in (*CHECKS, *SCHEDULED_CHECKS) if check.name == name]
+    key = dg.AssetCheckKey(dg.AssetKey(["synthflow", check.table]), name)
     return run(settings, instance, dg.AssetSelection.checks(key))[name]
 
 
@@ -66,8 +66,8 @@ def said(evaluation: dg.AssetCheckEvaluation) -> str:
     return evaluation.description
 
 
-def test_every_promise_says_what_to_do() -> None:
-    assert [promise.name for promise in (*PROMISES, *WATCHED) if not promise.remedy] == []
+def test_every_check_says_what_to_do() -> None:
+    assert [check.name for check in (*CHECKS, *SCHEDULED_CHECKS) if not check.remedy] == []
 
 
 MENDED = [
@@ -121,7 +121,7 @@ def test_fields_that_come_and_go_and_odd_records_are_told_of_in_numbers(
     monkeypatch.setattr(
         store, "render", lambda *of: re.sub('"recording_url":"[^"]*"', '"recording_url":null', render(*of))
     )
-    sandbox.api.store.knobs = dataclasses.replace(sandbox.api.store.knobs, faults={"odd_records": 1})
+    sandbox.api.store.config = dataclasses.replace(sandbox.api.store.config, faults={"odd_records": 1})
     checks = launch(settings, instance, f"dg launch --assets group:synthflow --partition {last}")
     fields = checks["same_fields"]
     assert re.match(

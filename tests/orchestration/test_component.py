@@ -111,7 +111,7 @@ def test_a_bad_value_is_one_line_that_names_the_attribute(yaml: str, says: str) 
 
 def test_attributes_reach_settings_resources_and_assets(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(agents=2, calls_per_day=30)
-    os.environ["THEIR_KEY"] = sandbox.api.knobs.api_key  # removed by clean_environment
+    os.environ["THEIR_KEY"] = sandbox.api.config.api_key  # removed by clean_environment
     definitions = load(
         f"""
         key_prefix: [raw, acme]

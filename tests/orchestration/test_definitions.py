@@ -16,7 +16,7 @@ from dagster._core.test_utils import freeze_time
 from synthflow_assets.errors import ServerError
 from synthflow_assets.orchestration import schedules
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.quality import PROMISES, WATCHED
+from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
@@ -105,12 +105,12 @@ def test_a_day_of_load_follows_from_two_days_of_calls(table: str, needs: set[str
 def test_a_check_waits_for_the_tables_that_it_compares() -> None:
     """Else it would hold what a run has computed against what an earlier one had."""
     graph = build_synthflow_defs(Settings.of()).get_repository_def().asset_graph
-    compared = [promise for promise in PROMISES if promise.compared_with]
+    compared = [check for check in CHECKS if check.depends_on]
     assert compared
-    for promise in compared:
-        check = graph.get(dg.AssetCheckKey(dg.AssetKey(["synthflow", promise.table]), promise.name))
+    for one in compared:
+        check = graph.get(dg.AssetCheckKey(dg.AssetKey(["synthflow", one.table]), one.name))
         awaited = {key for key in check.parent_entity_keys if isinstance(key, dg.AssetKey)}
-        assert awaited == {dg.AssetKey(["synthflow", table]) for table in (promise.table, *promise.compared_with)}
+        assert awaited == {dg.AssetKey(["synthflow", table]) for table in (one.table, *one.depends_on)}
 
 
 def test_recordings_are_an_asset_only_where_they_are_asked_for(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_partitions_are_days_of_the_zone(
 ) -> None:
     sandbox = start_sandbox(agents=1)
     assert run(settings_for(sandbox, timezone=timezone, window_margin_seconds=0), instance, day, assets=LANDED).success
-    asked = sandbox.api.asked[0]
+    asked = sandbox.api.requests[0]
     assert int(asked["to_date"]) - int(asked["from_date"]) - 1 == hours * 3_600_000
 
 
@@ -151,7 +151,7 @@ def test_a_range_lands_exactly_what_the_sandbox_has(
             assert set(stored.loc[stored["model_id"] == model_id, "call_id"]) == truth
     for table in ("calls", "call_rejects", "call_loads", "call_duration_daily", "disconnect_reasons_daily"):
         assert days_of(instance, table) == {"2026-03-08", "2026-03-09", "2026-03-10"}
-    watched = {promise.name for promise in WATCHED}  # these days are long ago
+    watched = {check.name for check in SCHEDULED_CHECKS}  # these days are long ago
     assert all(one.passed for name, one in evaluations(result).items() if name not in watched)
     agents = Warehouse(settings.warehouse).read_frame("agents")
     assert "Front Desk" in set(agents["name"])
@@ -359,7 +359,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     [request] = tick().run_requests
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-07"  # 03-02 is too long ago
     assert request.tags["dagster/asset_partition_range_end"] == "2026-03-09"
-    sandbox.api.asked.clear()
+    sandbox.api.requests.clear()
     job = definitions.resolve_job_def("synthflow_daily")
     assert job.execute_in_process(
         instance=on_disk,
@@ -367,7 +367,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
         run_config=request.run_config,
         asset_selection=[dg.AssetKey(["synthflow", table]) for table in LANDED],
     ).success
-    assert len({asked["from_date"] for asked in sandbox.api.asked}) == 2
+    assert len({asked["from_date"] for asked in sandbox.api.requests}) == 2
     assert tick().run_requests == []
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false")

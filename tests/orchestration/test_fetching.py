@@ -57,11 +57,11 @@ def days_of(instance: dg.DagsterInstance, table: str) -> set[str]:
 
 
 def mend(sandbox: Sandbox) -> None:
-    sandbox.api.knobs = dataclasses.replace(sandbox.api.knobs, poisoned_day=None)
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=None)
 
 
 def asked_agents(sandbox: Sandbox) -> set[str]:
-    return {asked["model_id"] for asked in sandbox.api.asked}
+    return {asked["model_id"] for asked in sandbox.api.requests}
 
 
 def poisoned(start_sandbox: StartSandbox) -> Sandbox:
@@ -81,9 +81,9 @@ def test_what_follows_from_the_good_days_is_computed_and_recorded_though_a_day_f
     assert {day.date().isoformat() for day in metrics["day"]} == {FIRST, LAST}
     assert not Path(f"data/export/calls/{POISONED}.parquet").exists()
     mend(sandbox)
-    sandbox.api.asked.clear()
+    sandbox.api.requests.clear()
     assert run(settings, instance, only_missing=True).success
-    assert {int(asked["from_date"]) + 1 for asked in sandbox.api.asked} == {1_773_014_400_000}  # 2026-03-09 alone
+    assert {int(asked["from_date"]) + 1 for asked in sandbox.api.requests} == {1_773_014_400_000}  # 2026-03-09 alone
     for table in ASSETS:
         assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
 
@@ -147,7 +147,7 @@ def test_a_deleted_agent_does_not_cost_the_others(
     for table in ("calls", "call_duration_daily", "calls_export"):
         assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
     assert run(settings, instance, models=[good]).success
-    sandbox.api.knobs = dataclasses.replace(sandbox.api.knobs, poisoned_day=dt.date.fromisoformat(POISONED))
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=dt.date.fromisoformat(POISONED))
     both = failure(run(settings, instance))
     assert "1 of 3 (day, agent) pairs failed" in both
     assert message in both
@@ -161,7 +161,7 @@ def test_an_agent_that_was_added_later_is_backfilled_alone(
     old, new = sandbox.model_ids
     assert run(settings_for(sandbox, model_ids=old), instance).success
     before = Warehouse(settings_for(sandbox).warehouse).read_frame("call_loads")
-    sandbox.api.asked.clear()
+    sandbox.api.requests.clear()
     assert run(settings_for(sandbox), instance, models=[new]).success
     assert asked_agents(sandbox) == {new}
     after = Warehouse(settings_for(sandbox).warehouse).read_frame("call_loads")
@@ -192,12 +192,12 @@ def test_only_missing_asks_again_for_what_is_not_settled(
             "UPDATE call_loads SET settled = false WHERE day = $day AND model_id = $model_id",
             {"day": POISONED, "model_id": sandbox.model_ids[1]},
         )
-    sandbox.api.asked.clear()
+    sandbox.api.requests.clear()
     assert run(settings, instance, assets=LANDED, only_missing=True).success
     assert asked_agents(sandbox) == {sandbox.model_ids[1]}
-    sandbox.api.asked.clear()
+    sandbox.api.requests.clear()
     assert run(settings, instance, assets=LANDED, only_missing=True).success
-    assert sandbox.api.asked == []
+    assert sandbox.api.requests == []
 
 
 def test_a_repeated_run_goes_on_where_the_failed_one_stopped(
@@ -208,18 +208,18 @@ def test_a_repeated_run_goes_on_where_the_failed_one_stopped(
     assert run(settings, instance, FIRST, FIRST, assets=LANDED).success  # an older run's days are fetched again
     failed = run(settings, instance, assets=LANDED)
     mend(sandbox)
-    sandbox.api.asked.clear()
+    sandbox.api.requests.clear()
     parents = {"dagster/parent_run_id": failed.run_id, "dagster/root_run_id": failed.run_id}
     repeated = run(settings, instance, assets=LANDED, tags=parents)
     assert repeated.success
-    assert {int(asked["from_date"]) + 1 for asked in sandbox.api.asked} == {1_773_014_400_000}
+    assert {int(asked["from_date"]) + 1 for asked in sandbox.api.requests} == {1_773_014_400_000}
     # A run that repeats a successful one is meant to fetch.
-    sandbox.api.asked.clear()
+    sandbox.api.requests.clear()
     assert run(settings, instance, assets=LANDED, tags={"dagster/parent_run_id": repeated.run_id}).success
-    assert len({asked["from_date"] for asked in sandbox.api.asked}) == 3
+    assert len({asked["from_date"] for asked in sandbox.api.requests}) == 3
 
 
-def test_nothing_is_computed_from_days_that_break_a_blocking_promise(
+def test_nothing_is_computed_from_days_that_fail_a_blocking_check(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = poisoned(start_sandbox)

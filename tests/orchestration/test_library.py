@@ -27,7 +27,7 @@ OTHER_FILES = {"export_dir": "eu", "report": "eu.html"}
 
 def workspace(sandbox: Sandbox, name: str, file: Path, **values: Any) -> dg.Definitions:
     """The definitions of a workspace whose key is in a variable of its own."""
-    os.environ[f"{name.upper()}_KEY"] = sandbox.api.knobs.api_key  # removed by clean_environment
+    os.environ[f"{name.upper()}_KEY"] = sandbox.api.config.api_key  # removed by clean_environment
     settings = Settings.of(
         api_key=dg.EnvVar(f"{name.upper()}_KEY"), base_url=sandbox.url, warehouse=str(file), start_date="2026-03-01"
     )
@@ -243,7 +243,7 @@ def test_what_a_run_says_names_arguments_not_variables(
         return str(failed.step_failure_data.user_failure_data.description)
 
     assert "The key (api_key) is wrong" in failure()
-    os.environ["THEIR_KEY"] = sandbox.api.knobs.api_key
+    os.environ["THEIR_KEY"] = sandbox.api.config.api_key
     assert failure(model_ids=["nobody"]).startswith("model_ids names nobody, which the workspace does not have")
 
 
@@ -328,7 +328,7 @@ def test_the_hash_key_is_read_in_the_run_from_its_variable(
     start_sandbox: StartSandbox, on_disk: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
-    os.environ["SYNTHFLOW_API_KEY"] = sandbox.api.knobs.api_key
+    os.environ["SYNTHFLOW_API_KEY"] = sandbox.api.config.api_key
     settings = Settings.of(
         api_key=dg.EnvVar("SYNTHFLOW_API_KEY"),
         base_url=sandbox.url,

@@ -1,4 +1,4 @@
-"""Damage that each promise is there to notice: whose it is, what is done to the tables, what is said of it then."""
+"""Damage that each check is there to notice: whose it is, what is done to the tables, what is said of it then."""
 
 from synthflow_assets.warehouse.metric_tables import (
     CALL_DURATION_DAILY,
@@ -16,8 +16,8 @@ SHIFTED_REASONS = (
 )
 # Every mean, percentile, total and extreme of the tables that are computed from single calls.
 STATISTICS = [
-    (promise, table.name, [column.name for column in table.columns if column.unit == "seconds"])
-    for promise, table in (
+    (check, table.name, [column.name for column in table.columns if column.unit == "seconds"])
+    for check, table in (
         ("call_duration_reconciles", CALL_DURATION_DAILY),
         ("disconnect_reasons_reconcile", DISCONNECT_REASONS_DAILY),
         ("telephony_timing_reconciles", TELEPHONY_TIMING_DAILY),
@@ -197,11 +197,11 @@ DAMAGE = [
     ),
     *(
         (
-            promise,
+            check,
             f"UPDATE synthflow.{table} SET {column} = {column} + 1 WHERE {column} IS NOT NULL",
             f"{column} is ",
         )
-        for promise, table, columns in STATISTICS
+        for check, table, columns in STATISTICS
         for column in columns
     ),
     (

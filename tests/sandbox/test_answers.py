@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from synthflow_assets.sandbox.knobs import DEFAULT_API_KEY, Knobs
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.sandbox.store import CallStore, Window
 
@@ -75,15 +75,15 @@ def test_errors_have_their_true_shapes(
 
 
 def test_calls_are_the_same_however_they_are_asked_for() -> None:
-    one, other = CallStore(Knobs()), CallStore(Knobs())
+    one, other = CallStore(SandboxConfig()), CallStore(SandboxConfig())
     model_id = next(iter(one.agents))
     day = Window(START_MS, START_MS + DAY_MS)
     whole = one.select(model_id, day).page(0, 1000, 10**14)
     pages = [record for offset in range(0, 1000, 7) for record in other.select(model_id, day).page(offset, 7, 10**14)]
     assert pages == whole
-    assert whole != CallStore(Knobs(seed=8, agents=3)).select(next(iter(CallStore(Knobs(seed=8)).agents)), day).page(
-        0, 1000, 10**14
-    )
+    assert whole != CallStore(SandboxConfig(seed=8, agents=3)).select(
+        next(iter(CallStore(SandboxConfig(seed=8)).agents)), day
+    ).page(0, 1000, 10**14)
 
 
 def test_its_own_count_equals_what_it_lists(start_sandbox: StartSandbox) -> None:
@@ -108,7 +108,7 @@ def test_calls_of_the_present_are_open(start_sandbox: StartSandbox) -> None:
 
 
 def test_hundreds_of_thousands_of_calls_a_day() -> None:
-    store = CallStore(Knobs(calls_per_day=300_000, same_volume=True))
+    store = CallStore(SandboxConfig(calls_per_day=300_000, same_volume=True))
     model_id = next(iter(store.agents))
     assert store.started_between(model_id, START_MS, START_MS + DAY_MS) == 300_000
     deep = store.select(model_id, Window(START_MS, START_MS + DAY_MS)).page(299_990, 100, 10**14)
@@ -117,7 +117,7 @@ def test_hundreds_of_thousands_of_calls_a_day() -> None:
 
 def test_unknown_faults_are_named() -> None:
     with pytest.raises(ValueError, match="unknown fault gremlins"):
-        Knobs(faults={"gremlins": 1})
+        SandboxConfig(faults={"gremlins": 1})
 
 
 def test_prompts_are_listed_as_the_live_api_does(start_sandbox: StartSandbox) -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.quality import PROMISES, find_problems
+from synthflow_assets.quality import CHECKS, find_problems
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse import landing as landing_module
-from synthflow_assets.warehouse import spool as spool_module
+from synthflow_assets.warehouse import staging as staging_module
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import LoadSummary, land, land_agents
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
 
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
@@ -35,12 +35,12 @@ def records(*ids: str, **fields: Any) -> list[bytes]:
 def load(
     warehouse: Warehouse, contents: dict[Partition, list[bytes]], *, closed: bool = True, pii: str = "keep"
 ) -> list[LoadSummary]:
-    with Spool(pii) as spool, warehouse.connect() as connection:
+    with Staging(pii) as staging, warehouse.connect() as connection:
         for partition, lines in contents.items():
-            spool.add(partition, lines)
+            staging.add(partition, lines)
             count = len(lines)
-            spool.complete(partition, FetchCounts(count, count, 0, 0, 0, 1, closed))
-        return land(connection, spool.take_ready(), "run", NOW)
+            staging.complete(partition, FetchCounts(count, count, 0, 0, 0, 1, closed))
+        return land(connection, staging.take_ready(), "run", NOW)
 
 
 def stored(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
@@ -127,9 +127,9 @@ def test_a_call_that_is_listed_in_two_partitions_of_a_batch_lands_once(warehouse
         Partition(later, "a"): (1, 1, 0),
     }
     with warehouse.connect(read_only=True) as connection:
-        for promise in PROMISES:
-            if promise.blocking and promise.table == "calls":
-                assert find_problems(connection, promise, None, Settings(), later) == []
+        for check in CHECKS:
+            if check.blocking and check.table == "calls":
+                assert find_problems(connection, check, None, Settings(), later) == []
 
 
 def test_a_call_that_an_earlier_batch_has_landed_elsewhere_leaves_its_counts_right(warehouse: Warehouse) -> None:
@@ -140,9 +140,9 @@ def test_a_call_that_an_earlier_batch_has_landed_elsewhere_leaves_its_counts_rig
     assert stored(warehouse, loads) == [("a", 2, 0, 2), ("b", 2, 2, 0)]
     assert stored(warehouse, "SELECT model_id, count(*) FROM synthflow.calls GROUP BY ALL") == [("b", 2)]
     with warehouse.connect(read_only=True) as connection:
-        for promise in PROMISES:
-            if promise.blocking and promise.table == "calls":
-                assert find_problems(connection, promise, None, Settings(), DAY) == []
+        for check in CHECKS:
+            if check.blocking and check.table == "calls":
+                assert find_problems(connection, check, None, Settings(), DAY) == []
 
 
 def test_what_lands_elsewhere_counts_neither_as_open_nor_by_its_fields(warehouse: Warehouse) -> None:
@@ -159,18 +159,18 @@ def test_what_lands_elsewhere_counts_neither_as_open_nor_by_its_fields(warehouse
 def test_large_partitions_go_to_files_while_they_are_fetched(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool_module, "_CHUNK_BYTES", 500)
+    monkeypatch.setattr(staging_module, "_CHUNK_BYTES", 500)
     big, small = Partition(DAY, "big"), Partition(DAY, "small")
-    with Spool() as spool, warehouse.connect() as connection:
+    with Staging() as staging, warehouse.connect() as connection:
         for number in range(40):
-            spool.add(big, records(f"big{number}"))
-        assert len(list(spool._folder.iterdir())) > 1
-        spool.add(small, records("small"))
-        spool.complete(small, FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
-        [first] = land(connection, spool.take_ready(), "run", NOW)
-        spool.complete(big, FetchCounts(40, 40, 0, 0, 0, 1, closed=True))
-        [second] = land(connection, spool.take_ready(), "run", NOW)
-        folder = spool._folder
+            staging.add(big, records(f"big{number}"))
+        assert len(list(staging._folder.iterdir())) > 1
+        staging.add(small, records("small"))
+        staging.complete(small, FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        [first] = land(connection, staging.take_ready(), "run", NOW)
+        staging.complete(big, FetchCounts(40, 40, 0, 0, 0, 1, closed=True))
+        [second] = land(connection, staging.take_ready(), "run", NOW)
+        folder = staging._folder
     assert (first.model_id, first.landed, second.model_id, second.landed) == ("small", 1, "big", 40)
     assert not folder.exists()
 
@@ -178,10 +178,10 @@ def test_large_partitions_go_to_files_while_they_are_fetched(
 def test_pages_of_enormous_transcripts_land(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     partition = Partition(DAY, "a")
     ids = [f"a{number}" for number in range(15)]
-    with Spool() as spool:
-        spool.add(partition, records(*ids, transcript="human: " + "word " * 1_000_000))
-        spool.complete(partition, FetchCounts(15, 15, 0, 0, 0, 1, closed=True))
-        batch = spool.take_ready()
+    with Staging() as staging:
+        staging.add(partition, records(*ids, transcript="human: " + "word " * 1_000_000))
+        staging.complete(partition, FetchCounts(15, 15, 0, 0, 0, 1, closed=True))
+        batch = staging.take_ready()
         monkeypatch.setattr(landing_module, "_LANDING_LIMITS", (("40MB", 2), ("40MB", 1)))
         with pytest.raises(WarehouseUnusableError, match="failed to pin"), warehouse.connect() as connection:
             land(connection, batch, "run", NOW)
@@ -192,21 +192,21 @@ def test_pages_of_enormous_transcripts_land(warehouse: Warehouse, monkeypatch: p
 
 
 def test_discarded_records_do_not_land(warehouse: Warehouse) -> None:
-    with Spool() as spool, warehouse.connect() as connection:
-        spool.add(Partition(DAY, "a"), records("a1"))
-        spool.discard(Partition(DAY, "a"))
-        spool.complete(Partition(DAY, "b"), FetchCounts(0, 0, 0, 0, 0, 1, closed=True))
-        land(connection, spool.take_ready(), "run", NOW)
+    with Staging() as staging, warehouse.connect() as connection:
+        staging.add(Partition(DAY, "a"), records("a1"))
+        staging.discard(Partition(DAY, "a"))
+        staging.complete(Partition(DAY, "b"), FetchCounts(0, 0, 0, 0, 0, 1, closed=True))
+        land(connection, staging.take_ready(), "run", NOW)
     assert stored(warehouse, "FROM synthflow.calls") == []
 
 
 def test_a_failure_in_the_middle_leaves_the_old_partition(warehouse: Warehouse) -> None:
     partition = Partition(DAY, "a")
     load(warehouse, {partition: records("a1")})
-    with Spool() as spool, warehouse.connect() as connection:
-        spool.add(partition, records("a2"))
-        spool.complete(partition, FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
-        batch = spool.take_ready()
+    with Staging() as staging, warehouse.connect() as connection:
+        staging.add(partition, records("a2"))
+        staging.complete(partition, FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        batch = staging.take_ready()
         connection.execute("DROP TABLE synthflow.call_loads")  # the last table of the transaction
         with pytest.raises(Exception, match="call_loads"):
             land(connection, batch, "run", NOW)

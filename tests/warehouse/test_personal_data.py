@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 
 from synthflow_assets import loading
 from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.erasure import remove_person
 from synthflow_assets.errors import SettingsError, WarehouseUnusableError
-from synthflow_assets.removal import remove_person
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.erasure import read_forgotten
 from synthflow_assets.warehouse.export import export_days
-from synthflow_assets.warehouse.forgetting import read_forgotten
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.personal import numbers_sql
 from synthflow_assets.warehouse.schema import CALLS, PERSONAL_COLUMNS
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
 
 DAY = dt.date(2026, 3, 10)
 StartSandbox = Callable[..., Sandbox]
@@ -64,13 +64,13 @@ def load(settings: Settings, records: list[dict[str, Any]]) -> None:
     warehouse = Warehouse(settings.warehouse)
     with warehouse.connect() as connection:
         forgotten = read_forgotten(connection)
-    with Spool(settings.pii, settings.hash_key, lambda: forgotten) as spool, warehouse.connect() as connection:
+    with Staging(settings.pii, settings.hash_key, lambda: forgotten) as staging, warehouse.connect() as connection:
         partition = Partition(DAY, "m")
-        spool.add(partition, [json.dumps(one).encode() for one in records])
-        spool.complete(partition, FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
+        staging.add(partition, [json.dumps(one).encode() for one in records])
+        staging.complete(partition, FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
         land(
             connection,
-            spool.take_ready(),
+            staging.take_ready(),
             "run",
             dt.datetime(2026, 3, 12, tzinfo=dt.UTC),
             vanished_fields=settings.vanished_fields,
@@ -196,15 +196,15 @@ def test_what_a_killed_fetch_left_behind_goes_as_well(tmp_path: Path, monkeypatc
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     where = settings(tmp_path)
     load(where, RECORDS)
-    with Spool() as at_work:
-        killed = tmp_path / "synthflow-spool-killed"
+    with Staging() as open_clients:
+        killed = tmp_path / "synthflow-staging-killed"
         killed.mkdir()
         (killed / "lock").touch()
         list(remove_person(where, PERSON))
         assert not killed.exists()
-        at_work.add(Partition(DAY, "m"), [b"{}"])
-        at_work.complete(Partition(DAY, "m"), FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
-        assert all(file.exists() for file in at_work.take_ready().files)
+        open_clients.add(Partition(DAY, "m"), [b"{}"])
+        open_clients.complete(Partition(DAY, "m"), FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        assert all(file.exists() for file in open_clients.take_ready().files)
 
 
 def test_hashed_numbers_are_not_looked_for_without_their_key(tmp_path: Path) -> None:

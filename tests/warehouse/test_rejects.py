@@ -11,7 +11,7 @@ from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.rejects import RejectReason, list_rejects, retry_rejects
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
 
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
@@ -24,10 +24,10 @@ def warehouse(tmp_path: Path) -> Warehouse:
 
 
 def load(warehouse: Warehouse, records: list[dict[str, Any]], pii: str = "keep") -> None:
-    with Spool(pii) as spool, warehouse.connect() as connection:
-        spool.add(Partition(DAY, "m"), [json.dumps(one).encode() for one in records])
-        spool.complete(Partition(DAY, "m"), FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
-        land(connection, spool.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
+    with Staging(pii) as staging, warehouse.connect() as connection:
+        staging.add(Partition(DAY, "m"), [json.dumps(one).encode() for one in records])
+        staging.complete(Partition(DAY, "m"), FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
+        land(connection, staging.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
 
 
 def record(call_id: str | None, **fields: Any) -> dict[str, Any]:

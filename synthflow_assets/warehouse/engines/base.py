@@ -28,7 +28,7 @@ Reserve = Callable[[int, float], float]
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
-class Patience(NamedTuple):
+class LockPolicy(NamedTuple):
     """How long a writer waits for its turn, and who is told where that is longer than a moment."""
 
     limit_seconds: float
@@ -76,21 +76,23 @@ class Engine(Protocol):
     def exists(self) -> bool:
         """Whether the warehouse has been made."""
 
-    def obstacle(self) -> str | None:
+    def creation_error(self) -> str | None:
         """Why the warehouse, which does not exist yet, cannot be made, as far as can be told."""
 
     def is_writable(self) -> bool:
         """Whether this user may write to the warehouse, which exists, as far as can be told."""
 
-    def turn(
-        self, connection: duckdb.DuckDBPyConnection, schema: str, patience: Patience
+    def write_lock(
+        self, connection: duckdb.DuckDBPyConnection, schema: str, lock_policy: LockPolicy
     ) -> AbstractContextManager[None]:
         """Wait until no other run writes to the schema; until the block ends, others wait."""
 
-    def attach(self, connection: duckdb.DuckDBPyConnection, name: str, patience: Patience, *, read_only: bool) -> None:
+    def attach(
+        self, connection: duckdb.DuckDBPyConnection, name: str, lock_policy: LockPolicy, *, read_only: bool
+    ) -> None:
         """Attach the warehouse to the connection under a name."""
 
-    def shape(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def configure_storage(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Say how the tables are to be stored, once they are made; the default schema is theirs."""
 
     def compact(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -134,7 +136,9 @@ def _verified(name: str) -> str:
     return found or name
 
 
-def attach_when_free(connection: duckdb.DuckDBPyConnection, statement: str, location: str, patience: Patience) -> None:
+def attach_when_free(
+    connection: duckdb.DuckDBPyConnection, statement: str, location: str, lock_policy: LockPolicy
+) -> None:
     """Run an ATTACH, waiting for the lock of the file that it opens.
 
     Raises:
@@ -152,7 +156,7 @@ def attach_when_free(connection: duckdb.DuckDBPyConnection, statement: str, loca
             return holder
         return None
 
-    patience.wait(attempt, location)
+    lock_policy.wait(attempt, location)
 
 
 def _lock_holder(error: duckdb.Error) -> str | None:

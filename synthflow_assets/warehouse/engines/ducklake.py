@@ -16,7 +16,7 @@ from synthflow_assets.errors import ConnectionFailedError
 from synthflow_assets.settings import S3Access
 from synthflow_assets.warehouse.engines.base import (
     Connect,
-    Patience,
+    LockPolicy,
     Reserve,
     attach_when_free,
     load_extension,
@@ -103,7 +103,7 @@ class DuckLakeEngine:
         finally:
             connection.close()
 
-    def obstacle(self) -> str | None:
+    def creation_error(self) -> str | None:
         """Whether the data path can be written; of a bucket only the first run can tell."""
         if not self._data_path:
             return "SYNTHFLOW_LAKE_DATA_PATH is not set"
@@ -116,7 +116,7 @@ class DuckLakeEngine:
         return True
 
     @contextmanager
-    def turn(self, connection: duckdb.DuckDBPyConnection, schema: str, patience: Patience) -> Iterator[None]:
+    def write_lock(self, connection: duckdb.DuckDBPyConnection, schema: str, lock_policy: LockPolicy) -> Iterator[None]:
         """One writer after the other, because DuckLake lets only one of two that change the same table commit.
 
         Without the queue all would still end exact, but who loses has to do its whole transaction again. The lock is
@@ -135,12 +135,14 @@ class DuckLakeEngine:
                 options = "TYPE postgres, ISOLATION_LEVEL 'READ COMMITTED'"
                 queue.execute(f"ATTACH {quoted(self._catalog)} AS {name} ({options})")
                 queue.execute("BEGIN")
-                patience.wait(attempt, self.location)
+                lock_policy.wait(attempt, self.location)
             except duckdb.Error as error:
                 raise unusable(self.location, error) from None
             yield
 
-    def attach(self, connection: duckdb.DuckDBPyConnection, name: str, patience: Patience, *, read_only: bool) -> None:
+    def attach(
+        self, connection: duckdb.DuckDBPyConnection, name: str, lock_policy: LockPolicy, *, read_only: bool
+    ) -> None:
         """Attach the lake; one that does not exist yet is made, unless it is only to be read."""
         self._load(connection)
         if (self._data_path or self._stored_data_path(connection) or "").startswith("s3://"):
@@ -152,9 +154,9 @@ class DuckLakeEngine:
         else:
             options.append("CREATE_IF_NOT_EXISTS false")
         statement = f"ATTACH {quoted(self.location)} AS {name} ({', '.join(options)})"
-        attach_when_free(connection, statement, self.location, patience)
+        attach_when_free(connection, statement, self.location, lock_policy)
 
-    def shape(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def configure_storage(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Files of calls by month, and none of their rows in the catalog, where small changes go otherwise."""
         connection.execute("ALTER TABLE calls SET PARTITIONED BY (year(day), month(day))")
         row = connection.execute("SELECT current_schema()").fetchone()

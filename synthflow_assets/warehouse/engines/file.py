@@ -15,7 +15,7 @@ from typing import TextIO
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse.engines.base import Connect, Patience, Reserve, attach_when_free, unusable
+from synthflow_assets.warehouse.engines.base import Connect, LockPolicy, Reserve, attach_when_free, unusable
 from synthflow_assets.warehouse.statements import quoted
 
 # Calls are long rows, and DuckDB holds a row group in memory until it is full: its default of 122,880 rows took twice
@@ -58,7 +58,7 @@ class FileEngine:
         """Whether there is a file."""
         return Path(self.location).exists()
 
-    def obstacle(self) -> str | None:
+    def creation_error(self) -> str | None:
         """Whether the nearest folder that exists may be written."""
         return None if is_writable(Path(self.location)) else "the folder is not writable. Set SYNTHFLOW_WAREHOUSE"
 
@@ -66,22 +66,26 @@ class FileEngine:
         """Whether the file may be written."""
         return os.access(self.location, os.W_OK)
 
-    def turn(
+    def write_lock(
         self,
         connection: duckdb.DuckDBPyConnection,  # noqa: ARG002
         schema: str,  # noqa: ARG002
-        patience: Patience,  # noqa: ARG002
+        lock_policy: LockPolicy,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
         """Attaching takes the file's lock, which is all that is needed."""
         return nullcontext()
 
-    def attach(self, connection: duckdb.DuckDBPyConnection, name: str, patience: Patience, *, read_only: bool) -> None:
+    def attach(
+        self, connection: duckdb.DuckDBPyConnection, name: str, lock_policy: LockPolicy, *, read_only: bool
+    ) -> None:
         """Attach the file, waiting for its lock."""
         connection.execute(f"SET storage_compatibility_version = '{_FORMAT_OF_NEW_FILES}'")
         options = "READ_ONLY" if read_only else _NEW_FILE
-        attach_when_free(connection, f"ATTACH {quoted(self.location)} AS {name} ({options})", self.location, patience)
+        attach_when_free(
+            connection, f"ATTACH {quoted(self.location)} AS {name} ({options})", self.location, lock_policy
+        )
 
-    def shape(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def configure_storage(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Row groups are the file's own; nothing else is to be said."""
 
     def compact(self, connection: duckdb.DuckDBPyConnection) -> None:

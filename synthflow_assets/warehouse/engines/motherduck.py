@@ -8,7 +8,7 @@ import duckdb
 
 from synthflow_assets.warehouse.engines.base import (
     Connect,
-    Patience,
+    LockPolicy,
     Reserve,
     load_extension,
     machine_spill_folder,
@@ -54,7 +54,7 @@ class MotherDuckEngine:
             connection.close()
         return True
 
-    def obstacle(self) -> str | None:
+    def creation_error(self) -> str | None:
         """Only MotherDuck can tell."""
         return None
 
@@ -62,11 +62,11 @@ class MotherDuckEngine:
         """Only MotherDuck can tell."""
         return True
 
-    def turn(
+    def write_lock(
         self,
         connection: duckdb.DuckDBPyConnection,  # noqa: ARG002
         schema: str,  # noqa: ARG002
-        patience: Patience,  # noqa: ARG002
+        lock_policy: LockPolicy,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
         """MotherDuck has no queue that one could wait in; who loses a conflict tries again."""
         return nullcontext()
@@ -75,7 +75,7 @@ class MotherDuckEngine:
         self,
         connection: duckdb.DuckDBPyConnection,
         name: str,
-        patience: Patience,  # noqa: ARG002
+        lock_policy: LockPolicy,  # noqa: ARG002
         *,
         read_only: bool,
     ) -> None:
@@ -92,7 +92,7 @@ class MotherDuckEngine:
         except duckdb.Error as error:
             raise unusable(self.location, error) from None
 
-    def shape(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def configure_storage(self, connection: duckdb.DuckDBPyConnection) -> None:
         """MotherDuck stores as it likes."""
 
     def compact(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from synthflow_assets.recordings import delete_recordings
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.erasure import forget_phone
 from synthflow_assets.warehouse.export import export_again, remove_unfinished
-from synthflow_assets.warehouse.forgetting import forget_phone
 from synthflow_assets.warehouse.schema import CALLS
-from synthflow_assets.warehouse.spool import remove_abandoned
+from synthflow_assets.warehouse.staging import remove_abandoned
 
 
 def remove_person(settings: Settings, phone: str) -> Iterator[str]:

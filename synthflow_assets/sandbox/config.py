@@ -34,7 +34,7 @@ FAULTS = {
 
 
 @dataclass(frozen=True)
-class Knobs:
+class SandboxConfig:
     """Everything that can be set; the defaults are a small, well-behaved workspace."""
 
     api_key: str = DEFAULT_API_KEY

@@ -27,7 +27,7 @@ import pyarrow as pa
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import decode_sql
-from synthflow_assets.warehouse.personal import NOBODY, Forgotten
+from synthflow_assets.warehouse.personal import EMPTY, SuppressionList
 from synthflow_assets.warehouse.statements import describe, quoted
 
 # Of JSON, typed at once. DuckDB asks for Python's lock a few times for each, and may wait 5 ms for it each time.
@@ -36,7 +36,7 @@ _CHUNKS_UNDER_WAY = 2
 # A bound, not a need: typing takes some 100 MB, and more only where single records are many megabytes long.
 _MEMORY_LIMIT = "2GB"
 _BATCH_BYTES = 2**20  # of JSON that DuckDB looks at in one go; its expressions hold several copies of it
-_PREFIX, _LOCK = "synthflow-spool-", "lock"
+_PREFIX, _LOCK = "synthflow-staging-", "lock"
 
 
 class Partition(NamedTuple):
@@ -65,7 +65,7 @@ class ReadyBatch:
 
     partitions: dict[Partition, FetchCounts] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
-    forgotten: Forgotten = NOBODY
+    forgotten: SuppressionList = EMPTY
 
 
 @dataclass
@@ -82,7 +82,7 @@ class _Chunk:
         self.size_bytes += size_bytes
 
 
-class Spool:
+class Staging:
     """Holds what was fetched until its partition is complete. For a `with` block; one thread only.
 
     Memory stays bounded: a partition beyond some megabytes goes to files while it is still being fetched.
@@ -94,13 +94,13 @@ class Spool:
         self,
         pii: str = "keep",
         hash_key: str = "",
-        read_forgotten: Callable[[], Forgotten] = Forgotten,
+        read_forgotten: Callable[[], SuppressionList] = SuppressionList,
         timezone: str = "UTC",
     ) -> None:
         self._pii = pii
         self._hash_key = hash_key
         self._read_forgotten = read_forgotten
-        self._forgotten = NOBODY
+        self._forgotten = EMPTY
         self._source = _Source(timezone)
         remove_abandoned()
         self._folder, self._lock = _locked_folder()
@@ -111,9 +111,9 @@ class Spool:
         self._complete = _Chunk()
         self._ready = ReadyBatch()
         self._under_way: list[Future[None]] = []
-        self._typist = ThreadPoolExecutor(1, thread_name_prefix="synthflow-typing")
+        self._decode_executor = ThreadPoolExecutor(1, thread_name_prefix="synthflow-typing")
         self._connection = duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY_LIMIT})
-        self._under_way.append(self._typist.submit(self._prepare))
+        self._under_way.append(self._decode_executor.submit(self._prepare))
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +121,7 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._typist.shutdown(wait=True, cancel_futures=True)
+        self._decode_executor.shutdown(wait=True, cancel_futures=True)
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._lock.close()
@@ -153,7 +153,7 @@ class Spool:
             self._type_complete()
 
     def take_ready(self) -> ReadyBatch:
-        """The complete partitions, all typed; the spool forgets them, their files stay until its end."""
+        """The complete partitions, all typed; the staging forgets them, their files stay until its end."""
         # Even without a record: a file of no rows saves every query below a case of its own.
         self._type_complete()
         self._wait(0)
@@ -169,7 +169,7 @@ class Spool:
         """Begin to type a chunk; its file is whole once `_wait(0)` returns."""
         path = self._folder / f"{next(self._names)}.parquet"
         self._wait(_CHUNKS_UNDER_WAY - 1)
-        self._under_way.append(self._typist.submit(self._write, chunk, path))
+        self._under_way.append(self._decode_executor.submit(self._write, chunk, path))
         return path
 
     def _prepare(self) -> None:

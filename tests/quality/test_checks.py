@@ -1,4 +1,4 @@
-"""Every promise is kept by a sound warehouse, and broken by the damage that it is there to notice."""
+"""Every check is kept by a sound warehouse, and broken by the damage that it is there to notice."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -10,12 +10,12 @@ from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.quality import (
+    CHECKS,
     NO_GAPS,
-    PROMISES,
+    SCHEDULED_CHECKS,
     SETTLED,
-    WATCHED,
+    Check,
     Problem,
-    Promise,
     count_unwatched,
     find_problems,
     merge_days,
@@ -27,7 +27,7 @@ from tests.quality.damage import DAMAGE
 
 LAST = dt.date(2026, 3, 10)
 DAYS = [LAST - dt.timedelta(days=1), LAST]
-PROMISE = {promise.name: promise for promise in (*PROMISES, *WATCHED)}
+BY_NAME = {check.name: check for check in (*CHECKS, *SCHEDULED_CHECKS)}
 
 
 @pytest.fixture
@@ -50,15 +50,13 @@ def connection(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 def problems(
     connection: duckdb.DuckDBPyConnection, settings: Settings, name: str, *, all_days: bool = False
 ) -> list[str]:
-    found = find_problems(connection, PROMISE[name], None if all_days else DAYS, settings, LAST)
+    found = find_problems(connection, BY_NAME[name], None if all_days else DAYS, settings, LAST)
     return [str(problem) for problem in found]
 
 
-def watched(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, promise: Promise, last: dt.date = LAST
-) -> list[str]:
+def watched(connection: duckdb.DuckDBPyConnection, settings: Settings, check: Check, last: dt.date = LAST) -> list[str]:
     """What the clock's check says of all days."""
-    return [str(problem) for problem in merge_days(find_problems(connection, promise, None, settings, last))]
+    return [str(problem) for problem in merge_days(find_problems(connection, check, None, settings, last))]
 
 
 def test_blanks_around_a_value_do_not_make_it_unknown(
@@ -68,12 +66,12 @@ def test_blanks_around_a_value_do_not_make_it_unknown(
     assert problems(connection, settings, "known_values") == []
 
 
-@pytest.mark.parametrize("promise", PROMISE.values(), ids=PROMISE)
+@pytest.mark.parametrize("check", BY_NAME.values(), ids=BY_NAME)
 @pytest.mark.parametrize("all_days", [True, False])
-def test_a_sound_warehouse_keeps_every_promise(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, promise: Promise, all_days: bool
+def test_a_sound_warehouse_passes_every_check(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, check: Check, all_days: bool
 ) -> None:
-    assert problems(connection, settings, promise.name, all_days=all_days) == []
+    assert problems(connection, settings, check.name, all_days=all_days) == []
 
 
 @pytest.mark.parametrize(("name", "damage", "says"), DAMAGE)
@@ -84,8 +82,8 @@ def test_damage_is_noticed_and_named(
     assert any(says in problem for problem in problems(connection, settings, name))
 
 
-def test_every_promise_has_damage_that_breaks_it() -> None:
-    assert {name for name, *_ in DAMAGE} == set(PROMISE)
+def test_every_check_has_damage_that_it_finds() -> None:
+    assert {name for name, *_ in DAMAGE} == set(BY_NAME)
 
 
 def test_a_backfill_of_old_days_does_not_make_an_agent_fresh(
@@ -196,7 +194,7 @@ def test_ordinary_weeks_raise_no_alarm(
     with warehouse.connect() as opened:
         compute_metrics(opened, days, settings)
         for name in ("usual_volume", "usual_disconnects", "same_fields"):
-            found = find_problems(opened, PROMISE[name], days, settings, LAST)
+            found = find_problems(opened, BY_NAME[name], days, settings, LAST)
             assert [str(problem) for problem in found] == []
 
 
@@ -222,7 +220,7 @@ def test_a_day_that_lands_anew_shows_in_the_load_of_the_day_after(
         [DAYS[0]],
     )
     compute_metrics(connection, DAYS[:1], settings, ["call_load_hourly"])
-    found = find_problems(connection, PROMISE["call_load_reconciles"], DAYS[:1], settings, LAST)
+    found = find_problems(connection, BY_NAME["call_load_reconciles"], DAYS[:1], settings, LAST)
     assert [problem.day for problem in found] == [DAYS[1]]
     assert "minutes in the hours" in found[0].problem
     compute_metrics(connection, DAYS[1:], settings, ["call_load_hourly"])

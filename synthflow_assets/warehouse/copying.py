@@ -42,7 +42,7 @@ def copy_warehouse(source: Warehouse, target: Warehouse) -> list[CopiedTable]:
     with source.connect() as connection:
         columns = _columns(connection)
         sent = _tables(connection, columns)
-        with target.turn(connection):
+        with target.write_lock(connection):
             target.attach(connection, "target", read_only=False)
             with transaction(connection):
                 for table, names in columns.items():

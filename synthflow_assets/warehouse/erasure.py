@@ -17,7 +17,7 @@ from synthflow_assets.errors import SettingsError
 from synthflow_assets.warehouse.personal import (
     FEWEST_DIGITS,
     HASH_PATTERN,
-    Forgotten,
+    SuppressionList,
     digits_sql,
     hmac_sql,
     numbers_sql,
@@ -38,10 +38,10 @@ class Removal:
     hashed: int  # calls whose numbers are hashed, where none was found: maybe with another key
 
 
-def read_forgotten(connection: duckdb.DuckDBPyConnection) -> Forgotten:
+def read_forgotten(connection: duckdb.DuckDBPyConnection) -> SuppressionList:
     """Whose personal data is not to be written again."""
     rows = connection.execute(f"SELECT salt, phone_hash FROM {FORGOTTEN.name} ORDER BY ALL").fetchall()
-    return Forgotten(rows[0][0], tuple(phone_hash for _, phone_hash in rows)) if rows else Forgotten()
+    return SuppressionList(rows[0][0], tuple(phone_hash for _, phone_hash in rows)) if rows else SuppressionList()
 
 
 def forget_phone(

@@ -35,11 +35,11 @@ class UnsharedAssets(dg.AssetSelection):
             SettingsError: naming each place that is not the workspace's alone.
         """
         keys = self.selected.resolve_inner(asset_graph, allow_missing)
-        _refuse_shared(asset_graph, keys)
+        _validate_not_shared(asset_graph, keys)
         return keys
 
 
-def refuse_shared_places(context: dg.AssetExecutionContext, workspace: Workspace) -> None:
+def validate_no_write_conflicts(context: dg.AssetExecutionContext, workspace: Workspace) -> None:
     """Write nothing in a run where another workspace would write to the same place.
 
     A run that is started from assets, without a code server, resolves no job.
@@ -51,10 +51,10 @@ def refuse_shared_places(context: dg.AssetExecutionContext, workspace: Workspace
         asset_graph = context.repository_def.asset_graph
     except CheckError:  # a job by itself, which was resolved, not one of a code location
         return
-    _refuse_shared(asset_graph, {workspace.asset_key(name) for name in _SETTINGS})
+    _validate_not_shared(asset_graph, {workspace.asset_key(name) for name in _SETTINGS})
 
 
-def _refuse_shared(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> None:
+def _validate_not_shared(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> None:
     if problems := sorted(_problems(asset_graph, own)):
         raise SettingsError("; ".join(problems))
 

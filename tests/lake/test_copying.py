@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 
 from synthflow_assets.cli import main
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse import moving
+from synthflow_assets.warehouse import copying
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.copying import CopiedTable, copy_warehouse
 from synthflow_assets.warehouse.landing import land
-from synthflow_assets.warehouse.moving import CopiedTable, copy_warehouse
 from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES
-from synthflow_assets.warehouse.spool import FetchCounts, Partition, Spool
+from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
 from tests.lake.conftest import Lake, administer
 
 FIRST = dt.date(2026, 1, 20)
@@ -25,7 +25,7 @@ DAYS = [FIRST + dt.timedelta(days=10 * number) for number in range(5)]
 
 def fill(warehouse: Warehouse) -> None:
     """Calls of three months, every kind of value among them, and a rejected record."""
-    with Spool() as spool, warehouse.connect() as connection:
+    with Staging() as staging, warehouse.connect() as connection:
         for day in DAYS:
             start_ms = int(dt.datetime.combine(day, dt.time(12), dt.UTC).timestamp() * 1000)
             records = [
@@ -39,9 +39,9 @@ def fill(warehouse: Warehouse) -> None:
                 for n in range(20)
             ]
             records[0]["duration"] = "long"
-            spool.add(Partition(day, "m"), [json.dumps(one).encode() for one in records])
-            spool.complete(Partition(day, "m"), FetchCounts(20, 20, 0, 0, 0, 1, closed=True))
-        land(connection, spool.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
+            staging.add(Partition(day, "m"), [json.dumps(one).encode() for one in records])
+            staging.complete(Partition(day, "m"), FetchCounts(20, 20, 0, 0, 0, 1, closed=True))
+        land(connection, staging.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], *command: str) -> Result:
@@ -125,12 +125,14 @@ def test_a_dump_of_the_catalog_and_a_copy_of_the_files_are_a_lake(lake: Lake, po
 def test_what_did_not_arrive_as_it_was_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = Warehouse(str(tmp_path / "here.duckdb")), Warehouse(str(tmp_path / "there.duckdb"))
     fill(source)
-    honest = moving._tables
-    monkeypatch.setattr(moving, "_copy", lambda *_: None)
+    honest = copying._tables
+    monkeypatch.setattr(copying, "_copy", lambda *_: None)
     with pytest.raises(WarehouseUnusableError, match="calls did not arrive as it was: 95 rows were sent, 0 are there"):
         copy_warehouse(source, target)
     monkeypatch.setattr(
-        moving, "_tables", lambda *arguments: [CopiedTable(one.name, 7, id(arguments[0])) for one in honest(*arguments)]
+        copying,
+        "_tables",
+        lambda *arguments: [CopiedTable(one.name, 7, id(arguments[0])) for one in honest(*arguments)],
     )
     with pytest.raises(WarehouseUnusableError, match="7 rows were sent, others are there"):
         copy_warehouse(source, Warehouse(str(tmp_path / "elsewhere.duckdb")))
@@ -141,18 +143,18 @@ def test_a_failure_in_the_middle_leaves_the_target_empty(
 ) -> None:
     source = Warehouse(str(tmp_path / "here.duckdb"))
     fill(source)
-    honest = moving._copy
+    honest = copying._copy
 
     def fail_late(connection: object, table: str, *arguments: object) -> None:
         if table == "agents":
             raise KeyboardInterrupt
         honest(connection, table, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(moving, "_copy", fail_late)
+    monkeypatch.setattr(copying, "_copy", fail_late)
     with pytest.raises(KeyboardInterrupt):
         copy_warehouse(source, lake.warehouse())
     assert tables(lake.warehouse())["calls"] == []
-    monkeypatch.setattr(moving, "_copy", honest)
+    monkeypatch.setattr(copying, "_copy", honest)
     assert {one.name: one.rows for one in copy_warehouse(source, lake.warehouse())}["calls"] == 95
 
 

@@ -1,0 +1,40 @@
+"""What a check of a table is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad a failed check is. The names are those of Dagster's asset checks."""
+
+    ERROR = "error"  # numbers are wrong, or missing
+    WARN = "warn"  # worth a look
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of a table.
+
+    Attributes:
+        table: the table's name, without its schema.
+        name: unique among all checks.
+        description: what holds when the check passes.
+        remedy: what to do when it fails. Placeholders become commands that a reader can copy: `{fetch}` fetches the
+            failing days again, `{fetch_missing}` fetches only what is missing of them, `{compute}` computes the table
+            and those in `depends_on` again.
+        blocking: if it fails, nothing downstream is computed. Blocking checks have the severity ERROR.
+        severity: ERROR or WARN.
+        depends_on: metric tables that the check reads besides its own, so they are computed first.
+        file: the `.sql` file, unless it is named after the check.
+    """
+
+    table: str
+    name: str
+    description: str
+    remedy: str
+    blocking: bool = False
+    severity: Severity = Severity.WARN
+    depends_on: tuple[str, ...] = ()
+    file: str | None = None
