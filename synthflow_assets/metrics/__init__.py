@@ -12,7 +12,7 @@ from synthflow_assets.days import local_hours
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES, VOICEMAIL_STATUSES
 from synthflow_assets.warehouse.schema import TABLES
-from synthflow_assets.warehouse.statements import sql_file, write
+from synthflow_assets.warehouse.statements import execute_named, sql_file, write
 
 _ALL_TABLES = [table.name for table in METRIC_TABLES]
 
@@ -40,10 +40,8 @@ def replace_metrics(
     parameters = _parameters(days, settings)
     for table in tables:
         name, query = TABLES[table].name, metric_query(table)
-        # A query may use only some of the parameters, and DuckDB refuses the others.
-        used = {key: value for key, value in parameters.items() if f"${key}::" in query}
         connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [list(days)])
-        connection.execute(f"INSERT INTO {name} BY NAME {query}", used)
+        execute_named(connection, f"INSERT INTO {name} BY NAME {query}", parameters)
 
 
 def metric_query(table: str) -> str:

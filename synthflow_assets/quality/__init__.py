@@ -20,7 +20,7 @@ from synthflow_assets.quality.metric_checks import METRIC_CHECKS
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, OUTCOME_DIMENSIONS, VOICEMAIL_STATUSES
 from synthflow_assets.warehouse.schema import CALL_FIELDS, TABLES
-from synthflow_assets.warehouse.statements import sql_file
+from synthflow_assets.warehouse.statements import execute_named, sql_file
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,7 @@ def find_problems(
         "fields": [column.source for column in CALL_FIELDS],
         **{f"known_{column.name}": list(column.values) for column in CALL_FIELDS if column.values},
     }
-    used = {key: value for key, value in parameters.items() if f"${key}" in query}
-    rows = connection.execute(query, used).fetchall()
+    rows = execute_named(connection, query, parameters).fetchall()
     names = dict(connection.execute("SELECT model_id, name FROM agents").fetchall()) if rows else {}
     return [
         Problem(day, Agent(model_id, names.get(model_id), None).label if model_id else None, problem)

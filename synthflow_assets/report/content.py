@@ -15,7 +15,7 @@ import numpy.typing as npt
 from synthflow_assets.agents import one_line
 from synthflow_assets.errors import ReportError
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
-from synthflow_assets.warehouse.statements import sql_file
+from synthflow_assets.warehouse.statements import execute_named, sql_file
 
 Columns = dict[str, npt.NDArray[np.unsignedinteger[Any]]]
 _sql = partial(sql_file, __name__.rpartition(".")[0] + ".sql")
@@ -70,10 +70,8 @@ class _Grid:
 
     def query(self, name: str, **parameters: Any) -> dict[str, Any]:
         """The columns that a query answers."""
-        text = _sql(f"{name}.sql")
         known = {"first": self.first, "last": self.last, "agents": len(self.model_ids), **parameters}
-        used = {key: value for key, value in known.items() if f"${key}" in text}
-        return self.connection.execute(text, used).fetchnumpy()
+        return execute_named(self.connection, _sql(f"{name}.sql"), known).fetchnumpy()
 
     def dense(self, cell: Any, values: Any, size: int = 1) -> npt.NDArray[np.unsignedinteger[Any]]:
         """The values where their cells are, zeros elsewhere."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -57,6 +57,27 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         raise
+
+
+def execute_named(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any]
+) -> duckdb.DuckDBPyConnection:
+    """Execute one statement with those of the parameters that it names; DuckDB rejects the others.
+
+    Args:
+        connection: to execute it on.
+        query: one SQL statement with parameters such as `$days`.
+        parameters: values by name, without the `$`.
+
+    Returns:
+        The connection, to fetch the rows from.
+
+    Raises:
+        duckdb.Error: the statement fails, or names a parameter that has no value.
+    """
+    [statement] = connection.extract_statements(query)
+    used = {name: value for name, value in parameters.items() if name in statement.named_parameters}
+    return connection.execute(statement, used)
 
 
 def quoted(text: str) -> str:
