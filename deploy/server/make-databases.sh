@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run once, by the image of PostgreSQL, when its volume is still empty: one database and one role for Dagster's history,
-# one of each for the lake's catalog. The catalog holds values of calls, so nobody else may read it.
+# PostgreSQL's image runs this once, while its volume is empty. It creates a database and a role for Dagster's history,
+# and a database and a role for the lake's catalog. The catalog contains values of calls, so other roles may not connect.
 set -eu
 psql --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" \
     --set dagster_password="$DAGSTER_PG_PASSWORD" --set lake_password="$PGPASSWORD" <<'SQL'
