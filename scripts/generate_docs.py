@@ -1,4 +1,4 @@
-"""Writes the parts of the docs that follow from the code; with --check, fails where they are not up to date."""
+"""Generate docs from the code; with --check, fail if they are out of date."""
 
 import difflib
 import sys
@@ -19,9 +19,10 @@ NOTE = "<!-- Written by scripts/generate_docs.py (make docs); change the code in
 
 
 _ABOUT_METRICS = """\
-Every number with its one definition. A day is one of the set time zone, and a call belongs to the day that it started
-on. Percentiles lie between the two closest calls, by linear interpolation, as DuckDB's `quantile_cont` has it. Of the
-percentiles of several days none follows for all of them, so ask `duration_summary`, which is exact for any range:
+This page defines every number. A day is a day in the set time zone, and a call belongs to the day that it started on.
+Percentiles are interpolated linearly between the two closest calls, as in DuckDB's `quantile_cont`.
+
+Daily percentiles cannot be combined. For a range of days use `duration_summary`, which is exact:
 
 ```sql
 FROM synthflow.duration_summary('2026-11-01', '2026-11-30');
@@ -30,42 +31,42 @@ FROM synthflow.duration_summary_by('2026-11-01', '2026-11-30', model_id);
 FROM synthflow.duration_summary_by('2026-01-01', '2026-12-31', date_trunc('month', day));
 ```
 
-Counts add up over days and agents; shares and rates do not, so divide the sums.
+Counts can be added over days and agents. Shares and rates cannot: divide the sums instead.
 
-Where `SYNTHFLOW_PII` is `hash` or `drop`,
-{empty} are empty: they are computed from JSON, which
-cannot be hashed and is left out. All other tables have the very numbers that they have with `keep`. A call whose
-personal fields `forget` has emptied is missing from the same tables once its day is computed anew.
+Because JSON is not stored if `SYNTHFLOW_PII` is `hash` or `drop`, these tables are then empty:
+{empty}.
+All other tables are unaffected. If `forget` has erased a person and the day is computed again, these tables no longer
+count that person's calls.
 
-An agent is an AI: there is no hold and no work after the call, so the mean is the average call duration, and no
-"average handle time". The API knows no queue, so there is no abandonment rate.
+An agent is an AI, without hold and without work after the call. So the mean is called average call duration, not
+average handle time. The API has no queue, so there is no abandonment rate.
 
 """
 
 
 def cell(text: object) -> str:
-    """A value in a Markdown table."""
+    """Return a value as a cell of a Markdown table."""
     return str(text).replace("|", "\\|").replace("\n", " ")
 
 
 def code(text: str) -> str:
-    """A text as code; empty where there is none."""
+    """Return a text as code, or nothing if it is empty."""
     return f"`{text}`" if text else ""
 
 
 def source_of(column: Column) -> str:
-    """Where a column comes from, if that has another name."""
+    """Return the API field of a column, if it has another name."""
     return f" From `{column.source}`." if column.source not in (None, column.name) else ""
 
 
 def default_of(name: str) -> str:
-    """The default of a setting, as it would be typed."""
+    """Return the default of a setting as it is written in `.env`, or an empty text."""
     default = Settings.model_fields[name].default
     return "" if default in (None, (), PydanticUndefined) else str(default)
 
 
 def settings_page() -> str:
-    """docs/settings.md."""
+    """Return the text of docs/settings.md."""
     rows = [
         f"| `{variable(name)}` | {code(default_of(name)) or 'unset'} | {cell(field.description)} |"
         for name, field in Settings.model_fields.items()
@@ -73,17 +74,18 @@ def settings_page() -> str:
     regions = "\n".join(f"* `{region}`: `{url}`" for region, url in REGION_URLS.items())
     return (
         f"# Settings\n\n{NOTE}"
-        "Set them in the environment or in a file `.env` in the project's folder. The file wins, as it does for\n"
-        "Dagster's own commands. An empty value is an unset one. A bad value, or a name that is none of these, is one\n"
-        "clear line and nothing runs. In a `defs.yaml` they are [attributes](component.md), in Python arguments of\n"
-        "[`Settings.of`](python.md), in lower case and without the prefix; then the environment is not read.\n\n"
+        "Set them in the environment, or in a file `.env` in the project's folder. The file wins, as with Dagster's\n"
+        "own commands. An empty value means unset. If a value is not allowed or a name is unknown, nothing runs, and\n"
+        "one line says what is allowed.\n\n"
+        "In a `defs.yaml` the settings are [attributes](component.md), in Python arguments of\n"
+        "[`Settings.of`](python.md): in lower case and without the prefix. The environment is not read then.\n\n"
         "| variable | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        f"The regions' addresses:\n\n{regions}\n"
+        f"Addresses of the regions:\n\n{regions}\n"
     )
 
 
 def tables_page() -> str:
-    """docs/tables.md."""
+    """Return the text of docs/tables.md."""
     parts = []
     for table in TABLES.values():
         rows = [
@@ -101,17 +103,17 @@ def tables_page() -> str:
         for one in (*CHECKS, *SCHEDULED_CHECKS)
     ]
     return (
-        f"# Tables\n\n{NOTE}The asset `synthflow/NAME` is the table `synthflow.NAME`. Only `agents` has no asset of\n"
-        "its own: each fetch brings it up to date.\n\n" + "\n\n".join(parts) + "\n\n## Checks\n\n"
-        "Each is one SQL file in `synthflow_assets/quality/`. A blocking check keeps the metrics from being computed\n"
-        "from wrong calls.\n\n| table | check | blocking | what is promised |\n|---|---|---|---|\n"
-        + "\n".join(checks)
-        + "\n"
+        f"# Tables\n\n{NOTE}Each asset `synthflow/NAME` writes the table `synthflow.NAME`.\n\n"
+        + "\n\n".join(parts)
+        + "\n\n## Checks\n\n"
+        "Each check is an SQL file in `synthflow_assets/quality/`. If a blocking check fails, no metric is\n"
+        "computed.\n\n"
+        "| table | check | blocking | passes if |\n|---|---|---|---|\n" + "\n".join(checks) + "\n"
     )
 
 
 def metrics_page() -> str:
-    """docs/metrics.md."""
+    """Return the text of docs/metrics.md."""
     parts = [_metric_table(table) for table in METRIC_TABLES]
     parts += [
         f"## {macro.name}({', '.join(macro.parameters)})\n\n{macro.description}\n\nColumns: "
@@ -138,32 +140,32 @@ def _metric_table(table: MetricTable) -> str:
         f"## {table.name}\n\n{table.description}\n\n"
         f"* One row for each {', '.join(code(name) for name in table.grain)}.\n"
         f"* From the fields {', '.join(code(name) for name in table.sources)} of `calls`.\n"
-        f"* Left out: {table.excluded[0].lower()}{table.excluded[1:]}\n"
-        f"* Where something is missing: {table.nulls[0].lower()}{table.nulls[1:]}\n\n"
+        f"* Excluded: {table.excluded[0].lower()}{table.excluded[1:]}\n"
+        f"* Missing values: {table.nulls[0].lower()}{table.nulls[1:]}\n\n"
         "| column | definition | formula | unit |\n|---|---|---|---|\n" + "\n".join(rows)
     )
 
 
 def sandbox_faults() -> str:
-    """docs/faults.md."""
+    """Return the text of docs/faults.md."""
     rows = "\n".join(f"| `{name}` | {cell(effect)} |" for name, effect in FAULTS.items())
     return (
         f"# Faults of the sandbox\n\n{NOTE}"
-        "`synthflow-assets sandbox --fault NAME=CHANCE` switches a misbehaviour on. A chance below 1 is a\n"
-        "probability; from 1 on, the fault strikes the first so many requests and then never again.\n\n"
+        "`synthflow-assets sandbox --fault NAME=CHANCE` switches a fault on. A CHANCE below 1 is a probability.\n"
+        "A CHANCE of N, 1 or more, affects the first N requests only.\n\n"
         f"| fault | what the sandbox does |\n|---|---|\n{rows}\n"
     )
 
 
 def env_example() -> str:
-    """.env.example."""
+    """Return the text of .env.example."""
     lines = [
-        "# Copy to .env and remove the # before what you set; only the key is needed.",
-        "# It wins over the environment. docs/settings.md tells more.",
+        "# Copy this file to .env and remove the # before each setting that you change. Only the key is required.",
+        "# .env wins over the environment; see docs/settings.md.",
         "",
     ]
     for name, field in Settings.model_fields.items():
-        # All commented: an empty line would erase what the environment sets.
+        # All are commented out: an empty value would override the environment.
         lines += [f"# {field.description}", f"# {variable(name)}={default_of(name)}", ""]
     return "\n".join(lines[:-1]) + "\n"
 
@@ -178,7 +180,7 @@ PAGES = {
 
 
 def main() -> int:
-    """Write or check every page; the number of pages that are not up to date."""
+    """Write or check every page; return the number of pages that are out of date."""
     stale = 0
     for name, make in PAGES.items():
         path, wanted = ROOT / name, make()
@@ -187,7 +189,7 @@ def main() -> int:
             continue
         if "--check" in sys.argv:
             stale += 1
-            print(f"{name} does not follow from the code any more; run: make docs")
+            print(f"{name} is out of date; run: make docs")
             print("\n".join(list(difflib.unified_diff(found.splitlines(), wanted.splitlines(), lineterm="", n=0))[:10]))
         else:
             path.write_text(wanted, encoding="utf-8")
