@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import duckdb
 
 from benchmarks.workload import Workload
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.sandbox.calls import day_of_calls, render
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
+from synthflow_assets.warehouse.staging import Partition, Staging
 
 # What anybody would write who wants to know how long the day's calls lasted.
 _PLAIN = """
@@ -101,7 +102,7 @@ def _land_day(warehouse: Warehouse, load: Workload) -> None:
                 indexes = range(start, min(start + 1000, load.calls_per_day))
                 staging.add(partition, [render(made, index, store.now_ms()).encode() for index in indexes])
             count = load.calls_per_day
-            staging.complete(partition, FetchCounts(count, count, 0, 0, 0, 1, closed=True))
+            staging.complete(partition, FetchResult(count, count, 0, 0, 0, 1, closed=True))
         with warehouse.connect() as connection:
             land(connection, staging.take_ready(), "bench", dt.datetime.now(dt.UTC))
 

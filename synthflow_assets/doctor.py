@@ -17,7 +17,8 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from synthflow_assets.agents import Agent
-from synthflow_assets.api.client import MAX_PAGE_SIZE, SynthflowClient
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.pages import MAX_PAGE_SIZE
 from synthflow_assets.api.probe import ApiReading, probe
 from synthflow_assets.days import day_bounds_ms, last_closed_day
 from synthflow_assets.errors import ApiError, AuthenticationError, SettingsError, WarehouseError

@@ -1,31 +1,31 @@
-"""Every error that this package raises on purpose, grouped by what can be done about it.
+"""The errors that this package raises, grouped by what you can do about them.
 
     SynthflowError
-    ├── SettingsError              a setting is missing or wrong: mend it, start again
+    ├── SettingsError                a setting is missing or wrong: correct it and start again
     ├── ApiError
-    │   ├── PermanentApiError      asking again gives the same answer
-    │   │   ├── AuthenticationError    401: the key, or the region
-    │   │   ├── AccessDeniedError      403: the key may not do this
-    │   │   ├── NotFoundError          404: no such path or agent
-    │   │   ├── BadRequestError        400, 422 and the other 4xx
-    │   │   ├── UnknownHostError       the host name does not exist, or its certificate is not trusted
-    │   │   └── UnexpectedAnswerError  a redirect, an ignored window, another agent's calls
-    │   ├── TransientApiError      asking again later may succeed
-    │   │   ├── ConnectionFailedError  refused, reset, timed out, cut short
-    │   │   ├── MalformedAnswerError   not JSON, or JSON of another shape
-    │   │   ├── RateLimitedError       429
-    │   │   └── ServerError            5xx
-    │   │       └── OverloadedError        503
-    │   ├── ClientClosedError      somebody closed the client meanwhile
-    │   └── IncompleteFetchError   the pages never added up to the API's own total
+    │   ├── PermanentApiError        a retry gives the same response
+    │   │   ├── AuthenticationError      401: wrong key, or wrong region
+    │   │   ├── AccessDeniedError        403: the key lacks a permission
+    │   │   ├── NotFoundError            404: no such path or agent
+    │   │   ├── BadRequestError          400, 422 and other 4xx
+    │   │   ├── UnknownHostError         no such host, or an untrusted certificate
+    │   │   └── UnexpectedResponseError  a redirect, an ignored window, calls of another agent
+    │   ├── TransientApiError        a later retry may succeed
+    │   │   ├── ConnectionFailedError    refused, reset, timed out, incomplete
+    │   │   ├── MalformedResponseError   not JSON, or JSON of another shape
+    │   │   ├── RateLimitedError         429
+    │   │   └── ServerError              5xx
+    │   │       └── OverloadedError          503
+    │   ├── ClientClosedError        the client was closed meanwhile
+    │   └── IncompleteFetchError     the pages never added up to the API's total
     ├── WarehouseError
-    │   ├── WarehouseLockedError   another process holds the file
-    │   └── WarehouseUnusableError the path cannot be opened or written
-    ├── ReportError            the report cannot be made of what was asked for, or not be written
-    └── AlertError                 an alert could not be delivered: it is tried again
+    │   ├── WarehouseLockedError     another process holds the file
+    │   └── WarehouseUnusableError   the location cannot be opened or written
+    ├── ReportError                  the report cannot be built or written
+    └── AlertError                   an alert could not be delivered; it is sent again later
 
-Messages are for people: one line, what is wrong and what to do next. They never hold a key, a phone number,
-a name, or any part of a call.
+A message is one line: what is wrong, then what to do next. It never holds a key, a phone number, a name, or any part of
+a call.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import ClassVar
 
 
 class SynthflowError(Exception):
-    """Base of all errors of this package; its text is one line that says what to do next."""
+    """Base of all errors of this package. Its text is one line that says what to do next."""
 
 
 class SettingsError(SynthflowError):
@@ -42,11 +42,11 @@ class SettingsError(SynthflowError):
 
 
 class ApiError(SynthflowError):
-    """The Synthflow API could not give what was asked for."""
+    """A request to the Synthflow API failed."""
 
 
 class PermanentApiError(ApiError):
-    """Asking again gives the same answer, so nobody retries it."""
+    """A retry gives the same response, so the client does not retry."""
 
 
 class AuthenticationError(PermanentApiError):
@@ -54,35 +54,39 @@ class AuthenticationError(PermanentApiError):
 
 
 class AccessDeniedError(PermanentApiError):
-    """403: the key is known but may not do this."""
+    """403: the key is valid but lacks a permission."""
 
 
 class NotFoundError(PermanentApiError):
-    """404: no such path, or no such agent."""
+    """404: there is no such path or agent."""
 
 
 class BadRequestError(PermanentApiError):
-    """400, 422 or another 4xx: the API refused the parameters."""
+    """400, 422 or another 4xx: the API rejected the parameters."""
 
 
 class UnknownHostError(PermanentApiError):
-    """The host name cannot be resolved, or its certificate is not trusted."""
+    """The host name cannot be resolved, or the certificate is not trusted."""
 
 
-class UnexpectedAnswerError(PermanentApiError):
-    """The API answered, but not to the question that was asked."""
+class UnexpectedResponseError(PermanentApiError):
+    """The response does not match the request."""
 
 
 class TransientApiError(ApiError):
-    """Asking again later may succeed.
+    """A later retry may succeed.
 
-    `retry_for_seconds` bounds how long this kind of trouble is retried, counted from the first failure.
-    `concerns_every_connection` says that the others should wait as well, not only the one that met it.
-    `retry_after_seconds` is what the server itself asked for, where it did.
+    Args:
+        message: one line, for people.
+        retry_after_seconds: how long the API asks to wait; None if it does not say.
+
+    Attributes:
+        retry_for_seconds: how long errors of this class are retried, counted from the first one.
+        pauses_all_connections: whether the client's other connections wait as well.
     """
 
     retry_for_seconds: ClassVar[float] = 120.0
-    concerns_every_connection: ClassVar[bool] = False
+    pauses_all_connections: ClassVar[bool] = False
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -90,16 +94,16 @@ class TransientApiError(ApiError):
 
 
 class ConnectionFailedError(TransientApiError):
-    """The connection was refused, reset, cut short, or timed out."""
+    """The connection was refused, reset or timed out, or the response was incomplete."""
 
-    # A server that restarts is back within seconds; a wrong port stays closed, and its owner is waiting.
+    # A server that restarts is back within seconds, but a wrong port stays closed and its user is waiting.
     retry_for_seconds: ClassVar[float] = 10.0
 
 
-class MalformedAnswerError(TransientApiError):
-    """The answer is not JSON, or JSON of another shape: often a gateway's error page."""
+class MalformedResponseError(TransientApiError):
+    """The response is not JSON, or JSON of another shape; often the error page of a gateway."""
 
-    # A gateway's page passes quickly; a base URL that points to a web site never does.
+    # A gateway recovers within seconds, but a base URL that points to a web site never does.
     retry_for_seconds: ClassVar[float] = 10.0
 
 
@@ -107,29 +111,29 @@ class RateLimitedError(TransientApiError):
     """429: too many requests."""
 
     retry_for_seconds: ClassVar[float] = 600.0
-    concerns_every_connection: ClassVar[bool] = True
+    pauses_all_connections: ClassVar[bool] = True
 
 
 class ServerError(TransientApiError):
-    """5xx: the server's own trouble."""
+    """5xx: the server failed."""
 
 
 class OverloadedError(ServerError):
-    """503: the service as a whole has too much to do."""
+    """503: the server is overloaded."""
 
-    concerns_every_connection: ClassVar[bool] = True
+    pauses_all_connections: ClassVar[bool] = True
 
 
 class ClientClosedError(ApiError):
-    """The client was closed while a request waited for its turn."""
+    """The client was closed while a request waited."""
 
 
 class IncompleteFetchError(ApiError):
-    """The distinct calls of the pages never added up to the total that the API states."""
+    """The distinct calls of the pages never added up to the API's total."""
 
 
 class WarehouseError(SynthflowError):
-    """The warehouse could not do what was asked for."""
+    """The warehouse could not do what was requested."""
 
 
 class WarehouseLockedError(WarehouseError):
@@ -137,11 +141,11 @@ class WarehouseLockedError(WarehouseError):
 
 
 class WarehouseUnusableError(WarehouseError):
-    """The warehouse cannot be opened or written at this place."""
+    """The warehouse cannot be opened or written at its location."""
 
 
 class ReportError(SynthflowError):
-    """The report cannot be made of what was asked for, or cannot be written."""
+    """The report cannot be built from the requested days, or cannot be written."""
 
 
 class AlertError(SynthflowError):

@@ -6,7 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +22,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.erasure import read_forgotten
 from synthflow_assets.warehouse.landing import ForgottenMeanwhileError, LoadSummary, land, land_agents
 from synthflow_assets.warehouse.personal import SuppressionList
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, ReadyBatch, Staging
+from synthflow_assets.warehouse.staging import Partition, ReadyBatch, Staging
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -208,7 +208,7 @@ def _load(
                     continue
                 partition = partitions.pop(event.window)
                 if isinstance(event, FetchedWindow):
-                    staging.complete(partition, FetchCounts(**asdict(event.stats)))
+                    staging.complete(partition, event.result)
                 else:
                     staging.discard(partition)
                     yield FailedPartition(partition.day, agent_of[partition.model_id], event.error)

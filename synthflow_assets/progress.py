@@ -44,10 +44,10 @@ def describe(progress: FetchProgress, windows: int, seconds: float) -> str:
 
     Windows that were not begun yet are taken to need as many pages as the others, so their share is an estimate.
     """
-    pages = progress.pages_known
-    if 0 < progress.windows_begun < windows:
-        pages = round(pages * windows / progress.windows_begun)
-    about = "" if progress.windows_begun == windows else "about "
+    pages = progress.pages_expected
+    if 0 < progress.windows_started < windows:
+        pages = round(pages * windows / progress.windows_started)
+    about = "" if progress.windows_started == windows else "about "
     line = (
         f"{progress.calls:,} calls; {progress.pages_done:,} of {about}{pages:,} pages, "
         f"{progress.windows_done:,} of {windows:,} (day, agent) pairs"

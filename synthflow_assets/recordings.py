@@ -20,7 +20,8 @@ from typing import NamedTuple
 import pyarrow as pa
 from pyarrow import fs
 
-from synthflow_assets.api.client import Audio, SynthflowClient
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.transport import Audio
 from synthflow_assets.errors import (
     AccessDeniedError,
     ApiError,

@@ -44,7 +44,7 @@ def test_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_slow_fetch_speaks_and_counts_right(
     start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch_module, "_PROGRESS_SECONDS", 0.02)
+    monkeypatch.setattr(fetch_module, "PROGRESS_SECONDS", 0.02)
     monkeypatch.setattr(progress_module, "_due_seconds", lambda: iter([0.05 * number for number in range(1, 10_000)]))
     sandbox = start_sandbox(latency_seconds=0.1, calls_per_day=1000, same_volume=True, agents=1)
     settings = settings_for(sandbox)

@@ -101,7 +101,7 @@ def test_what_did_not_come_is_said_and_asked_for_by_the_next_run(
     first = store(settings, str(tmp_path / "audio"), said)
     assert first.failed == 4
     assert len(said) == 4
-    assert "broke before the answer was whole" in said[0]
+    assert "broke before the response was complete" in said[0]
     assert "signature" not in "".join(said)
     second = store(settings, str(tmp_path / "audio"))
     assert (second.stored, second.failed) == (4, 0)

@@ -1,1 +1,13 @@
-"""Plain Python for Synthflow's HTTP API: knows no Dagster, no DuckDB, and nothing of what becomes of the calls."""
+"""Plain Python for Synthflow's HTTP API, without Dagster or DuckDB.
+
+The modules in the order of their layers; none imports one below it in this list:
+
+    pages, http_errors      parse the bodies of responses, and turn failures into errors
+    ids, events             a small set of call ids; what is fetched, and the events of a fetch
+    window                  which pages a window needs, and when it is complete
+    fetch                   all windows in parallel
+    throttle, connections   request rate, and deadlines of connections
+    transport               one request, with retries
+    client                  `SynthflowClient`: the endpoints
+    probe                   find out by experiment what the API's reference leaves open
+"""

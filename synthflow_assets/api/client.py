@@ -1,86 +1,37 @@
-"""One request to Synthflow: authentication, time-outs, retries, rate, and errors by what can be done about them.
+"""The client for Synthflow's API: one method for each endpoint, and the calls of a span of time.
 
-The endpoints are those of https://docs.synthflow.ai/api-reference. Retrying follows one formula: after attempt n
-(from 0) wait `min(30, 0.5 * 2**n)` seconds, times a random factor between 0.5 and 1.5, or what `Retry-After` asks
-for, until the kind of error at hand has been retried for its `retry_for_seconds`. A 429 or 503 pauses every
-connection of the client, not only the one that saw it.
+The endpoints are those of https://docs.synthflow.ai/api-reference.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import email.utils
-import hashlib
-import itertools
-import random
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, BinaryIO, NamedTuple, Self, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
-
-import requests
-import urllib3
-from urllib3.exceptions import NameResolutionError
+from typing import Any, BinaryIO, Self
+from urllib.parse import quote
 
 from synthflow_assets.agents import Agent
-from synthflow_assets.api.connections import CuttableAdapter
-from synthflow_assets.api.pages import CallPage, describe_error, read_agents, read_calls
-from synthflow_assets.api.throttle import Reserve, Throttle
-from synthflow_assets.errors import (
-    AccessDeniedError,
-    ApiError,
-    AuthenticationError,
-    BadRequestError,
-    ClientClosedError,
-    ConnectionFailedError,
-    IncompleteFetchError,
-    MalformedAnswerError,
-    NotFoundError,
-    OverloadedError,
-    RateLimitedError,
-    ServerError,
-    SettingsError,
-    TransientApiError,
-    UnexpectedAnswerError,
-    UnknownHostError,
-)
+from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage
+from synthflow_assets.api.fetch import fetch_windows
+from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage, parse_agents, parse_calls
+from synthflow_assets.api.transport import Audio, Transport
+from synthflow_assets.errors import IncompleteFetchError, NotFoundError, SettingsError
+from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings, with_setting_names
 
-_MOST_AGENTS = 100_000
-MAX_PAGE_SIZE = 100  # above it the API answers an error
-_CONNECT_SECONDS = 10.0
-_READ_SECONDS = 60.0
-_FIRST_WAIT_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 30.0
-
-Answer = TypeVar("Answer")
-_CHUNK_BYTES = 2**18
-_ANSWER_SECONDS = 120.0  # for the head of an answer, and again for its body
-_LARGEST_BODY_BYTES = 256 * 2**20  # decoded; a page of 100 calls is some 200 kB
-_ONE_ANSWER: dict[str, Any] = {
-    "timeout": (_CONNECT_SECONDS, _READ_SECONDS),
-    # A redirect would carry the question, and on the same host the key, to an address nobody set.
-    "allow_redirects": False,
-    "stream": True,
-}
-
-
-class Audio(NamedTuple):
-    """A recording that was downloaded."""
-
-    content_type: str
-    size_bytes: int
-    sha256: str
+_MAX_AGENTS = 100_000
 
 
 class SynthflowClient:
-    """Talks to one workspace. Safe to share between threads; `close()` it, or use it in a `with`.
+    """A client for one Synthflow workspace. Threads may share it; close it, or use it in a `with` block.
 
-    `requests_sent` counts every request, retries included.
+    Args:
+        api_key: the key of the workspace.
+        base_url: the API's address, such as `https://api.eu.synthflow.ai/v2`.
+        max_connections: how many requests may be in flight at once.
+        requests_per_second: limit for all threads together; None for no limit.
     """
 
     def __init__(
@@ -94,31 +45,23 @@ class SynthflowClient:
         self.base_url = base_url.rstrip("/")
         self.max_connections = max_connections
         self.requests_per_second = requests_per_second
-        self.requests_sent = 0
-        self._server_clock: tuple[str, float] | None = None  # its last `Date`, and this machine's time then
-        self._closed = threading.Event()
-        self._throttle = Throttle(requests_per_second, self._closed)
-        self._secret = api_key
-        self._connections = CuttableAdapter(max_connections=max_connections, header_seconds=_ANSWER_SECONDS)
-        self._session = _session(self.base_url, self._connections)
-        self._session.auth = _BearerAuth(api_key)
-        self._session.headers["Accept"] = "application/json"
-        # For addresses that the API names: knows no key.
-        self._anonymous_session = _session(self.base_url, self._connections)
+        self._transport = Transport(
+            api_key, self.base_url, max_connections=max_connections, requests_per_second=requests_per_second
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Make the client that the settings describe.
+        """Return the client that the settings describe.
 
         Raises:
-            SettingsError: there is no key.
+            SettingsError: the API key is not set.
         """
         if settings.api_key is None:
-            said = (
+            message = (
                 f"{API_KEY_VARIABLE} is not set. Put the key of your workspace into .env, or give it as an argument "
                 "(Synthflow dashboard, Settings, API keys)"
             )
-            raise SettingsError(with_setting_names(said, settings))
+            raise SettingsError(with_setting_names(message, settings))
         return cls(
             settings.api_key.get_secret_value(),
             settings.api_url,
@@ -139,21 +82,21 @@ class SynthflowClient:
         duration_max: int | None = None,
         lead_phone_number: str | None = None,
     ) -> CallPage:
-        """One page of `GET /calls`.
+        """Return one page of `GET /calls`.
 
         Args:
-            model_id: the agent.
-            limit: calls a page, 1 to 100.
-            offset: index of the first call.
+            model_id: id of the agent.
+            limit: calls in the page, 1 to 100.
+            offset: index of the first call, from 0.
             from_date: begin of the window, in epoch milliseconds.
             to_date: end of the window, in epoch milliseconds.
-            call_status: only calls with this status.
-            duration_min: only calls of at least so many seconds.
-            duration_max: only calls of at most so many seconds.
-            lead_phone_number: only calls with this number, E.164.
+            call_status: return only calls with this status.
+            duration_min: return only calls of at least this many seconds.
+            duration_max: return only calls of at most this many seconds.
+            lead_phone_number: return only calls with this number, in E.164 form.
 
         Raises:
-            ApiError: permanent at once, transient after retrying.
+            ApiError: permanent errors at once, transient errors after retries.
         """
         parameters = {
             "model_id": model_id,
@@ -166,92 +109,132 @@ class SynthflowClient:
             "duration_max": duration_max,
             "lead_phone_number": lead_phone_number,
         }
-        return self._get("/calls", parameters, read_calls)
+        return self._transport.get("/calls", parameters, parse_calls)
 
     def iter_calls(
         self, model_id: str, start: dt.datetime, end: dt.datetime, *, margin_seconds: int = 3600
     ) -> Iterator[dict[str, Any]]:
-        """Every call of an agent that started in [start, end), once, as the API's own JSON object.
+        """Yield every call of an agent that started in [start, end), once, as the API's JSON object.
 
-        Nothing is typed: `start_time` is text of epoch milliseconds, and `duration`, in seconds, may be text too.
-        Pages are asked for in parallel, so the order is none. They come while others are still being fetched: only
-        when the iteration has ended without an error are the calls complete.
+        Values are not converted: `start_time` is text of epoch milliseconds, and `duration`, in seconds, may be text.
+        Pages are fetched in parallel, so the calls come in no particular order. They are complete only when the
+        iteration ends without an error.
 
         Args:
-            model_id: the agent.
+            model_id: id of the agent.
             start: begin of the span, with a time zone.
-            end: end of the span, not included.
-            margin_seconds: how far past the end the API is asked, because its window may filter the end of calls;
-                the longest call that is expected.
+            end: end of the span, exclusive, with a time zone.
+            margin_seconds: how far past `end` the API is asked, because its window may filter calls by their end.
+                Set it to the length of the longest call that you expect.
+
+        Yields:
+            One JSON object for each call.
 
         Raises:
-            ValueError: a time without a zone, or an empty span.
-            IncompleteFetchError: the pages never added up to the API's own total.
-            ApiError: permanent at once, transient after retrying.
+            ValueError: a time has no zone, or the span is empty.
+            IncompleteFetchError: the pages never added up to the API's total.
+            ApiError: permanent errors at once, transient errors after retries.
         """
-        from synthflow_assets.api.calls import iter_calls
+        for name, time in (("start", start), ("end", end)):
+            if not isinstance(time, dt.datetime) or time.tzinfo is None:
+                raise ValueError(
+                    f"{name} is {str(time)!r}; allowed is a date-time with a time zone, such as "
+                    "datetime(2026, 1, 31, tzinfo=timezone.utc)"
+                )
+        if start >= end:
+            raise ValueError(f"start {start} is not before end {end}")
+        return self._iter_window(CallWindow(model_id, _epoch_ms(start), _epoch_ms(end)), margin_seconds)
 
-        return iter_calls(self, model_id, start, end, margin_seconds)
+    def _iter_window(self, window: CallWindow, margin_seconds: int) -> Iterator[dict[str, Any]]:
+        # A generator of its own, so that `iter_calls` refuses bad arguments at the call, not at the first iteration.
+        for event in fetch_windows(self, [window], margin_seconds=margin_seconds):
+            if isinstance(event, FetchedPage):
+                for record in event.records:
+                    yield json.loads(record.raw)
+            elif isinstance(event, FailedWindow):
+                raise event.error
 
     def list_agents(self) -> list[Agent]:
-        """Every agent of the workspace, page by page, from `GET /assistants/`.
+        """Return every agent of the workspace, from all pages of `GET /assistants/`.
 
         Raises:
-            IncompleteFetchError: fewer came than the API states.
-            ApiError: permanent at once, transient after retrying.
+            IncompleteFetchError: the pages held fewer agents than the API's total.
+            ApiError: permanent errors at once, transient errors after retries.
         """
-        found: dict[str, Agent] = {}
-        listed = stated = 0
-        while listed < _MOST_AGENTS:
-            page = self._get("/assistants/", {"limit": MAX_PAGE_SIZE, "offset": listed}, read_agents)
-            known = len(found)
-            found.update((agent.model_id, agent) for agent in page.agents)
-            # Entries that could not be read count as listed, those that came again do not.
-            listed += page.listed - len(page.agents) + len(found) - known
-            stated = max(stated, page.total_records or 0)
-            # A page without news ends it as well: an API that ignores `offset` must not make this loop for ever.
-            if len(found) == known or (page.listed < MAX_PAGE_SIZE and listed >= stated):
+        agents: dict[str, Agent] = {}
+        listed = total = 0
+        while listed < _MAX_AGENTS:
+            parameters = {"limit": MAX_PAGE_SIZE, "offset": listed}
+            page = self._transport.get("/assistants/", parameters, parse_agents)
+            before = len(agents)
+            agents.update((agent.model_id, agent) for agent in page.agents)
+            new = len(agents) - before
+            # Unreadable entries count as listed; repeated agents do not.
+            listed += page.listed - len(page.agents) + new
+            total = max(total, page.total_records or 0)
+            # A page without new agents ends the loop too, or an API that ignores `offset` would keep it running.
+            if new == 0 or (page.listed < MAX_PAGE_SIZE and listed >= total):
                 break
-        if listed < stated:
+        if listed < total:
             raise IncompleteFetchError(
-                f"the API lists {len(found):,} agents but states {stated:,}: set SYNTHFLOW_MODEL_IDS to those you want"
+                f"the API lists {len(agents):,} of {total:,} agents; set SYNTHFLOW_MODEL_IDS to those you want"
             )
-        return list(found.values())
+        return list(agents.values())
+
+    def fetch_recording(self, call_id: str, sink: BinaryIO) -> Audio | None:
+        """Download the recording of a call from `GET /calls/{call_id}/recording`.
+
+        The endpoint redirects to a signed address; the API key is not sent there.
+
+        Args:
+            call_id: id of the call.
+            sink: file that receives the audio; it is emptied before each attempt.
+
+        Returns:
+            Content type, size in bytes and SHA-256 of the recording; None if the call has none.
+
+        Raises:
+            ApiError: permanent errors at once, transient errors after retries.
+        """
+        try:
+            return self._transport.download(f"/calls/{quote(call_id, safe='')}/recording", sink)
+        except NotFoundError:
+            return None
+
+    @property
+    def requests_sent(self) -> int:
+        """Number of requests sent so far, retries included."""
+        return self._transport.requests_sent
 
     @property
     def clock_ahead_seconds(self) -> float | None:
-        """How far this machine's clock is ahead of the API's; None before an answer that says its time.
+        """Seconds by which this machine's clock is ahead of the API's; None before the first response with a `Date`.
 
-        The header has whole seconds and was written before the answer travelled, so a second or two mean nothing.
+        The header has whole seconds and is written before the response travels, so ignore a difference of 2 s.
         """
-        if self._server_clock is None:
-            return None
-        said, here = self._server_clock
-        try:
-            return here - email.utils.parsedate_to_datetime(said).timestamp()
-        except (ValueError, OverflowError):
-            return None
-
-    @contextmanager
-    def sharing_rate(self, reserve: Reserve) -> Iterator[None]:
-        """Until the block ends, the request rate is that of all clients together that reserve their turns there."""
-        self._throttle.share(reserve)
-        try:
-            yield
-        finally:
-            self._throttle.share(None)
+        return self._transport.clock_ahead_seconds
 
     @property
     def pause_seconds(self) -> float:
-        """How long every request is being held back now, because the API asked to slow down."""
-        return self._throttle.pause_seconds
+        """Seconds for which all requests still wait, because the API asked to slow down; 0 if they do not."""
+        return self._transport.throttle.pause_seconds
+
+    @contextmanager
+    def sharing_rate(self, reserve: ReserveSlots) -> Iterator[None]:
+        """Share the request rate with other processes until the block ends.
+
+        Args:
+            reserve: reserves request slots that all these processes take from; see `ReserveSlots`.
+        """
+        self._transport.throttle.share(reserve)
+        try:
+            yield
+        finally:
+            self._transport.throttle.share(None)
 
     def close(self) -> None:
-        """Close every connection and wake the threads that wait to retry; they raise `ClientClosedError`."""
-        self._closed.set()
-        self._connections.cut()
-        self._session.close()
-        self._anonymous_session.close()
+        """Close every connection. Requests that wait or are in flight raise an `ApiError`."""
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -259,234 +242,6 @@ class SynthflowClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def fetch_recording(self, call_id: str, sink: BinaryIO) -> Audio | None:
-        """Download the recording of a call: `GET /calls/{call_id}/recording` redirects to a signed address.
 
-        The key goes to the API only, never to the address that it redirects to.
-
-        Args:
-            call_id: the call.
-            sink: where the audio is written; it is emptied before each attempt.
-
-        Returns:
-            What was downloaded, or None where the call has no recording.
-
-        Raises:
-            ApiError: permanent at once, transient after retrying.
-        """
-        path = f"/calls/{quote(call_id, safe='')}/recording"
-        try:
-            return self._with_retries(lambda: self._download(path, sink))
-        except NotFoundError:
-            return None
-
-    def _download(self, path: str, sink: BinaryIO) -> Audio:
-        sink.seek(0)
-        sink.truncate()
-        self.requests_sent += 1
-        with self._request(partial(self._session.get, self.base_url + path, **_ONE_ANSWER)) as response:
-            if response.status_code == 200:
-                return self._copy(response, sink)
-            if response.status_code not in (302, 303, 307, 308) or "Location" not in response.headers:
-                raise self._status_error(response, self._body(response))
-            address = urljoin(self.base_url + path, response.headers["Location"])
-        with self._request(partial(self._anonymous_session.get, address, **_ONE_ANSWER), address) as audio:
-            if audio.status_code == 404:
-                raise NotFoundError("the recording is gone")
-            if audio.status_code != 200:
-                # Signed addresses expire: the next attempt asks for a new one.
-                raise ServerError(f"{audio.status_code} instead of the recording from the address that the API named")
-            return self._copy(audio, sink)
-
-    def _copy(self, response: requests.Response, sink: BinaryIO) -> Audio:
-        """The body into the sink, checked against the length that was promised."""
-        digest, size = hashlib.sha256(), 0
-        try:
-            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
-                digest.update(chunk)
-                sink.write(chunk)
-                size += len(chunk)
-        except urllib3.exceptions.HTTPError as error:
-            raise self._connection_error(error) from None
-        if size == 0:
-            raise MalformedAnswerError("the recording is empty")
-        return Audio(response.headers.get("Content-Type", "").partition(";")[0].strip(), size, digest.hexdigest())
-
-    def _get(self, path: str, parameters: dict[str, Any], read: Callable[[bytes], Answer]) -> Answer:
-        return self._with_retries(lambda: read(self._send(path, parameters)))
-
-    def _with_retries(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask until there is an answer, the error is permanent, or its time for retrying is over."""
-        first_failures: dict[type[TransientApiError], float] = {}
-        for attempt in itertools.count():
-            self._throttle.wait_for_turn()
-            if self._closed.is_set():
-                raise ClientClosedError("the client was closed while a request waited")
-            try:
-                return ask()
-            except TransientApiError as error:
-                # Not from when it was asked: an answer that never came is asked for once more as well.
-                first_failure = first_failures.setdefault(type(error), time.monotonic())
-                delay = _delay_seconds(attempt, error)
-                if time.monotonic() + delay - first_failure > error.retry_for_seconds:
-                    raise _gave_up(error, attempt + 1) from None
-                if error.concerns_every_connection:
-                    self._throttle.pause(delay)
-                else:
-                    self._closed.wait(delay)
-        raise AssertionError("unreachable")
-
-    def _send(self, path: str, parameters: dict[str, Any]) -> bytes:
-        """One request; the body of a 200, or the error that any other answer stands for."""
-        self.requests_sent += 1
-        ask = partial(self._session.get, self.base_url + path, params=parameters, **_ONE_ANSWER)
-        with self._request(ask) as response:
-            body = self._body(response)
-        if said := response.headers.get("Date"):
-            self._server_clock = said, time.time()
-        if response.status_code == 200:
-            return body
-        raise self._status_error(response, body)
-
-    def _request(self, ask: Callable[[], requests.Response], address: str = "") -> requests.Response:
-        # "from None" throughout: these exceptions quote the address with its whole query.
-        try:
-            return ask()
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._connection_error(error, address) from None
-
-    def _body(self, response: requests.Response) -> bytes:
-        # Straight from urllib3: requests' own reading goes in steps of 10 kB, too small for pages of 200 kB.
-        parts, size, deadline = [], 0, time.monotonic() + _ANSWER_SECONDS
-        try:
-            while part := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-                parts.append(part)
-                size += len(part)
-                if size > _LARGEST_BODY_BYTES:
-                    raise UnexpectedAnswerError(
-                        f"an answer of more than {_LARGEST_BODY_BYTES >> 20} MB was not read to its end; "
-                        "set SYNTHFLOW_PAGE_SIZE lower, and check that SYNTHFLOW_BASE_URL is Synthflow's API"
-                    )
-                if time.monotonic() > deadline:
-                    raise ConnectionFailedError(f"an answer took longer than {_ANSWER_SECONDS:.0f} s to come")
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._connection_error(error) from None
-        return b"".join(parts)
-
-    def _connection_error(self, error: Exception, address: str = "") -> ApiError:
-        host = urlsplit(address or self.base_url).netloc
-        chain = list(_chain(error))
-        for link in chain:
-            if isinstance(link, NameResolutionError) and not _passing_dns_trouble(link):
-                return UnknownHostError(f"the host {host} does not exist; check SYNTHFLOW_BASE_URL")
-            if isinstance(link, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
-                return UnknownHostError(
-                    f"no trusted TLS connection to {host}; check the address and this machine's CAs"
-                )
-            if isinstance(link, (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError, UnicodeError)):
-                return UnknownHostError(f"{host} is not a usable host name; check SYNTHFLOW_BASE_URL")
-        # NewConnectionError is a kind of TimeoutError in urllib3, so it is asked for first.
-        if any(isinstance(link, urllib3.exceptions.NewConnectionError) for link in chain):
-            return ConnectionFailedError(f"cannot connect to {host}; is the address right and the network up?")
-        if any(isinstance(link, (requests.Timeout, urllib3.exceptions.TimeoutError)) for link in chain):
-            return ConnectionFailedError(f"no answer from {host} in time")
-        return ConnectionFailedError(f"the connection to {host} broke before the answer was whole")
-
-    def _status_error(self, response: requests.Response, body: bytes) -> ApiError:
-        status = response.status_code
-        said = describe_error(body, self._secret)
-        detail = f": {said}" if said else ""
-        if status == 401:
-            return AuthenticationError(
-                f"401 from {self.base_url}{detail}. The key (SYNTHFLOW_API_KEY) is wrong, or it belongs to another "
-                "region: set SYNTHFLOW_REGION to the one of your workspace (us, eu, global)"
-            )
-        if status == 403:
-            return AccessDeniedError(f"403{detail}. The key is valid but may not read this")
-        if status == 404:
-            return NotFoundError(
-                f"404{detail}. Either {self.base_url} is not the API's address, which ends in /v2, "
-                "or the agent is not in this workspace: `synthflow-assets agents` lists those that are"
-            )
-        if status == 429:
-            return RateLimitedError(
-                f"429{detail}. Too many requests: set SYNTHFLOW_REQUESTS_PER_SECOND lower", _retry_after(response)
-            )
-        if status in (408, 425):
-            return ServerError(f"{status} from the API{detail}. It did not wait for the request: try again later")
-        if status >= 500:
-            # What it says is not shown: of its own trouble it may speak by quoting a record.
-            kind = OverloadedError if status == 503 else ServerError
-            return kind(f"{status} from the API. Its own trouble: try again later", _retry_after(response))
-        if status < 300:
-            return MalformedAnswerError(f"{status} instead of an answer")
-        if 300 <= status < 400:
-            return UnexpectedAnswerError(f"{status}: the API redirects, so {self.base_url} is not its address")
-        return BadRequestError(f"{status}: the API refused the request{detail}")
-
-
-class _BearerAuth(requests.auth.AuthBase):
-    """Sets the key on each request. As an auth object it also keeps requests from reading ~/.netrc."""
-
-    def __init__(self, api_key: str) -> None:
-        self._header = f"Bearer {api_key}"
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._header
-        return request
-
-
-def _session(base_url: str, adapter: CuttableAdapter) -> requests.Session:
-    session = requests.Session()
-    # Proxies and CA bundles of the machine are honoured, but looked up once: requests would do so for each request.
-    from_machine = session.merge_environment_settings(base_url, {}, None, None, None)
-    session.proxies, session.verify = from_machine["proxies"], from_machine["verify"]
-    session.trust_env = False
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-def _delay_seconds(attempt: int, error: TransientApiError) -> float:
-    if error.retry_after_seconds is not None:
-        return error.retry_after_seconds + random.uniform(0, 0.25)
-    return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0**attempt) * random.uniform(0.5, 1.5)
-
-
-def _gave_up(error: TransientApiError, attempts: int) -> TransientApiError:
-    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    wait = error.retry_after_seconds
-    asked = f"; the server asks to wait {wait:.0f} s" if wait is not None else ""
-    return type(error)(f"{error} (gave up after {tries}{asked})", wait)
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Seconds that `Retry-After` asks for, in either of its forms (RFC 9110, 10.2.3); None where it asks for none.
-
-    A date in the past may only mean that clocks differ, so that it is no leave to ask again at once.
-    """
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value) or None
-    try:
-        seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return seconds if seconds > 0 else None
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that it wraps: requests and urllib3 put causes into `reason` and `args`."""
-    seen: set[int] = set()
-    pending = [error]
-    while pending:
-        link = pending.pop(0)
-        if not isinstance(link, BaseException) or id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        pending += [getattr(link, "reason", None), link.__cause__, link.__context__, *link.args]
-
-
-def _passing_dns_trouble(error: NameResolutionError) -> bool:
-    return any(isinstance(link, socket.gaierror) and link.errno == socket.EAI_AGAIN for link in _chain(error))
+def _epoch_ms(time: dt.datetime) -> int:
+    return round(time.timestamp() * 1000)

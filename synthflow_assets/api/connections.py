@@ -1,7 +1,7 @@
-"""HTTP connections that end: each answer has a deadline as a whole, and all of them can be cut at once.
+"""HTTP connections with a deadline for each response, which can all be cut at once.
 
-The time-outs of requests bound each read of the socket, so a server that sends a byte a second holds its client for
-ever, and a thread that waits for it keeps the process from ending.
+The time-outs of requests bound each read of the socket. So a server that sends a byte a second would hold its client
+for ever, and the thread that waits for it would keep the process from ending.
 """
 
 from __future__ import annotations
@@ -20,63 +20,68 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 
 class CuttableAdapter(HTTPAdapter):
-    """A transport adapter whose connections can be cut, one after its deadline or all of them.
+    """A transport adapter that can cut its connections: one at its deadline, or all at once.
 
-    One thread watches the deadlines, from the first request to `close()`: a timer for each answer would start a
+    One thread checks the deadlines, from the first request to `close()`. A timer for each response would start one
     thread for each.
+
+    Args:
+        max_connections: connections that are kept open for reuse.
+        header_seconds: longest time from a request to the end of its response's headers.
     """
 
     def __init__(self, *, max_connections: int, header_seconds: float) -> None:
-        self.live: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.open_sockets: weakref.WeakSet[Any] = weakref.WeakSet()
         self._header_seconds = header_seconds
-        self._deadlines: dict[int, tuple[float, Any]] = {}  # by thread: in seconds of the monotonic clock, and a socket
+        # By thread: the deadline, in seconds of the monotonic clock, and the socket.
+        self._deadlines: dict[int, tuple[float, Any]] = {}
         self._closed = threading.Event()
-        self._watch_begins = threading.Lock()
+        self._watcher_lock = threading.Lock()
         self._watcher: threading.Thread | None = None
         super().__init__(pool_connections=1, pool_maxsize=max_connections, max_retries=0, pool_block=False)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Let urllib3 make connections of our kind."""
+        """Make urllib3 use connections with a deadline."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _pool_classes(self)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """The same for connections by way of a proxy."""
+        """Make urllib3 use connections with a deadline through a proxy too."""
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _pool_classes(self)
         return manager
 
     def cut(self) -> None:
-        """End every connection now; who reads from one of them meets its end."""
-        for sock in list(self.live):
-            _cut(sock)
+        """Shut down every connection now; threads that read from one get an error."""
+        for sock in list(self.open_sockets):
+            _shut_down(sock)
 
     def close(self) -> None:
-        """Close what is idle, and end the watch."""
+        """Close idle connections, and stop checking deadlines."""
         self._closed.set()
         super().close()
 
     @contextmanager
     def deadline(self, sock: Any) -> Iterator[None]:
-        """Cut the socket if the head of an answer takes longer than it may.
+        """Shut the socket down if the block takes longer than headers may take.
 
         Raises:
-            TimeoutError: it did.
+            TimeoutError: the block took longer.
         """
-        ends, thread = time.monotonic() + self._header_seconds, threading.get_ident()
-        self._deadlines[thread] = ends, sock
-        self._begin_watch()
+        end, thread = time.monotonic() + self._header_seconds, threading.get_ident()
+        self._deadlines[thread] = end, sock
+        self._start_watcher()
         try:
             yield
         finally:
             del self._deadlines[thread]
-            if time.monotonic() > ends:
-                # Half a head may look like a whole one to the parser.
-                raise TimeoutError("the head of the answer took too long")
+            if time.monotonic() > end:
+                # Raised even without an error: http.client accepts headers that were cut short as complete.
+                raise TimeoutError("the headers of the response took too long")
 
-    def _begin_watch(self) -> None:
+    def _start_watcher(self) -> None:
         if self._watcher is None:
-            with self._watch_begins:
+            with self._watcher_lock:
                 if self._watcher is None:
                     self._watcher = threading.Thread(target=self._watch, name="synthflow-deadlines", daemon=True)
                     self._watcher.start()
@@ -84,16 +89,16 @@ class CuttableAdapter(HTTPAdapter):
     def _watch(self) -> None:
         while not self._closed.wait(min(1.0, self._header_seconds / 4)):
             now = time.monotonic()
-            for ends, sock in list(self._deadlines.values()):
-                if now > ends:
-                    _cut(sock)
+            for end, sock in list(self._deadlines.values()):
+                if now > end:
+                    _shut_down(sock)
 
 
 def _pool_classes(adapter: CuttableAdapter) -> dict[str, Any]:
     class Plain(HTTPConnection):
         def connect(self) -> None:
             super().connect()
-            adapter.live.add(self.sock)
+            adapter.open_sockets.add(self.sock)
 
         def getresponse(self) -> Any:
             with adapter.deadline(self.sock):
@@ -102,7 +107,7 @@ def _pool_classes(adapter: CuttableAdapter) -> dict[str, Any]:
     class Secure(HTTPSConnection):
         def connect(self) -> None:
             super().connect()
-            adapter.live.add(self.sock)
+            adapter.open_sockets.add(self.sock)
 
         def getresponse(self) -> Any:
             with adapter.deadline(self.sock):
@@ -117,7 +122,7 @@ def _pool_classes(adapter: CuttableAdapter) -> dict[str, Any]:
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _cut(sock: Any) -> None:
-    # The method of the base class: that of a TLS socket would drop the encryption under the reader's feet.
+def _shut_down(sock: Any) -> None:
+    # The method of the base class: that of a TLS socket would drop the encryption while another thread reads.
     with suppress(OSError, AttributeError, TypeError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)

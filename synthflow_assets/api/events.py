@@ -1,4 +1,4 @@
-"""What a fetch is asked for, and what it tells while it goes on."""
+"""What is fetched (`CallWindow`), and the events that a fetch yields."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from synthflow_assets.api.pages import CallRecord
 from synthflow_assets.errors import ApiError
+from synthflow_assets.interfaces import FetchResult
 
 
 @dataclass(frozen=True)
 class CallWindow:
-    """The calls of one agent whose start lies in [start_ms, end_ms), in epoch milliseconds."""
+    """The calls of one agent that start in [start_ms, end_ms), in epoch milliseconds."""
 
     model_id: str
     start_ms: int
@@ -18,21 +19,8 @@ class CallWindow:
 
 
 @dataclass(frozen=True)
-class FetchStats:
-    """What fetching a window came to. All figures count calls, `requests` excepted."""
-
-    total_records: int  # what the API stated for the asked window, margin included
-    fetched: int  # distinct calls that came
-    duplicates: int  # came more than once
-    outside_window: int  # came, but start outside the wanted span
-    other_model: int  # came, but belong to another agent
-    requests: int
-    closed: bool  # the asked window, margin included, lay in the past
-
-
-@dataclass(frozen=True)
 class FetchedPage:
-    """Some calls of a window, none of which came before."""
+    """Calls of a window that were not yielded before."""
 
     window: CallWindow
     records: list[CallRecord]
@@ -40,15 +28,15 @@ class FetchedPage:
 
 @dataclass(frozen=True)
 class FetchedWindow:
-    """A window is complete: all its calls came in pages before."""
+    """The window is complete: all its calls were yielded before."""
 
     window: CallWindow
-    stats: FetchStats
+    result: FetchResult
 
 
 @dataclass(frozen=True)
 class FailedWindow:
-    """A window could not be fetched; what came of it before is to be thrown away."""
+    """The window could not be fetched; discard its calls that were yielded before."""
 
     window: CallWindow
     error: ApiError
@@ -56,13 +44,13 @@ class FailedWindow:
 
 @dataclass(frozen=True)
 class FetchProgress:
-    """How far a fetch has come; sent between the other events about once a second."""
+    """How far the fetch is, about once a second."""
 
     windows_done: int
-    windows_begun: int
+    windows_started: int
     pages_done: int
-    pages_known: int  # of the windows that were begun; what the others need is not known yet
-    calls: int  # distinct ones that came
+    pages_expected: int  # of the windows started so far; the others are not known yet
+    calls: int  # distinct calls yielded
     pause_seconds: float  # left of a pause that the API asked for
 
 

@@ -1,7 +1,7 @@
-"""Fetches the calls of agents that start within spans of time: complete, each once, in parallel.
+"""Fetch the calls of windows in parallel: complete, each call once.
 
-One thread decides (`window`), a pool of threads asks. Windows are started in the given order and finish in any; a
-window that fails does not stop the others.
+One thread decides what to request (`window`), a pool of threads sends the requests. Windows start in the given order
+and finish in any order. A window that fails does not stop the others.
 """
 
 from __future__ import annotations
@@ -9,22 +9,44 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
-from synthflow_assets.api.client import MAX_PAGE_SIZE, SynthflowClient
 from synthflow_assets.api.events import CallWindow, FetchedPage, FetchEvent, FetchProgress
-from synthflow_assets.api.pages import CallPage
+from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage
 from synthflow_assets.api.window import PageRequest, WindowFetch
 from synthflow_assets.errors import ApiError, AuthenticationError, TransientApiError, UnknownHostError
 
-_PROGRESS_SECONDS = 1.0
-_FEWEST_FAILURES = 3
+PROGRESS_SECONDS = 1.0
+_MIN_FAILURES = 3
+
+
+class CallLister(Protocol):
+    """What fetching needs of a client; `SynthflowClient` has it."""
+
+    max_connections: int
+
+    @property
+    def pause_seconds(self) -> float:
+        """Seconds for which all requests still wait, because the API asked to slow down."""
+
+    def list_calls(
+        self,
+        model_id: str,
+        *,
+        limit: int,
+        offset: int,
+        from_date: int | None,
+        to_date: int | None,
+        duration_min: int | None,
+    ) -> CallPage:
+        """Return one page of calls, or raise an `ApiError`."""
 
 
 def fetch_windows(
-    client: SynthflowClient,
+    client: CallLister,
     windows: Iterable[CallWindow],
     *,
     margin_seconds: int,
@@ -34,104 +56,132 @@ def fetch_windows(
     """Fetch windows over the client's connections.
 
     Args:
-        client: whom to ask; its `max_connections` bounds the requests under way.
-        windows: what to fetch; taken as connections become free.
-        margin_seconds: how far past its end a window is asked.
-        page_size: calls a request, 1 to 100.
-        now_ms: the present in epoch milliseconds, for tests.
+        client: sends the requests; its `max_connections` limits how many are in flight.
+        windows: what to fetch; each is taken when a connection is free for it.
+        margin_seconds: how far past a window's end the API is asked.
+        page_size: calls in a page, 1 to 100.
+        now_ms: the present, in epoch milliseconds; the machine's clock unless given.
 
     Yields:
-        Pages as they come, and for every window one `FetchedWindow` or `FailedWindow` behind its last page. Between
-        them a `FetchProgress` now and then, also while no answer comes.
+        `FetchedPage` for each page with new calls; after the last page of a window, one `FetchedWindow` or
+        `FailedWindow`; and about once a second a `FetchProgress`, also while no response comes.
 
     Raises:
-        ApiError: what concerns every window: the key, the host, or an API that has stopped answering.
+        ApiError: it concerns every window: the key, the host, or an API that no longer responds.
     """
-    present_ms = int(time.time() * 1000) if now_ms is None else now_ms
-    fetches = (WindowFetch(window, margin_seconds * 1000, page_size, present_ms) for window in windows)
-    answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
-    active: deque[WindowFetch] = deque()
-    under_way = 0
-    tally = _Tally(client)
+    if now_ms is None:
+        now_ms = int(time.time() * 1000)
+    fetches = (WindowFetch(window, margin_seconds * 1000, page_size, now_ms) for window in windows)
+    state = _State(client, fetches)
+    responses: queue.SimpleQueue[_Response] = queue.SimpleQueue()
     pool = ThreadPoolExecutor(client.max_connections, thread_name_prefix="synthflow")
     try:
         while True:
-            # As many again wait in the pool's queue, so that no connection idles while pages are looked at.
-            while under_way < 2 * client.max_connections and (request := _next_request(active, fetches)):
-                pool.submit(_ask, client, request, answers)
-                under_way += 1
-            if not under_way:
+            # Twice as many as connections, so that none idles while this thread handles a page.
+            while state.in_flight < 2 * client.max_connections and (request := state.next_request()):
+                pool.submit(_send, client, request, responses)
+                state.in_flight += 1
+            if not state.in_flight:
                 return
-            if (progress := tally.due(under_way, active)) is not None:
-                yield progress
+            if state.is_progress_due():
+                yield state.progress()
             try:
-                answer = answers.get(timeout=_PROGRESS_SECONDS)
+                response = responses.get(timeout=PROGRESS_SECONDS)
             except queue.Empty:
                 continue
-            under_way -= 1
-            tally.pages_done += 1
-            fetch = answer.request.fetch
-            if isinstance(answer.outcome, CallPage):
-                tally.failures_in_a_row = 0
-                tally.successes += 1
-                events = fetch.take(answer.request, answer.outcome)
-            else:
-                tally.failures_in_a_row += 1
-                tally.raise_if_it_concerns_all(answer.outcome)
-                events = fetch.fail(answer.outcome)
-            if fetch.done and fetch in active:
-                active.remove(fetch)
-                tally.windows_done += 1
-            for event in events:
-                tally.calls += len(event.records) if isinstance(event, FetchedPage) else 0
-                yield event
+            yield from state.handle(response)
     finally:
-        # Not waited for: a thread that sleeps before a retry ends when the client is closed.
+        # Without waiting: a thread that sleeps before a retry ends when the client is closed.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Response:
     request: PageRequest
     outcome: CallPage | ApiError
 
 
-class _Tally:
-    """Counts for `FetchProgress`, and what they say of the API as a whole."""
+class _State:
+    """The windows that are being fetched, and the counts over all of them."""
 
-    def __init__(self, client: SynthflowClient) -> None:
-        self.windows_done = self.pages_done = self.calls = 0
-        self.successes = self.failures_in_a_row = 0
+    def __init__(self, client: CallLister, fetches: Iterator[WindowFetch]) -> None:
+        self.in_flight = 0
         self._client = client
-        self._next = time.monotonic() + _PROGRESS_SECONDS
+        self._fetches = fetches
+        self._active: deque[WindowFetch] = deque()
+        self._windows_done = self._pages_done = self._calls = 0
+        self._has_succeeded = False
+        self._failures_in_a_row = 0
+        self._next_progress = time.monotonic() + PROGRESS_SECONDS
 
-    def raise_if_it_concerns_all(self, error: ApiError) -> None:
-        """Raise what the other windows would meet as well; one window's trouble costs one window.
+    def next_request(self) -> PageRequest | None:
+        """Return the next request of a window that has started, else the first request of the next window."""
+        for fetch in self._active:
+            if fetch.pending_requests:
+                return fetch.pending_requests.popleft()
+        started = next(self._fetches, None)
+        if started is None:
+            return None
+        self._active.append(started)
+        return started.pending_requests.popleft()
 
-        A wrong key fails every request. An API that has stopped answering fails more requests in a row than there are
-        connections, so that at least one of them was begun after others had failed.
+    def handle(self, response: _Response) -> list[FetchEvent]:
+        """Account for a response, and return the events that follow from it.
+
+        Raises:
+            ApiError: it concerns every window.
+        """
+        self.in_flight -= 1
+        self._pages_done += 1
+        fetch = response.request.fetch
+        if isinstance(response.outcome, CallPage):
+            self._failures_in_a_row = 0
+            self._has_succeeded = True
+            events = fetch.handle_page(response.request, response.outcome)
+        else:
+            self._failures_in_a_row += 1
+            self._raise_if_fatal(response.outcome)
+            events = fetch.handle_error(response.outcome)
+        if fetch.done and fetch in self._active:
+            self._active.remove(fetch)
+            self._windows_done += 1
+        self._calls += sum(len(event.records) for event in events if isinstance(event, FetchedPage))
+        return events
+
+    def _raise_if_fatal(self, error: ApiError) -> None:
+        """Raise an error that the other windows would meet as well; any other fails its own window only.
+
+        A wrong key fails every request. An API that no longer responds fails more requests in a row than there are
+        connections, so at least one of these requests started after others had failed.
         """
         if isinstance(error, (AuthenticationError, UnknownHostError)):
             raise error
-        # At least a few, so that two bad days in a row do not end a run that has one connection.
-        connections = max(self._client.max_connections, _FEWEST_FAILURES)
-        if isinstance(error, TransientApiError) and self.failures_in_a_row > connections:
+        # With one connection, two bad days in a row would otherwise end the run.
+        connections = max(self._client.max_connections, _MIN_FAILURES)
+        if isinstance(error, TransientApiError) and self._failures_in_a_row > connections:
             raise error
-        if not self.successes and self.failures_in_a_row >= 2 * connections:
+        if not self._has_succeeded and self._failures_in_a_row >= 2 * connections:
             raise error
 
-    def due(self, under_way: int, active: Collection[WindowFetch]) -> FetchProgress | None:
-        if time.monotonic() < self._next:
-            return None
-        self._next = time.monotonic() + _PROGRESS_SECONDS
-        pages_known = self.pages_done + under_way + sum(fetch.pages_left for fetch in active)
-        begun = self.windows_done + len(active)
+    def is_progress_due(self) -> bool:
+        """Return whether it is time for the next `FetchProgress`."""
+        return time.monotonic() >= self._next_progress
+
+    def progress(self) -> FetchProgress:
+        """Return how far the fetch is."""
+        self._next_progress = time.monotonic() + PROGRESS_SECONDS
+        pages_left = self.in_flight + sum(fetch.pages_left for fetch in self._active)
         return FetchProgress(
-            self.windows_done, begun, self.pages_done, pages_known, self.calls, self._client.pause_seconds
+            windows_done=self._windows_done,
+            windows_started=self._windows_done + len(self._active),
+            pages_done=self._pages_done,
+            pages_expected=self._pages_done + pages_left,
+            calls=self._calls,
+            pause_seconds=self._client.pause_seconds,
         )
 
 
-def _ask(client: SynthflowClient, request: PageRequest, answers: queue.SimpleQueue[_Answer]) -> None:
+def _send(client: CallLister, request: PageRequest, responses: queue.SimpleQueue[_Response]) -> None:
     outcome: CallPage | ApiError
     try:
         outcome = client.list_calls(
@@ -144,17 +194,6 @@ def _ask(client: SynthflowClient, request: PageRequest, answers: queue.SimpleQue
         )
     except ApiError as error:
         outcome = error
-    except Exception as error:  # noqa: BLE001 (a defect of ours: without an answer the deciding thread would wait for ever)
-        outcome = ApiError(f"unexpected {type(error).__name__} while asking for calls")
-    answers.put(_Answer(request, outcome))
-
-
-def _next_request(active: deque[WindowFetch], fetches: Iterator[WindowFetch]) -> PageRequest | None:
-    for fetch in active:
-        if fetch.queued:
-            return fetch.queued.popleft()
-    started = next(fetches, None)
-    if started is None:
-        return None
-    active.append(started)
-    return started.queued.popleft()
+    except Exception as error:  # noqa: BLE001 (without a response, the deciding thread would wait for ever)
+        outcome = ApiError(f"unexpected {type(error).__name__} while listing calls; please report it")
+    responses.put(_Response(request, outcome))

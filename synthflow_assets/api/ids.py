@@ -1,4 +1,4 @@
-"""A set of call ids that stays small: a day of an agent may hold millions of calls."""
+"""A set of call ids in little memory: a day of an agent may hold millions of calls."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_MOST_RECENT = 50_000
+MAX_RECENT = 50_000
 
 
 class IdSet:
-    """Distinct 64-bit hashes of ids, in 8 bytes each where a Python set takes a hundred.
+    """A set of 64-bit hashes of ids, at 8 bytes each; a Python set needs about 100.
 
-    The recent ones are in a Python set, the others in a few sorted arrays, each at most half as long as the one before.
+    Recent hashes are in a Python set, the others in a few sorted arrays. Each array is at most half as long as the one
+    before it, so that a search touches few of them.
     """
 
     def __init__(self) -> None:
@@ -27,42 +28,46 @@ class IdSet:
         return self._length
 
     def add(self, keys: Sequence[int]) -> list[bool]:
-        """Add some keys, as `hash` makes them; says of each whether it is new."""
-        distinct, old = set(keys), self._among_sorted(keys)
-        if len(distinct) == len(keys) and not old and self._recent.isdisjoint(distinct):
-            # So it is with nearly every page, and this takes a fifth of the time.
-            self._recent |= distinct
-            news = [True] * len(keys)
-        else:
-            news = []
-            for key in keys:
-                is_new = key not in old and key not in self._recent
-                news.append(is_new)
-                if is_new:
-                    self._recent.add(key)
-        self._length += sum(news)
-        if len(self._recent) > _MOST_RECENT:
-            self._sort()
-        return news
+        """Add hashes and return, for each, whether it is new.
 
-    def _among_sorted(self, keys: Sequence[int]) -> set[int]:
-        """Those of the keys that are in the sorted arrays."""
+        Args:
+            keys: 64-bit hashes, as `hash` returns them.
+        """
+        distinct, known = set(keys), self._find_sorted(keys)
+        if len(distinct) == len(keys) and not known and self._recent.isdisjoint(distinct):
+            # Nearly every page has only new calls, and this takes a fifth of the time.
+            self._recent |= distinct
+            is_new = [True] * len(keys)
+        else:
+            is_new = []
+            for key in keys:
+                new = key not in known and key not in self._recent
+                is_new.append(new)
+                if new:
+                    self._recent.add(key)
+        self._length += sum(is_new)
+        if len(self._recent) > MAX_RECENT:
+            self._sort_recent()
+        return is_new
+
+    def _find_sorted(self, keys: Sequence[int]) -> set[int]:
+        """Return the keys that are in the sorted arrays."""
         if not self._sorted:
             return set()
-        import numpy as np  # where a day is so large, its import no longer counts
+        import numpy as np  # its import takes 0.1 s, which only a day of this size is worth
 
         wanted = np.array(keys, np.int64)
         found = np.zeros(len(keys), bool)
-        for known in self._sorted:
-            places = np.minimum(np.searchsorted(known, wanted), known.size - 1)
-            found |= known[places] == wanted
+        for array in self._sorted:
+            positions = np.minimum(np.searchsorted(array, wanted), array.size - 1)
+            found |= array[positions] == wanted
         return set(wanted[found].tolist())
 
-    def _sort(self) -> None:
+    def _sort_recent(self) -> None:
         import numpy as np
 
         self._sorted.append(np.sort(np.fromiter(self._recent, np.int64, len(self._recent))))
         self._recent = set()
         while len(self._sorted) > 1 and self._sorted[-2].size < 2 * self._sorted[-1].size:
-            last, before = self._sorted.pop(), self._sorted.pop()
-            self._sorted.append(np.sort(np.concatenate([before, last])))
+            last, previous = self._sorted.pop(), self._sorted.pop()
+            self._sorted.append(np.sort(np.concatenate([previous, last])))

@@ -1,7 +1,7 @@
-"""Finds out by experiment what the reference of "List calls" leaves open, on some recent calls of one agent.
+"""Find out by experiment what the reference of "List calls" leaves open, on some recent calls of one agent.
 
-Fetching is exact under every one of these readings; knowing the present one explains numbers that look odd, such as
-calls outside the window, and tells what to ask Synthflow about.
+Fetching is complete under every one of these readings. The present one explains unexpected numbers, such as calls
+outside the window, and shows what to ask Synthflow about.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from synthflow_assets.api.client import MAX_PAGE_SIZE, SynthflowClient
-from synthflow_assets.api.pages import CallPage, CallRecord
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage, CallRecord
 from synthflow_assets.errors import BadRequestError
 
 _DAY_MS = 86_400_000
-_WITNESSES = 3  # calls that each experiment is made with; they must agree
-_SHORTEST_WITNESS_SECONDS = 4  # so that its middle is clearly neither its start nor its end
-_AFTER_END_MS = 120_000  # `duration` may be some seconds off the true end
-_PAGES_LOOKED_AT = 5
+_MAX_SAMPLES = 3  # calls that each experiment uses; their results must agree
+_MIN_SAMPLE_SECONDS = 4  # long enough that the middle is clearly neither start nor end
+_AFTER_END_MS = 120_000  # `duration` may differ from the time between start and end by some seconds
+_MAX_PAGES = 5  # read in search of one call
+_FUTURE_DAYS = 3650
 
 Side = Literal["start", "end"]
-Vote = TypeVar("Vote")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class ApiReading:
-    """What the API was seen to do; None where the calls did not tell.
+    """How the API behaves; None if the calls did not show it.
 
-    `from_filters` and `to_filters`: which time of a call `from_date` and `to_date` are held against.
+    `from_filters` and `to_filters`: the time of a call that `from_date` and `to_date` are compared with.
     `from_inclusive` and `to_inclusive`: whether a call that starts at exactly that millisecond is listed.
     """
 
-    sample: int  # recent calls that were looked at
-    page_seconds: float  # that the first page took
+    sample: int  # recent calls that were read
+    page_seconds: float  # how long the first page took
     order: Literal["newest first", "oldest first", "none"] | None
     from_filters: Side | None
     to_filters: Side | None
@@ -47,11 +48,11 @@ class ApiReading:
     refuses_larger_pages: bool
     lists_open_calls: bool | None
     longest_call_seconds: int | None
-    fields: frozenset[str]  # names of all fields that were seen
+    fields: frozenset[str]  # names of all fields in the sample
 
 
-class _Witness(NamedTuple):
-    """A finished call of which start and length are known."""
+class _Sample(NamedTuple):
+    """A finished call with a known start and duration."""
 
     call_id: str
     start_ms: int
@@ -67,92 +68,96 @@ class _Witness(NamedTuple):
 
 
 def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], days: int = 30) -> ApiReading:
-    """Ask some 15 small questions about an agent's calls of the last days.
+    """Return how the API behaves, by about 15 small requests for an agent's recent calls.
 
     Args:
-        client: whom to ask.
-        model_id: an agent that has calls.
-        open_statuses: the values of `call_status` that say that a call goes on.
-        days: how far back calls are looked for.
+        client: sends the requests.
+        model_id: id of an agent that has calls.
+        open_statuses: the values of `call_status` of a call that has not ended.
+        days: how far back to look for calls.
 
     Raises:
-        ApiError: the API could not be asked.
+        ApiError: permanent errors at once, transient errors after retries.
     """
     now_ms = int(time.time() * 1000)
-    asked = time.monotonic()
+    started = time.monotonic()
     first = client.list_calls(model_id, from_date=now_ms - days * _DAY_MS, to_date=now_ms)
-    page_seconds = time.monotonic() - asked
+    page_seconds = time.monotonic() - started
     trees = [_tree(call) for call in first.calls]
-    lengths = [seconds for tree in trees if (seconds := _seconds(tree)) is not None]
-    closed = [
-        _Witness(call.call_id, call.start_ms, length)
-        for call, tree in zip(first.calls, trees, strict=True)
-        if call.call_id
-        and call.start_ms is not None
-        and tree.get("call_status") not in open_statuses
-        and (length := _seconds(tree) or 0) >= _SHORTEST_WITNESS_SECONDS
-    ]
-    witnesses = [witness for witness in closed if witness.after_ms < now_ms][:_WITNESSES]
+    samples = _samples(first, trees, open_statuses, now_ms)
     experiments = _Experiments(client, model_id)
-    from_filters = _agreed([experiments.from_filters(witness) for witness in witnesses])
-    to_filters = _agreed([experiments.to_filters(witness) for witness in witnesses])
-    lists_open = any(tree.get("call_status") in open_statuses for tree in trees)
+    from_filters = _agreed([experiments.from_filters(sample) for sample in samples])
+    to_filters = _agreed([experiments.to_filters(sample) for sample in samples])
+    from_inclusive = to_inclusive = None
+    # The end of a call is not known to the millisecond, so these two are found out for filters of starts only.
+    if from_filters == "start":
+        from_inclusive = _agreed([experiments.from_includes(sample) for sample in samples])
+    if to_filters == "start":
+        to_inclusive = _agreed([experiments.to_includes(sample) for sample in samples])
+    has_open_calls = any(tree.get("call_status") in open_statuses for tree in trees)
     return ApiReading(
         sample=len(trees),
         page_seconds=page_seconds,
         order=_order(first),
         from_filters=from_filters,
         to_filters=to_filters,
-        # The end of a call is not known to the millisecond, so only filters of starts can be tried out.
-        from_inclusive=_agreed([experiments.from_includes(witness) for witness in witnesses])
-        if from_filters == "start"
-        else None,
-        to_inclusive=_agreed([experiments.to_includes(witness) for witness in witnesses])
-        if to_filters == "start"
-        else None,
+        from_inclusive=from_inclusive,
+        to_inclusive=to_inclusive,
         honours_window=experiments.honours_window(now_ms),
         honours_offset=experiments.honours_offset(first, now_ms - days * _DAY_MS, now_ms),
         refuses_larger_pages=experiments.refuses_larger_pages(),
-        lists_open_calls=True if lists_open else None,
-        longest_call_seconds=max(lengths, default=None),
+        lists_open_calls=True if has_open_calls else None,
+        longest_call_seconds=max((seconds for tree in trees if (seconds := _seconds(tree)) is not None), default=None),
         fields=frozenset(name for tree in trees for name in tree),
     )
 
 
+def _samples(page: CallPage, trees: list[dict[str, Any]], open_statuses: Sequence[str], now_ms: int) -> list[_Sample]:
+    samples = [
+        _Sample(call.call_id, call.start_ms, seconds)
+        for call, tree in zip(page.calls, trees, strict=True)
+        if call.call_id
+        and call.start_ms is not None
+        and tree.get("call_status") not in open_statuses
+        and (seconds := _seconds(tree) or 0) >= _MIN_SAMPLE_SECONDS
+    ]
+    return [sample for sample in samples if sample.after_ms < now_ms][:_MAX_SAMPLES]
+
+
 class _Experiments:
-    """The questions, each made so that only one thing decides the answer."""
+    """Requests of which each depends on one property of the API only."""
 
     def __init__(self, client: SynthflowClient, model_id: str) -> None:
         self._client = client
         self._model_id = model_id
 
-    def from_filters(self, witness: _Witness) -> Side:
-        """Asked from its middle on, a call is listed only where `from_date` is held against its end."""
-        return "end" if self._lists(witness, witness.middle_ms, witness.after_ms) else "start"
+    def from_filters(self, sample: _Sample) -> Side:
+        """From its middle on, a call is listed only if `from_date` is compared with its end."""
+        return "end" if self._lists(sample, sample.middle_ms, sample.after_ms) else "start"
 
-    def to_filters(self, witness: _Witness) -> Side:
-        """Asked up to its middle, a call is listed only where `to_date` is held against its start."""
-        return "start" if self._lists(witness, witness.start_ms - 1, witness.middle_ms) else "end"
+    def to_filters(self, sample: _Sample) -> Side:
+        """Up to its middle, a call is listed only if `to_date` is compared with its start."""
+        return "start" if self._lists(sample, sample.start_ms - 1, sample.middle_ms) else "end"
 
-    def from_includes(self, witness: _Witness) -> bool:
-        return self._lists(witness, witness.start_ms, witness.after_ms)
+    def from_includes(self, sample: _Sample) -> bool:
+        return self._lists(sample, sample.start_ms, sample.after_ms)
 
-    def to_includes(self, witness: _Witness) -> bool:
-        return self._lists(witness, witness.start_ms - 1000, witness.start_ms)
+    def to_includes(self, sample: _Sample) -> bool:
+        return self._lists(sample, sample.start_ms - 1000, sample.start_ms)
 
     def honours_window(self, now_ms: int) -> bool:
-        """Ten years from now nobody has called yet."""
-        future = now_ms + 3650 * _DAY_MS
-        answer = self._client.list_calls(self._model_id, limit=1, from_date=future, to_date=future + _DAY_MS)
-        return answer.total_records == 0 and not answer.calls
+        """A window in ten years has no calls."""
+        future = now_ms + _FUTURE_DAYS * _DAY_MS
+        page = self._client.list_calls(self._model_id, limit=1, from_date=future, to_date=future + _DAY_MS)
+        return page.total_records == 0 and not page.calls
 
     def honours_offset(self, first: CallPage, from_ms: int, to_ms: int) -> bool | None:
         if first.total_records <= MAX_PAGE_SIZE:
             return None
         second = self._client.list_calls(self._model_id, offset=MAX_PAGE_SIZE, from_date=from_ms, to_date=to_ms)
-        known = {call.call_id for call in first.calls}
-        # Some may have been shifted by calls that came in between, but not most of them.
-        return 2 * sum(call.call_id in known for call in second.calls) < len(second.calls)
+        first_ids = {call.call_id for call in first.calls}
+        # New calls between the two requests shift some calls to the second page, but not most of them.
+        return 2 * sum(call.call_id in first_ids for call in second.calls) < len(second.calls)
 
     def refuses_larger_pages(self) -> bool:
         try:
@@ -161,12 +166,13 @@ class _Experiments:
             return True
         return False
 
-    def _lists(self, witness: _Witness, from_ms: int, to_ms: int) -> bool:
-        for number in range(_PAGES_LOOKED_AT):
+    def _lists(self, sample: _Sample, from_ms: int, to_ms: int) -> bool:
+        """Return whether the API lists the call in this window."""
+        for number in range(_MAX_PAGES):
             page = self._client.list_calls(
                 self._model_id, offset=number * MAX_PAGE_SIZE, from_date=from_ms, to_date=to_ms
             )
-            if any(call.call_id == witness.call_id for call in page.calls):
+            if any(call.call_id == sample.call_id for call in page.calls):
                 return True
             if (number + 1) * MAX_PAGE_SIZE >= page.total_records:
                 break
@@ -174,7 +180,7 @@ class _Experiments:
 
 
 def _tree(call: CallRecord) -> dict[str, Any]:
-    """The record as a tree; an empty one where it is no object."""
+    """Return the parsed record; an empty one if it is not a JSON object."""
     try:
         tree = json.loads(call.raw)
     except (ValueError, RecursionError):
@@ -187,8 +193,9 @@ def _seconds(tree: dict[str, Any]) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,8}", text) else None
 
 
-def _agreed(votes: list[Vote]) -> Vote | None:
-    return votes[0] if len(set(votes)) == 1 else None
+def _agreed(results: list[Result]) -> Result | None:
+    """Return the common result; None if the results differ."""
+    return results[0] if len(set(results)) == 1 else None
 
 
 def _order(page: CallPage) -> Literal["newest first", "oldest first", "none"] | None:

@@ -1,17 +1,18 @@
-"""Decides which pages a window takes, and when it is complete.
+"""Decide which pages a window needs, and when it is complete.
 
-What the API leaves open, and how it is met:
+The API leaves three things open:
 
-* **Which time its window filters** (start, end, or one for each end) and whether the ends are inclusive. The window
-  is asked one millisecond earlier and a margin later than wanted, and calls are kept by their own start.
-* **Drift.** Offsets shift while calls arrive. So the distinct calls of all pages are held against the API's own
-  total; where they fall short, the pages are asked for again, later in thinner slices of time, and at last the
-  window fails. It is never quietly short. A call that one answer lists twice the API counts twice, so it may; one
-  that came on two pages proves nothing, because another may have slipped between them.
-* **Deep offsets.** A window with more calls than `DEEPEST_OFFSET` is cut into slices of time by what the API's
-  totals say, so that the cost grows with the calls and not with their square.
+* **Which time its window filters**, start or end, and whether the ends of the window are inclusive. So the requested
+  window begins one millisecond early and ends a margin late, and calls are selected by their own start.
+* **Drift.** Offsets shift while new calls arrive. So the number of distinct calls is compared with the API's total. If
+  calls are missing, the pages are read again, then in thinner slices of time; at last the window fails. It is never
+  incomplete without an error. Duplicates within one response are legitimate, because the API counts both. A call on two
+  pages proves nothing: another call may have slipped between the pages.
+* **Deep offsets.** A window with more than `MAX_OFFSET` calls is split into slices of time, so that the cost grows with
+  the number of calls and not with its square.
 
-Nothing is asked here: pages come in by `WindowFetch.take`, and what is to be asked next waits in `queued`.
+Nothing is requested here. `WindowFetch.pending_requests` holds what to request next, and `handle_page` takes the
+responses.
 """
 
 from __future__ import annotations
@@ -21,51 +22,62 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from synthflow_assets.api.client import MAX_PAGE_SIZE
-from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchEvent, FetchStats
+from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchEvent
 from synthflow_assets.api.ids import IdSet
-from synthflow_assets.api.pages import CallPage, CallRecord
-from synthflow_assets.errors import ApiError, IncompleteFetchError, UnexpectedAnswerError
+from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage, CallRecord
+from synthflow_assets.errors import ApiError, IncompleteFetchError, UnexpectedResponseError
+from synthflow_assets.interfaces import FetchResult
 
-DEEPEST_OFFSET = 10_000
-_SLICE_TARGET = 5_000  # calls; slices are of equal time, so the busiest hold a few times the average
-_THINNEST_SLICE_MS = 3
-_PASSES = 3  # over the pages of a slice, before it is cut thinner
+MAX_OFFSET = 10_000
+SLICE_TARGET = 5_000  # calls; slices have equal length, so the busiest holds a few times as many
+MAX_PASSES = 3  # over the pages of a slice, before it is split
+_MIN_SLICE_MS = 3
 _DAY_MS = 86_400_000
-_MOST_CALLS = 50_000_000  # in one window of one agent
-# Cutting a slice states its calls once more, a few times over; far beyond that the totals mean nothing.
-_MOST_TIMES_STATED, _STATED_SLACK = 20, 400
-_IMPLAUSIBLE_DAYS = 7  # no call lasts so long
-_FEWEST_FOR_A_JUDGEMENT = 5  # calls of a page
+_MAX_CALLS = 50_000_000  # in one window of one agent
+# Splitting a slice adds its total once more. A sum of totals far beyond the window's own total shows that the totals do
+# not follow the window.
+_MAX_TOTAL_RATIO, _TOTAL_SLACK = 20, 400
+_MAX_CALL_DAYS = 7  # no call lasts so long
+_MIN_CALLS_TO_JUDGE = 5  # calls of a page
 _CLOCK_SLACK_MS = 60_000
-_DURATION_SLACK_SECONDS = 30  # how far a call's stated duration may be from the time between its start and end
+_DURATION_SLACK_SECONDS = 30  # how far a call's `duration` may be from the time between its start and end
+_WRONG_ADDRESS = "check that SYNTHFLOW_BASE_URL is Synthflow's v2 API"
 
 
 @dataclass
 class Slice:
-    """A span of the asked window, and how far the pages over it have come."""
+    """A slice of the requested window, and the state of its pages."""
 
     from_ms: int
     to_ms: int
-    duration_min: int | None = None  # in seconds; only calls of at least this length
-    is_cut: bool = False  # replaced by thinner slices
-    seen: set[int] = field(default_factory=set)  # hashes of the ids that came, over all passes
+    duration_min: int | None = None  # only calls of at least this many seconds
+    is_split: bool = False  # replaced by thinner slices
     passes: int = 0
-    # Of the present pass:
-    limit: int = MAX_PAGE_SIZE
-    pages_open: int = 0
-    planned_to: int = 0  # the deepest offset that was asked for
+    seen: set[int] = field(default_factory=set)  # hashes of the ids received in all passes
+    # How often each call is repeated within one response, over all passes, by the hash of its id.
+    repeats: dict[int, int] = field(default_factory=dict)
+    # Of the current pass:
+    page_size: int = MAX_PAGE_SIZE
+    pages_pending: int = 0
+    deepest_offset: int = 0  # requested
+    rows: int = 0  # up to the last call received
     total: int = 0  # the largest that a page stated
-    reached: int = 0  # the end of the deepest page that held calls
     seen_this_pass: set[int] = field(default_factory=set)
-    listed_again: dict[int, int] = field(
-        default_factory=dict
-    )  # how often more than once in one answer, over all passes
+
+    @property
+    def distinct_total(self) -> int:
+        """The API's total without the repeated calls."""
+        return self.total - sum(self.repeats.values())
+
+    @property
+    def can_be_split(self) -> bool:
+        """Whether the slice is long enough for thinner slices."""
+        return self.to_ms - self.from_ms > _MIN_SLICE_MS
 
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A page to be asked for."""
+    """A page to request."""
 
     fetch: WindowFetch
     slice: Slice
@@ -74,272 +86,267 @@ class PageRequest:
 
 
 class WindowFetch:
-    """Fetches one window: decides which requests are needed, and when the window is complete."""
+    """The state of fetching one window.
+
+    Args:
+        window: the calls to fetch.
+        margin_ms: how far past the window's end the API is asked.
+        page_size: calls in a page, 1 to 100.
+        now_ms: the present, in epoch milliseconds.
+    """
 
     def __init__(self, window: CallWindow, margin_ms: int, page_size: int, now_ms: int) -> None:
         self.window = window
         self.done = False
-        self.queued: deque[PageRequest] = deque()
+        self.pending_requests: deque[PageRequest] = deque()
         self._page_size = page_size
-        # A millisecond earlier, in case the begin is exclusive.
+        # One millisecond early, in case the begin of the API's window is exclusive.
         from_ms, to_ms = window.start_ms - 1, window.end_ms + margin_ms
         self._closed = to_ms <= now_ms
-        # Not into the future: a window that ends in the past does not grow while its pages turn.
+        # Not into the future: a window that ends in the past does not grow while its pages are read.
         self._root = Slice(from_ms, max(from_ms + 1, min(to_ms, now_ms)))
         self._open_slices = 0
-        self._stated = 0  # the sum of all slices' totals
-        self._whole_slices: list[tuple[int, int]] = []  # since the last search across borders
+        self._sum_of_totals = 0
+        self._complete_slices: list[tuple[int, int]] = []  # from_ms and to_ms, since the last search across borders
         self._searches = self._search_across_borders()
         self._seen = IdSet()
-        self._listed_again: dict[int, int] = {}
-        self._left_out: set[int] = set()  # what started outside when it came
-        self._received = self._outside = self._other_model = self._requests = 0
-        self._begin_slice(self._root)
+        self._repeats: dict[int, int] = {}
+        self._outside: set[int] = set()  # hashes of the ids of calls that start outside the window
+        self._received = self._other_model = self._requests = 0
+        self._start_slice(self._root)
 
     @property
     def pages_left(self) -> int:
-        """How many pages are still to be asked for, as far as the totals tell."""
-        if not self._root.is_cut:
-            return len(self.queued)
-        return max(len(self.queued), (self._root.total - len(self._seen)) // self._page_size)
+        """Number of pages still to request, as far as the totals tell."""
+        if not self._root.is_split:
+            return len(self.pending_requests)
+        return max(len(self.pending_requests), (self._root.total - len(self._seen)) // self._page_size)
 
-    @property
-    def _distinct_total(self) -> int:
-        """The API's total, less what it lists more than once."""
-        return self._root.total - sum(self._listed_again.values())
-
-    def take(self, request: PageRequest, page: CallPage) -> list[FetchEvent]:
-        """Account for a page; the events that it leads to."""
+    def handle_page(self, request: PageRequest, page: CallPage) -> list[FetchEvent]:
+        """Account for a page, and return the events that follow from it."""
         self._requests += 1
         part = request.slice
-        if self.done or part.is_cut:
+        if self.done or part.is_split:
             return []
         try:
-            self._validate_response(part, page)
+            self._validate_page(part, page)
             seen_before = len(part.seen_this_pass)
             records = self._new_records(part, page.calls)
-            reached = request.offset + len(page.calls)
-            is_full, has_news = len(page.calls) == request.limit, len(part.seen_this_pass) > seen_before
+            rows = request.offset + len(page.calls)
+            is_full = len(page.calls) == request.limit
+            has_new_calls = len(part.seen_this_pass) > seen_before
             part.total = max(part.total, page.total_records)
-            part.reached = max(part.reached, reached)
-            part.pages_open -= 1
+            part.rows = max(part.rows, rows)
+            part.pages_pending -= 1
             if request.offset == 0:
                 self._validate_total(part)
-                self._plan_pages(part)
-            if is_full and has_news and reached >= page.total_records and reached > part.planned_to and not part.is_cut:
-                # Full to the end: the total may be capped or wrong, so the pages themselves say where they end.
-                self._queue(part, [reached])
-            if part.pages_open == 0:
-                self._end_pass(part)
+                self._request_rest(part)
+            is_last = rows >= page.total_records and rows > part.deepest_offset and not part.is_split
+            if is_last and is_full and has_new_calls:
+                # The last page is full, so the total may be capped or wrong. Read on until a page is not full.
+                self._request_pages(part, [rows])
+            if part.pages_pending == 0 and not part.is_split:
+                self._finish_pass(part)
         except ApiError as error:
-            return self.fail(error)
+            return self.handle_error(error)
         events: list[FetchEvent] = [FetchedPage(self.window, records)] if records else []
-        return events + self._conclude()
+        return events + self._finish()
 
-    def fail(self, error: ApiError) -> list[FetchEvent]:
-        """Give the window up."""
+    def handle_error(self, error: ApiError) -> list[FetchEvent]:
+        """Give the window up, and return the events that follow."""
         if self.done:
             return []
-        self._end()
+        self._close()
         return [FailedWindow(self.window, error)]
 
-    def _end(self) -> None:
-        """Ask for nothing more, and give back what a million ids take before their calls are landed."""
-        self.done = True
-        self.queued.clear()
-        self._seen, self._left_out = IdSet(), set()
-
-    def _conclude(self) -> list[FetchEvent]:
+    def _finish(self) -> list[FetchEvent]:
+        """Return the final event if all slices are complete."""
         if self.done or self._open_slices:
             return []
-        if self._root.is_cut and len(self._seen) < self._distinct_total:
-            further = next(self._searches, None)
-            if further is None:
-                return self.fail(self._incomplete())
-            for part in further:
-                self._begin_slice(part)
+        total = self._root.total - sum(self._repeats.values())
+        if self._root.is_split and len(self._seen) < total:
+            slices = next(self._searches, None)
+            if slices is None:
+                return self.handle_error(_incomplete(len(self._seen), total))
+            for part in slices:
+                self._start_slice(part)
             return []
-        stats = FetchStats(
-            total_records=self._distinct_total,
+        result = FetchResult(
+            total_records=total,
             fetched=len(self._seen),
             duplicates=self._received - len(self._seen),
-            outside_window=self._outside,
+            outside_window=len(self._outside),
             other_model=self._other_model,
             requests=self._requests,
             closed=self._closed,
         )
-        self._end()
-        return [FetchedWindow(self.window, stats)]
+        self._close()
+        return [FetchedWindow(self.window, result)]
+
+    def _close(self) -> None:
+        self.done = True
+        self.pending_requests.clear()
+        # Millions of ids would otherwise stay in memory until the window's calls are landed.
+        self._seen, self._outside = IdSet(), set()
 
     def _search_across_borders(self) -> Iterator[list[Slice]]:
-        """Further slices to ask for, while calls are missing although every slice of the cut window is complete.
+        """Yield further slices to read, while calls are missing although every slice is complete.
 
-        An API that holds starts against `from_date` but ends against `to_date` lists a call that runs across the
-        border of two slices in neither. So the borders are moved to the slices' middles. What is longer than half a
-        slice may still run across one; such calls are few, so they are asked for by their length, in longer slices.
+        If the API compares starts with `from_date` but ends with `to_date`, no slice lists a call that runs across the
+        border of two slices. So the borders are moved to the middles of the slices. A call longer than half a slice may
+        still run across a border; such calls are few, so they are read by their duration, in longer slices.
         """
         duration_min = 0
-        while len(self._whole_slices) > 1:
-            slices, self._whole_slices = sorted(self._whole_slices), []
+        while len(self._complete_slices) > 1:
+            slices, self._complete_slices = sorted(self._complete_slices), []
             middles = [(from_ms + to_ms) // 2 for from_ms, to_ms in slices]
             yield [Slice(low - 1, high + 1, duration_min or None) for low, high in itertools.pairwise(middles)]
-            half_ms = min(to_ms - from_ms for from_ms, to_ms in slices) // 2
-            longer = half_ms // 1000 - _DURATION_SLACK_SECONDS
+            shortest_half_ms = min(to_ms - from_ms for from_ms, to_ms in slices) // 2
+            longer = shortest_half_ms // 1000 - _DURATION_SLACK_SECONDS
             if longer <= duration_min:
                 return
             duration_min = longer
-            self._whole_slices = []
+            self._complete_slices = []
             yield [Slice(self._root.from_ms, self._root.to_ms, duration_min)]
 
-    def _begin_slice(self, part: Slice) -> None:
+    def _start_slice(self, part: Slice) -> None:
         self._open_slices += 1
-        self._begin_pass(part)
+        self._start_pass(part)
 
-    def _begin_pass(self, part: Slice) -> None:
+    def _start_pass(self, part: Slice) -> None:
         part.passes += 1
-        part.total = part.reached = part.planned_to = 0
-        # One set for both in the first pass, which nearly always is the only one.
-        part.seen_this_pass, part.seen = (part.seen, part.seen) if part.passes == 1 else (set(), set(part.seen))
-        # Each pass turns its pages elsewhere: calls with the same start may change places from one page to the next.
-        part.limit = max(1, self._page_size * (5 - part.passes) // 4)
-        self._queue(part, [0])
+        part.total = part.rows = part.deepest_offset = 0
+        part.seen_this_pass = set()
+        # Each pass has another page size, so that its pages break elsewhere: calls with the same start may change
+        # places between two pages.
+        part.page_size = max(1, self._page_size * (5 - part.passes) // 4)
+        self._request_pages(part, [0])
 
-    def _queue(self, part: Slice, offsets: Sequence[int]) -> None:
-        """Ask for pages before another slice is begun: what a slice has seen is forgotten once it is complete."""
-        part.pages_open += len(offsets)
-        part.planned_to = max(part.planned_to, *offsets)
-        self.queued.extendleft(PageRequest(self, part, offset, part.limit) for offset in reversed(offsets))
+    def _request_pages(self, part: Slice, offsets: Sequence[int]) -> None:
+        part.pages_pending += len(offsets)
+        part.deepest_offset = max(part.deepest_offset, *offsets)
+        # In front, so that a slice is complete and its memory free before the next one starts.
+        requests = [PageRequest(self, part, offset, part.page_size) for offset in offsets]
+        self.pending_requests.extendleft(reversed(requests))
 
-    def _validate_total(self, part: Slice) -> None:
-        """Refuse totals that do not follow the window: thinner slices would state them again, without an end.
+    def _request_rest(self, part: Slice) -> None:
+        """Request the pages after the first of a pass, which states the total; or split the slice."""
+        if part.total >= MAX_OFFSET and part.can_be_split:
+            self._split(part, -(-part.total // SLICE_TARGET))
+        elif part.total > part.page_size:
+            self._request_pages(part, range(part.page_size, part.total, part.page_size))
 
-        Raises:
-            UnexpectedAnswerError: so many calls cannot be, or the slices' totals far exceed the whole's.
-        """
-        self._stated += part.total
-        if part.total > _MOST_CALLS or self._stated > _MOST_TIMES_STATED * self._root.total + _STATED_SLACK:
-            raise UnexpectedAnswerError(
-                f"the API's totals do not follow the asked window ({part.total:,} calls stated, "
-                f"{len(self._seen):,} came), so nobody can tell when a day is complete. Nothing of this day was landed"
-            )
-
-    def _plan_pages(self, part: Slice) -> None:
-        """The first page of a pass states the total: ask for the rest, or cut the slice."""
-        if part.total >= DEEPEST_OFFSET and part.to_ms - part.from_ms > _THINNEST_SLICE_MS:
-            self._cut(part, -(-part.total // _SLICE_TARGET))
-            return
-        if part.total > part.limit:
-            self._queue(part, range(part.limit, part.total, part.limit))
-
-    def _end_pass(self, part: Slice) -> None:
-        """All pages came: the slice is complete, or is asked for again, or is cut.
+    def _finish_pass(self, part: Slice) -> None:
+        """Complete the slice, read it again, or split it.
 
         Raises:
-            IncompleteFetchError: nothing is left to try.
+            IncompleteFetchError: calls are missing, and nothing is left to try.
         """
-        if part.is_cut:
-            return
         if len(part.seen_this_pass) > part.total:
-            # The API states too few. Distinct calls prove it, and rows would not: a page may repeat the one before.
-            part.total = part.reached
-        if len(part.seen) + sum(part.listed_again.values()) >= part.total:
+            # The total is too low. Only distinct calls prove it: a page may repeat the page before.
+            part.total = part.rows
+        if len(part.seen) >= part.distinct_total:
             self._open_slices -= 1
-            self._whole_slices.append((part.from_ms, part.to_ms))
-            part.seen = part.seen_this_pass = set()
-        elif part.passes < _PASSES:
-            self._begin_pass(part)
-        elif part.total > 1 and part.to_ms - part.from_ms > _THINNEST_SLICE_MS:
-            # A slice that fits on one page is read in one moment, so no drift can touch it.
-            self._cut(part, max(2, -(-part.total * 3 // self._page_size)))
+            self._complete_slices.append((part.from_ms, part.to_ms))
+        elif part.passes < MAX_PASSES:
+            self._start_pass(part)
+        elif part.total > 1 and part.can_be_split:
+            # So thin that each slice fits on one page, which no drift affects.
+            self._split(part, max(2, -(-part.total * 3 // self._page_size)))
         else:
-            raise self._incomplete()
+            raise _incomplete(len(part.seen), part.distinct_total)
 
-    def _cut(self, part: Slice, pieces: int) -> None:
-        """Replace a slice by slices of equal time, which overlap by a millisecond at each side."""
-        part.is_cut = True
+    def _split(self, part: Slice, pieces: int) -> None:
+        """Replace a slice by slices of equal length, which overlap by a millisecond at each side."""
+        part.is_split = True
         self._open_slices -= 1
-        span = part.to_ms - part.from_ms
-        pieces = min(pieces, span // 2)
-        borders = [part.from_ms + span * number // pieces for number in range(pieces + 1)]
+        length_ms = part.to_ms - part.from_ms
+        pieces = min(pieces, length_ms // 2)
+        borders = [part.from_ms + length_ms * number // pieces for number in range(pieces + 1)]
         for low, high in itertools.pairwise(borders):
-            # Whatever ends are inclusive, and whichever time is filtered, the overlap leaves no gap.
-            self._begin_slice(Slice(max(low - 1, part.from_ms), min(high + 1, part.to_ms), part.duration_min))
+            # The overlap leaves no gap, whichever ends are inclusive and whichever time the API filters.
+            self._start_slice(Slice(max(low - 1, part.from_ms), min(high + 1, part.to_ms), part.duration_min))
 
-    def _validate_response(self, part: Slice, page: CallPage) -> None:
-        """Refuse an answer of which most is about something else.
+    def _validate_page(self, part: Slice, page: CallPage) -> None:
+        """Refuse a page if most of its calls were not requested.
 
         Raises:
-            UnexpectedAnswerError: the window was ignored, or the calls are another agent's.
+            UnexpectedResponseError: the API ignored the window or the agent.
         """
-        own = (None, self.window.model_id)
-        foreign = sum(call.model_id not in own for call in page.calls)
-        if foreign > len(page.calls) // 2:
-            raise UnexpectedAnswerError(
-                f"asked for agent {self.window.model_id}, but most calls of the answer belong to another one. "
-                "Nothing of this day was landed"
+        expected = (None, self.window.model_id)
+        if 2 * sum(call.model_id not in expected for call in page.calls) > len(page.calls):
+            raise UnexpectedResponseError(
+                f"most calls of the response belong to another agent than {self.window.model_id}; {_WRONG_ADDRESS}"
             )
-        if len(page.calls) < _FEWEST_FOR_A_JUDGEMENT:
-            return  # odd ones, which landing rejects one by one
+        if len(page.calls) < _MIN_CALLS_TO_JUDGE:
+            return  # landing rejects single calls with a wrong start
         starts = [call.start_ms for call in page.calls if call.start_ms is not None]
-        # A call may start long before the window that it ends in, but none starts after it.
+        # A call may start long before the window that it ends in, but not after it.
         low, high = part.from_ms - _DAY_MS, part.to_ms + _CLOCK_SLACK_MS
         if 2 * sum(not low <= start <= high for start in starts) > len(page.calls):
-            raise UnexpectedAnswerError(
-                "most calls of the answer start outside of the asked window: the API seems to ignore from_date and "
-                "to_date. Nothing of this day was landed; check that SYNTHFLOW_BASE_URL is Synthflow's v2 API"
+            raise UnexpectedResponseError(
+                "most calls of the response start outside the requested window, so the API seems to ignore from_date "
+                f"and to_date; {_WRONG_ADDRESS}"
             )
 
-    def _is_odd(self, call: CallRecord) -> bool:
-        """Whether the start is missing, or cannot be: landing rejects such a call, and keeps it with the reason."""
-        if call.start_ms is None:
-            return True
-        low = self._root.from_ms - _IMPLAUSIBLE_DAYS * _DAY_MS
-        return not low <= call.start_ms <= self._root.to_ms + _CLOCK_SLACK_MS
+    def _validate_total(self, part: Slice) -> None:
+        """Refuse totals that do not follow the window: thinner slices would state them again without end.
+
+        Raises:
+            UnexpectedResponseError: a total is impossible, or the slices' totals far exceed the window's.
+        """
+        self._sum_of_totals += part.total
+        limit = _MAX_TOTAL_RATIO * self._root.total + _TOTAL_SLACK
+        if part.total > _MAX_CALLS or self._sum_of_totals > limit:
+            raise UnexpectedResponseError(
+                f"the API's totals do not follow the requested window ({part.total:,} calls stated, "
+                f"{len(self._seen):,} received), so completeness cannot be verified; {_WRONG_ADDRESS}"
+            )
 
     def _new_records(self, part: Slice, calls: list[CallRecord]) -> list[CallRecord]:
-        """The calls that came for the first time and belong to the window; counts all of them."""
-        # A collision of hashes would show as a missing call.
+        """Count the calls of a page, and return those that are new and wanted."""
+        # If two ids had the same hash, a call would be missing and the window would fail.
         keys = [hash(call.call_id or call.raw) for call in calls]
         distinct = set(keys)
+        part.seen |= distinct
         part.seen_this_pass |= distinct
-        if part.passes > 1:
-            part.seen |= distinct
         if len(distinct) < len(keys):
-            self._note_repeats(part, keys)
+            self._count_repeats(part, keys)
         self._received += len(calls)
-        agent, start_ms, end_ms = self.window.model_id, self.window.start_ms, self.window.end_ms
         return [
             call
             for call, key, is_new in zip(calls, keys, self._seen.add(keys), strict=True)
-            # Nearly all are new, of the agent and of the window, which is seen here without a call.
-            if (is_new and call.model_id == agent and start_ms <= (call.start_ms or 0) < end_ms)
-            or ((is_new or key in self._left_out) and self._belongs(call, key))
+            # A call outside the window may come again with a corrected start.
+            if (is_new or key in self._outside) and self._is_wanted(call, key)
         ]
 
-    def _note_repeats(self, part: Slice, keys: list[int]) -> None:
-        """Note the calls that one answer lists more than once: no drift does that, so the API itself counts them so."""
-        for key, times in Counter(keys).items():
-            for known in (part.listed_again, self._listed_again):
-                known[key] = max(known.get(key, 0), times - 1)
+    def _count_repeats(self, part: Slice, keys: list[int]) -> None:
+        """Count calls that one response lists more than once. Drift cannot cause that, so the total includes them."""
+        for key, count in Counter(keys).items():
+            for repeats in (part.repeats, self._repeats):
+                repeats[key] = max(repeats.get(key, 0), count - 1)
 
-    def _belongs(self, call: CallRecord, key: int) -> bool:
-        """Whether a call is to be landed; counts those that are not.
-
-        One that started outside when it came may come again with its start corrected.
-        """
-        self._outside -= key in self._left_out
-        self._left_out.discard(key)
+    def _is_wanted(self, call: CallRecord, key: int) -> bool:
+        """Return whether the call belongs to the window; count it if not."""
+        self._outside.discard(key)
         if call.model_id not in (None, self.window.model_id):
             self._other_model += 1
-        elif self.window.start_ms <= (call.start_ms or 0) < self.window.end_ms or self._is_odd(call):
+            return False
+        if self.window.start_ms <= (call.start_ms or 0) < self.window.end_ms or self._is_start_impossible(call):
             return True
-        else:
-            self._outside += 1
-            self._left_out.add(key)
+        self._outside.add(key)
         return False
 
-    def _incomplete(self) -> IncompleteFetchError:
-        return IncompleteFetchError(
-            f"{len(self._seen):,} distinct calls came of the {self._root.total:,} that the API states, after asking "
-            "again several times. Nothing of this day was landed; the earlier data is untouched. Run it again later"
-        )
+    def _is_start_impossible(self, call: CallRecord) -> bool:
+        """Return whether the start is missing or cannot be right; landing rejects such a call with the reason."""
+        if call.start_ms is None:
+            return True
+        earliest_ms = self._root.from_ms - _MAX_CALL_DAYS * _DAY_MS
+        return not earliest_ms <= call.start_ms <= self._root.to_ms + _CLOCK_SLACK_MS
+
+
+def _incomplete(received: int, total: int) -> IncompleteFetchError:
+    return IncompleteFetchError(
+        f"received {received:,} distinct calls of the {total:,} that the API counts, after several attempts; "
+        "run it again later"
+    )

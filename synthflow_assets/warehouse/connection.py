@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Self
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.engines import engine_for
-from synthflow_assets.warehouse.engines.base import LockPolicy, Reserve, new_connection
+from synthflow_assets.warehouse.engines.base import LockPolicy, new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import migrate
 from synthflow_assets.warehouse.schema import table_named
@@ -144,7 +145,7 @@ class Warehouse:
         """Wait until no other run writes to the workspace's tables; until the block ends, others wait."""
         return self.engine.write_lock(connection, self.schema, self._lock_policy)
 
-    def request_clock(self) -> AbstractContextManager[Reserve | None]:
+    def request_clock(self) -> AbstractContextManager[ReserveSlots | None]:
         """A clock that all processes share which fill the workspace's tables; None where the place has none."""
         return self.engine.request_clock(self.schema)
 

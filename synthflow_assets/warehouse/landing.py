@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import duckdb
 
 from synthflow_assets.agents import Agent
+from synthflow_assets.interfaces import FetchCounts, FetchResult
 from synthflow_assets.warehouse.erasure import read_forgotten
 from synthflow_assets.warehouse.personal import HASH_PATTERN
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, LANDED_TABLES, PERSONAL_COLUMNS, UNREADABLE_FIELD
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, ReadyBatch
+from synthflow_assets.warehouse.staging import Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import lacks_memory, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
 
@@ -28,21 +29,15 @@ _FIELDS: dict[str, Any] = {
 _SQL = "synthflow_assets.warehouse.sql"
 
 
-@dataclass(frozen=True)
-class LoadSummary:
+@dataclass(frozen=True, kw_only=True)
+class LoadSummary(FetchCounts):
     """A row of `call_loads` without its time and run."""
 
     day: dt.date
     model_id: str
-    total_records: int
-    fetched: int
     landed: int
     rejected: int
-    duplicates: int
-    outside_window: int
-    other_model: int
     open_calls: int
-    requests: int
     settled: bool
 
     @property
@@ -85,8 +80,8 @@ def land(
     files: dict[str, Any] = {"files": [str(path) for path in batch.files]}
     stamp: dict[str, Any] = {"loaded_at": loaded_at}
     counts: dict[str, Any] = {
-        name: [getattr(counted, name) for counted in batch.partitions.values()]
-        for name in FetchCounts.__dataclass_fields__
+        field.name: [getattr(result, field.name) for result in batch.partitions.values()]
+        for field in fields(FetchResult)
     }
 
     def replace() -> None:

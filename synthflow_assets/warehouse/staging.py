@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.personal import EMPTY, SuppressionList
 from synthflow_assets.warehouse.statements import describe, quoted
@@ -46,24 +47,11 @@ class Partition(NamedTuple):
     model_id: str
 
 
-@dataclass(frozen=True)
-class FetchCounts:
-    """What fetching a partition came to, as `call_loads` keeps it."""
-
-    total_records: int
-    fetched: int
-    duplicates: int
-    outside_window: int
-    other_model: int
-    requests: int
-    closed: bool
-
-
 @dataclass
 class ReadyBatch:
     """Complete partitions, the files that hold their typed records, and whose personal data was left out of them."""
 
-    partitions: dict[Partition, FetchCounts] = field(default_factory=dict)
+    partitions: dict[Partition, FetchResult] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     forgotten: SuppressionList = EMPTY
 
@@ -143,11 +131,11 @@ class Staging:
         self._incomplete.pop(partition, None)
         self._files.pop(partition, None)
 
-    def complete(self, partition: Partition, counts: FetchCounts) -> None:
+    def complete(self, partition: Partition, result: FetchResult) -> None:
         """Say that a partition has all its records."""
         rest = self._incomplete.pop(partition, _Chunk())
         self._complete.add(partition, rest.records, rest.size_bytes)
-        self._ready.partitions[partition] = counts
+        self._ready.partitions[partition] = result
         self._ready.files += self._files.pop(partition, [])
         if self._complete.size_bytes >= _CHUNK_BYTES:
             self._type_complete()

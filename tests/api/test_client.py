@@ -13,13 +13,13 @@ from synthflow_assets.errors import (
     BadRequestError,
     ClientClosedError,
     ConnectionFailedError,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotFoundError,
     RateLimitedError,
     ServerError,
     SettingsError,
     TransientApiError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnknownHostError,
 )
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY
@@ -90,8 +90,8 @@ def test_agents_come_page_by_page(start_sandbox: StartSandbox) -> None:
         ({"error_503": 1}, ServerError),
         ({"reset": 1}, ConnectionFailedError),
         ({"truncate": 1}, ConnectionFailedError),
-        ({"html": 1}, MalformedAnswerError),
-        ({"wrong_json": 1}, MalformedAnswerError),
+        ({"html": 1}, MalformedResponseError),
+        ({"wrong_json": 1}, MalformedResponseError),
     ],
 )
 @pytest.mark.usefixtures("impatient")
@@ -136,7 +136,7 @@ def test_429_slows_every_connection_down(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(faults={"rate_limit": 1})
     with client_for(sandbox, max_connections=4) as client, ThreadPoolExecutor(2) as pool:
         limited = pool.submit(client.list_calls, sandbox.model_ids[0])
-        while not client._throttle._pauses:
+        while not client.pause_seconds:
             time.sleep(0.001)
         started = time.monotonic()
         client.list_calls(sandbox.model_ids[0])  # never saw a 429 itself
@@ -192,7 +192,7 @@ def test_wrong_key_names_the_region_as_a_possible_cause(start_sandbox: StartSand
 
 def test_redirects_are_not_followed(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(faults={"redirect": 1})
-    with client_for(sandbox) as client, pytest.raises(UnexpectedAnswerError, match="redirects"):
+    with client_for(sandbox) as client, pytest.raises(UnexpectedResponseError, match="Redirect"):
         client.list_agents()
 
 

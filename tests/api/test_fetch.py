@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from synthflow_assets.api import window as window_module
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress, FetchStats
+from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.errors import (
     AuthenticationError,
     IncompleteFetchError,
     NotFoundError,
     ServerError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 
@@ -35,10 +36,10 @@ def day_of(model_id: str, days: int = 0) -> CallWindow:
 
 def fetch(
     sandbox: Sandbox, windows: Sequence[CallWindow], *, margin_seconds: int = 3600, page_size: int = 100, **options: Any
-) -> tuple[dict[CallWindow, list[str]], dict[CallWindow, FetchStats | Exception]]:
+) -> tuple[dict[CallWindow, list[str]], dict[CallWindow, FetchResult | Exception]]:
     """The ids that came of each window, and how each ended."""
     ids: dict[CallWindow, list[str]] = collections.defaultdict(list)
-    ends: dict[CallWindow, FetchStats | Exception] = {}
+    ends: dict[CallWindow, FetchResult | Exception] = {}
     with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
         for event in fetch_windows(client, windows, margin_seconds=margin_seconds, page_size=page_size, **options):
             if isinstance(event, FetchProgress):
@@ -47,19 +48,19 @@ def fetch(
             if isinstance(event, FetchedPage):
                 ids[event.window] += [str(record.call_id) for record in event.records]
             else:
-                ends[event.window] = event.stats if isinstance(event, FetchedWindow) else event.error
+                ends[event.window] = event.result if isinstance(event, FetchedWindow) else event.error
     return ids, ends
 
 
-def assert_exact(sandbox: Sandbox, windows: Sequence[CallWindow], **options: Any) -> list[FetchStats]:
+def assert_exact(sandbox: Sandbox, windows: Sequence[CallWindow], **options: Any) -> list[FetchResult]:
     ids, ends = fetch(sandbox, windows, **options)
     for window in windows:
         stats = ends[window]
-        assert isinstance(stats, FetchStats), stats
+        assert isinstance(stats, FetchResult), stats
         truth = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
         assert sorted(ids[window]) == sorted(truth)  # sorted lists: nothing missing, nothing twice
         assert stats.fetched == len(ids[window]) + stats.outside_window + stats.other_model
-    return [stats for stats in ends.values() if isinstance(stats, FetchStats)]
+    return [stats for stats in ends.values() if isinstance(stats, FetchResult)]
 
 
 READINGS = list(
@@ -90,8 +91,8 @@ def test_without_margin_a_call_across_midnight_is_lost(start_sandbox: StartSandb
 def test_big_days_are_cut_so_that_no_offset_is_deep(
     start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, filters: str
 ) -> None:
-    monkeypatch.setattr(window_module, "DEEPEST_OFFSET", 400)
-    monkeypatch.setattr(window_module, "_SLICE_TARGET", 200)
+    monkeypatch.setattr(window_module, "MAX_OFFSET", 400)
+    monkeypatch.setattr(window_module, "SLICE_TARGET", 200)
     sandbox = start_sandbox(window_filters=filters, calls_per_day=3000, same_volume=True, agents=1)
     [stats] = assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
     assert max(int(asked["offset"]) for asked in sandbox.api.requests) < 400
@@ -134,7 +135,7 @@ def test_an_api_that_ignores_the_offset_is_given_up_soon(start_sandbox: StartSan
     sandbox = start_sandbox(calls_per_day=250, same_volume=True, agents=1, faults={"ignore_offset": 10_000})
     window = day_of(sandbox.model_ids[0])
     ids, ends = fetch(sandbox, [window])
-    assert isinstance(ends[window], FetchStats)  # by slices of time that fit on a page
+    assert isinstance(ends[window], FetchResult)  # by slices of time that fit on a page
     assert len(ids[window]) == len(set(ids[window])) == 250
     assert len(sandbox.api.requests) < 60
 
@@ -143,7 +144,7 @@ def test_a_small_day_of_another_agent_is_refused(start_sandbox: StartSandbox) ->
     sandbox = start_sandbox(calls_per_day=2, same_volume=True, agents=2, faults={"other_model": 1000})
     window = day_of(sandbox.model_ids[0])
     _, ends = fetch(sandbox, [window])
-    assert isinstance(ends[window], UnexpectedAnswerError)
+    assert isinstance(ends[window], UnexpectedResponseError)
 
 
 def test_a_day_that_stays_short_fails_after_a_bounded_number_of_requests(start_sandbox: StartSandbox) -> None:
@@ -151,18 +152,18 @@ def test_a_day_that_stays_short_fails_after_a_bounded_number_of_requests(start_s
     window = day_of(sandbox.model_ids[0])
     _, ends = fetch(sandbox, [window])
     assert isinstance(ends[window], IncompleteFetchError)
-    assert "distinct calls came of the" in str(ends[window])
+    assert "distinct calls of the" in str(ends[window])
     assert len(sandbox.api.requests) < 500
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"), [("ignore_window", "ignore from_date and to_date"), ("other_model", "belong to another one")]
+    ("fault", "says"), [("ignore_window", "ignore from_date and to_date"), ("other_model", "belong to another agent")]
 )
 def test_an_answer_to_another_question_is_said(start_sandbox: StartSandbox, fault: str, says: str) -> None:
     sandbox = start_sandbox(faults={fault: 1000})
     window = day_of(sandbox.model_ids[0])
     _, ends = fetch(sandbox, [window])
-    assert isinstance(ends[window], UnexpectedAnswerError)
+    assert isinstance(ends[window], UnexpectedResponseError)
     assert says in str(ends[window])
 
 
@@ -171,7 +172,7 @@ def test_one_agents_failure_does_not_cost_the_others(start_sandbox: StartSandbox
     windows = [day_of("nobody"), *(day_of(model_id) for model_id in sandbox.model_ids)]
     ids, ends = fetch(sandbox, windows)
     assert isinstance(ends[windows[0]], NotFoundError)
-    assert all(isinstance(ends[window], FetchStats) and ids[window] for window in windows[1:])
+    assert all(isinstance(ends[window], FetchResult) and ids[window] for window in windows[1:])
 
 
 def test_a_wrong_key_ends_everything_at_once(start_sandbox: StartSandbox) -> None:
@@ -217,7 +218,7 @@ def test_a_window_that_reaches_into_the_present_is_not_closed(start_sandbox: Sta
     for hours, closed in ((24.5, False), (25.0, True)):
         _, ends = fetch(sandbox, [window], now_ms=int(DAY_START_MS + hours * HOUR_MS))
         stats = ends[window]
-        assert isinstance(stats, FetchStats)
+        assert isinstance(stats, FetchResult)
         assert stats.closed is closed
     assert int(sandbox.api.requests[0]["to_date"]) == DAY_START_MS + 24.5 * HOUR_MS  # never asks for the future
 
@@ -241,8 +242,8 @@ def test_a_consumer_that_stops_leaves_no_thread_waiting(start_sandbox: StartSand
 def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
     """Random calls, windows, page sizes, orders, readings and drift: each id once, or a failed window."""
     sliced = data.draw(st.booleans(), "sliced")
-    monkeypatch.setattr(window_module, "DEEPEST_OFFSET", 60 if sliced else 10_000)
-    monkeypatch.setattr(window_module, "_SLICE_TARGET", 30 if sliced else 5_000)
+    monkeypatch.setattr(window_module, "MAX_OFFSET", 60 if sliced else 10_000)
+    monkeypatch.setattr(window_module, "SLICE_TARGET", 30 if sliced else 5_000)
     config = SandboxConfig(
         seed=data.draw(st.integers(0, 1000), "seed"),
         agents=1,
@@ -264,7 +265,7 @@ def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.Monkey
         ids, ends = fetch(sandbox, [window], page_size=data.draw(st.integers(5, 100), "page size"))
         truth = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
         assert len(ids[window]) == len(set(ids[window]))
-        if isinstance(ends[window], FetchStats):
+        if isinstance(ends[window], FetchResult):
             assert set(ids[window]) == truth
         else:
             assert isinstance(ends[window], IncompleteFetchError)

@@ -11,21 +11,22 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-import requests
 
 from synthflow_assets.api import client as client_module
+from synthflow_assets.api import transport
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress
 from synthflow_assets.api.fetch import fetch_windows
-from synthflow_assets.api.pages import describe_error, read_agents, read_calls
+from synthflow_assets.api.http_errors import describe_error, retry_after
+from synthflow_assets.api.pages import parse_agents, parse_calls
 from synthflow_assets.errors import (
     ApiError,
     ClientClosedError,
     ConnectionFailedError,
     IncompleteFetchError,
-    MalformedAnswerError,
+    MalformedResponseError,
     ServerError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 
 START_MS = 1_773_100_800_000
@@ -98,7 +99,7 @@ def test_totals_that_do_not_follow_the_window_fail_soon(total: int) -> None:
             _, errors = fetch(url)
         except ApiError as error:
             errors = [error]
-    assert isinstance(errors[0], (UnexpectedAnswerError, IncompleteFetchError, MalformedAnswerError))
+    assert isinstance(errors[0], (UnexpectedResponseError, IncompleteFetchError, MalformedResponseError))
     assert len(asked) < 3_000
 
 
@@ -154,7 +155,7 @@ def test_a_time_out_of_a_gateway_is_asked_again(status: int) -> None:
 
 
 def test_an_answer_that_never_came_is_asked_for_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(client_module._ONE_ANSWER, "timeout", (1.0, 0.5))
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.9)  # with its wait, less than two answers take
     asked: list[dict[str, str]] = []
 
@@ -169,9 +170,7 @@ def test_an_answer_that_never_came_is_asked_for_once_more(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("said", "means"), [("0", None), ("2", 2.0), ("Thu, 01 Jan 2026 00:00:00 GMT", None)])
 def test_a_retry_after_that_asks_for_nothing_is_no_leave_to_hurry(said: str, means: float | None) -> None:
-    response = requests.Response()
-    response.headers["Retry-After"] = said
-    assert client_module._retry_after(response) == means
+    assert retry_after({"Retry-After": said}) == means
 
 
 def test_a_call_that_cannot_have_started_then_is_handed_on_to_be_rejected() -> None:
@@ -240,7 +239,7 @@ DRIPS = [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"HTTP/1.1 200 OK
 
 @pytest.mark.parametrize("head", DRIPS)
 def test_an_answer_that_drips_has_a_deadline(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
-    monkeypatch.setattr(client_module, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(transport, "RESPONSE_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr("synthflow_assets.errors.ConnectionFailedError.retry_for_seconds", 0.0)
     with ExitStack() as stack:
         url = serve_raw(stack, drip(head))
@@ -271,7 +270,7 @@ def test_closing_the_client_ends_requests_under_way(head: bytes) -> None:
 
 
 def test_a_body_without_an_end_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_LARGEST_BODY_BYTES", 2**20)
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", 2**20)
 
     def talk(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -280,7 +279,7 @@ def test_a_body_without_an_end_is_not_read_into_memory(monkeypatch: pytest.Monke
 
     with ExitStack() as stack:
         client = stack.enter_context(SynthflowClient("key", serve_raw(stack, talk)))
-        with pytest.raises(UnexpectedAnswerError, match="more than 1 MB"):
+        with pytest.raises(UnexpectedResponseError, match="larger than 1 MB"):
             client.list_calls("m")
 
 
@@ -305,7 +304,7 @@ def test_what_the_api_says_of_its_own_trouble_is_not_shown(monkeypatch: pytest.M
     body = json.dumps({"detail": "cannot serialize lead_name Jane Doe"}).encode()
     with serving(lambda _: (500, body)) as url:
         _, [error] = fetch(url)
-    assert str(error).startswith("500 from the API. Its own trouble")
+    assert str(error).startswith("Server error (500); try again later")
     assert "Jane" not in str(error)
 
 
@@ -334,26 +333,26 @@ GOOD = '{"call_id":"good","start_time":1773100800000}'
 @pytest.mark.parametrize("beside", [GOOD, GOOD.replace("}", ',"x":"\\ud83d\\ude00"}')])
 def test_one_bad_record_costs_no_neighbour(bad: str, beside: str) -> None:
     body = f'{{"response":{{"pagination":{{"total_records":3}},"calls":[{beside},{bad},{beside}]}}}}'
-    calls = read_calls(body.encode()).calls
+    calls = parse_calls(body.encode()).calls
     assert len(calls) == 3
     assert [(call.call_id, call.start_ms) for call in (calls[0], calls[2])] == [("good", START_MS)] * 2
 
 
 def test_a_start_is_known_although_the_id_is_odd() -> None:
     body = '{"response":{"pagination":{"total_records":1},"calls":[{"call_id":1.5,"start_time":"+1773100800000"}]}}'
-    [call] = read_calls(body.encode()).calls
+    [call] = parse_calls(body.encode()).calls
     assert (call.call_id, call.start_ms) == ("1.5", START_MS)  # as the database reads it
 
 
 def test_a_negative_total_is_no_total() -> None:
-    with pytest.raises(MalformedAnswerError, match="total of -5"):
-        read_calls(page([], -5)[1])
+    with pytest.raises(MalformedResponseError, match="total of -5"):
+        parse_calls(page([], -5)[1])
 
 
 def test_one_odd_agent_costs_no_other() -> None:
     odd: list[Any] = [None, {"model_id": ""}, {"name": "no id"}, {"model_id": 7, "name": 8}, {"model_id": "a"}]
     body = json.dumps({"response": {"pagination": {"total_records": None}, "assistants": odd}})
-    read = read_agents(body.replace('"a"', '"a","name":"half \\ud83d"').encode())
+    read = parse_agents(body.replace('"a"', '"a","name":"half \\ud83d"').encode())
     assert [(agent.model_id, agent.name) for agent in read.agents] == [("7", "8"), ("a", "half \ufffd")]
     assert (read.listed, read.total_records) == (5, None)
 
@@ -370,13 +369,13 @@ def test_agents_beyond_a_wrong_total_and_an_ignored_offset() -> None:
     with (
         serving(lambda _: agents(ids[:100], 10**6)) as url,
         SynthflowClient("k", url) as one,
-        pytest.raises(IncompleteFetchError, match="lists 100 agents but states 1,000,000"),
+        pytest.raises(IncompleteFetchError, match="lists 100 of 1,000,000 agents"),
     ):
         one.list_agents()
 
 
 def test_agents_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_MOST_AGENTS", 1_000)
+    monkeypatch.setattr(client_module, "_MAX_AGENTS", 1_000)
     with (
         serving(lambda query: agents([f"{query['offset']}-{number}" for number in range(100)], None)) as url,
         SynthflowClient("k", url) as one,

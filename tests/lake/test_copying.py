@@ -11,12 +11,13 @@ from click.testing import CliRunner, Result
 
 from synthflow_assets.cli import main
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.warehouse import copying
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.copying import CopiedTable, copy_warehouse
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
+from synthflow_assets.warehouse.staging import Partition, Staging
 from tests.lake.conftest import Lake, administer
 
 FIRST = dt.date(2026, 1, 20)
@@ -40,7 +41,7 @@ def fill(warehouse: Warehouse) -> None:
             ]
             records[0]["duration"] = "long"
             staging.add(Partition(day, "m"), [json.dumps(one).encode() for one in records])
-            staging.complete(Partition(day, "m"), FetchCounts(20, 20, 0, 0, 0, 1, closed=True))
+            staging.complete(Partition(day, "m"), FetchResult(20, 20, 0, 0, 0, 1, closed=True))
         land(connection, staging.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
 
 

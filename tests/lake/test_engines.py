@@ -10,11 +10,12 @@ import duckdb
 import pytest
 
 from synthflow_assets.errors import SettingsError, WarehouseLockedError, WarehouseUnusableError
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.base import load_extension, new_connection
 from synthflow_assets.warehouse.landing import LoadSummary, land
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, ReadyBatch, Staging
+from synthflow_assets.warehouse.staging import Partition, ReadyBatch, Staging
 from tests.lake.conftest import Lake
 
 DAY = dt.date(2026, 3, 10)
@@ -28,7 +29,7 @@ def fill(staging: Staging, partition: Partition, *ids: str) -> ReadyBatch:
     staging.add(
         partition, [json.dumps({"call_id": one, "start_time": start_ms, "duration": 5}).encode() for one in ids]
     )
-    staging.complete(partition, FetchCounts(len(ids), len(ids), 0, 0, 0, 1, closed=True))
+    staging.complete(partition, FetchResult(len(ids), len(ids), 0, 0, 0, 1, closed=True))
     return staging.take_ready()
 
 

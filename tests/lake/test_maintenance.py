@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from synthflow_assets.cli import main
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
+from synthflow_assets.warehouse.staging import Partition, Staging
 from tests.lake.conftest import Lake
 
 DAY = dt.date(2026, 3, 1)
@@ -30,7 +31,7 @@ def fill(warehouse: Warehouse, loads: int = LOADS) -> None:
                 start_ms = int(dt.datetime.combine(day, dt.time(12), dt.UTC).timestamp() * 1000)
                 lines = [json.dumps({"call_id": f"{day}-{n}", "start_time": start_ms}).encode() for n in range(50)]
                 staging.add(Partition(day, "m"), lines)
-                staging.complete(Partition(day, "m"), FetchCounts(50, 50, 0, 0, 0, 1, closed=True))
+                staging.complete(Partition(day, "m"), FetchResult(50, 50, 0, 0, 0, 1, closed=True))
             land(connection, staging.take_ready(), "run", dt.datetime(2026, 4, 1, tzinfo=dt.UTC))
 
 

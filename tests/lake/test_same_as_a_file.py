@@ -17,6 +17,7 @@ from pyarrow import fs
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.cli import main
 from synthflow_assets.doctor import Finding, Verdict, examine
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.quality import CHECKS, FRESHNESS, find_problems
@@ -29,7 +30,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.export import export_days, export_path
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
+from synthflow_assets.warehouse.staging import Partition, Staging
 from tests.lake.conftest import Lake
 
 DAYS = [dt.date(2026, 3, 9) + dt.timedelta(days=number) for number in range(3)]
@@ -175,7 +176,7 @@ def put(warehouse: Warehouse, records: list[dict[str, Any]]) -> None:
     with Staging() as staging, warehouse.connect() as connection:
         partition = Partition(DAYS[0], "m")
         staging.add(partition, [json.dumps(one).encode() for one in records])
-        staging.complete(partition, FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
+        staging.complete(partition, FetchResult(len(records), len(records), 0, 0, 0, 1, closed=True))
         land(connection, staging.take_ready(), "run", dt.datetime.now(dt.UTC))
 
 
@@ -280,6 +281,6 @@ def test_vanished_fields_can_be_kept(lake: Lake) -> None:
     erased = {**record("a"), "lead_name": None, "transcript": None}
     with Staging() as staging, warehouse.connect() as connection:
         staging.add(Partition(DAYS[0], "m"), [json.dumps(erased).encode()])
-        staging.complete(Partition(DAYS[0], "m"), FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        staging.complete(Partition(DAYS[0], "m"), FetchResult(1, 1, 0, 0, 0, 1, closed=True))
         land(connection, staging.take_ready(), "run", dt.datetime.now(dt.UTC), vanished_fields="keep")
     assert warehouse.read_frame("calls")["lead_name"].tolist() == ["KEPT"]

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.loading import shared_rate
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.ducklake import DuckLakeEngine
 from synthflow_assets.warehouse.landing import land
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
+from synthflow_assets.warehouse.staging import Partition, Staging
 
 
 def land_again_and_again(job: dict[str, Any]) -> None:
@@ -38,7 +39,7 @@ def land_again_and_again(job: dict[str, Any]) -> None:
                 ]
                 partition = Partition(dt.date.fromisoformat(day), model_id)
                 staging.add(partition, [json.dumps(call).encode() for call in calls])
-                staging.complete(partition, FetchCounts(len(calls), len(calls), 0, 0, 0, 1, closed=True))
+                staging.complete(partition, FetchResult(len(calls), len(calls), 0, 0, 0, 1, closed=True))
             note(job, "landing")
             with warehouse.connect() as connection:
                 land(connection, staging.take_ready(), version, dt.datetime.now(dt.UTC))

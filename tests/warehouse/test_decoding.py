@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow_assets.api.pages import read_calls
+from synthflow_assets.api.pages import parse_calls
 from synthflow_assets.sandbox.calls import odd_calls
 from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS
@@ -22,7 +22,7 @@ def decode(*records: Any, pii: str = "keep", key: str = "") -> list[dict[str, An
     """Decode records as the API would send them: through the page reader, then the SQL."""
     texts = [record if isinstance(record, str) else json.dumps(record) for record in records]
     body = f'{{"response":{{"pagination":{{"total_records":{len(texts)}}},"calls":[{",".join(texts)}]}}}}'
-    page = read_calls(body.encode("utf-8", "surrogatepass"))
+    page = parse_calls(body.encode("utf-8", "surrogatepass"))
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(

@@ -10,13 +10,14 @@ import pytest
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.quality import CHECKS, find_problems
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse import landing as landing_module
 from synthflow_assets.warehouse import staging as staging_module
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import LoadSummary, land, land_agents
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
+from synthflow_assets.warehouse.staging import Partition, Staging
 
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
@@ -39,7 +40,7 @@ def load(
         for partition, lines in contents.items():
             staging.add(partition, lines)
             count = len(lines)
-            staging.complete(partition, FetchCounts(count, count, 0, 0, 0, 1, closed))
+            staging.complete(partition, FetchResult(count, count, 0, 0, 0, 1, closed))
         return land(connection, staging.take_ready(), "run", NOW)
 
 
@@ -166,9 +167,9 @@ def test_large_partitions_go_to_files_while_they_are_fetched(
             staging.add(big, records(f"big{number}"))
         assert len(list(staging._folder.iterdir())) > 1
         staging.add(small, records("small"))
-        staging.complete(small, FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        staging.complete(small, FetchResult(1, 1, 0, 0, 0, 1, closed=True))
         [first] = land(connection, staging.take_ready(), "run", NOW)
-        staging.complete(big, FetchCounts(40, 40, 0, 0, 0, 1, closed=True))
+        staging.complete(big, FetchResult(40, 40, 0, 0, 0, 1, closed=True))
         [second] = land(connection, staging.take_ready(), "run", NOW)
         folder = staging._folder
     assert (first.model_id, first.landed, second.model_id, second.landed) == ("small", 1, "big", 40)
@@ -180,7 +181,7 @@ def test_pages_of_enormous_transcripts_land(warehouse: Warehouse, monkeypatch: p
     ids = [f"a{number}" for number in range(15)]
     with Staging() as staging:
         staging.add(partition, records(*ids, transcript="human: " + "word " * 1_000_000))
-        staging.complete(partition, FetchCounts(15, 15, 0, 0, 0, 1, closed=True))
+        staging.complete(partition, FetchResult(15, 15, 0, 0, 0, 1, closed=True))
         batch = staging.take_ready()
         monkeypatch.setattr(landing_module, "_LANDING_LIMITS", (("40MB", 2), ("40MB", 1)))
         with pytest.raises(WarehouseUnusableError, match="failed to pin"), warehouse.connect() as connection:
@@ -195,7 +196,7 @@ def test_discarded_records_do_not_land(warehouse: Warehouse) -> None:
     with Staging() as staging, warehouse.connect() as connection:
         staging.add(Partition(DAY, "a"), records("a1"))
         staging.discard(Partition(DAY, "a"))
-        staging.complete(Partition(DAY, "b"), FetchCounts(0, 0, 0, 0, 0, 1, closed=True))
+        staging.complete(Partition(DAY, "b"), FetchResult(0, 0, 0, 0, 0, 1, closed=True))
         land(connection, staging.take_ready(), "run", NOW)
     assert stored(warehouse, "FROM synthflow.calls") == []
 
@@ -205,7 +206,7 @@ def test_a_failure_in_the_middle_leaves_the_old_partition(warehouse: Warehouse) 
     load(warehouse, {partition: records("a1")})
     with Staging() as staging, warehouse.connect() as connection:
         staging.add(partition, records("a2"))
-        staging.complete(partition, FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        staging.complete(partition, FetchResult(1, 1, 0, 0, 0, 1, closed=True))
         batch = staging.take_ready()
         connection.execute("DROP TABLE synthflow.call_loads")  # the last table of the transaction
         with pytest.raises(Exception, match="call_loads"):

@@ -17,6 +17,7 @@ from synthflow_assets import loading
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.erasure import remove_person
 from synthflow_assets.errors import SettingsError, WarehouseUnusableError
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -25,7 +26,7 @@ from synthflow_assets.warehouse.export import export_days
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.personal import numbers_sql
 from synthflow_assets.warehouse.schema import CALLS, PERSONAL_COLUMNS
-from synthflow_assets.warehouse.staging import FetchCounts, Partition, Staging
+from synthflow_assets.warehouse.staging import Partition, Staging
 
 DAY = dt.date(2026, 3, 10)
 StartSandbox = Callable[..., Sandbox]
@@ -67,7 +68,7 @@ def load(settings: Settings, records: list[dict[str, Any]]) -> None:
     with Staging(settings.pii, settings.hash_key, lambda: forgotten) as staging, warehouse.connect() as connection:
         partition = Partition(DAY, "m")
         staging.add(partition, [json.dumps(one).encode() for one in records])
-        staging.complete(partition, FetchCounts(len(records), len(records), 0, 0, 0, 1, closed=True))
+        staging.complete(partition, FetchResult(len(records), len(records), 0, 0, 0, 1, closed=True))
         land(
             connection,
             staging.take_ready(),
@@ -203,7 +204,7 @@ def test_what_a_killed_fetch_left_behind_goes_as_well(tmp_path: Path, monkeypatc
         list(remove_person(where, PERSON))
         assert not killed.exists()
         open_clients.add(Partition(DAY, "m"), [b"{}"])
-        open_clients.complete(Partition(DAY, "m"), FetchCounts(1, 1, 0, 0, 0, 1, closed=True))
+        open_clients.complete(Partition(DAY, "m"), FetchResult(1, 1, 0, 0, 0, 1, closed=True))
         assert all(file.exists() for file in open_clients.take_ready().files)
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 import duckdb
 
 from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
+from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.warehouse.statements import quoted
 
 _LONGEST_NAP_SECONDS = 1.0  # waiting longer between tries loses more time than it saves
@@ -23,8 +24,6 @@ _MADE_BY, _HEADER_BYTES = 52, 84  # where in a DuckDB file stands the version th
 _SAID_AFTER_SECONDS = 1.0  # runs side by side wait for each other all the time, and nobody needs to know
 
 
-# How many seconds from now the first of so many turns is, which are so many seconds apart; no turn is given twice.
-Reserve = Callable[[int, float], float]
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
@@ -101,7 +100,7 @@ class Engine(Protocol):
     def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:
         """Keep the place small and fast, and let others write meanwhile; what was done, as counts by name."""
 
-    def request_clock(self, schema: str) -> AbstractContextManager[Reserve | None]:
+    def request_clock(self, schema: str) -> AbstractContextManager[ReserveSlots | None]:
         """A clock for requests to the API that all writers of the schema share; None where there cannot be one."""
 
 

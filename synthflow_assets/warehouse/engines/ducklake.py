@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import duckdb
 
 from synthflow_assets.errors import ConnectionFailedError
+from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import S3Access
 from synthflow_assets.warehouse.engines.base import (
     Connect,
     LockPolicy,
-    Reserve,
     attach_when_free,
     load_extension,
     machine_spill_folder,
@@ -197,7 +197,7 @@ class DuckLakeEngine:
         return done
 
     @contextmanager
-    def request_clock(self, schema: str) -> Iterator[Reserve | None]:
+    def request_clock(self, schema: str) -> Iterator[ReserveSlots | None]:
         """A row of the catalog, by PostgreSQL's clock, which is the same for all machines."""
         connections: list[duckdb.DuckDBPyConnection] = []
 

@@ -15,7 +15,8 @@ from typing import TextIO
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse.engines.base import Connect, LockPolicy, Reserve, attach_when_free, unusable
+from synthflow_assets.interfaces import ReserveSlots
+from synthflow_assets.warehouse.engines.base import Connect, LockPolicy, attach_when_free, unusable
 from synthflow_assets.warehouse.statements import quoted
 
 # Calls are long rows, and DuckDB holds a row group in memory until it is full: its default of 122,880 rows took twice
@@ -119,7 +120,7 @@ class FileEngine:
                 self.compact(connection)
         return {"size_bytes_before": size_bytes, "size_bytes": Path(self.location).stat().st_size}
 
-    def request_clock(self, schema: str) -> AbstractContextManager[Reserve | None]:
+    def request_clock(self, schema: str) -> AbstractContextManager[ReserveSlots | None]:
         """A little file beside the warehouse, for the processes of this machine."""
 
         def reserve(count: int, interval_seconds: float) -> float:

@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 import duckdb
 
+from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.warehouse.engines.base import (
     Connect,
     LockPolicy,
-    Reserve,
     load_extension,
     machine_spill_folder,
     new_connection,
@@ -102,6 +102,6 @@ class MotherDuckEngine:
         """MotherDuck does it by itself."""
         return {}
 
-    def request_clock(self, schema: str) -> AbstractContextManager[Reserve | None]:  # noqa: ARG002
+    def request_clock(self, schema: str) -> AbstractContextManager[ReserveSlots | None]:  # noqa: ARG002
         """MotherDuck has nothing that two could take turns by; the rate holds for each process."""
         return nullcontext()

@@ -1,0 +1,171 @@
+"""Turn failed requests and error responses into this package's errors."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from urllib3.exceptions import NameResolutionError
+
+from synthflow_assets.errors import (
+    AccessDeniedError,
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    ConnectionFailedError,
+    MalformedResponseError,
+    NotFoundError,
+    OverloadedError,
+    RateLimitedError,
+    ServerError,
+    UnexpectedResponseError,
+    UnknownHostError,
+)
+
+_MAX_ERROR_BYTES = 100_000  # of a body that is read for its description
+_MAX_DESCRIPTION_LENGTH = 200
+
+
+def connection_error(error: Exception, address: str) -> ApiError:
+    """Return the error for a request that got no complete response.
+
+    Args:
+        error: raised by requests, urllib3 or the socket.
+        address: the requested URL; only its host appears in the message.
+    """
+    host = urlsplit(address).netloc
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, NameResolutionError) and not _is_temporary_dns_failure(cause):
+            return UnknownHostError(f"the host {host} does not exist; check SYNTHFLOW_BASE_URL")
+        if isinstance(cause, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+            return UnknownHostError(
+                f"no trusted TLS connection to {host}; check the address and the CA certificates of this machine"
+            )
+        if isinstance(cause, (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError, UnicodeError)):
+            return UnknownHostError(f"{host} is not a valid host name; check SYNTHFLOW_BASE_URL")
+    # First, because NewConnectionError is a TimeoutError in urllib3.
+    if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
+        return ConnectionFailedError(f"cannot connect to {host}; check the address and the network")
+    if any(isinstance(cause, (requests.Timeout, urllib3.exceptions.TimeoutError)) for cause in causes):
+        return ConnectionFailedError(f"{host} did not respond in time; try again later")
+    return ConnectionFailedError(f"the connection to {host} broke before the response was complete; try again later")
+
+
+def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url: str, api_key: str = "") -> ApiError:
+    """Return the error for a response that is not 200.
+
+    Args:
+        status: HTTP status code.
+        headers: of the response; `Retry-After` is read.
+        body: of the response; its description is quoted for 4xx, with personal data masked.
+        base_url: the base URL of the API, for the message.
+        api_key: masked in the message if the body quotes it.
+    """
+    description = describe_error(body, api_key)
+    detail = f": {description}" if description else ""
+    match status:
+        case 401:
+            return AuthenticationError(
+                f"Invalid API key (401 from {base_url}){detail}. Check SYNTHFLOW_API_KEY; if it is right, set "
+                "SYNTHFLOW_REGION to the region of the workspace (us, eu, global)"
+            )
+        case 403:
+            return AccessDeniedError(f"Access denied (403){detail}. The key is valid but lacks the permission")
+        case 404:
+            return NotFoundError(
+                f"Not found (404){detail}. Check that the agent is in this workspace (`synthflow-assets agents` lists "
+                f"them), and that {base_url} is the API's address, which ends in /v2"
+            )
+        case 408 | 425:
+            return ServerError(f"The API did not process the request in time ({status}){detail}; try again later")
+        case 429:
+            return RateLimitedError(
+                f"Too many requests (429){detail}; set SYNTHFLOW_REQUESTS_PER_SECOND lower", retry_after(headers)
+            )
+        # The body of a 5xx is not quoted, because it may quote a record.
+        case 503:
+            return OverloadedError("Server overloaded (503); try again later", retry_after(headers))
+        case _ if status >= 500:  # noqa: PLR2004
+            return ServerError(f"Server error ({status}); try again later", retry_after(headers))
+        case _ if status < 300:  # noqa: PLR2004
+            return MalformedResponseError(f"Response without content ({status}); try again later")
+        case _ if status < 400:  # noqa: PLR2004
+            return UnexpectedResponseError(
+                f"Redirect ({status}): {base_url} is not the API's address; check SYNTHFLOW_BASE_URL"
+            )
+    return BadRequestError(f"Request rejected ({status}){detail}")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that `Retry-After` asks for, in either form of RFC 9110, 10.2.3; None if it asks for none.
+
+    A date in the past counts as none: the clocks may differ, so it does not allow an immediate retry.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value) or None
+    try:
+        seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None
+
+
+def describe_error(body: bytes, secret: str = "") -> str:
+    """Return what an error body says, in at most 200 printable characters; empty if it says nothing.
+
+    An error may quote the request or a record, so the secret, every long number and every e-mail address are masked.
+
+    Args:
+        body: of the response, in any of the four shapes that the API and its gateway send.
+        secret: the API key.
+    """
+    try:
+        texts = list(_error_texts(json.loads(body[:_MAX_ERROR_BYTES])))
+    except (ValueError, RecursionError):
+        return ""
+    text = "; ".join(texts)
+    if secret:
+        text = text.replace(secret, "***")
+    text = re.sub(r"\d(?:[^A-Za-z0-9]{0,3}\d){4,}|[^\s@<>\"'()]+@[^\s@<>\"'()]+", "***", text)
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())[:_MAX_DESCRIPTION_LENGTH]
+
+
+def _error_texts(body: Any) -> Iterator[str]:
+    detail = body.get("detail", body) if isinstance(body, dict) else None
+    for part in detail if isinstance(detail, list) else [detail]:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict):
+            text = part.get("description") or part.get("message") or part.get("msg")
+            if isinstance(text, str):
+                yield text
+            if isinstance(part.get("loc"), list):
+                yield "at " + ".".join(str(step) for step in part["loc"])
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and all that it wraps: requests and urllib3 put causes into `reason` and `args`."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        cause = pending.pop(0)
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        pending += [getattr(cause, "reason", None), cause.__cause__, cause.__context__, *cause.args]
+
+
+def _is_temporary_dns_failure(error: NameResolutionError) -> bool:
+    return any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN for cause in _causes(error))

@@ -1,0 +1,260 @@
+"""Send one HTTP request: authentication, time-outs, retries, request rate.
+
+Retries: after attempt n (from 0), a request waits `min(30, 0.5 * 2**n)` seconds times a random factor between 0.5 and
+1.5, or for as long as `Retry-After` says. It fails when its class of error has been retried for `retry_for_seconds`.
+After a 429 or 503 all connections of the client wait, because the limit is the account's.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+from urllib.parse import urljoin
+
+import requests
+import urllib3
+
+from synthflow_assets.api.connections import CuttableAdapter
+from synthflow_assets.api.http_errors import connection_error, status_error
+from synthflow_assets.api.throttle import Throttle
+from synthflow_assets.errors import (
+    ApiError,
+    ClientClosedError,
+    ConnectionFailedError,
+    MalformedResponseError,
+    NotFoundError,
+    ServerError,
+    TransientApiError,
+    UnexpectedResponseError,
+)
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 60.0  # for each read of the socket
+RESPONSE_TIMEOUT_SECONDS = 120.0  # for the headers of a response, and again for its body
+MAX_BODY_BYTES = 256 * 2**20  # decoded; a page of 100 calls is about 200 kB
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+_CHUNK_BYTES = 2**18
+_REDIRECTS = (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
+
+Parsed = TypeVar("Parsed")
+
+
+class Audio(NamedTuple):
+    """A downloaded recording."""
+
+    content_type: str
+    size_bytes: int
+    sha256: str
+
+
+class Transport:
+    """Sends requests to one base URL. Threads may share it.
+
+    `requests_sent` counts every request, retries included.
+    """
+
+    def __init__(self, api_key: str, base_url: str, *, max_connections: int, requests_per_second: float | None) -> None:
+        self.base_url = base_url
+        self.requests_sent = 0
+        self._api_key = api_key
+        self._closed = threading.Event()
+        self.throttle = Throttle(requests_per_second, self._closed)
+        self._server_date: tuple[str, float] | None = None  # the last `Date` header, and the local time it came at
+        self._connections = CuttableAdapter(max_connections=max_connections, header_seconds=RESPONSE_TIMEOUT_SECONDS)
+        self._session = _session(base_url, self._connections)
+        self._session.auth = _BearerAuth(api_key)
+        self._session.headers["Accept"] = "application/json"
+        # For addresses that the API names: it never sends the key.
+        self._anonymous_session = _session(base_url, self._connections)
+
+    @property
+    def clock_ahead_seconds(self) -> float | None:
+        """Seconds by which the local clock is ahead of the API's; None before the first response with a `Date`."""
+        if self._server_date is None:
+            return None
+        date, local_seconds = self._server_date
+        try:
+            return local_seconds - email.utils.parsedate_to_datetime(date).timestamp()
+        except (ValueError, OverflowError):
+            return None
+
+    def close(self) -> None:
+        """Close every connection. Requests that wait or are in flight raise an `ApiError`."""
+        self._closed.set()
+        self._connections.cut()
+        self._session.close()
+        self._anonymous_session.close()
+
+    def get(self, path: str, parameters: dict[str, Any], parse: Callable[[bytes], Parsed]) -> Parsed:
+        """Return the parsed body of `GET path`.
+
+        Args:
+            path: below the base URL, with a leading slash.
+            parameters: query parameters; None is left out.
+            parse: turns the body into a value, or raises `MalformedResponseError`, which is retried.
+
+        Raises:
+            ApiError: permanent errors at once, transient errors after retries.
+        """
+        return self._with_retries(lambda: parse(self._get_body(path, parameters)))
+
+    def download(self, path: str, file: BinaryIO) -> Audio:
+        """Download the file that `GET path` returns or redirects to.
+
+        The key goes to the API only, never to the address of the redirect.
+
+        Args:
+            path: below the base URL, with a leading slash.
+            file: receives the body; it is emptied before each attempt.
+
+        Raises:
+            NotFoundError: there is no such file.
+            ApiError: permanent errors at once, transient errors after retries.
+        """
+        return self._with_retries(lambda: self._download(path, file))
+
+    def _with_retries(self, attempt: Callable[[], Parsed]) -> Parsed:
+        first_failures: dict[type[TransientApiError], float] = {}
+        for number in itertools.count():
+            self.throttle.wait_for_slot()
+            if self._closed.is_set():
+                raise ClientClosedError("the client was closed while a request waited")
+            try:
+                return attempt()
+            except TransientApiError as error:
+                # The time counts from the first failure, not from the request: a read time-out of 60 s would
+                # otherwise use up the 10 s of its error class without a single retry.
+                first_failure = first_failures.setdefault(type(error), time.monotonic())
+                wait_seconds = retry_wait_seconds(number, error)
+                if time.monotonic() + wait_seconds - first_failure > error.retry_for_seconds:
+                    raise _final_error(error, number + 1) from None
+                if error.pauses_all_connections:
+                    self.throttle.pause(wait_seconds)
+                else:
+                    self._closed.wait(wait_seconds)
+        raise AssertionError("unreachable")
+
+    def _get_body(self, path: str, parameters: dict[str, Any]) -> bytes:
+        with self._send(self._session, self.base_url + path, parameters) as response:
+            body = self._read_body(response)
+        if date := response.headers.get("Date"):
+            self._server_date = date, time.time()
+        if response.status_code == HTTPStatus.OK:
+            return body
+        raise self._status_error(response, body)
+
+    def _download(self, path: str, file: BinaryIO) -> Audio:
+        file.seek(0)
+        file.truncate()
+        with self._send(self._session, self.base_url + path) as response:
+            if response.status_code == HTTPStatus.OK:
+                return self._copy_body(response, file)
+            if response.status_code not in _REDIRECTS or "Location" not in response.headers:
+                raise self._status_error(response, self._read_body(response))
+            address = urljoin(self.base_url + path, response.headers["Location"])
+        with self._send(self._anonymous_session, address) as response:
+            if response.status_code == HTTPStatus.NOT_FOUND:
+                raise NotFoundError("the recording no longer exists")
+            if response.status_code != HTTPStatus.OK:
+                # Signed addresses expire: the next attempt requests a new one.
+                raise ServerError(f"the address of the recording answered {response.status_code}; try again later")
+            return self._copy_body(response, file)
+
+    def _send(
+        self, session: requests.Session, address: str, parameters: dict[str, Any] | None = None
+    ) -> requests.Response:
+        self.requests_sent += 1
+        try:
+            return session.get(
+                address,
+                params=parameters,
+                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                # A redirect would carry the query, and on the same host the key, to an address nobody set.
+                allow_redirects=False,
+                stream=True,
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            # "from None" throughout: these exceptions quote the address with its whole query.
+            raise connection_error(error, address) from None
+
+    def _read_body(self, response: requests.Response) -> bytes:
+        # Directly from urllib3: requests reads in steps of 10 kB, too small for pages of 200 kB.
+        chunks, size, deadline = [], 0, time.monotonic() + RESPONSE_TIMEOUT_SECONDS
+        try:
+            for chunk in iter(partial(response.raw.read1, _CHUNK_BYTES, decode_content=True), b""):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    raise UnexpectedResponseError(
+                        f"the response is larger than {MAX_BODY_BYTES >> 20} MB; set SYNTHFLOW_PAGE_SIZE lower, and "
+                        "check that SYNTHFLOW_BASE_URL is Synthflow's API"
+                    )
+                if time.monotonic() > deadline:
+                    raise ConnectionFailedError(
+                        f"the response took longer than {RESPONSE_TIMEOUT_SECONDS:.0f} s; try again later"
+                    )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise connection_error(error, response.url) from None
+        return b"".join(chunks)
+
+    def _copy_body(self, response: requests.Response, file: BinaryIO) -> Audio:
+        # urllib3 raises an error when the body is shorter than its Content-Length.
+        digest, size = hashlib.sha256(), 0
+        try:
+            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
+                digest.update(chunk)
+                file.write(chunk)
+                size += len(chunk)
+        except urllib3.exceptions.HTTPError as error:
+            raise connection_error(error, response.url) from None
+        if size == 0:
+            raise MalformedResponseError("the recording is empty; try again later")
+        return Audio(response.headers.get("Content-Type", "").partition(";")[0].strip(), size, digest.hexdigest())
+
+    def _status_error(self, response: requests.Response, body: bytes) -> ApiError:
+        return status_error(response.status_code, response.headers, body, self.base_url, self._api_key)
+
+
+class _BearerAuth(requests.auth.AuthBase):
+    """Sets the key on each request. As an auth object it also keeps requests from reading ~/.netrc."""
+
+    def __init__(self, api_key: str) -> None:
+        self._header = f"Bearer {api_key}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._header
+        return request
+
+
+def _session(base_url: str, adapter: CuttableAdapter) -> requests.Session:
+    session = requests.Session()
+    # Proxies and CA bundles of the environment apply, but are looked up once: requests would do so for each request.
+    environment = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.proxies, session.verify = environment["proxies"], environment["verify"]
+    session.trust_env = False
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def retry_wait_seconds(attempt: int, error: TransientApiError) -> float:
+    """Return how many seconds to wait after the failed attempt with this number, counted from 0."""
+    if error.retry_after_seconds is not None:
+        return error.retry_after_seconds + random.uniform(0, 0.25)
+    return min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0**attempt) * random.uniform(0.5, 1.5)
+
+
+def _final_error(error: TransientApiError, attempts: int) -> TransientApiError:
+    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    retry_after = error.retry_after_seconds
+    asked = f"; the API asks to wait {retry_after:.0f} s" if retry_after is not None else ""
+    return type(error)(f"{error} (gave up after {tries}{asked})", retry_after)
