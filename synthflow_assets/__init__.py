@@ -3,7 +3,7 @@
 The data's way, which is also the order of the layers; nothing imports what stands behind it:
 
     settings        every setting, the only reader of the environment
-    api             asks Synthflow: a request (client), its answer (pages), what a day takes (window), all days (fetch)
+    api             asks Synthflow: one request (transport), a window of calls (window), all windows (fetch), the client
     warehouse       what the tables are (schema), how records become rows (decoding, staging, landing), how to open them
     loading         API -> calls: which agents, which days, what becomes of each
     metrics         calls -> metrics: one SQL file a table

@@ -94,11 +94,11 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url:
         # The body of a 5xx is not quoted, because it may quote a record.
         case 503:
             return OverloadedError("Server overloaded (503); try again later", retry_after(headers))
-        case _ if status >= 500:  # noqa: PLR2004
+        case _ if status >= 500:
             return ServerError(f"Server error ({status}); try again later", retry_after(headers))
-        case _ if status < 300:  # noqa: PLR2004
+        case _ if status < 300:
             return MalformedResponseError(f"Response without content ({status}); try again later")
-        case _ if status < 400:  # noqa: PLR2004
+        case _ if status < 400:
             return UnexpectedResponseError(
                 f"Redirect ({status}): {base_url} is not the API's address; check SYNTHFLOW_BASE_URL"
             )
