@@ -103,7 +103,7 @@ def decode_sql(source: str, pii: str, hash_key: str = "", forgotten: Suppression
     complaints = ", ".join(filter(None, (*(_complaint(column) for column in CALL_FIELDS), _TWICE, _ON_ANOTHER_DAY)))
     decoded = [column for column in CALLS.columns if column.name != "loaded_at"]
     columns = ",\n    ".join(private_sql(column, pii, hash_key) for column in decoded)
-    filled = " + ".join(f"(({column.name} IS NOT NULL)::BIGINT << {bit})" for bit, column in enumerate(CALL_FIELDS))
+    filled = ", ".join(f"{column.name} IS NOT NULL" for column in CALL_FIELDS)
     is_open = ", ".join(quoted(status) for status in OPEN_STATUSES)
     are_known, are_unique = f"list_has_all([{known_names}], keys)", "list_unique(keys) = len(keys)"
     # Nearly all records have the same fields, so the fields of one are judged for all that equal it: comparing two
@@ -147,7 +147,7 @@ judged AS (
     SELECT
         *,
         nullif(concat_ws('; ', {complaints}), '') AS reason,
-        {filled} AS filled,
+        [{filled}] AS filled,
         coalesce({forgotten.sql()}, false) AS is_forgotten
     FROM typed
 )

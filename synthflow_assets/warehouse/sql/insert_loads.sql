@@ -35,14 +35,17 @@ repeated AS (
 -- Calls with the same fields are counted together. A field that the package does not know goes by its own name, where
 -- that is a plain word: what is not may be anything.
 with_field AS (
-    SELECT day, model_id, $fields[bit + 1] AS field, calls
+    SELECT day, model_id, field, calls
     FROM (
-        SELECT day, model_id, filled, count(*) AS calls
-        FROM batch
-        WHERE reason IS NULL
-        GROUP BY ALL
-    ), range(len($fields)) AS bits (bit)
-    WHERE (filled >> bit) & 1 = 1
+        SELECT day, model_id, unnest($fields) AS field, unnest(filled) AS is_filled, calls
+        FROM (
+            SELECT day, model_id, filled, count(*) AS calls
+            FROM batch
+            WHERE reason IS NULL
+            GROUP BY ALL
+        )
+    )
+    WHERE is_filled
     UNION ALL
     SELECT day, model_id, CASE WHEN regexp_full_match(name, '[A-Za-z_][A-Za-z0-9_-]{0,59}') THEN name ELSE $unreadable END, 1
     FROM (
