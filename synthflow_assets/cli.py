@@ -132,7 +132,7 @@ def rejects(retry: bool) -> None:
                 settings.timezone,
                 settings.pii,
                 settings.hash_key,
-                then=lambda days: _bring_up_to_date(connection, days, settings),
+                on_landed=lambda days: _bring_up_to_date(connection, days, settings),
             )
         count = sum(landed.values())
         click.echo(f"{count:,} records landed now, on {len(landed):,} days; their metrics and exports are up to date")
@@ -164,10 +164,10 @@ def _bring_up_to_date(connection: DuckDBPyConnection, days: list[dt.date], setti
 @click.confirmation_option(prompt="This cannot be undone. Remove this person's data?")
 def forget(phone: str) -> None:
     """Remove one person's data from every table, export and recording, and keep it from coming back."""
-    from synthflow_assets.erasure import remove_person
+    from synthflow_assets.erasure import erase_person
     from synthflow_assets.settings import Settings
 
-    for line in remove_person(Settings.load(), phone):
+    for line in erase_person(Settings.load(), phone):
         click.echo(line)
 
 

@@ -1,4 +1,4 @@
-"""Removes one person's data from everywhere it was written: tables, exports, recordings."""
+"""Erase one person's data from tables, exports and recordings."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.staging import remove_abandoned
 
 
-def remove_person(settings: Settings, phone: str) -> Iterator[str]:
-    """Remove what is known of the person with this number; says line by line what was removed.
+def erase_person(settings: Settings, phone: str) -> Iterator[str]:
+    """Erase the personal data of the person with this phone number.
+
+    Args:
+        settings: of the warehouse, the exports and the key of hashed numbers.
+        phone: the number with its country code.
+
+    Yields:
+        Lines that report what was erased.
 
     Raises:
-        SettingsError: that is not the number of a person.
+        SettingsError: this is not the phone number of a person.
         WarehouseError: the tables or exports cannot be written.
     """
     warehouse = Warehouse.from_settings(settings)
@@ -29,16 +36,16 @@ def remove_person(settings: Settings, phone: str) -> Iterator[str]:
         return export_again(connection, [CALLS.name], days, folder)
 
     with warehouse.connect() as connection:
-        removal = forget_phone(
+        erasure = forget_phone(
             connection, phone, settings.hash_key, delete_recordings=delete_recordings, export_again=write_exports
         )
     remove_abandoned()
-    # Until the file is written anew, the old bytes are still in its free space.
+    # The old bytes stay in the free space of the file until it is rewritten.
     warehouse.compact()
-    yield f"{removal.calls:,} calls: every personal field emptied; times, durations and reasons stay"
-    if removal.hashed:
-        yield f"{removal.hashed:,} calls have hashed numbers: were they made with another SYNTHFLOW_PII_KEY?"
-    yield f"{removal.rejects:,} rejected records: content removed"
-    yield f"{removal.exports:,} export files written anew"
-    yield f"{removal.recordings:,} recordings deleted"
-    yield "Later fetches leave this person's data out. Synthflow still has it: delete it there as well"
+    yield f"{erasure.calls:,} calls: personal columns set to NULL; times, durations and reasons stay"
+    if erasure.hashed:
+        yield f"{erasure.hashed:,} calls have hashed numbers. Was another SYNTHFLOW_PII_KEY used for them?"
+    yield f"{erasure.rejects:,} rejected records: content erased"
+    yield f"{erasure.exports:,} export files rewritten"
+    yield f"{erasure.recordings:,} recordings deleted"
+    yield "Later fetches drop this person's data. Synthflow still stores it; delete it there too"

@@ -19,8 +19,8 @@ from synthflow_assets.errors import AccessDeniedError, ApiError, NotFoundError, 
 from synthflow_assets.progress import ProgressLog
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.erasure import read_forgotten
-from synthflow_assets.warehouse.landing import ForgottenMeanwhileError, LoadSummary, land, land_agents
+from synthflow_assets.warehouse.erasure import read_suppression_list
+from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
 from synthflow_assets.warehouse.personal import SuppressionList
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch, Staging
 
@@ -156,7 +156,7 @@ def load_calls(
             for outcome in _load(client, warehouse, settings, agents, days, run_id, done, log):
                 done.add(outcome.partition)
                 yield outcome
-        except ForgottenMeanwhileError:
+        except SuppressionListChangedError:
             log("somebody was forgotten meanwhile: what has not landed yet is fetched again, without that person")
         else:
             return
@@ -245,7 +245,7 @@ def _windows(
 def _forgotten(warehouse: Warehouse) -> SuppressionList:
     """Who is not to be written. Makes the tables where there are none, so that a place of no use is noticed early."""
     with warehouse.connect() as connection:
-        return read_forgotten(connection)
+        return read_suppression_list(connection)
 
 
 def _land(connection: DuckDBPyConnection, batch: ReadyBatch, settings: Settings, run_id: str) -> list[LoadSummary]:

@@ -1,4 +1,4 @@
-"""Sends alerts: to a webhook, and by e-mail. What they say is up to the caller."""
+"""Send alerts to a webhook or by e-mail."""
 
 from __future__ import annotations
 
@@ -11,58 +11,62 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from synthflow_assets.errors import AlertError
 
-TIMEOUT_SECONDS = 10.0  # for the connection, and for each answer
+TIMEOUT_SECONDS = 10.0  # for the connection, and for each response
 _SUBMISSION_PORTS = {"smtps": 465, "smtp": 587}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
 class Alert:
-    """Something that a person has to know. It holds nothing of a call."""
+    """A message for a person. It contains no data of a call."""
 
-    kind: str  # run_failed, check_failed, or several of them
+    kind: str  # run_failed, check_failed, or both
     subject: str
     text: str
-    url: str | None = None  # of the page that shows more
+    url: str | None = None  # a page with details
 
     @property
     def body(self) -> str:
-        """Subject, text and address, for places that show one text."""
+        """Subject, text and URL as one text."""
         return "\n".join(filter(None, (self.subject, self.text, self.url)))
 
 
 def post_to_webhook(address: str, alert: Alert) -> None:
-    """Post an alert as JSON; `text` is what the incoming webhooks of Slack and Mattermost show.
+    """Post an alert as JSON. Incoming webhooks of Slack and Mattermost show its `text`.
+
+    Args:
+        address: URL of the webhook.
+        alert: the message.
 
     Raises:
-        AlertError: it was not taken. The address, which is often a secret, is not in the message.
+        AlertError: the webhook did not accept it. The message omits the URL, which often contains a secret.
     """
-    import requests  # only where something is to be told
+    import requests  # late: it takes time to import
 
     content = {"text": alert.body, "kind": alert.kind, "subject": alert.subject, "details": alert.text}
     try:
-        # What the answer says beside its status is not read, so that its length does not matter.
-        answer = requests.post(
+        # The body of the response is never read, however long it is.
+        response = requests.post(
             address, json={**content, "url": alert.url}, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
         )
-        answer.close()
+        response.close()
     except (requests.RequestException, ValueError) as error:
         raise AlertError(f"the webhook cannot be reached ({type(error).__name__})") from None
-    if not answer.ok or answer.is_redirect:
-        raise AlertError(f"the webhook answered {answer.status_code}")
+    if not response.ok or response.is_redirect:
+        raise AlertError(f"the webhook answered {response.status_code}")
 
 
 def send_email(server_url: str, sender: str, recipients: Sequence[str], alert: Alert) -> None:
     """Send an alert as plain text.
 
     Args:
-        server_url: `smtps://USER:PASSWORD@HOST:PORT`, or `smtp://...`, which is encrypted where the server offers it.
-        sender: the address it comes from.
-        recipients: the addresses it goes to.
-        alert: what is sent.
+        server_url: `smtps://USER:PASSWORD@HOST:PORT`, or `smtp://...`, which is encrypted if the server supports it.
+        sender: e-mail address.
+        recipients: e-mail addresses.
+        alert: the message.
 
     Raises:
-        AlertError: it was not taken, or the password would have gone over the line as it is.
+        AlertError: the server did not accept it, or the password would have been sent without encryption.
     """
     message = EmailMessage()
     message["From"], message["To"] = sender, ", ".join(recipients)
@@ -75,7 +79,7 @@ def send_email(server_url: str, sender: str, recipients: Sequence[str], alert: A
             server.send_message(message)
     except (smtplib.SMTPException, OSError, ValueError) as error:
         code = f" {error.smtp_code}" if isinstance(error, smtplib.SMTPResponseException) else ""
-        raise AlertError(f"the mail server did not take the message ({type(error).__name__}{code})") from None
+        raise AlertError(f"the mail server did not accept the message ({type(error).__name__}{code})") from None
 
 
 def _connect(parts: SplitResult) -> smtplib.SMTP:
@@ -90,6 +94,6 @@ def _log_in(server: smtplib.SMTP, parts: SplitResult) -> None:
     if parts.scheme == "smtp" and server.has_extn("starttls"):
         server.starttls(context=ssl.create_default_context())
     elif parts.scheme == "smtp" and parts.username and parts.hostname not in _LOOPBACK:
-        raise AlertError("the mail server offers no encryption, so no password is sent to it; use smtps://")
+        raise AlertError("the mail server offers no encryption, so the password was not sent; use smtps://")
     if parts.username:
         server.login(unquote(parts.username), unquote(parts.password or ""))

@@ -112,7 +112,9 @@ def test_mail_arrives(
 
 def test_a_wrong_password_is_one_line_without_it(start_mail_server: Callable[..., tuple[int, Mailbox]]) -> None:
     port, _ = start_mail_server(authenticator=log_in, auth_required=True, auth_require_tls=False)
-    with pytest.raises(AlertError, match=r"^the mail server did not take the message \(SMTPAuthenticationError 535\)$"):
+    with pytest.raises(
+        AlertError, match=r"^the mail server did not accept the message \(SMTPAuthenticationError 535\)$"
+    ):
         send_email(f"smtp://ada:wrong@127.0.0.1:{port}", "from@example.com", ["a@example.com"], ALERT)
 
 

@@ -10,7 +10,7 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.erasure import remove_person
+from synthflow_assets.erasure import erase_person
 from synthflow_assets.errors import SettingsError, WarehouseUnusableError
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.recordings import (
@@ -145,7 +145,7 @@ def test_forgetting_a_person_deletes_the_recordings_on_s3(
     }
     phone = calls.loc[list(heard), "lead_phone_number"].iloc[0]
     theirs = {location for call_id, location in heard.items() if calls.loc[call_id, "lead_phone_number"] == phone}
-    assert f"{len(theirs)} recordings deleted" in list(remove_person(settings, phone))
+    assert f"{len(theirs)} recordings deleted" in list(erase_person(settings, phone))
     bucket, _ = _open(s3)
     left = {
         f"s3://{file.path}" for file in bucket.get_file_info(fs.FileSelector("bucket", recursive=True)) if file.is_file

@@ -1,1 +1,1 @@
-"""Plain Python and SQL for the tables: what they are, how to open them, how calls land. Knows no Dagster."""
+"""The warehouse: table definitions, connections, and landing of calls, in plain Python and SQL without Dagster."""

@@ -1,4 +1,4 @@
-"""One view over the tables of several workspaces, in one file or in many."""
+"""Query the tables of several workspaces together, whether they share a file or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse, days_query
 from synthflow_assets.warehouse.engines.base import new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
-from synthflow_assets.warehouse.migration import make_macros
+from synthflow_assets.warehouse.migration import create_macros
 from synthflow_assets.warehouse.schema import TABLES, VIEWS, table_named
 from synthflow_assets.warehouse.statements import describe, quoted
 from synthflow_assets.warehouse.tables import Column
@@ -21,65 +21,72 @@ from synthflow_assets.warehouse.tables import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-_WORKSPACE = Column("workspace", "VARCHAR", "Whose row it is.", required=True)
-_PRIVATE = ("forgotten", "schema_version")  # of one warehouse; together they mean nothing
+_WORKSPACE = Column("workspace", "VARCHAR", "Name of the workspace that the row belongs to.", required=True)
+_NOT_COMBINED = ("forgotten", "schema_version")  # internal to one warehouse
 
 
 class CombinedWarehouse:
-    """Reads several warehouses as if they were one; the column `workspace` says whose a row is."""
+    """Read several warehouses as one. The column `workspace` names the workspace of each row."""
 
     def __init__(self, warehouses: Mapping[str, Warehouse]) -> None:
-        """Take the warehouses by the name that `workspace` is to have.
+        """Take the warehouses by workspace name.
 
         Raises:
-            ValueError: there is none, or something else.
+            ValueError: `warehouses` is empty, or is not a mapping of names to warehouses.
         """
-        known = isinstance(warehouses, Mapping) and all(isinstance(one, Warehouse) for one in warehouses.values())
-        if not known or not warehouses:
-            raise ValueError("warehouses by name are wanted, such as {'acme': Warehouse('acme.duckdb')}")
+        is_valid = isinstance(warehouses, Mapping) and all(isinstance(one, Warehouse) for one in warehouses.values())
+        if not is_valid or not warehouses:
+            raise ValueError("warehouses must map names to warehouses, such as {'acme': Warehouse('acme.duckdb')}")
         self._warehouses = dict(warehouses)
 
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection with a view for each table: `SELECT workspace, sum(calls) FROM call_duration_daily ...`.
+        """Yield a connection with a view for each table: `SELECT workspace, sum(calls) FROM call_duration_daily ...`.
 
-        The macros are exact over the calls of all workspaces; `workspace` can be what they group by, or a condition.
+        The macros are exact over the calls of all workspaces. They can group by `workspace` or use it in a condition.
 
-        It holds the shared lock of every file until the end of the block, so runs wait for it meanwhile.
+        The connection holds the shared lock of every file until the block ends; runs wait until then.
 
         Raises:
-            WarehouseError: one of the files is locked for too long or cannot be read, or lacks tables.
+            WarehouseError: a file is locked for too long, cannot be read, or lacks tables.
         """
         connection = new_connection()
         try:
             connection.execute("SET TimeZone = 'UTC'")
             schemas = self._attach_all(connection)
-            for name in (*(name for name in TABLES if name not in _PRIVATE), *(view.name for view in VIEWS)):
+            combined = [name for name in TABLES if name not in _NOT_COMBINED] + [view.name for view in VIEWS]
+            for name in combined:
                 parts = [
                     f"SELECT {quoted(workspace)} AS workspace, * FROM {schema}.{name}"
                     for workspace, schema in schemas.items()
                 ]
                 connection.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL BY NAME '.join(parts)}")
-            make_macros(connection, "temp.main", "TEMP MACRO")
+            create_macros(connection, "temp.main", "TEMP MACRO")
             yield connection
         except duckdb.CatalogException as error:
             raise WarehouseUnusableError(
-                f"not every workspace has all tables of this version ({str(error).splitlines()[0]}); "
-                "materialize the calls of each once"
+                f"a workspace lacks tables of this version ({str(error).splitlines()[0]}); "
+                "materialize the calls of each workspace once"
             ) from None
         except duckdb.Error as error:
-            raise WarehouseUnusableError(f"the combined warehouses failed: {describe(error)}") from None
+            raise WarehouseUnusableError(f"a query over the combined warehouses failed: {describe(error)}") from None
         finally:
             connection.close()
 
     def read_frame(self, table: str, from_day: dt.date | None = None, to_day: dt.date | None = None) -> pd.DataFrame:
-        """A table of all workspaces, or the days of it from `from_day` to `to_day` inclusive, as a pandas frame.
+        """Return a table of all workspaces as a pandas frame, from `from_day` to `to_day` inclusive.
 
-        Its first column is `workspace`; the dtypes are those of `synthflow_assets.warehouse.frames`.
+        Args:
+            table: name of the table, without its schema.
+            from_day: first day; None means the first landed one.
+            to_day: last day; None means the last landed one.
+
+        Returns:
+            The rows, with `workspace` as the first column. The dtypes are those of `synthflow_assets.warehouse.frames`.
 
         Raises:
-            KeyError: no such table.
-            ValueError: something that is no day, or a last day before the first.
+            KeyError: there is no table of this name.
+            ValueError: an argument is not a day, or `to_day` is before `from_day`.
             WarehouseError: a warehouse cannot be read.
         """
         known = table_named(table)
@@ -89,13 +96,13 @@ class CombinedWarehouse:
         return with_dtypes(frame, (_WORKSPACE, *known.columns))
 
     def _attach_all(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-        """Attach every warehouse once; the schema of each workspace, with its catalog."""
+        """Attach every warehouse once. Return the qualified schema of each workspace."""
         catalogs: dict[str, str] = {}
         schemas: dict[str, str] = {}
         for workspace, warehouse in self._warehouses.items():
-            place = warehouse.engine.identity
-            if place not in catalogs:
-                catalogs[place] = f"warehouse_{len(catalogs)}"
-                warehouse.attach(connection, catalogs[place], read_only=True)
-            schemas[workspace] = f'{catalogs[place]}."{warehouse.schema}"'
+            identity = warehouse.engine.identity
+            if identity not in catalogs:
+                catalogs[identity] = f"warehouse_{len(catalogs)}"
+                warehouse.attach(connection, catalogs[identity], read_only=True)
+            schemas[workspace] = f'{catalogs[identity]}."{warehouse.schema}"'
         return schemas

@@ -1,4 +1,4 @@
-"""Opens the warehouse: waits for its turn, makes its tables, gives it back whatever happens."""
+"""Open the warehouse: wait for its lock, create its tables, and release the lock when the block ends."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ LOCK_WAIT_SECONDS = 300.0
 
 
 class Warehouse:
-    """The tables of one workspace: a schema of a DuckDB file, or of one of the other engines.
+    """The tables of one workspace: a schema of a DuckDB file, a DuckLake or a MotherDuck database.
 
-    One process writes at a time, so connections are for as short as can be: open late, close at once.
+    One process writes at a time, so keep connections short: open late, close early.
 
-    `location` is what `SYNTHFLOW_WAREHOUSE` may be, and `data_path` what `SYNTHFLOW_LAKE_DATA_PATH` may be. `on_wait`
-    is told who is waited for; by default that is a warning of Python's logging, which stands on standard error.
+    Args:
+        location: a value of `SYNTHFLOW_WAREHOUSE`.
+        schema: the schema of the workspace's tables.
+        data_path: a value of `SYNTHFLOW_LAKE_DATA_PATH`.
+        lock_wait_seconds: how long to wait for another process before giving up.
+        on_wait: called with a message that names the process that holds the lock. By default the message is logged as
+            a warning, which Python writes to standard error.
     """
 
     def __init__(
@@ -52,42 +57,42 @@ class Warehouse:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The warehouse that the settings describe.
+        """Return the warehouse that the settings describe.
 
         Raises:
-            WarehouseUnusableError: this version cannot use such a place.
+            WarehouseUnusableError: this version does not support the location.
         """
         return cls(settings.warehouse, settings.warehouse_schema, data_path=settings.lake_data_path)
 
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection, closed at the end of the block whatever happens. Its default schema is the workspace's.
+        """Yield a connection whose default schema is the workspace's, and close it when the block ends.
 
         Args:
-            read_only: take the shared lock, under which other readers can work. The file must exist.
+            read_only: take the shared lock, so that other readers can work. The warehouse must exist.
 
         Raises:
-            WarehouseLockedError: another process held the file for longer than the limit.
-            WarehouseUnusableError: the file cannot be opened, made or written.
+            WarehouseLockedError: another process holds the file for longer than the limit.
+            WarehouseUnusableError: the warehouse cannot be opened, created or written.
         """
         if not read_only:
             self.engine.prepare()
-        # Attached under a name of its own: opened directly, `synthflow.duckdb` would be a catalog named like the
-        # schema, and DuckDB refuses `synthflow.calls` as ambiguous.
+        # Attached as `warehouse`: opened directly, `synthflow.duckdb` would be a catalog with the schema's name, and
+        # DuckDB would reject `synthflow.calls` as ambiguous.
         connection = new_connection()
         try:
             with nullcontext() if read_only else self.write_lock(connection):
                 self.attach(connection, "warehouse", read_only=read_only)
                 connection.execute(f"USE warehouse; SET temp_directory = {quoted(self.engine.spill_folder)}")
                 connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-                made = migrate(connection, self.location, self.schema, may_write=not read_only)
-                if made:
+                created = migrate(connection, self.location, self.schema, may_write=not read_only)
+                if created:
                     self.engine.configure_storage(connection)
                 yield connection
         except duckdb.CatalogException:
             raise WarehouseUnusableError(
-                f"{self.location} lacks tables that this version reads in schema {self.schema}; "
-                f"materialize {self.schema}/calls, which makes them"
+                f"{self.location} lacks tables of this version in schema {self.schema}; "
+                f"materialize {self.schema}/calls, which creates them"
             ) from None
         except duckdb.Error as error:
             raise WarehouseUnusableError(f"the warehouse {self.location} failed: {describe(error)}") from None
@@ -95,25 +100,31 @@ class Warehouse:
             connection.close()
 
     def exists(self) -> bool:
-        """Whether it has been made.
+        """Return whether the warehouse exists.
 
         Raises:
-            WarehouseUnusableError: nobody can tell, because the place cannot be reached.
+            WarehouseUnusableError: its location cannot be reached.
         """
         return self.engine.exists()
 
     def can_be_made(self) -> bool:
-        """Whether the warehouse, which does not exist yet, could be made; nothing is left behind."""
+        """Return whether a warehouse that does not exist yet could be created. Creates nothing."""
         return self.engine.creation_error() is None
 
     def read_frame(self, table: str, from_day: dt.date | None = None, to_day: dt.date | None = None) -> pd.DataFrame:
-        """A table, or the days of it from `from_day` to `to_day` inclusive, as a pandas frame.
+        """Return a table as a pandas frame, from `from_day` to `to_day` inclusive.
 
-        The dtypes are those of `synthflow_assets.warehouse.frames`; the rows are in the order of the table's grain.
+        Args:
+            table: name of the table, without its schema.
+            from_day: first day; None means the first landed one.
+            to_day: last day; None means the last landed one.
+
+        Returns:
+            The rows, ordered by the table's grain. The dtypes are those of `synthflow_assets.warehouse.frames`.
 
         Raises:
-            KeyError: no such table.
-            ValueError: something that is no day, or a last day before the first.
+            KeyError: there is no table of this name.
+            ValueError: an argument is not a day, or `to_day` is before `from_day`.
             WarehouseError: the warehouse cannot be read.
         """
         known = table_named(table)
@@ -122,39 +133,42 @@ class Warehouse:
             return with_dtypes(connection.execute(query, days).df(), known.columns)
 
     def compact(self) -> None:
-        """Remove for good what was deleted or changed; a file is written anew, a lake forgets its older snapshots.
+        """Remove deleted and overwritten rows from storage: a file is rewritten, a lake expires its older snapshots.
 
         Raises:
-            WarehouseError: the warehouse cannot be opened, or its place cannot be written.
+            WarehouseError: the warehouse cannot be opened or written.
         """
         with self.connect() as connection:
             self.engine.compact(connection)
 
     def maintain(self, snapshot_days: int = 7) -> dict[str, int]:
-        """Keep the place small and fast; a lake forgets what was deleted or replaced more than so many days ago.
+        """Keep the storage small and fast.
+
+        Args:
+            snapshot_days: how many days a lake keeps deleted and replaced rows.
 
         Returns:
-            What was done, as counts by name.
+            Counts by name of what was done.
 
         Raises:
-            WarehouseError: the warehouse cannot be opened, or its place cannot be written.
+            WarehouseError: the warehouse cannot be opened or written.
         """
         return self.engine.maintain(self.connect, snapshot_days)
 
     def write_lock(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
-        """Wait until no other run writes to the workspace's tables; until the block ends, others wait."""
+        """Hold the lock that serialises writers of the workspace's tables, until the block ends."""
         return self.engine.write_lock(connection, self.schema, self._lock_policy)
 
     def request_clock(self) -> AbstractContextManager[ReserveSlots | None]:
-        """A clock that all processes share which fill the workspace's tables; None where the place has none."""
+        """Yield the request clock that all processes of the workspace share; None if the engine has none."""
         return self.engine.request_clock(self.schema)
 
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, read_only: bool) -> None:
-        """Attach the warehouse to a connection under a name, waiting for its lock.
+        """Attach the warehouse to a connection under a name, and wait for its lock.
 
         Raises:
-            WarehouseLockedError: another process held it for longer than the limit.
-            WarehouseUnusableError: it cannot be opened or made.
+            WarehouseLockedError: another process holds the lock for longer than the limit.
+            WarehouseUnusableError: the warehouse cannot be opened or created.
         """
         self.engine.attach(connection, name, self._lock_policy, read_only=read_only)
 
@@ -162,7 +176,17 @@ class Warehouse:
 def days_query(
     table: Table, from_day: dt.date | None, to_day: dt.date | None, first: str | None = None
 ) -> tuple[str, dict[str, dt.date | None]]:
-    """The query for some days of a table, both ends included, in the order of its grain; and its parameters."""
+    """Return the query for the days of a table, both ends included and ordered by its grain, and its parameters.
+
+    Args:
+        table: which to read.
+        from_day: first day; None means no limit.
+        to_day: last day; None means no limit.
+        first: a column to order by before the grain.
+
+    Raises:
+        ValueError: an argument is not a day, or `to_day` is before `from_day`.
+    """
     first_day, last_day = _day("from_day", from_day), _day("to_day", to_day)
     if first_day and last_day and first_day > last_day:
         raise ValueError(f"from_day {first_day} is after to_day {last_day}")
@@ -174,7 +198,7 @@ def days_query(
 
 
 def _day(name: str, value: object) -> dt.date | None:
-    """The day of a date, a date-time or their text."""
+    """Return the day of a date, of a date-time, or of the text of either."""
     try:
         return None if value is None else dt.datetime.fromisoformat(str(value)).date()
     except ValueError:
@@ -182,7 +206,7 @@ def _day(name: str, value: object) -> dt.date | None:
 
 
 def _warn(text: str) -> None:
-    """Where nobody asked to be told otherwise: on standard error, unless logging is set up, and not imported for it."""
-    import logging
+    """Log a warning, which Python writes to standard error unless logging is configured."""
+    import logging  # late: it takes time to import
 
     logging.getLogger("synthflow_assets").warning(text)

@@ -1,6 +1,6 @@
-"""Copies a workspace's tables from one place to another, whatever engines they are on, and proves that they arrived.
+"""Copy a workspace's tables from one warehouse to another of any engine, and verify the copy.
 
-Moving, backing up and restoring are the same copy: into the lake, into a file, and back.
+`move`, `backup` and `restore` are all this copy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from synthflow_assets.warehouse.statements import transaction
 
 
 class CopiedTable(NamedTuple):
-    """A table that is the same in both places: as many rows, and the same sum of the rows' hashes."""
+    """A copied table, verified by its row count and the sum of its rows' hashes."""
 
     name: str
     rows: int
@@ -25,42 +25,42 @@ class CopiedTable(NamedTuple):
 
 
 def copy_warehouse(source: Warehouse, target: Warehouse) -> list[CopiedTable]:
-    """Copy all tables into a warehouse that holds nothing yet; read them there and compare.
+    """Copy all tables into an empty warehouse, then compare the copy with the source.
 
-    Nobody writes to the source meanwhile: runs wait. A failure leaves the target empty.
+    The source's write lock is held, so runs wait. If copying fails, the target stays empty.
 
     Raises:
-        WarehouseUnusableError: the target is the source, or holds something; or what arrived is not the same.
-        WarehouseError: one of them cannot be opened.
+        WarehouseUnusableError: the target is the source, the target is not empty, or the copy differs.
+        WarehouseError: a warehouse cannot be opened.
     """
     if (source.engine.identity, source.schema) == (target.engine.identity, target.schema):
-        raise WarehouseUnusableError(f"{target.location} is where the tables are already; name another place")
+        raise WarehouseUnusableError(f"{target.location} is the current warehouse; name another location")
     if not source.exists():
         raise WarehouseUnusableError(f"{source.location} holds no tables; check SYNTHFLOW_WAREHOUSE")
     with target.connect() as connection:
-        _refuse_filled(connection, target.location)
+        _validate_empty(connection, target.location)
     with source.connect() as connection:
         columns = _columns(connection)
-        sent = _tables(connection, columns)
+        source_tables = _checksums(connection, columns)
         with target.write_lock(connection):
             target.attach(connection, "target", read_only=False)
             with transaction(connection):
                 for table, names in columns.items():
                     _copy(connection, table, names, f'target."{target.schema}".{table}')
     with target.connect(read_only=True) as connection:
-        arrived = _tables(connection, columns)
-    for here, there in zip(sent, arrived, strict=True):
-        if here != there:
-            how = "others" if here.rows == there.rows else f"{there.rows:,}"
+        target_tables = _checksums(connection, columns)
+    for expected, copied in zip(source_tables, target_tables, strict=True):
+        if expected != copied:
+            found = "different rows" if expected.rows == copied.rows else f"{copied.rows:,} rows"
             raise WarehouseUnusableError(
-                f"{here.name} did not arrive as it was: {here.rows:,} rows were sent, {how} are there. "
+                f"the copy of {expected.name} differs: the source has {expected.rows:,} rows, the copy has {found}. "
                 f"Do not use {target.location}; remove it and try again"
             )
-    return arrived
+    return target_tables
 
 
 def back_up(warehouse: Warehouse, path: Path) -> list[CopiedTable]:
-    """Copy all tables into a DuckDB file, which replaces an earlier one as a whole once it is proved.
+    """Copy all tables into a DuckDB file, which atomically replaces an earlier one once the copy is verified.
 
     Raises:
         WarehouseError: the warehouse cannot be opened, or the file cannot be written.
@@ -75,27 +75,28 @@ def back_up(warehouse: Warehouse, path: Path) -> list[CopiedTable]:
     return copied
 
 
-def _refuse_filled(connection: duckdb.DuckDBPyConnection, location: str) -> None:
+def _validate_empty(connection: duckdb.DuckDBPyConnection, location: str) -> None:
     for table in LANDED_TABLES:
         row = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
         if row and row[0]:
             raise WarehouseUnusableError(
-                f"{location} holds {row[0]:,} rows of {table.name} already; name a place that is empty"
+                f"{location} already holds {row[0]:,} rows of {table.name}; name an empty location"
             )
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-    """The columns of each table, by table."""
+    """Return the column names of each table, by table name."""
     return {
         table: [row[0] for row in connection.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()]
         for table in TABLES
     }
 
 
-def _tables(connection: duckdb.DuckDBPyConnection, columns: dict[str, list[str]]) -> list[CopiedTable]:
+def _checksums(connection: duckdb.DuckDBPyConnection, columns: dict[str, list[str]]) -> list[CopiedTable]:
+    """Return the row count and checksum of each table."""
     found = []
     for table, names in columns.items():
-        # A sum does not depend on the order of the rows, and unlike an exclusive or it counts those that are equal.
+        # A sum is independent of the row order. Unlike an exclusive or, it does not cancel out equal rows.
         row = connection.execute(
             f"SELECT count(*), coalesce(sum(hash({', '.join(_quoted(names))})::HUGEINT), 0) FROM {table}"
         ).fetchone()
@@ -105,12 +106,12 @@ def _tables(connection: duckdb.DuckDBPyConnection, columns: dict[str, list[str]]
 
 def _copy(connection: duckdb.DuckDBPyConnection, table: str, names: list[str], target: str) -> None:
     listed = ", ".join(_quoted(names))
-    connection.execute(f"DELETE FROM {target}")  # the version of the empty tables
+    connection.execute(f"DELETE FROM {target}")  # schema_version has a row in an empty warehouse too
     months: list[str] = [""]
     if "day" in names:
         found = connection.execute(f"SELECT DISTINCT date_trunc('month', day)::DATE FROM {table} ORDER BY 1").fetchall()
         months = [f"WHERE date_trunc('month', day) = DATE '{month}'" for (month,) in found]
-    for month in months:  # bounds the memory of a table of many years
+    for month in months:  # month by month, to bound the memory of a table of many years
         connection.execute(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM {table} {month}")
 
 

@@ -1,7 +1,7 @@
-"""Removes one person's data, known by phone number, and keeps it from coming back with a later fetch.
+"""Erase the personal data of one person, found by phone number, and keep later fetches from restoring it.
 
-The calls stay, with times, durations and reasons, so that metrics still add up; every personal field of them is
-emptied. The number itself is kept nowhere: a salted hash is what later fetches are held against.
+The calls stay with their times, durations and reasons, so that metrics still add up. Their personal columns are set to
+NULL. The number itself is not stored: later fetches are compared with a salted hash of it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import duckdb
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.warehouse.personal import (
-    FEWEST_DIGITS,
     HASH_PATTERN,
+    MIN_DIGITS,
     SuppressionList,
     digits_sql,
     hmac_sql,
@@ -28,18 +28,18 @@ from synthflow_assets.warehouse.statements import write
 
 
 @dataclass(frozen=True)
-class Removal:
-    """What was removed of one person."""
+class Erasure:
+    """Counts of what was erased."""
 
     calls: int
     rejects: int
     recordings: int
-    exports: int  # files that were written anew
-    hashed: int  # calls whose numbers are hashed, where none was found: maybe with another key
+    exports: int  # files that were rewritten
+    hashed: int  # if no call was found: calls with hashed numbers, maybe with another key
 
 
-def read_forgotten(connection: duckdb.DuckDBPyConnection) -> SuppressionList:
-    """Whose personal data is not to be written again."""
+def read_suppression_list(connection: duckdb.DuckDBPyConnection) -> SuppressionList:
+    """Return the people whose personal data must not be written again."""
     rows = connection.execute(f"SELECT salt, phone_hash FROM {FORGOTTEN.name} ORDER BY ALL").fetchall()
     return SuppressionList(rows[0][0], tuple(phone_hash for _, phone_hash in rows)) if rows else SuppressionList()
 
@@ -51,81 +51,89 @@ def forget_phone(
     *,
     delete_recordings: Callable[[list[str]], None],
     export_again: Callable[[list[dt.date]], int],
-) -> Removal:
-    """Empty the personal fields of every call in which the number occurs, in whatever field.
+) -> Erasure:
+    """Set the personal columns to NULL in every call that contains the number, in any column.
+
+    Both callbacks run before the commit. If one fails, nothing is committed, and the command can be repeated.
 
     Args:
         connection: to the warehouse.
-        phone: the number with its country code; what is not a digit does not matter.
-        hash_key: where personal data was hashed, so that its hashes are found.
-        delete_recordings: deletes the files at these locations.
-        export_again: exports these days of `calls` again, where they were exported; says how many it were. Both are
-            called before anything is committed, so that after a failure the rows still tell what is to be done.
+        phone: the number with its country code; only its digits count.
+        hash_key: the `SYNTHFLOW_PII_KEY` of hashed numbers, to find them.
+        delete_recordings: deletes the recordings at these locations.
+        export_again: rewrites the existing exports of these days of `calls`; returns how many files.
+
+    Returns:
+        Counts of what was erased.
 
     Raises:
-        SettingsError: that is not the number of a person, or numbers are hashed and the key of the hash is not set.
+        SettingsError: this is not the phone number of a person, or numbers are hashed and no key is set.
     """
     digits = _digits(connection, phone)
-    is_theirs, emptied = _is_theirs(hash_key), ", ".join(f"{column.name} = NULL" for column in PERSONAL_COLUMNS)
+    in_phone_column = _in_phone_column(hash_key)
+    set_null = ", ".join(f"{column.name} = NULL" for column in PERSONAL_COLUMNS)
     in_record = f"list_contains({numbers_sql('record')}, $digits)"
-    number = {"digits": digits}
+    parameters = {"digits": digits}
 
-    def remove() -> Removal:
+    def erase() -> Erasure:
         if not hash_key and (hashed := _count_hashed(connection)):
             raise SettingsError(
-                f"the numbers of {hashed:,} calls are hashed: set SYNTHFLOW_PII_KEY to the key they were hashed with, "
-                "so that this person's are found"
+                f"the numbers of {hashed:,} calls are hashed: set SYNTHFLOW_PII_KEY to the key of these hashes, "
+                "to find this person's calls"
             )
-        _refuse_agents_number(connection, digits, hash_key)
+        _validate_not_an_agents_number(connection, digits, hash_key)
         connection.execute(
-            "CREATE OR REPLACE TEMP TABLE concerned AS "
-            f"SELECT call_id, day FROM (SELECT *, {_all_texts()} AS record FROM {CALLS.name}) "
-            f"WHERE {is_theirs} OR {in_record}",
-            number,
+            "CREATE OR REPLACE TEMP TABLE persons_calls AS "
+            f"SELECT call_id, day FROM (SELECT *, {_personal_text()} AS record FROM {CALLS.name}) "
+            f"WHERE {in_phone_column} OR {in_record}",
+            parameters,
         )
-        # Looked up before they are changed: DuckLake does not say which rows a statement has changed.
-        found = "FROM call_recordings WHERE call_id IN (SELECT call_id FROM temp.concerned)"
+        # Rows are counted before they are changed, because DuckLake does not support RETURNING.
+        found = "FROM call_recordings WHERE call_id IN (SELECT call_id FROM temp.persons_calls)"
         recordings = connection.execute(f"SELECT location {found} AND location IS NOT NULL").fetchall()
         delete_recordings([str(location) for (location,) in recordings])
         connection.execute(f"DELETE {found}")
-        connection.execute(f"UPDATE {CALLS.name} SET {emptied} WHERE call_id IN (SELECT call_id FROM temp.concerned)")
-        rejects = connection.execute(f"SELECT 1 FROM {CALL_REJECTS.name} WHERE {in_record}", number).fetchall()
-        connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {in_record}", number)
-        salt = read_forgotten(connection).salt or secrets.token_hex(16)
+        connection.execute(
+            f"UPDATE {CALLS.name} SET {set_null} WHERE call_id IN (SELECT call_id FROM temp.persons_calls)"
+        )
+        rejects = connection.execute(f"SELECT 1 FROM {CALL_REJECTS.name} WHERE {in_record}", parameters).fetchall()
+        connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {in_record}", parameters)
+        salt = read_suppression_list(connection).salt or secrets.token_hex(16)
         connection.execute(
             f"INSERT INTO {FORGOTTEN.name} SELECT {phone_hash_sql('$1', '$2')} AS phone_hash, $2, now() "
             f"WHERE phone_hash NOT IN (SELECT phone_hash FROM {FORGOTTEN.name})",
             [digits, salt],
         )
-        rows = connection.execute("SELECT day FROM temp.concerned").fetchall()
-        connection.execute("DROP TABLE temp.concerned")
+        rows = connection.execute("SELECT day FROM temp.persons_calls").fetchall()
+        connection.execute("DROP TABLE temp.persons_calls")
         exports = export_again(sorted({day for (day,) in rows}))
-        hashed_otherwise = 0 if rows else _count_hashed(connection)
-        return Removal(len(rows), len(rejects), len(recordings), exports, hashed_otherwise)
+        hashed_calls = 0 if rows else _count_hashed(connection)
+        return Erasure(len(rows), len(rejects), len(recordings), exports, hashed_calls)
 
-    return write(connection, remove)
+    return write(connection, erase)
 
 
 def _digits(connection: duckdb.DuckDBPyConnection, phone: str) -> str:
+    """Return the digits of a phone number, or raise if it is too short."""
     [[digits]] = connection.execute(f"SELECT {digits_sql('$1::VARCHAR')}", [phone]).fetchall()
-    if len(digits) < FEWEST_DIGITS:
-        raise SettingsError("that is no phone number: give it with its country code, such as +14155550100")
+    if len(digits) < MIN_DIGITS:
+        raise SettingsError("this is not a phone number; give it with its country code, such as +14155550100")
     return str(digits)
 
 
-def _refuse_agents_number(connection: duckdb.DuckDBPyConnection, digits: str, hash_key: str) -> None:
+def _validate_not_an_agents_number(connection: duckdb.DuckDBPyConnection, digits: str, hash_key: str) -> None:
     row = connection.execute(
         f"SELECT count(*) FROM {CALLS.name} WHERE {_is_number('agent_phone_number', hash_key)}", {"digits": digits}
     ).fetchone()
     if row and row[0]:
         raise SettingsError(
-            f"that is an agent's own number, in {row[0]:,} calls; forgetting it would empty all of them. "
+            f"this is an agent's own number, in {row[0]:,} calls; erasure would affect all of them. "
             "Give the number of the person"
         )
 
 
 def _count_hashed(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many calls have hashed numbers."""
+    """Return how many calls have hashed phone numbers."""
     phones = " OR ".join(
         f"regexp_full_match({column.name}, '{HASH_PATTERN}')" for column in PERSONAL_COLUMNS if column.phone
     )
@@ -133,16 +141,17 @@ def _count_hashed(connection: duckdb.DuckDBPyConnection) -> int:
     return int(hashed)
 
 
-def _is_theirs(hash_key: str) -> str:
-    """Whether one of the phone numbers of a call is the one."""
+def _in_phone_column(hash_key: str) -> str:
+    """Return an SQL condition: one of the call's phone columns contains `$digits`."""
     return " OR ".join(_is_number(column.name, hash_key) for column in PERSONAL_COLUMNS if column.phone)
 
 
 def _is_number(column: str, hash_key: str) -> str:
+    """Return an SQL condition: the column is the number of `$digits`, plain or hashed."""
     hashed = f" OR {column} = {hmac_sql('$digits', hash_key)}" if hash_key else ""
     return f"coalesce({digits_sql(column)} = $digits{hashed}, false)"
 
 
-def _all_texts() -> str:
-    """All that is personal of a call; a number does not run on from one field into the next."""
+def _personal_text() -> str:
+    """Return SQL for all personal text of a call. The separator keeps numbers from running into the next column."""
     return f"concat_ws('|', {', '.join(f'{column.name}::VARCHAR' for column in PERSONAL_COLUMNS)})"

@@ -1,4 +1,4 @@
-"""Writes tables as Parquet, one file a day, for readers that must not wait for a writer, nor make one wait."""
+"""Export tables as Parquet, one file per day. Files are replaced atomically; readers never block writers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _MANY_DAYS = 30
 
 
 def export_path(folder: Path, table: str, day: dt.date) -> Path:
-    """Where the day of a table is, or would be, exported to."""
+    """Return the path of the export of a day of a table, whether it exists or not."""
     return folder / table / f"{day.isoformat()}.parquet"
 
 
 def export_days(
     connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date], folder: Path
 ) -> dict[dt.date, int]:
-    """Write some days of a table, each to a file that replaces the one before as a whole.
+    """Export days of a table. Each file atomically replaces the earlier one.
 
-    A day without rows is a file without rows, so that nobody goes on reading what is gone.
+    A day without rows becomes a file without rows, so that readers do not see deleted rows.
 
     Returns:
         The number of rows of each day.
@@ -45,10 +45,10 @@ def export_days(
 def export_again(
     connection: duckdb.DuckDBPyConnection, tables: Iterable[str], days: Sequence[dt.date], folder: Path
 ) -> int:
-    """Write anew those files that there are of these tables and days.
+    """Rewrite the existing export files of these tables and days.
 
     Returns:
-        How many.
+        The number of files that were rewritten.
 
     Raises:
         WarehouseUnusableError: the folder cannot be written.
@@ -68,14 +68,14 @@ def _export(connection: duckdb.DuckDBPyConnection, query: str, day: dt.date, pat
     except (OSError, duckdb.IOException) as error:
         with suppress(OSError):
             unfinished.unlink()
-        reason = getattr(error, "strerror", None) or "it cannot be written"
-        raise WarehouseUnusableError(f"no export to {path.parent}: {reason}. Check SYNTHFLOW_EXPORT_DIR") from None
+        reason = getattr(error, "strerror", None) or "the folder is not writable"
+        raise WarehouseUnusableError(f"cannot export to {path.parent}: {reason}. Check SYNTHFLOW_EXPORT_DIR") from None
     return rows
 
 
 @contextmanager
 def _threads_for(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date]) -> Iterator[None]:
-    """One thread where days are many, since they are written one by one: to share a small one costs as much again."""
+    """Use one thread if there are many days: splitting a small day over threads takes twice the time."""
     if len(days) < _MANY_DAYS:
         yield
         return
@@ -87,15 +87,15 @@ def _threads_for(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date])
 
 
 def remove_unfinished(folder: Path, table: str) -> None:
-    """Remove what killed processes left of a table; for whoever holds the warehouse, so that nobody else exports."""
+    """Remove the unfinished files that killed processes left. Hold the warehouse, so that no export is running."""
     for left in (folder / table).glob(".*.parquet.*"):
         left.unlink(missing_ok=True)
 
 
 def _unfinished(path: Path) -> Path:
-    """A file beside the target that `*.parquet` does not find, and that no other process writes.
+    """Return the path of a temporary file beside the target that `*.parquet` does not match.
 
-    What killed processes left of the same day is removed on the way.
+    Removes the abandoned temporary files of the same day.
     """
     for left in path.parent.glob(f".{path.name}.*"):
         if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:

@@ -1,14 +1,14 @@
-"""What the tables are in pandas: the same dtypes whatever the rows, the version of pandas, or the version of DuckDB.
+"""The pandas dtypes of the tables. They do not depend on the rows or on the versions of pandas and DuckDB.
 
 | column | dtype |
 |---|---|
-| whole numbers | `int64`; `Int64` where a value may be missing, because a float would not be the number any more |
+| whole numbers | `int64`; `Int64` if a value may be missing, because a float cannot hold every whole number |
 | hours of the day | `int32` |
-| fractions | `float64`, NaN where a value is missing |
-| text, JSON | `str`, NaN where a value is missing; JSON is the text that it came as |
+| fractions | `float64`, NaN if a value is missing |
+| text, JSON | `str`, NaN if a value is missing; JSON is text |
 | true or false | `boolean` |
 | days | `datetime64[us]`, at midnight and without a zone |
-| moments | `datetime64[us, UTC]` |
+| timestamps | `datetime64[us, UTC]` |
 | lists, maps | `object` |
 """
 
@@ -37,16 +37,16 @@ _DTYPES = {
 
 
 def dtype_of(column: Column) -> str:
-    """The pandas dtype of a column."""
+    """Return the pandas dtype of a column."""
     dtype = _DTYPES[column.sql_type]
     return dtype.lower() if column.required and dtype.startswith("Int") else dtype
 
 
 def with_dtypes(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
-    """The frame with the dtypes of these columns; others stay as they are."""
+    """Return the frame with the dtypes of these columns; other columns keep theirs."""
     import pandas as pd
 
-    # What pandas 3 calls `str`; the word alone would mean Python objects to pandas 2.
+    # The `str` of pandas 3. In pandas 2, "str" would mean Python objects.
     text = pd.StringDtype(na_value=float("nan"))
     wanted = {column.name: dtype_of(column) for column in columns if column.name in frame}
     return frame.astype({name: text if dtype == "str" else dtype for name, dtype in wanted.items()})

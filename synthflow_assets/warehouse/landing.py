@@ -1,4 +1,4 @@
-"""Replaces whole partitions by what the staging holds, in one transaction."""
+"""Replace partitions by their staged records, in one transaction."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import duckdb
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.interfaces import FetchCounts, FetchResult
-from synthflow_assets.warehouse.erasure import read_forgotten
+from synthflow_assets.warehouse.erasure import read_suppression_list
 from synthflow_assets.warehouse.personal import HASH_PATTERN
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, LANDED_TABLES, PERSONAL_COLUMNS, UNREADABLE_FIELD
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import lacks_memory, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
 
-# What landing may use: memory, and threads, each of which holds a group of rows until it is full. The next is tried
-# where the one before did not suffice: for long texts that all differ, for texts of megabytes.
+# Memory and threads for landing; each thread buffers a row group. If the memory does not suffice, the next limits are
+# tried. The second are for long texts that all differ, the third for texts of megabytes.
 _LANDING_LIMITS = (("64MB", 2), ("128MB", 1), ("2GB", 1))
 _FIELDS: dict[str, Any] = {
     "fields": [column.source for column in CALL_FIELDS],
     "unreadable": UNREADABLE_FIELD,
-    "most_fields": 500,  # of those that the package does not know there may be any number
+    "max_fields": 500,  # records may contain any number of unknown fields
 }
 _SQL = "synthflow_assets.warehouse.sql"
 
@@ -42,12 +42,12 @@ class LoadSummary(FetchCounts):
 
     @property
     def partition(self) -> Partition:
-        """Which it is."""
+        """The partition of the row."""
         return Partition(self.day, self.model_id)
 
 
-class ForgottenMeanwhileError(Exception):
-    """Somebody was forgotten after a batch was typed, so it still holds what is not to be written any more."""
+class SuppressionListChangedError(Exception):
+    """A person was erased after the batch was typed, so the batch may contain the person's data."""
 
 
 def land(
@@ -63,17 +63,17 @@ def land(
 
     Args:
         connection: to the warehouse.
-        batch: what to land.
-        run_id: of the run that fetched it.
-        loaded_at: the time to note.
-        vanished_fields: `keep` leaves personal fields as they landed before where they have come back empty.
-        pii: how personal data of this batch was treated.
+        batch: the staged partitions.
+        run_id: the run that fetched the batch.
+        loaded_at: the value of `loaded_at`.
+        vanished_fields: `keep` keeps the earlier value of a personal column if the new one is NULL; `mirror` does not.
+        pii: how personal data of the batch was treated: keep, hash or drop.
 
     Returns:
-        What `call_loads` now says of them, by day and agent.
+        The new rows of `call_loads`, by day and agent.
 
     Raises:
-        ForgottenMeanwhileError: the batch was typed before somebody was forgotten; nothing has changed.
+        SuppressionListChangedError: a person was erased after the batch was typed; nothing has changed.
     """
     partitions = list(batch.partitions)
     keys: dict[str, Any] = {"days": [p.day for p in partitions], "model_ids": [p.model_id for p in partitions]}
@@ -85,13 +85,12 @@ def land(
     }
 
     def replace() -> None:
-        # Of two transactions that overlap one begins again, so nobody can be forgotten between this and the commit.
-        if read_forgotten(connection) != batch.forgotten:
-            raise ForgottenMeanwhileError
+        # An erasure between this check and the commit would conflict, and `write` would run this check again.
+        if read_suppression_list(connection) != batch.suppressed:
+            raise SuppressionListChangedError
         if vanished_fields == "keep" and pii != "drop":
             connection.execute(sql_file(_SQL, "note_earlier.sql"), {"days": keys["days"], **files})
         for table in LANDED_TABLES:
-            # The name is the schema's own, never a user's.
             connection.execute(sql_file(_SQL, "delete_partitions.sql").format(table=table.name), keys)
         connection.execute(sql_file(_SQL, "note_moved.sql"), {"days": keys["days"], **files})
         if connection.execute("SELECT 1 FROM temp.moved LIMIT 1").fetchone():
@@ -107,17 +106,17 @@ def land(
         connection.execute(sql_file(_SQL, "insert_loads.sql"), load)
         connection.execute("DROP TABLE temp.moved; DROP TABLE temp.repeated")
 
-    _in_little_memory(connection, lambda: write(connection, replace))
+    _with_little_memory(connection, lambda: write(connection, replace))
     rows = connection.execute(sql_file(_SQL, "read_loads.sql"), keys)
     names = [column[0] for column in rows.description or []]
     return [LoadSummary(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
 
 
-def _in_little_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
-    """Do what can be done twice, with more memory only where it must be.
+def _with_little_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
+    """Run `work` with little memory, and again with more if that does not suffice.
 
-    DuckDB would keep what it has written in memory, up to most of the machine's. A bound makes the peak independent of
-    the batch, and costs hardly any time: what does not fit is noticed soon.
+    By default, DuckDB keeps written rows in memory, up to most of the machine's. With a limit, the peak does not depend
+    on the size of the batch. A retry costs little time, because DuckDB runs out of memory early.
     """
     connection.execute("SET preserve_insertion_order = false")
     *smaller, largest = _LANDING_LIMITS
@@ -133,9 +132,9 @@ def _in_little_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], 
 
 
 def _restore_sql(pii: str) -> str:
-    """Fill personal fields that came back empty from what landed before.
+    """Return SQL that fills NULLs in personal columns with the values that landed before.
 
-    Under `hash` only what is a hash comes back: data that landed before hashing was asked for is not to return.
+    Under `hash`, only hashes are filled in, not plain data that landed under an earlier setting.
     """
 
     def earlier(column: Column) -> str:
@@ -150,7 +149,7 @@ def _restore_sql(pii: str) -> str:
 
 
 def land_agents(connection: duckdb.DuckDBPyConnection, agents: Iterable[Agent], loaded_at: dt.datetime) -> None:
-    """Add or rename agents; one without a name tells nothing new. None is removed: its calls still bear its id."""
+    """Add or rename agents that have a name. No agent is removed, because its calls still have its id."""
     named = [agent for agent in agents if agent.name]
     if not named:
         return

@@ -1,4 +1,4 @@
-"""What `call_loads` says of days that were fetched: what came of each agent, and what need not be fetched again."""
+"""Read `call_loads`: the result of each fetched partition, and which partitions are settled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SQL = "synthflow_assets.warehouse.sql"
 def read_loads(
     connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date], model_ids: Sequence[str]
 ) -> list[LoadSummary]:
-    """What is known of the agents on these days, whichever run fetched it; nothing of what never landed."""
+    """Return the loads of these agents on these days. A partition that never landed has none."""
     pairs: dict[str, Any] = {
         "days": [day for day in days for _ in model_ids],
         "model_ids": list(model_ids) * len(days),
@@ -31,12 +31,12 @@ def read_loads(
 def settled_partitions(
     connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date], run_ids: Sequence[str] | None = None
 ) -> set[Partition]:
-    """The (day, agent) pairs of these days that need not be fetched again.
+    """Return the settled partitions of these days; they need not be fetched again.
 
     Args:
         connection: to the warehouse.
-        days: which to look at.
-        run_ids: only what these runs have landed; all runs unless given.
+        days: which days to read.
+        run_ids: count only partitions that these runs landed. None means all runs.
     """
     rows = connection.execute(
         sql_file(_SQL, "settled_partitions.sql"),

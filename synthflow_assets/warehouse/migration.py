@@ -1,4 +1,4 @@
-"""Makes the tables, and brings those that an earlier version made up to date without losing anything."""
+"""Create the tables, and migrate tables of an earlier version without losing data."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _SQL = "synthflow_assets.warehouse.sql"
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *, may_write: bool) -> bool:
-    """Make what is missing of schema, tables and views; from here on the schema is the connection's default.
+    """Create what is missing of schema, tables and views, and make the schema the connection's default.
 
     Args:
         connection: to the warehouse.
         location: of the warehouse, for messages.
-        schema: that the tables are in.
-        may_write: else nothing is changed, and an older warehouse is read as it is.
+        schema: the schema of the tables.
+        may_write: if False, nothing is changed, and an older warehouse is read as it is.
 
     Returns:
-        Whether the tables were made now.
+        Whether the tables were created by this call.
 
     Raises:
-        WarehouseUnusableError: a later version of this package made the tables.
+        WarehouseUnusableError: a later version of this package created the tables.
     """
     if may_write:
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
@@ -34,8 +34,8 @@ def migrate(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *
     version = _version(connection)
     if version > SCHEMA_VERSION:
         raise WarehouseUnusableError(
-            f"{location} was made by a later version of synthflow-assets (its tables have version {version}, "
-            f"this package knows {SCHEMA_VERSION}): upgrade with pip install --upgrade synthflow-assets"
+            f"{location} was created by a later version of synthflow-assets (its tables have version {version}, "
+            f"this package supports {SCHEMA_VERSION}): pip install --upgrade synthflow-assets"
         )
     if version == SCHEMA_VERSION or not may_write:
         return False
@@ -46,20 +46,24 @@ def migrate(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *
                 connection.execute(
                     f'ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS "{column.name}" {column.sql_type}'
                 )
-    # DuckDB changes no rows of a table that the same transaction has altered. Both steps can be done again.
+    # A second transaction: DuckDB cannot update a table that the same transaction altered. Both can be repeated.
     with transaction(connection):
-        _empty_extra(connection)
-        _make_readable(connection, schema)
+        _move_from_extra(connection)
+        _create_views(connection, schema)
         connection.execute(f"DELETE FROM {VERSION.name}")
         connection.execute(f"INSERT INTO {VERSION.name} VALUES ({SCHEMA_VERSION})")
     return version == 0
 
 
-def make_macros(connection: duckdb.DuckDBPyConnection, schema: str, kind: str = "MACRO") -> None:
-    """Make the macros anew, over the tables or views of this schema; of kind `TEMP MACRO` for this connection only.
+def create_macros(connection: duckdb.DuckDBPyConnection, schema: str, kind: str = "MACRO") -> None:
+    """Create or replace the macros over the tables or views of a schema.
 
-    A macro is bound where it is called, whatever schema is the default there, so its query names the schema; it cannot
-    have parameters of its own either.
+    DuckDB resolves table names of a macro when it is called, so the macro's query names the schema.
+
+    Args:
+        connection: to the warehouse.
+        schema: qualified and quoted as SQL.
+        kind: MACRO, or TEMP MACRO for this connection only.
     """
     names = {"schema": schema, "connected_statuses": ", ".join(map(quoted, CONNECTED_STATUSES))}
     for macro in MACROS:
@@ -68,26 +72,26 @@ def make_macros(connection: duckdb.DuckDBPyConnection, schema: str, kind: str = 
         connection.execute(f"CREATE OR REPLACE {kind} {macro.name}({parameters}) AS TABLE {query}")
 
 
-def _make_readable(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
-    """Make the macros anew, and the views, which stand on them. Every engine knows both: file, DuckLake, MotherDuck."""
-    make_macros(connection, f'"{schema}"')
+def _create_views(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
+    """Create or replace the macros, and the views that use them."""
+    create_macros(connection, f'"{schema}"')
     for view in VIEWS:
         query = sql_file(_SQL, f"{view.name}.sql")
         connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {query}")
 
 
 def _version(connection: duckdb.DuckDBPyConnection) -> int:
-    """The version of the tables that are there; 0 where there are none, or where they are from before versions."""
+    """Return the version of the tables; 0 if there are none, or if they have no version."""
     try:
-        # Read to its end: DuckDB 2 lets nobody ask for a relation while a result is open.
+        # fetchall: DuckDB 2 cannot create a relation while a result is open.
         [(found,)] = connection.execute(f"SELECT max(version) FROM {VERSION.name}").fetchall()
-    except duckdb.CatalogException:  # asking for the list of tables would take a lake longer
+    except duckdb.CatalogException:  # in a lake, this is faster than listing the tables
         return 0
     return int(found or 0)
 
 
-def _empty_extra(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fields that were unknown landed in `extra`; those that have a column by now move, where they can be typed."""
+def _move_from_extra(connection: duckdb.DuckDBPyConnection) -> None:
+    """Move fields from `extra`, where unknown fields land, to their column if they have one now and can be typed."""
     rows = connection.execute(
         f"SELECT DISTINCT unnest(json_keys(extra)) FROM {CALLS.name} WHERE extra IS NOT NULL"
     ).fetchall()

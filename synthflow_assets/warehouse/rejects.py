@@ -1,4 +1,4 @@
-"""The records that could not be typed: what is wrong with them, and another try with a later version's decoding."""
+"""List the rejected records by reason, and decode them again, for example after an upgrade."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import duckdb
 
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.warehouse.decoding import ANOTHER_DAY, decode_sql
-from synthflow_assets.warehouse.erasure import read_forgotten
+from synthflow_assets.warehouse.erasure import read_suppression_list
 from synthflow_assets.warehouse.statements import sql_file, write
 
 _SQL = "synthflow_assets.warehouse.sql"
 
 
 class RejectReason(NamedTuple):
-    """The records that were rejected for the same reason."""
+    """The rejected records of one reason."""
 
     reason: str
     records: int
-    kept: int  # of them, those whose record was kept and can be tried again
+    kept: int  # of these, the ones whose record was stored and can be decoded again
     first_day: dt.date
     last_day: dt.date
 
 
 def list_rejects(connection: duckdb.DuckDBPyConnection) -> list[RejectReason]:
-    """The rejected records by reason, most frequent first."""
+    """Return the rejected records by reason, most frequent first."""
     return [RejectReason(*row) for row in connection.execute(sql_file(_SQL, "list_rejects.sql")).fetchall()]
 
 
@@ -36,26 +36,25 @@ def retry_rejects(
     timezone: str,
     pii: str,
     hash_key: str = "",
-    then: Callable[[list[dt.date]], object] = lambda _: None,
+    on_landed: Callable[[list[dt.date]], object] = lambda _: None,
 ) -> dict[dt.date, int]:
-    """Type the kept records again, in one transaction; those that can be typed now move to `calls`.
+    """Decode the stored records again, in one transaction, and move those that can be typed now to `calls`.
 
-    None gets lost: what cannot be typed, or lies on another day, stays rejected, unless the very call has landed.
+    A record stays rejected if it still cannot be typed, or if its call lies on another day and has not landed.
 
     Args:
         connection: to the warehouse.
-        timezone: that days begin and end in.
-        pii: how personal data is treated now.
+        timezone: IANA name of the time zone of days.
+        pii: keep, hash or drop.
         hash_key: for hash.
-        then: what is to be done with the days on which calls landed, before anything is committed: should it fail,
-            nothing has landed, and another try does all of it again.
+        on_landed: called before the commit with the days on which calls landed. If it fails, nothing is committed.
 
     Returns:
-        How many landed, by day.
+        The number of calls that landed, by day.
     """
 
     def retry() -> dict[dt.date, int]:
-        decode = decode_sql("temp.kept", pii, hash_key, read_forgotten(connection))
+        decode = decode_sql("temp.kept", pii, hash_key, read_suppression_list(connection))
         rejected = connection.execute("SELECT DISTINCT day FROM call_rejects WHERE record IS NOT NULL").fetchall()
         days = [day for (day,) in rejected]
         bounds = [day_bounds_ms(day, timezone) for day in days]
@@ -82,7 +81,7 @@ def retry_rejects(
             "SELECT day, count(*) FROM temp.typed WHERE outcome = 'landed' GROUP BY day ORDER BY day"
         ).fetchall()
         connection.execute("DROP TABLE temp.kept; DROP TABLE temp.typed")
-        then([day for day, _ in landed])
+        on_landed([day for day, _ in landed])
         return dict(landed)
 
     return write(connection, retry)

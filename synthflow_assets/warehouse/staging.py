@@ -1,7 +1,7 @@
-"""Records to typed rows, while fetching goes on: held in files until their partition is complete.
+"""Staging: decode fetched records into typed Parquet files until their partitions are complete.
 
-Records are typed on DuckDB's threads into Parquet files in a private folder; personal data is treated on that way, so
-none of it reaches a disk that should not. The warehouse itself is opened only when whole partitions wait.
+Decoding runs on DuckDB's threads while fetching continues. Personal data is treated before anything is written to disk.
+The warehouse is opened only when complete partitions are ready to land.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.personal import EMPTY, SuppressionList
 from synthflow_assets.warehouse.statements import describe, quoted
 
-# Of JSON, typed at once. DuckDB asks for Python's lock a few times for each, and may wait 5 ms for it each time.
+# JSON that is decoded at once. For each chunk, DuckDB takes Python's lock a few times, and may wait 5 ms each time.
 _CHUNK_BYTES = 16 * 2**20
-_CHUNKS_UNDER_WAY = 2
-# A bound, not a need: typing takes some 100 MB, and more only where single records are many megabytes long.
+_MAX_PENDING_CHUNKS = 2
+# Decoding usually takes 100 MB. Single records of many megabytes take more.
 _MEMORY_LIMIT = "2GB"
-_BATCH_BYTES = 2**20  # of JSON that DuckDB looks at in one go; its expressions hold several copies of it
-_PREFIX, _LOCK = "synthflow-staging-", "lock"
+_BATCH_BYTES = 2**20  # JSON of one Arrow batch; DuckDB's expressions hold several copies of it
+_PREFIX, _NEW_PREFIX, _LOCK = "synthflow-staging-", "synthflow-new-staging-", "lock"
 
 
 class Partition(NamedTuple):
-    """What is replaced as a whole: a day of an agent."""
+    """A day of an agent, which is replaced as a whole."""
 
     day: dt.date
     model_id: str
@@ -49,18 +49,18 @@ class Partition(NamedTuple):
 
 @dataclass
 class ReadyBatch:
-    """Complete partitions, the files that hold their typed records, and whose personal data was left out of them."""
+    """Complete partitions, the files of their typed records, and the suppression list that was applied."""
 
     partitions: dict[Partition, FetchResult] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
-    forgotten: SuppressionList = EMPTY
+    suppressed: SuppressionList = EMPTY
 
 
 @dataclass
 class _Chunk:
-    """Records that wait to be typed."""
+    """Records to decode."""
 
-    partitions: list[tuple[Partition, int]] = field(default_factory=list)  # and how many records of each
+    partitions: list[tuple[Partition, int]] = field(default_factory=list)  # with the number of their records
     records: list[bytes] = field(default_factory=list)
     size_bytes: int = 0
 
@@ -71,37 +71,41 @@ class _Chunk:
 
 
 class Staging:
-    """Holds what was fetched until its partition is complete. For a `with` block; one thread only.
+    """Holds fetched records until their partition is complete. A context manager, for one thread.
 
-    Memory stays bounded: a partition beyond some megabytes goes to files while it is still being fetched.
+    Memory is bounded: a large partition is written to files while it is still being fetched.
 
-    `read_forgotten` is asked once, before anything is typed, whose personal data is not to be written.
+    Args:
+        pii: keep, hash or drop.
+        hash_key: for hash.
+        read_suppressed: returns the people whose personal data must not be written; called once, before decoding.
+        timezone: IANA name of the time zone of days.
     """
 
     def __init__(
         self,
         pii: str = "keep",
         hash_key: str = "",
-        read_forgotten: Callable[[], SuppressionList] = SuppressionList,
+        read_suppressed: Callable[[], SuppressionList] = SuppressionList,
         timezone: str = "UTC",
     ) -> None:
         self._pii = pii
         self._hash_key = hash_key
-        self._read_forgotten = read_forgotten
-        self._forgotten = EMPTY
+        self._read_suppressed = read_suppressed
+        self._suppressed = EMPTY
         self._source = _Source(timezone)
         remove_abandoned()
         self._folder, self._lock = _locked_folder()
-        self._typed = self._folder / "typed.parquet"
+        self._unfinished = self._folder / "unfinished.parquet"
         self._names = itertools.count()
         self._incomplete: dict[Partition, _Chunk] = {}
         self._files: dict[Partition, list[Path]] = {}
         self._complete = _Chunk()
         self._ready = ReadyBatch()
-        self._under_way: list[Future[None]] = []
-        self._decode_executor = ThreadPoolExecutor(1, thread_name_prefix="synthflow-typing")
+        self._pending: list[Future[None]] = []
+        self._decode_executor = ThreadPoolExecutor(1, thread_name_prefix="synthflow-decode")
         self._connection = duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY_LIMIT})
-        self._under_way.append(self._decode_executor.submit(self._prepare))
+        self._pending.append(self._decode_executor.submit(self._prepare))
 
     def __enter__(self) -> Self:
         return self
@@ -116,119 +120,119 @@ class Staging:
 
     @property
     def ready_partitions(self) -> int:
-        """How many partitions wait to be landed."""
+        """The number of complete partitions that have not been taken."""
         return len(self._ready.partitions)
 
     def add(self, partition: Partition, records: list[bytes]) -> None:
-        """Take records of a partition that is being fetched."""
+        """Add records of a partition that is being fetched."""
         chunk = self._incomplete.setdefault(partition, _Chunk())
         chunk.add(partition, records, sum(map(len, records)))
         if chunk.size_bytes >= _CHUNK_BYTES:
-            self._files.setdefault(partition, []).append(self._type(self._incomplete.pop(partition)))
+            self._files.setdefault(partition, []).append(self._decode(self._incomplete.pop(partition)))
 
     def discard(self, partition: Partition) -> None:
-        """Forget what came of a partition."""
+        """Discard the records of a partition."""
         self._incomplete.pop(partition, None)
         self._files.pop(partition, None)
 
     def complete(self, partition: Partition, result: FetchResult) -> None:
-        """Say that a partition has all its records."""
-        rest = self._incomplete.pop(partition, _Chunk())
-        self._complete.add(partition, rest.records, rest.size_bytes)
+        """Mark a partition as complete."""
+        last = self._incomplete.pop(partition, _Chunk())
+        self._complete.add(partition, last.records, last.size_bytes)
         self._ready.partitions[partition] = result
         self._ready.files += self._files.pop(partition, [])
         if self._complete.size_bytes >= _CHUNK_BYTES:
-            self._type_complete()
+            self._decode_complete()
 
     def take_ready(self) -> ReadyBatch:
-        """The complete partitions, all typed; the staging forgets them, their files stay until its end."""
-        # Even without a record: a file of no rows saves every query below a case of its own.
-        self._type_complete()
+        """Return the complete partitions. Their files exist until the staging is closed."""
+        # Even without records: with a file of no rows, landing needs no special case.
+        self._decode_complete()
         self._wait(0)
         ready, self._ready = self._ready, ReadyBatch()
-        ready.forgotten = self._forgotten
+        ready.suppressed = self._suppressed
         return ready
 
-    def _type_complete(self) -> None:
-        self._ready.files.append(self._type(self._complete))
+    def _decode_complete(self) -> None:
+        self._ready.files.append(self._decode(self._complete))
         self._complete = _Chunk()
 
-    def _type(self, chunk: _Chunk) -> Path:
-        """Begin to type a chunk; its file is whole once `_wait(0)` returns."""
+    def _decode(self, chunk: _Chunk) -> Path:
+        """Start to decode a chunk into a file, which is complete when `_wait(0)` returns."""
         path = self._folder / f"{next(self._names)}.parquet"
-        self._wait(_CHUNKS_UNDER_WAY - 1)
-        self._under_way.append(self._decode_executor.submit(self._write, chunk, path))
+        self._wait(_MAX_PENDING_CHUNKS - 1)
+        self._pending.append(self._decode_executor.submit(self._write, chunk, path))
         return path
 
     def _prepare(self) -> None:
-        """What takes time before the first chunk, while the first pages are on their way."""
+        """Prepare decoding, while the first pages are being fetched."""
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._forgotten = self._read_forgotten()
+        self._suppressed = self._read_suppressed()
         self._connection.register("chunk", self._source)
-        decode = decode_sql("chunk", self._pii, self._hash_key, self._forgotten)
-        self._connection.execute(
-            f"PREPARE typing AS COPY ({decode}) TO {quoted(str(self._typed))} (FORMAT parquet, COMPRESSION lz4_raw)"
-        )
-        # DuckDB imports it with the first parameter of a query, which would be in the middle of landing.
+        decode = decode_sql("chunk", self._pii, self._hash_key, self._suppressed)
+        target = quoted(str(self._unfinished))
+        self._connection.execute(f"PREPARE decode AS COPY ({decode}) TO {target} (FORMAT parquet, COMPRESSION lz4_raw)")
+        # DuckDB imports pandas for the first query with parameters, which would delay landing.
         import_module("pandas")
 
     def _write(self, chunk: _Chunk, path: Path) -> None:
         try:
             with self._source.holding(chunk):
-                self._connection.execute("EXECUTE typing")
+                self._connection.execute("EXECUTE decode")
         except duckdb.Error as error:
             raise WarehouseUnusableError(
-                f"the fetched records cannot be typed in {tempfile.gettempdir()}: {describe(error)}"
+                f"decoding the fetched records into {tempfile.gettempdir()} failed: {describe(error)}"
             ) from None
-        self._typed.rename(path)
+        self._unfinished.rename(path)
 
     def _wait(self, at_most: int) -> None:
-        while len(self._under_way) > at_most:
-            self._under_way.pop(0).result()
+        while len(self._pending) > at_most:
+            self._pending.pop(0).result()
 
 
 class _Source:
-    """What the typing reads: one chunk after the other under one name, because planning takes as long as typing 1,000.
+    """The relation that decoding reads, which holds one chunk after the other.
 
-    DuckDB asks for the stream anew whenever it reads (the Arrow PyCapsule interface).
+    The query is prepared once, because planning it takes as long as decoding 1,000 records. DuckDB requests the stream
+    for each execution (Arrow PyCapsule interface).
     """
 
     def __init__(self, timezone: str) -> None:
         self._timezone = timezone
-        self._table = self._nothing = _arrow(_Chunk(), timezone)
+        self._table = self._empty = _arrow(_Chunk(), timezone)
 
     @contextmanager
     def holding(self, chunk: _Chunk) -> Iterator[None]:
-        """Hold the records of a chunk until the block ends."""
+        """Serve the records of a chunk until the block ends."""
         self._table = _arrow(chunk, self._timezone)
         try:
             yield
         finally:
-            self._table = self._nothing
+            self._table = self._empty
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
 def remove_abandoned() -> None:
-    """Remove the records that killed processes have left behind: nobody holds the lock of their folder any more."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError), (left / _LOCK).open("r+") as lock:
+    """Remove the staging folders of killed processes. A live process holds the lock of its folder."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError), (folder / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
+            shutil.rmtree(folder)
 
 
 def _locked_folder() -> tuple[Path, TextIO]:
-    """A folder that only this user can read, and the lock that says that its process lives."""
-    folder = Path(tempfile.mkdtemp(prefix="synthflow-new-"))
+    """Return a new folder that only this user can read, and its open lock file."""
+    folder = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX))
     lock = (folder / _LOCK).open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    # Under its own name only now, so that nobody finds it without its lock.
-    return folder.rename(folder.with_name(folder.name.replace("synthflow-new-", _PREFIX))), lock
+    # Renamed only now, so that `remove_abandoned` never finds it unlocked.
+    return folder.rename(folder.with_name(folder.name.replace(_NEW_PREFIX, _PREFIX))), lock
 
 
 def _arrow(chunk: _Chunk, timezone: str) -> pa.Table:
-    """The chunk as Arrow, without a Python object for each value: one buffer of bytes and one of offsets."""
+    """Return the chunk as an Arrow table, built from buffers without a Python object for each value."""
     offsets = array("q", itertools.accumulate(map(len, chunk.records), initial=0))
     record = pa.Array.from_buffers(
         pa.large_string(), len(chunk.records), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(chunk.records))]
@@ -236,19 +240,20 @@ def _arrow(chunk: _Chunk, timezone: str) -> pa.Table:
     positions = array("i", itertools.chain.from_iterable([i] * n for i, (_, n) in enumerate(chunk.partitions)))
     index = pa.Array.from_buffers(pa.int32(), len(positions), [None, pa.py_buffer(positions)])
 
-    def spread(values: pa.Array) -> pa.Array:
+    def repeated(values: pa.Array) -> pa.Array:
+        """Repeat the value of each partition for each of its records."""
         return values.take(index)
 
     bounds = [day_bounds_ms(partition.day, timezone) for partition, _ in chunk.partitions]
     table = pa.table(
         {
-            "day": spread(pa.array([partition.day for partition, _ in chunk.partitions], pa.date32())),
-            "model_id": spread(pa.array([partition.model_id for partition, _ in chunk.partitions], pa.string())),
+            "day": repeated(pa.array([partition.day for partition, _ in chunk.partitions], pa.date32())),
+            "model_id": repeated(pa.array([partition.model_id for partition, _ in chunk.partitions], pa.string())),
             "record": record,
-            "from_ms": spread(pa.array([bound[0] for bound in bounds], pa.int64())),
-            "to_ms": spread(pa.array([bound[1] for bound in bounds], pa.int64())),
+            "from_ms": repeated(pa.array([bound[0] for bound in bounds], pa.int64())),
+            "to_ms": repeated(pa.array([bound[1] for bound in bounds], pa.int64())),
         }
     )
-    # DuckDB takes a batch as it comes, so batches bound what it holds at once.
+    # DuckDB processes batch by batch, so their size bounds its memory.
     rows = max(1, len(chunk.records) * _BATCH_BYTES // max(1, chunk.size_bytes))
     return pa.Table.from_batches(table.to_batches(max_chunksize=rows), table.schema)

@@ -1,4 +1,4 @@
-"""How SQL is run here: from `.sql` files, and in transactions that end whole or not at all."""
+"""Run SQL: from `.sql` files, with named parameters, and in atomic transactions."""
 
 from __future__ import annotations
 
@@ -16,44 +16,51 @@ import duckdb
 Result = TypeVar("Result")
 
 _CONFLICT_LIMIT_SECONDS = 120.0
-_LONGEST_NAP_SECONDS = 2.0
-_CONFLICT = re.compile("conflict|retry count|could not serialize", re.IGNORECASE)  # else it would fail again
+_LONGEST_WAIT_SECONDS = 2.0
+_CONFLICT = re.compile("conflict|retry count|could not serialize", re.IGNORECASE)  # other errors would repeat
 _COMMIT_LACKS_MEMORY = re.compile("Failed to commit: (failed to pin|could not allocate|.*out of memory)", re.IGNORECASE)
-# DuckLake holds the changes of two transactions against each other table by table, and lets both commit that delete
-# nothing and insert: two runs of the same new day would land each call twice. All writers change this row, so of two
-# that overlap one always has to begin again. On other engines it costs nothing.
+# DuckLake detects conflicts table by table, but not between two transactions that only insert: two runs of the same new
+# day would both commit and land each call twice. Every writer updates this row, so two overlapping writers always
+# conflict, and one of them retries. On other engines the update costs nothing.
 _FENCE = "UPDATE schema_version SET version = version"
 
 
 def write(connection: duckdb.DuckDBPyConnection, work: Callable[[], Result]) -> Result:
-    """Run the work in a transaction that overlaps no other one of the workspace, and again where one came first.
+    """Run `work` in a transaction, and retry it if another writer of the workspace committed first.
+
+    Args:
+        connection: to the warehouse.
+        work: executes the statements; it may run several times.
+
+    Returns:
+        What `work` returned.
 
     Raises:
-        duckdb.TransactionException: others came first for longer than the limit.
+        duckdb.TransactionException: the transaction conflicted with others for longer than 120 s.
     """
     deadline = time.monotonic() + _CONFLICT_LIMIT_SECONDS
-    nap = 0.05
+    wait_seconds = 0.05
     while True:
         try:
             with transaction(connection):
                 connection.execute(_FENCE)
                 return work()
         except duckdb.TransactionException as error:
-            if not _CONFLICT.search(str(error)) or time.monotonic() + nap > deadline:
+            if not _CONFLICT.search(str(error)) or time.monotonic() + wait_seconds > deadline:
                 raise
-        time.sleep(nap * random.uniform(0.5, 1.5))
-        nap = min(_LONGEST_NAP_SECONDS, nap * 2)
+        time.sleep(wait_seconds * random.uniform(0.5, 1.5))
+        wait_seconds = min(_LONGEST_WAIT_SECONDS, wait_seconds * 2)
 
 
 @contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All of the block's changes, or none of them."""
+    """Commit the changes of the block, or roll back all of them if it fails."""
     connection.execute("BEGIN")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # A transaction that DuckDB has ended itself cannot be rolled back again; its error is the one to see.
+        # If DuckDB ended the transaction itself, ROLLBACK fails too. The first error is the one to raise.
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         raise
@@ -81,17 +88,17 @@ def execute_named(
 
 
 def quoted(text: str) -> str:
-    """A text as SQL, for statements that cannot have parameters."""
+    """Return a text as an SQL literal, for statements that cannot have parameters."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def lacks_memory(error: duckdb.Error) -> bool:
-    """Whether more memory would help. Where it ran out during a commit, DuckDB says so in an error of another kind."""
+    """Return whether DuckDB ran out of memory. During a commit it raises another exception type."""
     return isinstance(error, duckdb.OutOfMemoryException) or bool(_COMMIT_LACKS_MEMORY.search(str(error)))
 
 
 def describe(error: duckdb.Error) -> str:
-    """What DuckDB's error says, on one line; of errors that quote values only the kind, because those are people's."""
+    """Return a DuckDB error as one line. Errors that may quote personal data are reduced to their type."""
     if isinstance(error, (duckdb.IOException, duckdb.BinderException)) or lacks_memory(error):
         return str(error).splitlines()[0]
     if "No space left" in str(error):
@@ -101,5 +108,5 @@ def describe(error: duckdb.Error) -> str:
 
 @cache
 def sql_file(package: str, name: str) -> str:
-    """The text of a `.sql` file of this project, such as `sql_file("synthflow_assets.metrics", "a.sql")`."""
+    """Return the text of a `.sql` file of a package, such as `sql_file("synthflow_assets.metrics", "a.sql")`."""
     return files(package).joinpath(name).read_text(encoding="utf-8")

@@ -253,8 +253,8 @@ def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, start_sandb
     warehouse = Warehouse(str(project / "data/synthflow.duckdb"))
     person = warehouse.read_frame("calls")["lead_phone_number"].dropna().iloc[0]
     forgotten = run(project, "synthflow-assets", "forget", "--phone", person, "--yes", env=env)
-    assert "calls: every personal field emptied" in forgotten
-    assert "1 export files written anew" in forgotten
+    assert "calls: personal columns set to NULL" in forgotten
+    assert "1 export files rewritten" in forgotten
     assert person not in forgotten
     for file in [project / "data/synthflow.duckdb", *(project / "data/export").rglob("*.parquet")]:
         assert person.removeprefix("+").encode() not in file.read_bytes()

@@ -74,7 +74,7 @@ def test_into_the_lake_and_back(lake_on_s3: Lake, tmp_path: Path, monkeypatch: p
     # Where something is already, nothing is touched.
     again = run(monkeypatch, here, *command)
     assert again.exit_code == 1
-    assert "holds 95 rows of calls already; name a place that is empty" in again.output
+    assert "already holds 95 rows of calls; name an empty location" in again.output
     # Months are folders, so that a year's question can pass over the others.
     with lake_on_s3.warehouse().connect(read_only=True) as connection:
         files = connection.execute(
@@ -126,16 +126,18 @@ def test_a_dump_of_the_catalog_and_a_copy_of_the_files_are_a_lake(lake: Lake, po
 def test_what_did_not_arrive_as_it_was_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = Warehouse(str(tmp_path / "here.duckdb")), Warehouse(str(tmp_path / "there.duckdb"))
     fill(source)
-    honest = copying._tables
+    honest = copying._checksums
     monkeypatch.setattr(copying, "_copy", lambda *_: None)
-    with pytest.raises(WarehouseUnusableError, match="calls did not arrive as it was: 95 rows were sent, 0 are there"):
+    with pytest.raises(
+        WarehouseUnusableError, match="the copy of calls differs: the source has 95 rows, the copy has 0 rows"
+    ):
         copy_warehouse(source, target)
     monkeypatch.setattr(
         copying,
-        "_tables",
+        "_checksums",
         lambda *arguments: [CopiedTable(one.name, 7, id(arguments[0])) for one in honest(*arguments)],
     )
-    with pytest.raises(WarehouseUnusableError, match="7 rows were sent, others are there"):
+    with pytest.raises(WarehouseUnusableError, match="the source has 7 rows, the copy has different rows"):
         copy_warehouse(source, Warehouse(str(tmp_path / "elsewhere.duckdb")))
 
 
@@ -162,7 +164,7 @@ def test_a_failure_in_the_middle_leaves_the_target_empty(
 @pytest.mark.parametrize("place", ["here.duckdb", "../{folder}/here.duckdb"])
 def test_a_place_is_not_moved_onto_itself(tmp_path: Path, place: str) -> None:
     source = Warehouse(str(tmp_path / "here.duckdb"))
-    with pytest.raises(WarehouseUnusableError, match="where the tables are already"):
+    with pytest.raises(WarehouseUnusableError, match="is the current warehouse"):
         copy_warehouse(source, Warehouse(str(tmp_path / place.format(folder=tmp_path.name))))
     with pytest.raises(WarehouseUnusableError, match="holds no tables"):
         copy_warehouse(source, Warehouse(str(tmp_path / "there.duckdb")))

@@ -219,7 +219,7 @@ def test_who_is_forgotten_is_in_no_file_snapshot_or_statistic(
         monkeypatch.setenv(name, value)
     said = CliRunner().invoke(main, ["forget", "--phone", PERSON, "--yes"])
     assert said.exit_code == 0, said.output
-    assert "2 calls: every personal field emptied" in said.output
+    assert "2 calls: personal columns set to NULL" in said.output
     assert marks_found(lake) == set()
     frame = warehouse.read_frame("calls").set_index("call_id")
     assert frame.loc["another", "lead_name"] == "SOMEBODY"
@@ -271,7 +271,7 @@ def test_an_older_lake_grows(lake: Lake) -> None:
         assert connection.execute("SELECT count(*) FROM forgotten").fetchone() == (0,)
         assert connection.execute("SELECT version FROM schema_version").fetchall() == [(SCHEMA_VERSION,)]
         connection.execute("UPDATE schema_version SET version = 99")
-    with pytest.raises(Exception, match="made by a later version"):
+    with pytest.raises(Exception, match="created by a later version"):
         warehouse.read_frame("calls")
 
 

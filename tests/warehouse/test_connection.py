@@ -99,8 +99,8 @@ def test_no_connection_is_leaked_after_an_exception(tmp_path: Path) -> None:
     [
         (lambda folder: folder, "is a directory|cannot be opened"),
         (lambda folder: folder / "text.duckdb", "not a DuckDB file"),
-        (lambda folder: folder / "text.duckdb" / "below.duckdb", "cannot be made|not a directory"),
-        (lambda _: Path("/proc/nowhere/w.duckdb"), "cannot be made"),
+        (lambda folder: folder / "text.duckdb" / "below.duckdb", "cannot be created|not a directory"),
+        (lambda _: Path("/proc/nowhere/w.duckdb"), "cannot be created"),
     ],
 )
 def test_unusable_places_are_said_at_once(tmp_path: Path, make: "object", says: str) -> None:
@@ -130,7 +130,7 @@ def test_a_file_of_a_later_duckdb_is_said_so_and_how_to_take_it_along(tmp_path: 
     path.write_bytes(content)
     for read_only in (True, False):
         with (
-            pytest.raises(WarehouseUnusableError, match=r"made by DuckDB 9\.1\.0, and the installed .*backup --to"),
+            pytest.raises(WarehouseUnusableError, match=r"created by DuckDB 9\.1\.0, and the installed .*backup --to"),
             Warehouse(str(path)).connect(read_only=read_only),
         ):
             pass

@@ -84,7 +84,7 @@ def test_days_that_cannot_be_are_told_by_both_kinds_of_warehouse(
 
 @pytest.mark.parametrize("given", [{}, "acme.duckdb", {"acme": "acme.duckdb"}], ids=str)
 def test_what_cannot_be_combined_is_told_at_once(given: Any) -> None:
-    with pytest.raises(ValueError, match=r"^warehouses by name are wanted, such as"):
+    with pytest.raises(ValueError, match=r"^warehouses must map names to warehouses, such as"):
         CombinedWarehouse(given)
 
 
@@ -122,7 +122,7 @@ def test_a_workspace_that_is_not_there_is_never_left_out_quietly(tmp_path: Path)
     here = with_calls(tmp_path / "agency.duckdb", "acme")
     for missing, says in (
         (Warehouse(str(tmp_path / "nowhere.duckdb")), "there is no such file yet"),
-        (Warehouse(str(tmp_path / "agency.duckdb"), "globex"), "globex.*materialize the calls of each once"),
+        (Warehouse(str(tmp_path / "agency.duckdb"), "globex"), "globex.*materialize the calls of each workspace once"),
     ):
         with pytest.raises(WarehouseUnusableError, match=says):
             CombinedWarehouse({"acme": here, "globex": missing}).read_frame("calls")

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from synthflow_assets import loading
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.erasure import remove_person
+from synthflow_assets.erasure import erase_person
 from synthflow_assets.errors import SettingsError, WarehouseUnusableError
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.erasure import read_forgotten
+from synthflow_assets.warehouse.erasure import read_suppression_list
 from synthflow_assets.warehouse.export import export_days
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.personal import numbers_sql
@@ -64,7 +64,7 @@ THEIRS = {"theirs", "incoming", "mentioned", "nested", "strange"}
 def load(settings: Settings, records: list[dict[str, Any]]) -> None:
     warehouse = Warehouse(settings.warehouse)
     with warehouse.connect() as connection:
-        forgotten = read_forgotten(connection)
+        forgotten = read_suppression_list(connection)
     with Staging(settings.pii, settings.hash_key, lambda: forgotten) as staging, warehouse.connect() as connection:
         partition = Partition(DAY, "m")
         staging.add(partition, [json.dumps(one).encode() for one in records])
@@ -96,7 +96,7 @@ def test_one_person_is_removed_from_tables_exports_and_the_bytes_of_the_file(tmp
     with Warehouse(where.warehouse).connect() as connection:
         export_days(connection, "calls", [DAY], Path(where.export_dir))
     assert b"14155550123" in Path(where.warehouse).read_bytes()
-    said = list(remove_person(where, PERSON))
+    said = list(erase_person(where, PERSON))
     assert said[0].startswith("5 calls")
     assert said[1].startswith("1 rejected records")
     assert said[2].startswith("1 export files")
@@ -120,7 +120,7 @@ def test_a_later_fetch_does_not_bring_it_back(tmp_path: Path, pii: str) -> None:
     where = settings(tmp_path, pii=pii, pii_key="secret")
     load(where, RECORDS)
     assert None not in names_of(where).values()
-    list(remove_person(where, "1-415-555-0123"))
+    list(erase_person(where, "1-415-555-0123"))
     # Once it is hashed as a whole, nobody can tell what a text said; what is fetched from then on is looked at before.
     emptied = THEIRS if pii == "keep" else {"theirs", "incoming"}
     for _ in range(2):
@@ -141,8 +141,8 @@ def test_the_same_number_has_the_same_hash_however_it_is_written(tmp_path: Path)
     assert {hashes[text] for text in spelled} == {expected}
     assert len({hashes["anonymous"], hashes["withheld"], expected}) == 3
     with pytest.raises(SettingsError, match="an agent's own number, in 6 calls"):
-        list(remove_person(where, "+1 415 555 0100"))
-    assert next(remove_person(where, "+1 415 555 0123")).startswith("4 calls")
+        list(erase_person(where, "+1 415 555 0100"))
+    assert next(erase_person(where, "+1 415 555 0123")).startswith("4 calls")
 
 
 def test_a_fetch_under_way_does_not_bring_it_back(
@@ -164,7 +164,7 @@ def test_a_fetch_under_way_does_not_bring_it_back(
             if len(outcomes) == 1:
                 [under_way] = set(days) - {outcome.day}
                 person = person_of[under_way]
-                list(remove_person(where, person))
+                list(erase_person(where, person))
     assert {outcome.day for outcome in outcomes} == set(days)
     assert sum("forgotten meanwhile" in line for line in said) == 1
     calls = warehouse.read_frame("calls")
@@ -181,14 +181,14 @@ def test_forgetting_that_failed_over_an_export_is_done_by_the_next_try(tmp_path:
     held = exported.read_bytes()
     exported.unlink()
     exported.mkdir()
-    with pytest.raises(WarehouseUnusableError, match="no export to"):
-        list(remove_person(where, PERSON))
+    with pytest.raises(WarehouseUnusableError, match="cannot export to"):
+        list(erase_person(where, PERSON))
     assert names_of(where)["theirs"] == "NAMEMARK"
     exported.rmdir()
     exported.write_bytes(held)
     killed = exported.with_name(f".{exported.name}.1")
     killed.write_bytes(held)
-    assert "1 export files written anew" in list(remove_person(where, PERSON))
+    assert "1 export files rewritten" in list(erase_person(where, PERSON))
     assert not killed.exists()
     assert set(duckdb.read_parquet(str(exported)).df().query("lead_name.isna()")["call_id"]) == THEIRS
 
@@ -201,7 +201,7 @@ def test_what_a_killed_fetch_left_behind_goes_as_well(tmp_path: Path, monkeypatc
         killed = tmp_path / "synthflow-staging-killed"
         killed.mkdir()
         (killed / "lock").touch()
-        list(remove_person(where, PERSON))
+        list(erase_person(where, PERSON))
         assert not killed.exists()
         open_clients.add(Partition(DAY, "m"), [b"{}"])
         open_clients.complete(Partition(DAY, "m"), FetchResult(1, 1, 0, 0, 0, 1, closed=True))
@@ -211,18 +211,18 @@ def test_what_a_killed_fetch_left_behind_goes_as_well(tmp_path: Path, monkeypatc
 def test_hashed_numbers_are_not_looked_for_without_their_key(tmp_path: Path) -> None:
     load(settings(tmp_path, pii="hash", pii_key="secret"), RECORDS)
     with pytest.raises(SettingsError, match="the numbers of 6 calls are hashed: set SYNTHFLOW_PII_KEY"):
-        list(remove_person(settings(tmp_path), PERSON))
+        list(erase_person(settings(tmp_path), PERSON))
 
 
 def test_a_key_that_finds_nothing_among_hashes_may_be_another_one(tmp_path: Path) -> None:
     load(settings(tmp_path, pii="hash", pii_key="secret"), RECORDS)
-    hint = "6 calls have hashed numbers: were they made with another SYNTHFLOW_PII_KEY?"
+    hint = "6 calls have hashed numbers. Was another SYNTHFLOW_PII_KEY used for them?"
     wrong = settings(tmp_path, pii="hash", pii_key="another")
-    assert list(remove_person(wrong, PERSON))[:2] == [
-        "0 calls: every personal field emptied; times, durations and reasons stay",
+    assert list(erase_person(wrong, PERSON))[:2] == [
+        "0 calls: personal columns set to NULL; times, durations and reasons stay",
         hint,
     ]
-    assert hint not in list(remove_person(settings(tmp_path, pii="hash", pii_key="secret"), PERSON))
+    assert hint not in list(erase_person(settings(tmp_path, pii="hash", pii_key="secret"), PERSON))
 
 
 def test_a_warehouse_behind_a_link_stays_behind_it(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_warehouse_behind_a_link_stays_behind_it(tmp_path: Path) -> None:
     real.chmod(0o640)
     where = settings(tmp_path)
     Path(where.warehouse).symlink_to(real)
-    list(remove_person(where, PERSON))
+    list(erase_person(where, PERSON))
     assert Path(where.warehouse).is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
     assert b"14155550123" not in real.read_bytes()
@@ -242,9 +242,9 @@ def test_what_is_no_persons_number_is_refused(tmp_path: Path) -> None:
     where = settings(tmp_path)
     load(where, RECORDS)
     with pytest.raises(SettingsError, match="an agent's own number, in 6 calls"):
-        list(remove_person(where, "+1 415 555 0100"))
-    with pytest.raises(SettingsError, match="no phone number"):
-        list(remove_person(where, "5555"))
+        list(erase_person(where, "+1 415 555 0100"))
+    with pytest.raises(SettingsError, match="not a phone number"):
+        list(erase_person(where, "5555"))
     assert names_of(where)["theirs"] == "NAMEMARK"
 
 

@@ -94,7 +94,7 @@ def test_what_follows_is_done_before_anything_is_committed(warehouse: Warehouse)
             raise WarehouseUnusableError("no export: no space left")
 
         with pytest.raises(WarehouseUnusableError):
-            retry_rejects(connection, "UTC", "keep", then=fail)
+            retry_rejects(connection, "UTC", "keep", on_landed=fail)
         assert days == [DAY]
         assert connection.execute("SELECT call_id FROM synthflow.calls").fetchall() == [("a",)]
         assert retry_rejects(connection, "UTC", "keep") == {DAY: 1}

@@ -1,14 +1,14 @@
-"""The engines that a warehouse can be kept in. Everything in which they differ stands in this folder.
+"""The storage engines of a warehouse. All code that depends on the engine is in this folder.
 
 | | file | DuckLake | MotherDuck |
 |---|---|---|---|
 | `SYNTHFLOW_WAREHOUSE` | a path | `ducklake:postgres:...` | `md:NAME` |
 | data | in the file | Parquet in a folder or bucket, and a catalog of it | at MotherDuck |
-| writers wait for | the file's lock | an advisory lock in the catalog | nobody; who loses tries again |
+| writers wait for | the file's lock | an advisory lock in the catalog | nothing; a conflict is retried |
 | deleted rows stay | until the file is compacted | until older snapshots expire | as long as MotherDuck keeps them |
 
-No engine is asked for a key or a constraint, because DuckLake knows none. That two writers never both replace the same
-partition is up to `synthflow_assets.warehouse.statements.write`, on every engine.
+No table has a key or a constraint, because DuckLake supports none. On every engine,
+`synthflow_assets.warehouse.statements.write` keeps two writers from both replacing the same partition.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from synthflow_assets.warehouse.engines.motherduck import MotherDuckEngine
 
 
 def engine_for(location: str, data_path: str | None = None) -> Engine:
-    """The engine that a location names.
+    """Return the engine for a location.
+
+    Args:
+        location: a value of `SYNTHFLOW_WAREHOUSE`.
+        data_path: a value of `SYNTHFLOW_LAKE_DATA_PATH`; only a DuckLake uses it.
 
     Raises:
-        WarehouseUnusableError: none, or the location holds a password.
+        WarehouseUnusableError: no engine supports the location, or it contains a password.
     """
     try:
         check_location(location)

@@ -1,4 +1,4 @@
-"""What every engine can do, and what they share: waiting, loading extensions, errors for people."""
+"""The base class of the engines, and what they share: waiting for locks, extensions, error messages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import random
 import re
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import duckdb
 
@@ -19,130 +20,152 @@ from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.warehouse.statements import quoted
 
-_LONGEST_NAP_SECONDS = 1.0  # waiting longer between tries loses more time than it saves
-_MADE_BY, _HEADER_BYTES = 52, 84  # where in a DuckDB file stands the version that made it
-_SAID_AFTER_SECONDS = 1.0  # runs side by side wait for each other all the time, and nobody needs to know
-
+_LONGEST_WAIT_SECONDS = 1.0  # between two attempts; longer waits leave a free lock unused
+_VERSION_OFFSET, _HEADER_BYTES = 52, 84  # where the header of a DuckDB file names the version that created it
+_QUIET_SECONDS = 1.0  # parallel runs often wait for each other shortly; only longer waits are logged
 
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
 class LockPolicy(NamedTuple):
-    """How long a writer waits for its turn, and who is told where that is longer than a moment."""
+    """How long to wait for a lock, and what to call with a message if the wait takes longer than a second."""
 
     limit_seconds: float
     on_wait: Callable[[str], None]
 
     def wait(self, attempt: Callable[[], str | None], location: str) -> None:
-        """Try until it succeeds. The attempt returns who is in the way, or None.
+        """Repeat an attempt until it succeeds.
+
+        Args:
+            attempt: tries to take the lock; returns the name of its holder, or None on success.
+            location: of the warehouse, for messages.
 
         Raises:
-            WarehouseLockedError: it did not succeed within the limit.
+            WarehouseLockedError: no attempt succeeded within the limit.
         """
-        begun = time.monotonic()
-        deadline = begun + self.limit_seconds
-        nap = 0.02
-        said = False
+        started = time.monotonic()
+        wait_seconds = 0.02
+        has_warned = False
         while (holder := attempt()) is not None:
-            if time.monotonic() + nap > deadline:
+            next_attempt_seconds = time.monotonic() - started + wait_seconds
+            if next_attempt_seconds > self.limit_seconds:
                 raise WarehouseLockedError(
                     f"{location} is held by {holder} for more than {self.limit_seconds:.0f} s. "
                     "Close that program, or open the warehouse read-only there; then run again"
                 )
-            if not said and time.monotonic() + nap - begun > _SAID_AFTER_SECONDS:
+            if not has_warned and next_attempt_seconds > _QUIET_SECONDS:
                 self.on_wait(f"{location} is held by {holder}; waiting")
-                said = True
-            time.sleep(nap * random.uniform(0.5, 1.5))
-            nap = min(_LONGEST_NAP_SECONDS, nap * 2)
+                has_warned = True
+            time.sleep(wait_seconds * random.uniform(0.5, 1.5))
+            wait_seconds = min(_LONGEST_WAIT_SECONDS, wait_seconds * 2)
 
 
-class Engine(Protocol):
-    """What `Warehouse` wants of the place where the tables are."""
+class Engine(ABC):
+    """Where the tables of a warehouse are stored. The defaults are those of a remote engine without a lock."""
 
-    location: str
+    def __init__(self, location: str) -> None:
+        self.location = location
 
     @property
     def identity(self) -> str:
-        """Equal for two locations that are the same place."""
+        """Equal for two locations of the same warehouse."""
+        return self.location
 
     @property
     def spill_folder(self) -> str:
-        """Where DuckDB puts what does not fit into memory."""
+        """The folder where DuckDB puts what does not fit into memory."""
+        return str(Path(tempfile.gettempdir(), "synthflow-duckdb"))
 
     def prepare(self) -> None:
-        """Make what must be there before the warehouse can be made."""
+        """Create what must exist before the warehouse can be created, such as its folder."""
+        return
 
+    @abstractmethod
     def exists(self) -> bool:
-        """Whether the warehouse has been made."""
+        """Return whether the warehouse exists.
+
+        Raises:
+            WarehouseUnusableError: its location cannot be reached.
+        """
 
     def creation_error(self) -> str | None:
-        """Why the warehouse, which does not exist yet, cannot be made, as far as can be told."""
+        """Return why a warehouse that does not exist yet cannot be created; None if no reason is known."""
+        return None
 
     def is_writable(self) -> bool:
-        """Whether this user may write to the warehouse, which exists, as far as can be told."""
+        """Return whether this user may write to the existing warehouse; True if only the server knows."""
+        return True
 
     def write_lock(
-        self, connection: duckdb.DuckDBPyConnection, schema: str, lock_policy: LockPolicy
+        self,
+        connection: duckdb.DuckDBPyConnection,  # noqa: ARG002
+        schema: str,  # noqa: ARG002
+        lock_policy: LockPolicy,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
-        """Wait until no other run writes to the schema; until the block ends, others wait."""
+        """Hold the lock that serialises the writers of a schema, until the block ends."""
+        return nullcontext()
 
+    @abstractmethod
     def attach(
         self, connection: duckdb.DuckDBPyConnection, name: str, lock_policy: LockPolicy, *, read_only: bool
     ) -> None:
-        """Attach the warehouse to the connection under a name."""
+        """Attach the warehouse to the connection under a name. Creates it, unless `read_only` is set.
 
-    def configure_storage(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Say how the tables are to be stored, once they are made; the default schema is theirs."""
+        Raises:
+            WarehouseLockedError: another process holds it for longer than the limit.
+            WarehouseUnusableError: it cannot be opened or created.
+        """
 
-    def compact(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Remove for good what was deleted or changed, from wherever it still is."""
+    def configure_storage(self, connection: duckdb.DuckDBPyConnection) -> None:  # noqa: ARG002
+        """Configure how new tables are stored. The connection's default schema is theirs."""
+        return
 
-    def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:
-        """Keep the place small and fast, and let others write meanwhile; what was done, as counts by name."""
+    def compact(self, connection: duckdb.DuckDBPyConnection) -> None:  # noqa: ARG002
+        """Remove deleted and overwritten rows from storage."""
+        return
 
-    def request_clock(self, schema: str) -> AbstractContextManager[ReserveSlots | None]:
-        """A clock for requests to the API that all writers of the schema share; None where there cannot be one."""
+    def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:  # noqa: ARG002
+        """Keep the storage small and fast, and let others write in between. Return counts by name of what was done."""
+        return {}
 
-
-def machine_spill_folder() -> str:
-    """Where DuckDB puts what does not fit into memory, for places that have no folder here to put it beside."""
-    return str(Path(tempfile.gettempdir(), "synthflow-duckdb"))
+    def request_clock(self, schema: str) -> AbstractContextManager[ReserveSlots | None]:  # noqa: ARG002
+        """Yield the request clock that all writers of the schema share; None if the engine has none."""
+        return nullcontext()
 
 
 def new_connection() -> duckdb.DuckDBPyConnection:
-    """A connection to nothing yet, that takes extensions as `load_extension` gives them and fetches none by itself."""
+    """Return a connection without a warehouse. It can load the extensions of Python packages, and installs none."""
     return duckdb.connect(":memory:", config={"allow_unsigned_extensions": True, "autoinstall_known_extensions": False})
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load one of DuckDB's extensions: from its Python package where that is installed, else as DuckDB does.
+    """Load a DuckDB extension: from its Python package if that is installed, else from DuckDB's repository.
 
-    DuckDB looks into its own folder, and fetches what is not there from its repository. Python packages make it
-    work where there is no internet, and keep the version in the lock.
+    Python packages work without internet access, and a lock file pins their version.
     """
-    connection.execute(f"LOAD {_verified(name)}")
+    connection.execute(f"LOAD {_verified_extension(name)}")
 
 
 @cache
-def _verified(name: str) -> str:
-    """What to load, once DuckDB has checked its signature: that takes 0.1 s, which every connection would cost."""
+def _verified_extension(name: str) -> str:
+    """Return what to load, after DuckDB verified its signature. Once per process, because it takes 0.1 s."""
     spec = find_spec(f"duckdb_extension_{name}")
     within = f"extensions/v{duckdb.__version__}/{name}.duckdb_extension"
     packaged = [Path(folder, within) for folder in (spec.submodule_search_locations or [] if spec else [])]
     found = next((quoted(str(path)) for path in packaged if path.exists()), None)
-    with duckdb.connect(":memory:") as careful:
-        careful.execute(f"LOAD {found}" if found else f"INSTALL {name}; LOAD {name}")
+    with duckdb.connect(":memory:") as connection:  # unlike new_connection(), it rejects unsigned extensions
+        connection.execute(f"LOAD {found}" if found else f"INSTALL {name}; LOAD {name}")
     return found or name
 
 
 def attach_when_free(
     connection: duckdb.DuckDBPyConnection, statement: str, location: str, lock_policy: LockPolicy
 ) -> None:
-    """Run an ATTACH, waiting for the lock of the file that it opens.
+    """Run an ATTACH statement, and wait for the lock of the file that it opens.
 
     Raises:
-        WarehouseLockedError: another process held it for longer than the limit.
-        WarehouseUnusableError: it cannot be opened or made.
+        WarehouseLockedError: another process holds the lock for longer than the limit.
+        WarehouseUnusableError: the warehouse cannot be opened or created.
     """
 
     def attempt() -> str | None:
@@ -159,7 +182,7 @@ def attach_when_free(
 
 
 def _lock_holder(error: duckdb.Error) -> str | None:
-    """Who holds the file, if that is what the error says."""
+    """Return who holds the lock of the file; None if the error has another cause."""
     text = str(error)
     if "already attached" in text or "Unique file handle conflict" in text:
         return "another connection of this process"
@@ -169,10 +192,10 @@ def _lock_holder(error: duckdb.Error) -> str | None:
     return f"{Path(found[1]).name} (process {found[2]})" if found else "another process"
 
 
-_NO_EXTENSION = "an extension of DuckDB cannot be loaded; pip install 'synthflow-assets[lake]' brings them"
+_NO_EXTENSION = "a DuckDB extension cannot be loaded; install it with pip install 'synthflow-assets[lake]'"
 _REASONS = (
     (r"not a valid DuckDB database", "it is not a DuckDB file"),
-    (r"DATA_PATH parameter", "its data are elsewhere than SYNTHFLOW_LAKE_DATA_PATH says; unset that or set the same"),
+    (r"DATA_PATH parameter", "SYNTHFLOW_LAKE_DATA_PATH is not the data path of this lake; unset it"),
     (r"does not exist - and creating", "there is no lake yet; set SYNTHFLOW_LAKE_DATA_PATH and materialize calls"),
     (r"Failed to (?:download|install)|extension.*not found", _NO_EXTENSION),
     (r"does not exist|No such file", "there is no such file yet; materialize synthflow/calls first"),
@@ -180,10 +203,10 @@ _REASONS = (
 
 
 def unusable(location: str, error: duckdb.Error) -> WarehouseUnusableError:
-    """What DuckDB's error means for the person who set the location."""
+    """Return the error that explains a DuckDB error to the person who set the location."""
     text = str(error)
     if re.search(r"database file with (?:storage )?version number", text):
-        return WarehouseUnusableError(_of_later_duckdb(location))
+        return WarehouseUnusableError(_newer_duckdb_message(location))
     if found := re.search(r"Unable to connect to Postgres.*?: (?:connection to .*? failed: )?(.*)", text):
         reason = f"PostgreSQL says: {found[1].strip()}"
     elif known := next((words for pattern, words in _REASONS if re.search(pattern, text)), None):
@@ -197,13 +220,13 @@ def unusable(location: str, error: duckdb.Error) -> WarehouseUnusableError:
     )
 
 
-def _of_later_duckdb(location: str) -> str:
-    """What to do with a file that the installed DuckDB is too old for; its header names the one that made it."""
+def _newer_duckdb_message(location: str) -> str:
+    """Return what to do with a file of a newer DuckDB version, which is in the file's header."""
     with Path(location).open("rb") as file:
-        found = re.match(rb"v([0-9.]+)", file.read(_HEADER_BYTES)[_MADE_BY:])
-    maker = found[1].decode() if found else "of a later version"
+        found = re.match(rb"v([0-9.]+)", file.read(_HEADER_BYTES)[_VERSION_OFFSET:])
+    version = found[1].decode() if found else "of a later version"
     return (
-        f"{location} was made by DuckDB {maker}, and the installed DuckDB {duckdb.__version__} cannot read it: "
-        "pip install --upgrade duckdb. For a lake, which needs the installed one, let the later one write a copy that "
-        "both read: synthflow-assets backup --to FILE, in another environment"
+        f"{location} was created by DuckDB {version}, and the installed DuckDB {duckdb.__version__} cannot read it: "
+        "pip install --upgrade duckdb. If you need the installed version for a lake, write a copy that both versions "
+        "read: synthflow-assets backup --to FILE, in an environment with the later version"
     )

@@ -1,4 +1,4 @@
-"""A DuckLake: Parquet in a folder or bucket, a catalog in PostgreSQL, writers on any number of machines."""
+"""A DuckLake: Parquet files in a folder or bucket, a catalog in PostgreSQL, writers on any number of machines."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import S3Access
 from synthflow_assets.warehouse.engines.base import (
     Connect,
+    Engine,
     LockPolicy,
     attach_when_free,
     load_extension,
-    machine_spill_folder,
     new_connection,
     unusable,
 )
@@ -30,15 +30,15 @@ from synthflow_assets.warehouse.statements import quoted, sql_file, transaction
 
 
 class _Step(NamedTuple):
-    """A part of the maintenance; its query says of how many it took care."""
+    """A step of the maintenance. Its query returns how many rows or files it processed."""
 
     name: str
     query: str
     in_parts: bool = False
 
 
-_numbers = itertools.count()  # two lakes may be open at once
-# The day's grace is for readers of an older snapshot, and for writers that have not committed yet.
+_numbers = itertools.count()  # for unique names, because two lakes may be attached at once
+# Files are kept for one day after they expired, for readers of an older snapshot and writers that have not committed.
 _STEPS = (
     _Step("rows_moved_from_catalog", "SELECT sum(rows_flushed) FROM ducklake_flush_inlined_data('warehouse')"),
     _Step(
@@ -66,32 +66,21 @@ _STEPS = (
 )
 
 
-class DuckLakeEngine:
-    """A DuckLake: Parquet in a folder or bucket, and a catalog of it in PostgreSQL.
+class DuckLakeEngine(Engine):
+    """A DuckLake: Parquet files in a folder or bucket, and a catalog of them in PostgreSQL.
 
-    `data_path` is needed only where the lake is made; the catalog remembers it.
+    Args:
+        location: `ducklake:postgres:` and a connection string.
+        data_path: folder or bucket of the files; required only when the lake is created, because the catalog stores it.
     """
 
     def __init__(self, location: str, data_path: str | None = None) -> None:
-        self.location = location
+        super().__init__(location)
         self._catalog = location.removeprefix("ducklake:postgres:")
         self._data_path = data_path
 
-    @property
-    def identity(self) -> str:
-        """The location."""
-        return self.location
-
-    @property
-    def spill_folder(self) -> str:
-        """In the machine's folder for such files; the lake may be far away."""
-        return machine_spill_folder()
-
-    def prepare(self) -> None:
-        """Nothing to be made; the database has to be there."""
-
     def exists(self) -> bool:
-        """Whether the catalog holds a lake.
+        """Return whether the catalog contains a lake.
 
         Raises:
             WarehouseUnusableError: the catalog cannot be reached.
@@ -104,37 +93,34 @@ class DuckLakeEngine:
             connection.close()
 
     def creation_error(self) -> str | None:
-        """Whether the data path can be written; of a bucket only the first run can tell."""
+        """Return an error if the data path is not set or not writable. A bucket is not checked."""
         if not self._data_path:
             return "SYNTHFLOW_LAKE_DATA_PATH is not set"
         if "://" in self._data_path or is_writable(Path(self._data_path)):
             return None
         return f"{self._data_path} is not writable. Set SYNTHFLOW_LAKE_DATA_PATH"
 
-    def is_writable(self) -> bool:
-        """Only PostgreSQL and the bucket can tell."""
-        return True
-
     @contextmanager
     def write_lock(self, connection: duckdb.DuckDBPyConnection, schema: str, lock_policy: LockPolicy) -> Iterator[None]:
-        """One writer after the other, because DuckLake lets only one of two that change the same table commit.
+        """Hold an advisory lock in the catalog, so that one process writes at a time.
 
-        Without the queue all would still end exact, but who loses has to do its whole transaction again. The lock is
-        PostgreSQL's and ends with its transaction, however the process that took it ends.
+        DuckLake lets only one of two transactions commit that change the same table, and the other one repeats all its
+        work. The lock saves that work; the tables are correct without it too. PostgreSQL releases the lock when the
+        process ends for any reason.
         """
         self._load(connection)
-        name = f"turn_{next(_numbers)}"
+        name = f"lock_{next(_numbers)}"
         query = f"SELECT pg_try_advisory_xact_lock(hashtext('synthflow-assets'), hashtext({quoted(schema)}))"
-        with closing(connection.cursor()) as queue:
+        with closing(connection.cursor()) as cursor:
 
             def attempt() -> str | None:
-                row = queue.execute(f"FROM postgres_query('{name}', {quoted(query)})").fetchone()
-                return None if row and row[0] else "another run, which writes"
+                row = cursor.execute(f"FROM postgres_query('{name}', {quoted(query)})").fetchone()
+                return None if row and row[0] else "another run"
 
             try:
                 options = "TYPE postgres, ISOLATION_LEVEL 'READ COMMITTED'"
-                queue.execute(f"ATTACH {quoted(self._catalog)} AS {name} ({options})")
-                queue.execute("BEGIN")
+                cursor.execute(f"ATTACH {quoted(self._catalog)} AS {name} ({options})")
+                cursor.execute("BEGIN")
                 lock_policy.wait(attempt, self.location)
             except duckdb.Error as error:
                 raise unusable(self.location, error) from None
@@ -143,10 +129,10 @@ class DuckLakeEngine:
     def attach(
         self, connection: duckdb.DuckDBPyConnection, name: str, lock_policy: LockPolicy, *, read_only: bool
     ) -> None:
-        """Attach the lake; one that does not exist yet is made, unless it is only to be read."""
+        """Attach the lake. Creates it, unless `read_only` is set."""
         self._load(connection)
         if (self._data_path or self._stored_data_path(connection) or "").startswith("s3://"):
-            # DuckLake wants it to be ready before it is attached.
+            # Before ATTACH, which reads the bucket.
             self._load_s3(connection)
         options = ["READ_ONLY"] if read_only else []
         if self._data_path and not read_only:
@@ -157,7 +143,10 @@ class DuckLakeEngine:
         attach_when_free(connection, statement, self.location, lock_policy)
 
     def configure_storage(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Files of calls by month, and none of their rows in the catalog, where small changes go otherwise."""
+        """Partition the files of calls by month, and keep rows with personal data out of the catalog.
+
+        By default, DuckLake stores small inserts in the catalog instead of a file.
+        """
         connection.execute("ALTER TABLE calls SET PARTITIONED BY (year(day), month(day))")
         row = connection.execute("SELECT current_schema()").fetchone()
         for table in (CALLS.name, CALL_REJECTS.name):
@@ -168,41 +157,41 @@ class DuckLakeEngine:
         connection.execute("CALL warehouse.set_option('parquet_compression', 'zstd')")
 
     def compact(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Write files anew that hold deleted rows, and forget every older snapshot with the files that it needs."""
+        """Rewrite files that contain deleted rows, and expire all older snapshots with their files."""
         connection.execute("CALL ducklake_rewrite_data_files('warehouse', delete_threshold => 0)")
         connection.execute("CALL ducklake_expire_snapshots('warehouse', older_than => now())")
         connection.execute("CALL ducklake_cleanup_old_files('warehouse', cleanup_all => true)")
         connection.execute(sql_file("synthflow_assets.warehouse.sql", "blank_statistics.sql"))
-        # Else the old values would lie in PostgreSQL's pages until it cleans up by itself.
+        # Without VACUUM, the old values would stay in PostgreSQL's pages until its next cleanup.
         vacuum = "VACUUM ducklake_file_column_stats, ducklake_table_column_stats"
         catalog = "__ducklake_metadata_warehouse"
         connection.execute(f"CALL postgres_execute('{catalog}', '{vacuum}', use_transaction => false)")
 
     def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:
-        """Merge small files, write those anew that are mostly deleted, and remove what no kept snapshot needs.
+        """Merge small files, rewrite files with many deleted rows, and remove files that no kept snapshot needs.
 
-        Each step is a turn of its own, so that runs land in between.
+        Each step connects anew, so that runs can land in between.
         """
-        done = dict.fromkeys((step.name for step in _STEPS), 0)
+        counts = dict.fromkeys((step.name for step in _STEPS), 0)
         for step in _STEPS:
-            found = 1
-            while found:
+            processed = 1
+            while processed:
                 with connect() as connection:
-                    # All rows: DuckDB commits once the last of them is taken.
+                    # fetchall, because DuckDB commits only after the last row is fetched.
                     [(count,)] = connection.execute(step.query.format(snapshot_days=snapshot_days)).fetchall()
-                    found = int(count or 0)
-                done[step.name] += found
+                    processed = int(count or 0)
+                counts[step.name] += processed
                 if not step.in_parts:
                     break
-        return done
+        return counts
 
     @contextmanager
     def request_clock(self, schema: str) -> Iterator[ReserveSlots | None]:
-        """A row of the catalog, by PostgreSQL's clock, which is the same for all machines."""
+        """Keep the clock in a row of the catalog, with PostgreSQL's time, which is the same for all machines."""
         connections: list[duckdb.DuckDBPyConnection] = []
 
         def reserve(count: int, interval_seconds: float) -> float:
-            for nap in (0.1, 1.0, 5.0, None):
+            for wait_seconds in (0.1, 1.0, 5.0, None):
                 try:
                     if not connections:
                         connections.append(self._connect_clock())
@@ -210,10 +199,10 @@ class DuckLakeEngine:
                 except duckdb.Error:
                     while connections:
                         connections.pop().close()
-                if nap is not None:
-                    time.sleep(nap)
+                if wait_seconds is not None:
+                    time.sleep(wait_seconds)
             raise ConnectionFailedError(
-                f"the request rate is shared by way of {self.location}, which cannot be reached"
+                f"{self.location} cannot be reached; processes share the request rate through it. Check the database"
             )
 
         try:
@@ -227,11 +216,11 @@ class DuckLakeEngine:
         load_extension(connection, "postgres_scanner")
         options = "TYPE postgres, ISOLATION_LEVEL 'READ COMMITTED'"
         connection.execute(f"ATTACH {quoted(self._catalog)} AS clock ({options})")
-        made = (
+        create = (
             "CREATE TABLE IF NOT EXISTS synthflow_request_clock "
             "(workspace TEXT PRIMARY KEY, next_free TIMESTAMPTZ NOT NULL)"
         )
-        connection.execute(f"CALL postgres_execute('clock', {quoted(made)})")
+        connection.execute(f"CALL postgres_execute('clock', {quoted(create)})")
         return connection
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -242,7 +231,7 @@ class DuckLakeEngine:
             raise unusable(self.location, error) from None
 
     def _stored_data_path(self, connection: duckdb.DuckDBPyConnection) -> str | None:
-        """Where the catalog says that the files are; None where it holds no lake."""
+        """Return the data path that the catalog stores; None if it contains no lake."""
         name = f"catalog_{next(_numbers)}"
         try:
             connection.execute(f"ATTACH {quoted(self._catalog)} AS {name} (TYPE postgres, READ_ONLY)")
@@ -255,9 +244,9 @@ class DuckLakeEngine:
         return str(row[0]) if row else None
 
     def _load_s3(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let the connection use S3, with the keys that the AWS SDK finds: environment, profile or the machine's role.
+        """Give the connection access to S3, with the keys that the AWS SDK finds: environment, profile or role.
 
-        They never pass through this package.
+        This package never reads the keys.
         """
         access = S3Access.load()
         options = ["TYPE s3", "PROVIDER credential_chain"]
@@ -274,23 +263,23 @@ class DuckLakeEngine:
 
 
 def _data_path(path: str) -> str:
-    """The data path as the catalog keeps it: whole, so that it means the same in every working directory."""
-    whole = path if "://" in path else str(Path(path).absolute())
-    return whole.rstrip("/") + "/"
+    """Return the data path as the catalog stores it: absolute, so that the working directory does not matter."""
+    absolute = path if "://" in path else str(Path(path).absolute())
+    return absolute.rstrip("/") + "/"
 
 
 def _reserve(connection: duckdb.DuckDBPyConnection, schema: str, seconds: float) -> float:
-    """Take so many seconds of the clock; how many seconds from now they begin."""
-    taken = (
+    """Reserve `seconds` of the clock, and return how many seconds from now they begin."""
+    reserve = (
         f"INSERT INTO synthflow_request_clock AS clock VALUES ({quoted(schema)}, now() + INTERVAL '{seconds} s') "
         "ON CONFLICT (workspace) DO UPDATE "
         f"SET next_free = greatest(clock.next_free, clock_timestamp()) + INTERVAL '{seconds} s'"
     )
-    begins = (
+    delay_query = (
         f"SELECT extract(epoch FROM next_free - INTERVAL '{seconds} s' - clock_timestamp())::DOUBLE PRECISION "
         f"FROM synthflow_request_clock WHERE workspace = {quoted(schema)}"
     )
-    with transaction(connection):  # who comes meanwhile waits for the row
-        connection.execute(f"CALL postgres_execute('clock', {quoted(taken)})")
-        [(delay,)] = connection.execute(f"FROM postgres_query('clock', {quoted(begins)})").fetchall()
+    with transaction(connection):  # PostgreSQL locks the row until the commit
+        connection.execute(f"CALL postgres_execute('clock', {quoted(reserve)})")
+        [(delay,)] = connection.execute(f"FROM postgres_query('clock', {quoted(delay_query)})").fetchall()
     return max(0.0, float(delay))

@@ -16,82 +16,68 @@ import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.interfaces import ReserveSlots
-from synthflow_assets.warehouse.engines.base import Connect, LockPolicy, attach_when_free, unusable
+from synthflow_assets.warehouse.engines.base import Connect, Engine, LockPolicy, attach_when_free, unusable
 from synthflow_assets.warehouse.statements import quoted
 
-# Calls are long rows, and DuckDB holds a row group in memory until it is full: its default of 122,880 rows took twice
-# the memory and no less time. Smaller groups also let a question about some days pass over the others.
+# Calls are long rows, and DuckDB holds a row group in memory until it is full. Its default of 122,880 rows took twice
+# the memory and the same time. With smaller groups, a query for some days also skips more of the file.
 _NEW_FILE = "ROW_GROUP_SIZE 20480"
-# Of files that are made now; those that are there keep theirs. Every allowed version of DuckDB reads it, whichever made
-# the file: what DuckDB 2 makes by itself, DuckDB 1.5 cannot read, whose extensions a lake needs. It costs DuckDB 2
-# nothing, and lets DuckDB 1.5 land in four fifths of the time that its own default takes.
-_FORMAT_OF_NEW_FILES = "v1.5.0"
-_FURTHEST_AHEAD_SECONDS = 600.0
-_MOST_FREE = 0.3  # of a file's blocks, before it is worth writing the others anew
+# The format of new files; existing files keep theirs. All supported versions of DuckDB read it: DuckDB 1.5, which a
+# lake needs for its extensions, cannot read the default format of DuckDB 2. It makes DuckDB 2 no slower, and DuckDB 1.5
+# lands in 80 % of the time that its own default format takes.
+_NEW_FILE_FORMAT = "v1.5.0"
+_MAX_AHEAD_SECONDS = 600.0  # of the request clock
+_MAX_FREE_SHARE = 0.3  # of a file's blocks; above it the file is rewritten
 
 
-class FileEngine:
-    """A DuckDB file. One process at a time may write, and while it does, none may read."""
-
-    def __init__(self, location: str) -> None:
-        self.location = location
+class FileEngine(Engine):
+    """A DuckDB file. It has one writer or any number of readers at a time; attaching takes the file's lock."""
 
     @property
     def identity(self) -> str:
-        """The file, whatever path leads to it."""
+        """The resolved path, because several paths may lead to a file."""
         return str(Path(self.location).resolve())
 
     @property
     def spill_folder(self) -> str:
-        """Beside the file, where DuckDB itself would put it."""
+        """A folder beside the file, as DuckDB itself would choose."""
         return f"{self.location}.tmp"
 
     def prepare(self) -> None:
-        """Make the folder."""
+        """Create the folder of the file."""
         try:
             Path(self.location).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WarehouseUnusableError(
-                f"SYNTHFLOW_WAREHOUSE={self.location}: its folder cannot be made ({error.strerror}); set another path"
+                f"SYNTHFLOW_WAREHOUSE={self.location}: its folder cannot be created ({error.strerror}); "
+                "set another path"
             ) from None
 
     def exists(self) -> bool:
-        """Whether there is a file."""
+        """Return whether the file exists."""
         return Path(self.location).exists()
 
     def creation_error(self) -> str | None:
-        """Whether the nearest folder that exists may be written."""
+        """Return an error if the nearest existing folder is not writable."""
         return None if is_writable(Path(self.location)) else "the folder is not writable. Set SYNTHFLOW_WAREHOUSE"
 
     def is_writable(self) -> bool:
-        """Whether the file may be written."""
+        """Return whether this user may write to the file."""
         return os.access(self.location, os.W_OK)
-
-    def write_lock(
-        self,
-        connection: duckdb.DuckDBPyConnection,  # noqa: ARG002
-        schema: str,  # noqa: ARG002
-        lock_policy: LockPolicy,  # noqa: ARG002
-    ) -> AbstractContextManager[None]:
-        """Attaching takes the file's lock, which is all that is needed."""
-        return nullcontext()
 
     def attach(
         self, connection: duckdb.DuckDBPyConnection, name: str, lock_policy: LockPolicy, *, read_only: bool
     ) -> None:
-        """Attach the file, waiting for its lock."""
-        connection.execute(f"SET storage_compatibility_version = '{_FORMAT_OF_NEW_FILES}'")
+        """Attach the file, and wait for its lock."""
+        connection.execute(f"SET storage_compatibility_version = '{_NEW_FILE_FORMAT}'")
         options = "READ_ONLY" if read_only else _NEW_FILE
         attach_when_free(
             connection, f"ATTACH {quoted(self.location)} AS {name} ({options})", self.location, lock_policy
         )
 
-    def configure_storage(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Row groups are the file's own; nothing else is to be said."""
-
     def compact(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Write the file anew, without the bytes of rows that were deleted or changed."""
-        # The file itself, where the location is a link to it: the link stays, and the old bytes do not.
+        """Rewrite the file without the bytes of deleted and overwritten rows."""
+        # If the location is a symbolic link, rewrite the file that it points to, and keep the link.
         file = Path(self.location).resolve()
         fresh = file.with_name(f"{file.name}.compacting")
         fresh.unlink(missing_ok=True)
@@ -100,7 +86,7 @@ class FileEngine:
             connection.execute("COPY FROM DATABASE warehouse TO fresh")
             connection.execute("DETACH fresh")
             connection.execute("CHECKPOINT warehouse")
-            # While the lock on the old file is still held: who waits for it opens the new one.
+            # The lock of the old file is still held; processes that wait for it will open the new file.
             shutil.copymode(file, fresh)
             fresh.replace(file)
         except duckdb.Error as error:
@@ -109,28 +95,28 @@ class FileEngine:
             fresh.unlink(missing_ok=True)
 
     def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:  # noqa: ARG002 (a file keeps no snapshots)
-        """Write the file anew where much of it is free space; DuckDB uses that again, but never gives it back."""
+        """Rewrite the file if much of it is free space, which DuckDB reuses but never returns to the disk."""
         with connect() as connection:
             size_bytes = Path(self.location).stat().st_size
             row = connection.execute(
                 "SELECT free_blocks / greatest(total_blocks, 1) FROM pragma_database_size() "
                 "WHERE database_name = 'warehouse'"
             ).fetchone()
-            if row and row[0] > _MOST_FREE:
+            if row and row[0] > _MAX_FREE_SHARE:
                 self.compact(connection)
         return {"size_bytes_before": size_bytes, "size_bytes": Path(self.location).stat().st_size}
 
     def request_clock(self, schema: str) -> AbstractContextManager[ReserveSlots | None]:
-        """A little file beside the warehouse, for the processes of this machine."""
+        """Keep the clock in a small file beside the warehouse, for the processes of this machine."""
 
         def reserve(count: int, interval_seconds: float) -> float:
-            with _opened(Path(f"{self.location}.{schema}.pace")) as file:
+            with _open_clock(Path(f"{self.location}.{schema}.pace")) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 file.seek(0)
-                now, said = time.time(), file.read()
-                ahead = float(said) - now if re.fullmatch(r"[0-9]+[.][0-9]+", said) else 0.0
-                # What is further ahead was written before the machine's clock was set back.
-                first = now + (ahead if 0 < ahead < _FURTHEST_AHEAD_SECONDS else 0.0)
+                now, content = time.time(), file.read()
+                ahead = float(content) - now if re.fullmatch(r"[0-9]+[.][0-9]+", content) else 0.0
+                # A time that is further ahead was written before the machine's clock was set back.
+                first = now + (ahead if 0 < ahead < _MAX_AHEAD_SECONDS else 0.0)
                 file.truncate(0)
                 file.write(f"{first + count * interval_seconds:.6f}")
             return first - now
@@ -139,18 +125,18 @@ class FileEngine:
         return nullcontext(reserve)
 
 
-def _opened(pace: Path) -> TextIO:
+def _open_clock(path: Path) -> TextIO:
     try:
-        return pace.open("a+", encoding="ascii")
+        return path.open("a+", encoding="ascii")
     except OSError as error:
         raise WarehouseUnusableError(
-            f"{pace} cannot be written: {error.strerror}. All processes share SYNTHFLOW_REQUESTS_PER_SECOND by it; "
+            f"{path} cannot be written ({error.strerror}). Processes share SYNTHFLOW_REQUESTS_PER_SECOND through it; "
             "make its folder writable"
         ) from None
 
 
 def is_writable(path: Path) -> bool:
-    """Whether a file could be made at the path; nothing is left behind."""
+    """Return whether a file could be created at the path. Creates nothing."""
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent

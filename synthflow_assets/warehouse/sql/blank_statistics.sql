@@ -1,5 +1,5 @@
--- The catalog keeps the smallest and the largest value that a column has ever had, whole: a phone number, a transcript.
--- What is unknown stays unknown when rows are added. Files are still told apart by their own statistics.
+-- DuckLake's catalog stores the smallest and largest value that a column ever had: a phone number, a transcript.
+-- Once NULL, these stay NULL. Queries still skip files by the statistics of each file.
 UPDATE __ducklake_metadata_warehouse.ducklake_table_column_stats AS stats
 SET min_value = NULL, max_value = NULL
 FROM __ducklake_metadata_warehouse.ducklake_column AS columns

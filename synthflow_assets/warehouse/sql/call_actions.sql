@@ -1,4 +1,4 @@
--- A text that holds JSON becomes that JSON, any other text a JSON string; JSON null becomes NULL.
+-- A text that contains JSON becomes that JSON; any other text stays a JSON string; JSON null becomes NULL.
 WITH actions AS (
     SELECT day, model_id, call_id, unnest(map_entries(CAST(executed_actions AS MAP(VARCHAR, JSON)))) AS entry
     FROM calls

@@ -1,4 +1,5 @@
--- Exact over each month: percentiles come from the histogram. Short calls add up; their threshold was a setting then.
+-- Exact for each month: the percentiles come from the histogram. Short calls are summed from the days, because their
+-- threshold is the setting at the time that each day was computed.
 SELECT
     key.month,
     key.model_id,

@@ -1,4 +1,5 @@
--- Exact over each week: percentiles come from the histogram. Short calls add up; their threshold was a setting then.
+-- Exact for each week: the percentiles come from the histogram. Short calls are summed from the days, because their
+-- threshold is the setting at the time that each day was computed.
 SELECT
     key.week,
     key.model_id,

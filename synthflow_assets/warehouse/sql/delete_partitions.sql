@@ -1,3 +1,3 @@
--- Part of the replacement of some (day, model_id): everything that an earlier fetch wrote for them.
+-- Delete the rows that an earlier load wrote for these partitions.
 DELETE FROM {table}
 WHERE (day, model_id) IN (SELECT (unnest($days::DATE[]), unnest($model_ids::VARCHAR[])))

@@ -1,4 +1,4 @@
--- The same over everything: one row, also where there are no calls.
+-- duration_summary_by without groups: one row, even if there are no calls.
 SELECT
     coalesce(calls, 0) AS calls,
     coalesce(connected_calls, 0) AS connected_calls,

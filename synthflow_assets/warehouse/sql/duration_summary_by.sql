@@ -1,6 +1,6 @@
--- How long the calls from one day to another lasted, for each value of an expression over the histogram's columns.
--- Exact: what quantile_cont would say of the calls themselves, to the last digit.
--- A macro is bound where it is called, so it has to name the schema of its table.
+-- Durations of the calls in a range of days, for each value of an expression over the columns of the histogram.
+-- The percentiles equal quantile_cont over the calls to the last digit.
+-- DuckDB resolves table names of a macro when it is called, so the schema is named.
 WITH durations AS (
     SELECT
         grouped_by AS key,
@@ -22,7 +22,7 @@ counted AS (
     FROM durations
     GROUP BY key
 ),
--- The calls in the order of their durations: how many are shorter than each.
+-- For each duration, how many calls are shorter.
 ranked AS (
     SELECT
         key,
@@ -31,25 +31,25 @@ ranked AS (
     FROM durations
     WHERE is_connected AND duration_seconds IS NOT NULL
 ),
--- A percentile lies between the calls of two neighbouring ranks.
-places AS (
-    SELECT key, share, share * (measured_calls - 1)::DOUBLE AS place
+-- A percentile lies between two calls of neighbouring ranks.
+percentile_ranks AS (
+    SELECT key, share, share * (measured_calls - 1)::DOUBLE AS percentile_rank
     FROM counted
     CROSS JOIN (SELECT unnest([0.5, 0.9, 0.95, 0.99]::DOUBLE[]) AS share)
 ),
 neighbours AS (
     SELECT
-        places.key,
+        percentile_ranks.key,
         share,
-        any_value(place - floor(place)) AS weight,
-        max(duration_seconds) FILTER (shorter <= floor(place))::DOUBLE AS below,
-        max(duration_seconds) FILTER (shorter <= ceil(place))::DOUBLE AS above
-    FROM places
-    JOIN ranked ON ranked.key IS NOT DISTINCT FROM places.key
-    GROUP BY places.key, share
+        any_value(percentile_rank - floor(percentile_rank)) AS weight,
+        max(duration_seconds) FILTER (shorter <= floor(percentile_rank))::DOUBLE AS below,
+        max(duration_seconds) FILTER (shorter <= ceil(percentile_rank))::DOUBLE AS above
+    FROM percentile_ranks
+    JOIN ranked ON ranked.key IS NOT DISTINCT FROM percentile_ranks.key
+    GROUP BY percentile_ranks.key, share
 ),
 percentiles AS (
-    -- In the way that DuckDB does, or the last digit would differ.
+    -- Interpolated as DuckDB does it; another order of operations changes the last digit.
     SELECT key, list(below * (1 - weight) + above * weight ORDER BY share) AS percentiles
     FROM neighbours
     GROUP BY key

@@ -1,4 +1,4 @@
--- One row for each (day, model_id) that was fetched: what fetching counted, joined with what landed.
+-- One row for each fetched partition: the counts of fetching, joined with the counts of landing.
 INSERT INTO call_loads BY NAME
 WITH fetched AS (
     SELECT
@@ -32,8 +32,8 @@ repeated AS (
     FROM temp.repeated
     GROUP BY ALL
 ),
--- Calls with the same fields are counted together. A field that the package does not know goes by its own name, where
--- that is a plain word: what is not may be anything.
+-- Calls with the same fields are counted together. An unknown field is counted by its name if that is a plain word;
+-- other names could contain personal data.
 with_field AS (
     SELECT day, model_id, field, calls
     FROM (
@@ -55,7 +55,7 @@ with_field AS (
     )
 ),
 fields AS (
-    SELECT day, model_id, map_from_entries(list((field, calls) ORDER BY calls DESC, field)[:$most_fields]) AS fields
+    SELECT day, model_id, map_from_entries(list((field, calls) ORDER BY calls DESC, field)[:$max_fields]) AS fields
     FROM (SELECT day, model_id, field, sum(calls)::BIGINT AS calls FROM with_field GROUP BY ALL)
     GROUP BY day, model_id
 )

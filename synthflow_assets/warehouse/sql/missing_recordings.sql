@@ -1,5 +1,5 @@
--- Calls that somebody or something picked up and whose recording is not stored. Those that had none before are asked
--- for again: it may have been made since. Who is forgotten has no number any more, and is left alone.
+-- Connected calls without a stored recording. Calls that had none before are included, because their recording may have
+-- been made since. Calls of erased people have neither number nor transcript, and are excluded.
 SELECT calls.day, calls.model_id, calls.call_id
 FROM calls
 WHERE

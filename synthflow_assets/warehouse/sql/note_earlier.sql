@@ -1,4 +1,4 @@
--- What is about to be replaced, for fields that the source has erased since.
+-- Keep the earlier rows of the staged calls, for fields that the API has erased since.
 CREATE TEMP TABLE earlier AS
 FROM calls
 WHERE

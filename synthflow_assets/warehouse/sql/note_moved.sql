@@ -1,5 +1,5 @@
--- A call whose start the API has corrected may have landed on a neighbouring day before, or with another agent's calls in
--- an earlier batch, where records name no agent; call_id stays unique.
+-- Find staged calls that landed in another partition before: their start was corrected to a neighbouring day, or their
+-- records name no agent and the calls landed for another agent. They are deleted there, so that call_id stays unique.
 CREATE OR REPLACE TEMP TABLE moved AS
 SELECT call_id, day, model_id
 FROM calls

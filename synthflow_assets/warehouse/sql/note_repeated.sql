@@ -1,5 +1,5 @@
--- The same call in two partitions of a batch: its start was corrected while they were fetched, or it names no agent and was
--- listed for several. It lands once, on the later day. By hashes first, which take a quarter of the memory.
+-- Find calls that are in two partitions of a batch: their start was corrected between the fetches, or their records name no
+-- agent and were listed for several. A call lands once, on the later day. Comparing hashes first takes a quarter of the memory.
 CREATE OR REPLACE TEMP TABLE repeated AS
 SELECT filename, file_row_number, day, model_id
 FROM (

@@ -1,4 +1,4 @@
--- After another try of rejected records: what landed, what is still rejected, and what turned out to be known.
+-- After `rejects --retry`: update the counts of landed and rejected records, and of those whose call had landed already.
 UPDATE call_loads
 SET
     landed = call_loads.landed + moved.landed,

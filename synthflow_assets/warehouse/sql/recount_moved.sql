@@ -1,4 +1,4 @@
--- Where they had landed before, they are now known to lie elsewhere.
+-- In the partitions where the moved calls had landed before, count them as outside of the window.
 UPDATE call_loads
 SET landed = call_loads.landed - gone.calls, outside_window = call_loads.outside_window + gone.calls
 FROM (SELECT day, model_id, count(*) AS calls FROM temp.moved GROUP BY day, model_id) AS gone

@@ -1,4 +1,4 @@
--- The kept records, typed again, and what becomes of each: it lands, its call is known already, or it stays rejected.
+-- Decode the stored records again. Each one lands, is known because its call has landed already, or stays rejected.
 CREATE OR REPLACE TEMP TABLE typed AS
 SELECT
     *,
