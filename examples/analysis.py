@@ -1,6 +1,6 @@
-"""Where to go on from the tables: questions of one's own, in DuckDB and in pandas.
+"""Query the tables in SQL and in pandas.
 
-After `make demo`:
+After `make demo`, run:
 
     .venv/bin/python examples/analysis.py data/sandbox/synthflow.duckdb
 """
@@ -15,8 +15,8 @@ from synthflow_assets import Warehouse, WarehouseError
 
 
 def busiest_hours(warehouse: Warehouse) -> pd.DataFrame:
-    """In DuckDB: the hours of the week with the most calls at once."""
-    with warehouse.connect(read_only=True) as connection:  # runs wait for as long as it is open
+    """Return the hours of the week with the most concurrent calls, in SQL."""
+    with warehouse.connect(read_only=True) as connection:  # runs wait while it is open
         return connection.execute("""
             SELECT dayname(day) AS weekday, local_hour, max(peak_concurrent_calls) AS most_at_once
             FROM workspace_load_hourly
@@ -27,9 +27,9 @@ def busiest_hours(warehouse: Warehouse) -> pd.DataFrame:
 
 
 def weekly_median(warehouse: Warehouse) -> pd.DataFrame:
-    """In DuckDB: the exact median of each week, over all agents.
+    """Return the exact median of each week over all agents, in SQL.
 
-    A mean of daily medians is no median; the macro has it from the histogram, for any range of days and any grouping.
+    Daily medians cannot be combined. The macro computes the median from the histogram, for any days and any grouping.
     """
     with warehouse.connect(read_only=True) as connection:
         return connection.execute("""
@@ -40,7 +40,7 @@ def weekly_median(warehouse: Warehouse) -> pd.DataFrame:
 
 
 def weekday_pattern(warehouse: Warehouse) -> pd.DataFrame:
-    """In pandas: calls of each agent by weekday, on average."""
+    """Return the mean number of calls of each agent by weekday, in pandas."""
     daily = warehouse.read_frame("call_duration_daily", to_day=dt.date.today())
     names = warehouse.read_frame("agents").set_index("model_id")["name"]
     daily["agent"] = daily["model_id"].map(names).fillna(daily["model_id"])
@@ -50,11 +50,11 @@ def weekday_pattern(warehouse: Warehouse) -> pd.DataFrame:
 
 
 def reasons_that_grew(warehouse: Warehouse) -> pd.DataFrame:
-    """In pandas: how the share of each reason changed between the first and the second half of the days."""
+    """Return how the share of each reason changed from the first half of the days to the second, in pandas."""
     reasons = warehouse.read_frame("disconnect_reasons_daily")
     days = pd.to_datetime(reasons["day"])
     if not days.min() < days.max():
-        return pd.DataFrame()  # there are no two halves
+        return pd.DataFrame()  # one day has no two halves
     half = (days > days.min() + (days.max() - days.min()) / 2).map({False: "before", True: "after"})
     calls = reasons.pivot_table("calls", index="disconnect_reason", columns=half, aggfunc="sum", fill_value=0)
     shares = calls / calls.sum()
@@ -62,11 +62,11 @@ def reasons_that_grew(warehouse: Warehouse) -> pd.DataFrame:
 
 
 def main(location: str) -> None:
-    """Ask the warehouse all of it."""
+    """Print the answers from the warehouse at this location."""
     warehouse = Warehouse(location)
     for question in (busiest_hours, weekly_median, weekday_pattern, reasons_that_grew):
         answer = question(warehouse)
-        print(f"\n{question.__doc__.splitlines()[0]}")
+        print(f"\n{question.__name__.replace('_', ' ').capitalize()}")
         print("No answer yet: this needs calls of more days." if answer.empty else answer.to_string())
 
 

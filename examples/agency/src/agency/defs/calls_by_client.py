@@ -1,4 +1,4 @@
-"""An asset of the agency's own, over the calls of all clients."""
+"""An asset of the agency, over the calls of all clients."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ CLIENTS = ("acme", "globex")
 
 @dg.asset(deps=[dg.AssetKey([client, "call_duration_daily"]) for client in CLIENTS], kinds={"pandas"})
 def calls_by_client() -> dg.MaterializeResult[None]:
-    """Calls and minutes of each client, as a CSV file for the invoice."""
+    """Write the calls and seconds of each client to a CSV file."""
     file = str(ROOT / "data" / "agency.duckdb")
     warehouse = CombinedWarehouse({client: Warehouse(file, client) for client in CLIENTS})
     daily = warehouse.read_frame("call_duration_daily")
