@@ -17,7 +17,7 @@ from synthflow_assets.api.client import SynthflowClient  # noqa: E402
 from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents  # noqa: E402
 from synthflow_assets.metrics import compute_metrics  # noqa: E402
 from synthflow_assets.report import write_report  # noqa: E402
-from synthflow_assets.report.previews import smaller  # noqa: E402
+from synthflow_assets.report.previews.worker import compress_png  # noqa: E402
 from synthflow_assets.sandbox.config import SandboxConfig  # noqa: E402
 from synthflow_assets.sandbox.server import Sandbox  # noqa: E402
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings, VariableSecret  # noqa: E402
@@ -73,7 +73,7 @@ def main() -> int:
         page.goto(write_sandbox_report(Path(folder)).as_uri())
         page.wait_for_selector("body[data-drawn-in-ms]")
         PICTURE.parent.mkdir(parents=True, exist_ok=True)
-        PICTURE.write_bytes(smaller(page.screenshot()))
+        PICTURE.write_bytes(compress_png(page.screenshot()))
     RECORD.write_text(inputs(), encoding="utf-8")
     print(f"wrote {PICTURE.relative_to(ROOT)}, {PICTURE.stat().st_size / 1000:.0f} kB")
     return 0

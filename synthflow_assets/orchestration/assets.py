@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -17,9 +17,6 @@ from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_RECORDINGS, CALLS
 from synthflow_assets.warehouse.tables import MetricTable, Table
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 
 def metric_steps(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> list[DailyStep]:
@@ -41,6 +38,7 @@ def _metric_step(
 ) -> DailyStep:
     def write(context: dg.AssetExecutionContext, days: Sequence[dt.date], keys: AbstractSet[dg.AssetKey]) -> ShownDays:
         from synthflow_assets.metrics import compute_metrics
+        from synthflow_assets.report.previews import preview_charts, previews
 
         wanted = {key: table for table in tables if (key := workspace.asset_key(table.name)) in keys}
         warehouse = workspace.warehouse(context)
@@ -48,7 +46,13 @@ def _metric_step(
             compute_metrics(connection, days, workspace.settings, [table.name for table in wanted.values()])
         # What is only read need not keep other runs from writing.
         with warehouse.get_connection(read_only=True) as connection:
-            return {key: _shown(workspace, table, connection, days) for key, table in wanted.items()}
+            shown = {key: metric_metadata(workspace, table, connection, days) for key, table in wanted.items()}
+            charts = {table.name: preview_charts(connection, table.name, max(days)) for table in wanted.values()}
+        pictures = previews(charts, context.log.warning)
+        for key, table in wanted.items():
+            if table.name in pictures:  # on the latest day alone: Dagster stores metadata with each day
+                shown[key][max(days)]["preview"] = dg.MarkdownMetadataValue(pictures[table.name])
+        return shown
 
     specs = [
         table_spec(
@@ -62,18 +66,6 @@ def _metric_step(
         for table in tables
     ]
     return DailyStep(name, specs, write)
-
-
-def _shown(
-    workspace: Workspace, table: MetricTable, connection: "DuckDBPyConnection", days: Sequence[dt.date]
-) -> dict[dt.date, Metadata]:
-    from synthflow_assets.report.previews import preview
-
-    shown = metric_metadata(workspace, table, connection, days)
-    picture = preview(connection, table.name, max(days))
-    if picture:  # one for all days of the run: Dagster stores what it shows with each day
-        shown[max(days)]["preview"] = dg.MarkdownMetadataValue(picture)
-    return shown
 
 
 def _calls_dep(workspace: Workspace, table: Table) -> dg.AssetDep | dg.AssetKey:

@@ -24,11 +24,11 @@ StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
 
 
-def run(settings: Settings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+def run(settings: Settings, instance: dg.DagsterInstance, assets: list[dg.AssetKey] | None = None) -> Any:
     os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"
     days = {"dagster/asset_partition_range_start": f"{FIRST}", "dagster/asset_partition_range_end": f"{LAST}"}
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
-    return job.execute_in_process(instance=instance, tags=days, raise_on_error=False)
+    return job.execute_in_process(instance=instance, tags=days, raise_on_error=False, asset_selection=assets)
 
 
 def metadata_of(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, dict[str, Any]]:
@@ -62,6 +62,20 @@ def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
         }
         assert list(pictures) == [f"{LAST}"]
         assert pictures[f"{LAST}"].startswith("![")
+
+
+def test_a_control_character_in_a_text_does_not_end_the_run(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox(), start_date=f"{FIRST}")
+    assert run(settings, instance).success
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute("UPDATE calls SET end_call_reason = $1", ["said\x0bbye"])
+        connection.execute("UPDATE agents SET name = $1 || name", ["\x1b]0;"])
+    tables = [dg.AssetKey(["synthflow", table]) for table in ("call_duration_daily", "call_outcomes_daily")]
+    assert run(settings, instance, [*tables, REPORT]).success
+    for table in tables:
+        assert "preview" in metadata_of(instance, table)[f"{LAST}"]
 
 
 def test_where_a_day_fails_the_report_says_so(

@@ -22,6 +22,7 @@ PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touc
 A4_PIXELS = 688  # between the margins
 SCRIPT = "</script><script>alert(1)</script>"
 MARKUP = '<img src=x onerror="alert(1)"> & \u2028 {{ 7 * 7 }}'
+CONTROLS = "Front\x01\x1b]0;\x0bOffice\ufffe"
 
 _NAMED_CELLS = """
 CREATE TEMP TABLE cells AS SELECT $first::DATE + day::INT AS day, 'id-' || agent AS model_id, name
@@ -111,13 +112,16 @@ def test_axe_would_find_something(warehouse: Warehouse, open_report: Open) -> No
 
 def test_names_and_reasons_are_only_text(named: Named, open_report: Open) -> None:
     alerts: list[str] = []
-    report = open_report(named([SCRIPT, MARKUP, "Front Desk", "Front Desk"]), FIRST, FIRST + dt.timedelta(days=2))
+    report = open_report(
+        named([SCRIPT, MARKUP, CONTROLS, "Front Desk", "Front Desk"]), FIRST, FIRST + dt.timedelta(days=2)
+    )
     report.page.on("dialog", lambda dialog: alerts.append(dialog.message))
     names = report.page.locator("#agents label").all_text_contents()
     assert SCRIPT in names
     assert [name for name in names if name.startswith("<img")] == [" ".join(MARKUP.split())]
+    assert [re.sub(r"\W+", " ", name) for name in names if name.endswith("Office\ufffe")] == ["Front 0 Office "]
     # Those who share a name are told apart.
-    assert sorted(name for name in names if name.startswith("Front")) == ["Front Desk (id-3)", "Front Desk (id-4)"]
+    assert sorted(name for name in names if name.startswith("Front Desk")) == ["Front Desk (id-4)", "Front Desk (id-5)"]
     for chart in ("calls", "reasons", "ends-by-agent", "states"):
         report.table(chart)
     report.page.hover("#calls .chart svg .mark-rect path >> nth=0", force=True)

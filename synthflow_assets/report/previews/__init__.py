@@ -5,11 +5,9 @@ Each is a `.sql` file: `day`, `name` and `value` of the days `$first` to `$last`
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import struct
-import zlib
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,11 +15,11 @@ from typing import Any
 import duckdb
 
 from synthflow_assets.report.charts import PERCENT, PRINTED, SERIES, columns, config, lines, shares
+from synthflow_assets.report.previews.drawing import Chart, DrawingError, Worker
 from synthflow_assets.warehouse.statements import sql_file
 
 DAYS = 30
 _DAY_MS = 86_400_000
-_SCALE = 1.5  # sharp enough on most screens, and half the bytes of 2
 _sql = partial(sql_file, __name__)
 
 
@@ -48,20 +46,37 @@ _PREVIEWS = {
 }
 
 
-def preview(connection: duckdb.DuckDBPyConnection, table: str, last: dt.date) -> str | None:
-    """Pictures of the days up to the last one, as Markdown; None for a table that has none, or no rows."""
-    if table not in _PREVIEWS:
-        return None
+def preview_charts(connection: duckdb.DuckDBPyConnection, table: str, last: dt.date) -> list[Chart]:
+    """Return the charts of a table over the `DAYS` days up to `last`; none if it has no rows in them."""
     first = last - dt.timedelta(days=DAYS - 1)
     gaps = [{"from": _ms(day), "to": _ms(day) + _DAY_MS, "share": 1.0} for day in _missing(connection, first, last)]
-    pictures = []
-    for drawn in _PREVIEWS[table]:
+    charts = []
+    for drawn in _PREVIEWS.get(table, ()):
         rows = connection.execute(_sql(f"{drawn.query}.sql"), {"first": first, "last": last}).fetchall()
         if rows:
-            title = f"{drawn.title}, {first} to {last}"
-            picture = base64.b64encode(_png(_chart(drawn, rows, gaps, first, last) | {"title": title})).decode()
-            pictures.append(f"![{title}](data:image/png;base64,{picture})")
-    return "\n\n".join(pictures) or None
+            charts.append(_chart(drawn, rows, gaps, first, last) | {"title": f"{drawn.title}, {first} to {last}"})
+    return charts
+
+
+def previews(charts: Mapping[str, Sequence[Chart]], warn: Callable[[str], None]) -> dict[str, str]:
+    """Return the pictures of each table as Markdown, for those tables that have any.
+
+    Args:
+        charts: of each table, from `preview_charts`.
+        warn: is called with one line for each picture that cannot be drawn.
+    """
+    markdown: dict[str, str] = {}
+    with Worker() as worker:
+        for table, of_table in charts.items():
+            pictures = []
+            for chart in of_table:
+                try:
+                    pictures.append(f"![{chart['title']}](data:image/png;base64,{worker.draw(chart)})")
+                except DrawingError as error:
+                    warn(f"a preview of {table} is missing: {error}; its data is not affected")
+            if pictures:
+                markdown[table] = "\n\n".join(pictures)
+    return markdown
 
 
 def _missing(connection: duckdb.DuckDBPyConnection, first: dt.date, last: dt.date) -> list[dt.date]:
@@ -78,7 +93,7 @@ def _chart(
     gaps: list[dict[str, float]],
     first: dt.date,
     last: dt.date,
-) -> dict[str, Any]:
+) -> Chart:
     sums: dict[str, float] = defaultdict(float)
     for _, name, value in rows:
         sums[name] += value
@@ -129,28 +144,3 @@ def _at(day: dt.date) -> dict[str, float]:
 
 def _ms(day: dt.date) -> int:
     return (day - dt.date(1970, 1, 1)).days * _DAY_MS
-
-
-def _png(chart: dict[str, Any]) -> bytes:
-    import vl_convert
-
-    return smaller(vl_convert.vegalite_to_png(chart, scale=_SCALE))
-
-
-def smaller(png: bytes) -> bytes:
-    """The same picture in a fifth of the bytes: vl-convert hardly compresses."""
-    signature, chunks = png[:8], []
-    at, pixels = 8, b""
-    while at < len(png):
-        (length,) = struct.unpack(">I", png[at : at + 4])
-        kind, content = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
-        if kind == b"IDAT":
-            pixels += content
-        else:
-            chunks.append((kind, content))
-        at += 12 + length
-    chunks.insert(-1, (b"IDAT", zlib.compress(zlib.decompress(pixels), 9)))
-    return signature + b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
