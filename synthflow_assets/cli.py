@@ -156,7 +156,8 @@ def _bring_up_to_date(connection: DuckDBPyConnection, days: list[dt.date], setti
     reach = range(max(table.days_back for table in METRIC_TABLES) + 1)
     touched = sorted({day + dt.timedelta(days=later) for day in days for later in reach})
     replace_metrics(connection, touched, settings)
-    export_again(connection, TABLES, touched, settings.export_folder)
+    if settings.export_folder is not None:
+        export_again(connection, TABLES, touched, settings.export_folder)
 
 
 @main.command()

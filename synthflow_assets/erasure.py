@@ -32,6 +32,8 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
     folder = settings.export_folder
 
     def write_exports(days: list[dt.date]) -> int:
+        if folder is None:
+            return 0
         remove_unfinished(folder, CALLS.name)
         return export_again(connection, [CALLS.name], days, folder)
 

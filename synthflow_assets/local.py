@@ -129,7 +129,6 @@ def _sandbox_settings(url: str) -> dict[str, str]:
         variable("api_key"): "sandbox-key",
         variable("base_url"): url,
         variable("warehouse"): str(_SANDBOX_WAREHOUSE.resolve()),
-        variable("export_dir"): str((_SANDBOX_DATA / "export").resolve()),
         variable("report"): str(_SANDBOX_REPORT.resolve()),
     }
     return settings

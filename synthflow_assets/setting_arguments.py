@@ -34,7 +34,7 @@ class SettingsArguments(TypedDict, total=False):
     pii: str
     pii_key: SecretStr | str | None
     vanished_fields: str
-    export_dir: str | PurePath
+    export_dir: str | PurePath | None
     report: str | PurePath
     report_days: int
     recordings: str | PurePath | None

@@ -216,8 +216,12 @@ class Settings(BaseModel):
             "landed before."
         ),
     )
-    export_dir: str = Field(
-        "data/export", description="Folder of the Parquet files that the `..._export` assets write, one a day."
+    export_dir: str | None = Field(
+        None,
+        description=(
+            "Folder of Parquet copies of the tables, one file a day, for readers that must not meet the writer. Unset: "
+            "there are no `..._export` assets."
+        ),
     )
     report: str = Field(
         "data/report.html",
@@ -466,9 +470,12 @@ class Settings(BaseModel):
         return self.pii_key.get_secret_value() if self.pii_key is not None else ""
 
     @property
-    def export_folder(self) -> Path:
-        """Where Parquet files go: `export_dir`, or a folder in it where the schema is not the usual one."""
-        return self._own_folder(Path(self.export_dir))
+    def export_folder(self) -> Path | None:
+        """Folder of the exports: `export_dir`, or a folder in it named after a schema other than the default.
+
+        None if no exports are written.
+        """
+        return self._own_folder(Path(self.export_dir)) if self.export_dir else None
 
     @property
     def report_path(self) -> Path:

@@ -1,4 +1,4 @@
-"""Puts the definitions together: the one way in, for this project's own code location and for everybody else's."""
+"""Build the definitions of a workspace, for this project's own code location and for other people's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,24 +7,20 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.errors import SettingsError
-from synthflow_assets.orchestration.alerts import build_alert_sensors
 from synthflow_assets.orchestration.arguments import validate_hidden_key, validate_hidden_password, validate_types
-from synthflow_assets.orchestration.assets import (
-    build_recordings_asset,
-    export_step,
-    metric_steps,
-    report_step,
-)
-from synthflow_assets.orchestration.checks import build_checks
-from synthflow_assets.orchestration.daily import daily_partitions
-from synthflow_assets.orchestration.fetching import build_calls_assets
-from synthflow_assets.orchestration.maintenance import MAINTENANCE, build_maintenance
+from synthflow_assets.orchestration.assets.calls import build_calls_assets
+from synthflow_assets.orchestration.assets.exports import exports_step
+from synthflow_assets.orchestration.assets.metrics import metrics_step
+from synthflow_assets.orchestration.assets.recordings import build_recordings_asset
+from synthflow_assets.orchestration.assets.report import report_step
+from synthflow_assets.orchestration.assets.steps import daily_partitions
+from synthflow_assets.orchestration.checks import build_scheduled_checks
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
-from synthflow_assets.orchestration.schedules import build_jobs, build_schedules
+from synthflow_assets.orchestration.schedules.fetching import build_jobs, build_schedules
+from synthflow_assets.orchestration.schedules.maintenance import MAINTENANCE, build_maintenance
+from synthflow_assets.orchestration.sensors.alerts import build_alert_sensors
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from synthflow_assets.warehouse.schema import CALLS
 
 
 def build_synthflow_defs(
@@ -39,28 +35,27 @@ def build_synthflow_defs(
     synthflow: SynthflowResource | None = None,
     warehouse: WarehouseResource | None = None,
 ) -> dg.Definitions:
-    """Everything that Dagster is to know of a Synthflow workspace, to be merged with other definitions.
+    """Return the assets, checks, jobs, schedules, sensors and resources of a workspace, to merge with your own.
 
-    The environment is not read, unless the settings come from `Settings.load()`. Every name begins with the key
-    prefix, so nothing clashes with other definitions or another workspace; no executor and no logger is set for
-    others. Definitions in which two workspaces would write to the same tables, exports or report cannot be loaded.
+    The environment is not read, unless the settings come from `Settings.load()`. Every name begins with the key prefix,
+    so nothing clashes with other definitions or another workspace. No default executor and no logger is set. If two
+    workspaces would write to the same tables, exports or report, the code location does not load.
 
     Args:
-        settings: the defaults, unless given. Keys in it as `dg.EnvVar`.
-        key_prefix: of every asset; the default is the schema of the tables. It is also the schema, its parts joined
-            by underscores, unless the settings name one.
-        group_name: of every asset; the default is the key prefix.
-        owners: of every asset, as Dagster wants them: e-mail addresses, or `team:NAME`.
+        settings: of the workspace; by default all defaults. Pass secrets as `dg.EnvVar`.
+        key_prefix: of every asset; by default the schema of the tables. Unless the settings name a schema, it is also
+            the schema, with its parts joined by underscores.
+        group_name: of every asset; by default the key prefix.
+        owners: of every asset: e-mail addresses, or `team:NAME`.
         tags: of every asset.
-        automation_condition: of every asset; the schedules, which are off until somebody switches them on, need none.
-        executor: of the jobs; the default runs all steps in one process, because they wait for the network and for
-            DuckDB's threads, and a process for each would only cost its start.
-        synthflow: who is asked, in place of what the settings say of key, region, address and rate.
-        warehouse: where the tables are, in place of what the settings say.
+        automation_condition: of every asset. The schedules need none.
+        executor: of the jobs; by default all steps run in one process.
+        synthflow: the API resource; it replaces key, region, base URL and rate of the settings.
+        warehouse: the warehouse resource; it replaces the location of the settings.
 
     Raises:
-        SettingsError: an argument of a wrong type, a key or a password in plain text, a key prefix that cannot name a
-            schema, or a resource of another schema.
+        SettingsError: an argument has the wrong type or holds a secret in plain text, the key prefix is no valid schema
+            name, or the warehouse resource names another schema.
     """
     validate_types(
         settings=settings,
@@ -91,14 +86,14 @@ def build_synthflow_defs(
             f"{workspace.settings.warehouse_schema}: make them the same"
         )
     if warehouse is not None:
-        workspace = replace(workspace, settings=_moved(workspace.settings, warehouse))
-    assets, checks = _assets(workspace), build_checks(workspace)
+        workspace = replace(workspace, settings=_with_location(workspace.settings, warehouse))
+    assets, checks = _build_assets(workspace), build_scheduled_checks(workspace)
     daily, freshness = build_jobs(workspace, assets, executor or dg.in_process_executor)
     maintenance, maintenance_schedule = build_maintenance(workspace, executor or dg.in_process_executor)
-    steps = {definition.node_def.name for definition in (*assets, *checks)} | {workspace.step(MAINTENANCE)}
+    steps = {definition.node_def.name for definition in (*assets, checks)} | {workspace.step(MAINTENANCE)}
     return dg.Definitions(
         assets=assets,
-        asset_checks=checks,
+        asset_checks=[checks],
         jobs=[daily, freshness, maintenance],
         schedules=[*build_schedules(workspace, daily, freshness), maintenance_schedule],
         sensors=build_alert_sensors(workspace, steps),
@@ -109,18 +104,19 @@ def build_synthflow_defs(
     )
 
 
-def _moved(settings: Settings, warehouse: WarehouseResource) -> Settings:
-    """The settings, with the tables where the resource says; of a location that is read in the run, the variable."""
+def _with_location(settings: Settings, warehouse: WarehouseResource) -> Settings:
+    """Return the settings with the location of the resource; `$NAME` if it comes from an environment variable."""
     variable = getattr(warehouse.database, "env_var_name", None)
     return settings.model_copy(update={"warehouse": f"${variable}" if variable else warehouse.database})
 
 
-def _assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
-    partitions = daily_partitions(workspace.settings)
-    recordings = workspace.settings.recordings
+def _build_assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
+    settings = workspace.settings
+    partitions = daily_partitions(settings)
+    export_folder, recordings = settings.export_folder, settings.recordings
     downstream = [
-        *metric_steps(workspace, partitions),
-        *(export_step(workspace, table, partitions) for table in (CALLS, *METRIC_TABLES)),
+        metrics_step(workspace, partitions),
+        *([exports_step(workspace, export_folder, partitions)] if export_folder else []),
         report_step(workspace, partitions),
     ]
     return [

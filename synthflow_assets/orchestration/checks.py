@@ -1,9 +1,13 @@
-"""The asset checks: checks about the tables, asked in the run that writes them and, for freshness, by the clock."""
+"""The asset checks: their specs, and how Dagster shows what they found.
+
+The checks of a table run in the step that writes it. The scheduled ones have a step of their own, because no run can
+notice that none ran.
+"""
 
 import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from typing import Any
 
 import dagster as dg
 
@@ -21,82 +25,105 @@ from synthflow_assets.quality import (
     find_problems,
     merge_days,
 )
+from synthflow_assets.warehouse.tables import Table
 
-_SHOWN = 200
+_SHOWN_PROBLEMS = 200
 
 
-def build_checks(workspace: Workspace) -> list[dg.AssetChecksDefinition]:
-    """All checks: one step for each table, and one for what the clock asks."""
-    by_table = groupby(CHECKS, key=lambda check: check.table)
-    return [
-        *(_build(workspace, f"check_{table}", list(checks)) for table, checks in by_table),
-        _build(workspace, "check_freshness", SCHEDULED_CHECKS),
-    ]
+def checks_of(tables: Sequence[Table]) -> list[Check]:
+    """Return the checks that run in the step that writes these tables."""
+    names = {table.name for table in tables}
+    return [check for check in CHECKS if check.table in names]
 
 
 def check_key(workspace: Workspace, check: Check) -> dg.AssetCheckKey:
-    """The check of a check."""
+    """Return the key of a check in Dagster."""
     return dg.AssetCheckKey(workspace.asset_key(check.table), check.name)
 
 
-def _build(workspace: Workspace, name: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
-    settings = workspace.settings
+def check_specs(workspace: Workspace, checks: Sequence[Check]) -> list[dg.AssetCheckSpec]:
+    """Return the specs of checks, for the step that evaluates them."""
+    return [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=workspace.asset_key(check.table),
+            description=check.description,
+            blocking=check.blocking,
+        )
+        for check in checks
+    ]
+
+
+def build_scheduled_checks(workspace: Workspace) -> dg.AssetChecksDefinition:
+    """Build the step of the checks that the freshness job evaluates, over all days."""
 
     @dg.multi_asset_check(
-        name=workspace.step(name),
-        specs=[
-            dg.AssetCheckSpec(
-                check.name,
-                asset=workspace.asset_key(check.table),
-                description=check.description,
-                blocking=check.blocking,
-                # In a run that computes both, the check waits for both.
-                additional_deps=[workspace.asset_key(table) for table in check.depends_on],
-            )
-            for check in checks
-        ],
+        name=workspace.step("check_freshness"),
+        specs=check_specs(workspace, SCHEDULED_CHECKS),
         required_resource_keys={workspace.warehouse_resource},
         can_subset=True,
-        # What the clock asks is to be answered while backfills take all places of the pool.
-        pool=None if checks is SCHEDULED_CHECKS else workspace.pool,
+        # No pool: backfills may fill it, and these checks must still run.
     )
-    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        with translate_errors(workspace.settings), workspace.warehouse(context).get_connection() as connection:
-            latest = last_closed_day(settings.timezone)
-            for check in checks:
-                key = check_key(workspace, check)
-                if key in context.selected_asset_check_keys:
-                    # What the clock asks is about all days, also where it is asked in a run over some.
-                    days = None if check in SCHEDULED_CHECKS else _days(context)
-                    problems = find_problems(connection, check, days, settings, latest)
-                    unwatched = count_unwatched(connection, settings, latest) if check is FRESHNESS else 0
-                    yield _result(workspace, check, problems, unwatched)
+    def check_freshness(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        with translate_errors(workspace.settings):
+            selected = [c for c in SCHEDULED_CHECKS if check_key(workspace, c) in context.selected_asset_check_keys]
+            yield from evaluate(context, workspace, selected, days=None)
 
-    return check
+    return check_freshness
 
 
-def _days(context: dg.AssetCheckExecutionContext) -> list[dt.date] | None:
-    """The days of the run; None, for all days, in a run of checks alone."""
-    step = context.op_execution_context
-    return [dt.date.fromisoformat(key) for key in step.partition_keys] if step.has_partition_key_range else None
+def evaluate_selected(
+    context: dg.AssetExecutionContext, workspace: Workspace, checks: Sequence[Check]
+) -> Iterator[dg.AssetCheckResult]:
+    """Evaluate those of a step's checks that the run selects, on the days of the run.
+
+    A run of checks alone has no partitions, and evaluates them on all days.
+    """
+    selected = [check for check in checks if check_key(workspace, check) in context.selected_asset_check_keys]
+    days = [dt.date.fromisoformat(key) for key in context.partition_keys] if context.has_partition_key_range else None
+    yield from evaluate(context, workspace, selected, days)
+
+
+def evaluate(
+    context: Any, workspace: Workspace, checks: Sequence[Check], days: Sequence[dt.date] | None
+) -> Iterator[dg.AssetCheckResult]:
+    """Evaluate checks against the warehouse.
+
+    Args:
+        context: of the step, which has the warehouse resource.
+        workspace: whose checks they are.
+        checks: which to evaluate.
+        days: which to look at; None for all.
+
+    Raises:
+        WarehouseError: the warehouse cannot be read.
+    """
+    if not checks:
+        return
+    settings = workspace.settings
+    latest = last_closed_day(settings.timezone)
+    with workspace.warehouse(context).get_connection() as connection:
+        for check in checks:
+            problems = find_problems(connection, check, days, settings, latest)
+            unwatched = count_unwatched(connection, settings, latest) if check is FRESHNESS else 0
+            yield _result(workspace, check, problems, unwatched)
 
 
 def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], unwatched: int) -> dg.AssetCheckResult:
     key = check_key(workspace, check)
     merged = merge_days(problems)
-    lines = [f"- {problem}" for problem in merged[:_SHOWN]]
-    if len(merged) > _SHOWN:
-        lines.append(f"- and {len(merged) - _SHOWN} more")
-    # Agents retire by themselves, which shall not be silent.
-    aside = f" Not watched: {unwatched} agent(s) that were not fetched in the two weeks before." if unwatched else ""
+    lines = [f"- {problem}" for problem in merged[:_SHOWN_PROBLEMS]]
+    if len(merged) > _SHOWN_PROBLEMS:
+        lines.append(f"- and {len(merged) - _SHOWN_PROBLEMS} more")
+    # An agent that is not fetched for two weeks is no longer expected. That must not be silent.
+    retired = f" Not watched: {unwatched} agent(s) that were not fetched in the two weeks before." if unwatched else ""
+    is_error = check.blocking or check.severity is Severity.ERROR
     return dg.AssetCheckResult(
         passed=not problems,
         asset_key=key.asset_key,
         check_name=key.name,
-        severity=dg.AssetCheckSeverity.ERROR
-        if check.blocking or check.severity is Severity.ERROR
-        else dg.AssetCheckSeverity.WARN,
-        description=_headline(workspace, check, merged) if merged else check.description + aside,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+        description=_headline(workspace, check, merged) if merged else check.description + retired,
         metadata={
             "problems": len(problems),
             **({"details": dg.MarkdownMetadataValue("\n".join(lines))} if lines else {}),
@@ -105,21 +132,21 @@ def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], unw
 
 
 def _headline(workspace: Workspace, check: Check, merged: Sequence[Problem]) -> str:
-    """What is wrong and what to do, in one line: the first problem stands for all, the command mends all."""
+    """Return one line: the first problem, how many others there are, and the command that fixes all of them."""
     others = f" (and {len(merged) - 1} more)" if len(merged) > 1 else ""
-    firsts = [problem.day for problem in merged if problem.day]
-    lasts = [problem.day + dt.timedelta(days=problem.days - 1) for problem in merged if problem.day]
-    span = ("", "") if not firsts else (f"{min(firsts)}", f"{max(lasts)}")
+    first_days = [problem.day for problem in merged if problem.day]
+    last_days = [problem.day + dt.timedelta(days=problem.days - 1) for problem in merged if problem.day]
+    span = ("", "") if not first_days else (f"{min(first_days)}", f"{max(last_days)}")
     return f"{merged[0]}{others}. {check.remedy.format(**_commands(workspace, check, *span))}"
 
 
 def _commands(workspace: Workspace, check: Check, first: str, last: str) -> dict[str, str]:
-    """The commands that a remedy may name, for the days from the first to the last."""
+    """Return the commands that a remedy may name, for the days from the first to the last."""
     days = f"--partition {first}" if first == last else f"--partition-range {first}...{last}"
     fetch = f"dg launch --assets 'group:{workspace.group_name}' {days}"
     only_missing = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
     tables = [workspace.asset_key(table).to_user_string() for table in (*check.depends_on, check.table)]
-    selection = " or ".join(f'key:"{table}"+' for table in tables)  # and what follows from them, as the exports do
+    selection = " or ".join(f'key:"{table}"+' for table in tables)  # with what is downstream, such as exports
     return {
         "fetch": f"`{fetch}`",
         "fetch_missing": f"`{fetch} --config-json '{json.dumps(only_missing)}'`",

@@ -95,7 +95,6 @@ class _Scaffolder(dg.Scaffolder[Any]):
                 "timezone": "UTC",
                 "start_date": f"{dt.datetime.now(dt.UTC).date().replace(day=1)}",
                 "warehouse": "{{ context.project_root }}/data/synthflow.duckdb",
-                "export_dir": "{{ context.project_root }}/data/export",
                 "report": "{{ context.project_root }}/data/report.html",
             },
         )

@@ -1,4 +1,4 @@
-"""The two resources: who is asked, and where the tables live."""
+"""The two resources: the API client and the warehouse."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from synthflow_assets.api.client import SynthflowClient
+    from synthflow_assets.orchestration.instance.run_locks import RunLocks
 
 
 class SynthflowResource(dg.ConfigurableResource[Any]):
-    """A Synthflow workspace, for any asset; no warehouse is needed.
+    """A client for one Synthflow workspace, for use in any asset; it needs no warehouse.
 
-    Give the key as `dg.EnvVar`, so that Dagster never shows it::
+    Pass the key as `dg.EnvVar`, so that Dagster never shows it::
 
         @dg.asset
         def calls_of_yesterday(synthflow: SynthflowResource) -> None:
@@ -37,17 +38,17 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
     """
 
     api_key: str = Field(default="", description="API key, as dg.EnvVar.")
-    region: str = Field(default="us", description="Cluster that the workspace lives on: us, eu or global.")
-    base_url: str | None = Field(default=None, description="Address of the API, ending in /v2. Wins over the region.")
-    max_connections: int = Field(default=8, description="Requests under way at once.")
-    requests_per_second: float | None = Field(default=None, description="Upper bound on the request rate.")
+    region: str = Field(default="us", description="Region of the workspace: us, eu or global.")
+    base_url: str | None = Field(default=None, description="Base URL of the API, ending in /v2. Overrides region.")
+    max_connections: int = Field(default=8, description="Maximum number of concurrent requests.")
+    requests_per_second: float | None = Field(default=None, description="Maximum request rate. Unset: no limit.")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "SynthflowResource":
-        """The resource that the settings describe.
+        """Return the resource that the settings describe.
 
         Raises:
-            SettingsError: they hold the key itself, which Dagster would show to everybody who may see its UI.
+            SettingsError: the settings hold the key itself, which Dagster's UI would show.
         """
         if settings.api_key is not None and not isinstance(settings.api_key, VariableSecret):
             raise SettingsError(
@@ -63,10 +64,10 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
         )
 
     def get_client(self) -> "SynthflowClient":
-        """A client, to be closed or used in a `with`.
+        """Return a client; close it, or use it in a `with` block.
 
         Raises:
-            SettingsError: there is no key.
+            SettingsError: no key is set.
         """
         from synthflow_assets.api.client import SynthflowClient
 
@@ -82,9 +83,10 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
 
 
 class WarehouseResource(DuckDBResource):
-    """dagster-duckdb's resource, with connections that are closed after an exception too, and waits made for people.
+    """The warehouse: dagster-duckdb's resource, extended by what it lacks.
 
-    Every connection has the workspace's schema as its default.
+    Connections are closed after an exception too, the lock of a file is waited for, and the default schema of each
+    connection is the workspace's.
     """
 
     schema_name: str = Field(default=SCHEMA, description="Schema of the workspace's tables.")
@@ -92,16 +94,19 @@ class WarehouseResource(DuckDBResource):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "WarehouseResource":
-        """The resource that the settings describe."""
+        """Return the resource that the settings describe."""
         return cls(
             database=settings.warehouse, schema_name=settings.warehouse_schema, data_path=settings.lake_data_path
         )
 
     def get_warehouse(self, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Warehouse:
-        """The tables, for plain code.
+        """Return the warehouse, for code that knows no Dagster.
+
+        Args:
+            lock_wait_seconds: how long to wait for a file that another process has locked.
 
         Raises:
-            WarehouseUnusableError: this version cannot use such a place.
+            WarehouseUnusableError: the location is of no known kind.
         """
         return Warehouse(
             self.database,
@@ -111,23 +116,41 @@ class WarehouseResource(DuckDBResource):
             on_wait=dg.get_dagster_logger().warning,
         )
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Hold the lock of the run, if the run launcher of this package asks for it (see `instance/`)."""
+        if (locks := _run_locks(context)) is not None and context.run is not None:
+            locks.hold(context.run.run_id)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Release the lock of the run."""
+        if (locks := _run_locks(context)) is not None and context.run is not None:
+            locks.release(context.run.run_id)
+
     @contextmanager
     def get_connection(self, *, read_only: bool = False) -> "Iterator[DuckDBPyConnection]":
-        """A connection that may write, unless it is to read only.
+        """Yield a connection, closed at the end of the block.
+
+        Args:
+            read_only: take the shared lock, so that other readers can connect at the same time.
 
         Raises:
-            WarehouseError: the file is locked for too long, or cannot be used.
+            WarehouseError: the file stayed locked for too long, or cannot be used.
         """
         with self.get_warehouse().connect(read_only=read_only) as connection:
             yield connection
 
 
+def _run_locks(context: dg.InitResourceContext) -> "RunLocks | None":
+    launcher = context.instance.run_launcher if context.instance is not None else None
+    return getattr(launcher, "run_locks", None)
+
+
 @contextmanager
 def translate_errors(settings: Settings) -> Iterator[None]:
-    """Turn the package's errors into a failed step that says what to do, and that Dagster does not retry.
+    """Turn errors of this package into a `dg.Failure` with the same one-line message.
 
-    The settings are named as they were given: by variables, arguments, or a component's attributes.
-    What can pass was retried already, by whom it concerns: the client, or the warehouse's connection.
+    Settings are named as the user gave them: by variable, argument or attribute. Dagster does not retry the step:
+    transient errors were already retried by the client or by the connection to the warehouse.
     """
     try:
         yield

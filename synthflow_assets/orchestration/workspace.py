@@ -1,4 +1,4 @@
-"""One Synthflow workspace in a code location: its settings, and how all that belongs to it is named."""
+"""One Synthflow workspace in a code location: its settings, and the names of its assets, steps, jobs and resources."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Names every asset, step, job and resource after its key prefix, so that several workspaces live side by side."""
+    """A workspace; every name begins with its key prefix, so that several of them fit into one code location."""
 
     settings: Settings = field(default_factory=Settings.of)
     key_prefix: tuple[str, ...] = ("synthflow",)
@@ -34,19 +34,25 @@ class Workspace:
         settings: Settings,
         key_prefix: str | Sequence[str] | None = None,
         group_name: str | None = None,
-        **marks: Any,
+        **spec_arguments: Any,
     ) -> "Workspace":
-        """Fill in what follows from the rest: one name for key prefix, schema and group, unless they are given.
+        """Return a workspace whose key prefix, schema and group have one name, unless they are given.
+
+        Args:
+            settings: of the workspace.
+            key_prefix: of its assets; by default the schema of its tables.
+            group_name: of its assets; by default the key prefix.
+            spec_arguments: `owners`, `tags` and `automation_condition` of its assets.
 
         Raises:
-            SettingsError: the key prefix cannot name the schema, and no other name is set.
+            SettingsError: the key prefix is no valid schema name, and `warehouse_schema` is not set.
         """
         prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or (settings.warehouse_schema,))
         if not all(re.fullmatch("[A-Za-z0-9_-]+", part) for part in prefix):
             raise SettingsError(f"key_prefix is {key_prefix!r}; allowed in each part are letters, digits, - and _")
         name = _identifier(prefix)
         if "warehouse_schema" not in settings.model_fields_set:
-            # Else two workspaces would land in the same tables. That two have the same name, Dagster refuses.
+            # Otherwise two workspaces would share their tables. Dagster refuses two with the same key prefix.
             try:
                 schema = Settings.of(warehouse_schema=name).warehouse_schema
             except SettingsError as error:
@@ -56,76 +62,76 @@ class Workspace:
                     "Or set warehouse_schema"
                 ) from None
             settings = settings.model_copy(update={"warehouse_schema": schema})
-        return cls(settings, prefix, group_name or name, **marks)
+        return cls(settings, prefix, group_name or name, **spec_arguments)
 
     def asset_key(self, table: str) -> dg.AssetKey:
-        """The asset of a table."""
+        """Return the asset key of a table."""
         return dg.AssetKey([*self.key_prefix, table])
 
     def table_name(self, table: str) -> str:
-        """`SCHEMA.TABLE`."""
+        """Return `SCHEMA.TABLE`."""
         return f"{self.settings.warehouse_schema}.{table}"
 
     @property
     def name(self) -> str:
-        """The key prefix in characters that Dagster allows in every kind of name."""
+        """The key prefix, in characters that Dagster allows in every kind of name."""
         return _identifier(self.key_prefix)
 
     def named(self, name: str) -> str:
-        """The name of a job, schedule, sensor or resource: `PREFIX_NAME`."""
+        """Return the name of a job, schedule, sensor or resource: `PREFIX_NAME`."""
         return f"{self.name}_{name}"
 
     @property
     def backfill_policy(self) -> dg.BackfillPolicy:
-        """How many days a run of a backfill covers; the same for all assets, so that they stay in one run."""
+        """How many days one run of a backfill covers; the same for all assets, so that one run materializes all."""
         days = self.settings.backfill_days_per_run
         return dg.BackfillPolicy.multi_run(days) if days else dg.BackfillPolicy.single_run()
 
     def step(self, name: str) -> str:
-        """The name of a step. Other people's steps may be called the same, so the prefix stands apart."""
+        """Return the name of a step: `PREFIX__NAME`, so that it differs from steps of other packages."""
         return f"{self.name}__{name}"
 
     def owns_run(self, run: dg.DagsterRun) -> bool:
-        """Whether the run is one of this workspace's jobs, or was started from assets of which some are its."""
+        """Return whether a run is of one of the workspace's jobs, or materializes some of its assets."""
         if run.job_name in (self.named("daily"), self.named("freshness")):
             return True
         return any(tuple(key.path[: len(self.key_prefix)]) == self.key_prefix for key in run.asset_selection or ())
 
     @property
     def run_tags(self) -> dict[str, str]:
-        """What the workspace's runs are found by in Dagster's UI."""
+        """The tags that find the workspace's runs in Dagster's UI."""
         return {"synthflow/workspace": self.name}
 
     def tag_run(self, context: dg.AssetExecutionContext) -> None:
-        """Give its tags to a run that was started from assets, since only a job has them from the start."""
+        """Tag a run that was started from assets; runs of a job have the tags from the start."""
         if not self.run_tags.items() <= context.run.tags.items():
             context.instance.add_run_tags(context.run.run_id, self.run_tags)
 
     @property
     def pool(self) -> str:
-        """The pool of the steps that only work on the warehouse, by which the runs that write to it may be limited."""
+        """The pool of the steps that write to the warehouse; a limit on it limits the runs that write."""
         return self.named("warehouse")
 
     @property
     def api_resource(self) -> str:
-        """Under what name Dagster knows this workspace's `SynthflowResource`."""
+        """The resource key of the workspace's `SynthflowResource`."""
         return self.named("api")
 
     @property
     def warehouse_resource(self) -> str:
-        """Under what name Dagster knows this workspace's `WarehouseResource`."""
+        """The resource key of the workspace's `WarehouseResource`."""
         return self.named("warehouse")
 
     def api(self, context: Any) -> SynthflowResource:
-        """The resource of this workspace in a step that requires `api_resource`."""
+        """Return the API resource in a step that requires `api_resource`."""
         resource = getattr(context.resources, self.api_resource)
         if not isinstance(resource, SynthflowResource):
-            raise SettingsError(f"the resource {self.api_resource} is no SynthflowResource")
+            raise SettingsError(f"the resource {self.api_resource} is not a SynthflowResource")
         return resource
 
     @contextmanager
     def open_clients(self, context: Any) -> "Iterator[tuple[SynthflowClient, Warehouse]]":
-        """Whom to ask and where to write; the request rate is that of all runs together that write there."""
+        """Yield the API client and the warehouse. All runs share its request rate."""
         from synthflow_assets.loading import shared_rate
 
         with self.api(context).get_client() as client:
@@ -134,13 +140,13 @@ class Workspace:
                 yield client, warehouse
 
     def warehouse(self, context: Any) -> WarehouseResource:
-        """The resource of this workspace in a step that requires `warehouse_resource`."""
+        """Return the warehouse resource in a step that requires `warehouse_resource`."""
         resource = getattr(context.resources, self.warehouse_resource)
         if not isinstance(resource, WarehouseResource):
-            raise SettingsError(f"the resource {self.warehouse_resource} is no WarehouseResource")
+            raise SettingsError(f"the resource {self.warehouse_resource} is not a WarehouseResource")
         return resource
 
 
 def _identifier(prefix: Sequence[str]) -> str:
-    """The key prefix in characters that Dagster allows in every kind of name."""
+    """Return the key prefix in characters that Dagster allows in every kind of name."""
     return re.sub(r"[^A-Za-z0-9_]", "_", "_".join(prefix))

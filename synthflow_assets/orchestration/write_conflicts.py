@@ -1,7 +1,7 @@
-"""Refuses a code location in which two workspaces would write to the same tables, exports or report.
+"""Refuse a code location in which two workspaces would write to the same tables, exports or report.
 
-Each workspace is built for itself, so nobody sees that before Dagster has all of them: when it resolves a workspace's
-job, as a code server does while it loads, and in a run.
+Each workspace is built on its own. Only Dagster knows all of them: when it resolves a workspace's job, as a code server
+does while it loads, and in a run.
 """
 
 import re
@@ -13,26 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_shared.check import CheckError
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.workspace import Workspace
 
-# One asset for each kind of place, and the setting that tells workspaces apart there.
+# One asset for each kind of place, and the setting that gives each workspace a place of its own.
 _SETTINGS = {"calls": "warehouse_schema", "calls_export": "export_dir", "call_report": "report"}
 
 
 @dataclass(frozen=True)
 class UnsharedAssets(dg.AssetSelection):
-    """A workspace's assets, unless another workspace of the code location would write to the same place."""
+    """Select a workspace's assets, and refuse those that another workspace would overwrite."""
 
     selected: dg.AssetSelection
 
     def resolve_inner(self, asset_graph: Any, allow_missing: bool) -> AbstractSet[dg.AssetKey]:
-        """The assets.
+        """Return the selected assets; Dagster calls this.
 
         Raises:
-            SettingsError: naming each place that is not the workspace's alone.
+            SettingsError: two workspaces write to the same place.
         """
         keys = self.selected.resolve_inner(asset_graph, allow_missing)
         _validate_not_shared(asset_graph, keys)
@@ -40,16 +39,16 @@ class UnsharedAssets(dg.AssetSelection):
 
 
 def validate_no_write_conflicts(context: dg.AssetExecutionContext, workspace: Workspace) -> None:
-    """Write nothing in a run where another workspace would write to the same place.
+    """Fail a run if another workspace writes to the same place.
 
-    A run that is started from assets, without a code server, resolves no job.
+    `dg launch --assets` resolves no job of ours, so the selection above is never asked.
 
     Raises:
-        SettingsError: naming each place that is not the workspace's alone.
+        SettingsError: two workspaces write to the same place.
     """
     try:
         asset_graph = context.repository_def.asset_graph
-    except CheckError:  # a job by itself, which was resolved, not one of a code location
+    except Exception:  # noqa: BLE001 (Dagster's class is private; it means a job outside of a code location)
         return
     _validate_not_shared(asset_graph, {workspace.asset_key(name) for name in _SETTINGS})
 
@@ -71,13 +70,13 @@ def _problems(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> Iterator[str]:
 
 @lru_cache(maxsize=1)  # every workspace of a code location looks at the same
 def _places(asset_graph: Any) -> dict[dg.AssetKey, str]:
-    """Where the assets are written by which workspaces are compared."""
+    """Return where each asset is written that can tell workspaces apart."""
     named = [key for key in asset_graph.get_all_asset_keys() if key.path[-1] in _SETTINGS]
     return {key: place for key in named if (place := _place(asset_graph.get(key).metadata))}
 
 
 def _place(metadata: Mapping[str, Any]) -> str | None:
-    """Where an asset of a workspace is written; None for somebody else's, which does not say."""
+    """Return where an asset of a workspace is written; None for assets of other packages."""
     uri, table = metadata.get("dagster/uri"), metadata.get("dagster/table_name")
     if not isinstance(uri, str):
         return None

@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.scheduler.instigation import ScheduleInstigatorData
+from dagster._core.scheduler.instigation import InstigatorStatus, ScheduleInstigatorData
 from playwright.sync_api import Browser
 
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
@@ -32,7 +32,7 @@ POISONED = dt.date(2026, 4, 12)
 UNFINISHED = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
 SELECTOR = {"repositoryLocationName": "synthflow_assets", "repositoryName": "__repository__"}
 ONLY_MISSING = json.dumps({"ops": {"synthflow__fetch_calls": {"config": {"only_missing": True}}}})
-ASSETS = ["calls", "call_rejects", "call_loads", "call_duration_daily", "disconnect_reasons_daily", "calls_export"]
+ASSETS = ["calls", "call_rejects", "call_loads", "call_duration_daily", "call_load_hourly", "call_report"]
 
 # Every test takes days of its own from the one deployment, so their order does not matter.
 
@@ -203,7 +203,10 @@ def end_of(deployment: Deployment, backfill: str) -> str:
 
 def test_thirty_days_with_a_poisoned_one_are_twenty_nine_and_after_mending_all(deployment: Deployment) -> None:
     span = dt.date(2026, 4, 1), dt.date(2026, 4, 30)
-    assert end_of(deployment, deployment.backfill(*span)) == "COMPLETED_FAILED"
+    backfill = deployment.backfill(*span)
+    assert end_of(deployment, backfill) == "COMPLETED_FAILED"
+    [run] = deployment.runs(dagster_backfill=backfill)  # one, over these days and no other
+    assert all(tag in run["tags"] for tag in range_tags(*span))
     for asset in ASSETS:
         assert deployment.partitions(asset, *span) == {"MATERIALIZED": 29, "FAILED": 1}, asset
     assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 58
@@ -277,25 +280,36 @@ def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(deployment: 
     assert deployment.partitions("calls", *span) == {"MATERIALIZED": 30}
 
 
+def start_a_day_ago(deployment: Deployment, schedule: str) -> None:
+    """Switch a schedule on, and let the daemon find that it has been on since yesterday.
+
+    The daemon evaluates schedules at each full minute. If one passes between the two steps, it notes that the schedule
+    has been evaluated, and there is no tick to make up for: then both are done again.
+    """
+    while True:
+        minute = time.time() // 60
+        answer = deployment.ask(
+            """mutation ($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) {
+                ... on ScheduleStateResult { scheduleState { status } } ... on PythonError { message } } }""",
+            selector={**SELECTOR, "scheduleName": schedule},
+        )
+        assert answer["startSchedule"]["scheduleState"]["status"] == "RUNNING"
+        with dg.DagsterInstance.from_config(str(deployment.home)) as instance:
+            [state] = [one for one in instance.all_instigator_state() if one.name == schedule]
+            assert isinstance(state.instigator_data, ScheduleInstigatorData)
+            since = state.instigator_data._replace(start_timestamp=time.time() - 86_400)
+            instance.update_instigator_state(state.with_data(since))
+            if time.time() // 60 == minute:
+                return
+            stopped = state.with_status(InstigatorStatus.STOPPED)
+            instance.update_instigator_state(stopped.with_data(since._replace(start_timestamp=None)))
+
+
 def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(
     deployment: Deployment, browser: Browser
 ) -> None:
     """The daemon ticks; the schedule is said to have been on since yesterday, so it has a 05:00 to make up for."""
-    # The daemon looks at each full minute. Between the start and its being set back it must not: it would note that the
-    # schedule has been looked at, and make nothing up for.
-    while not 15 <= time.time() % 60 <= 50:
-        time.sleep(0.5)
-    answer = deployment.ask(
-        """mutation ($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) {
-            ... on ScheduleStateResult { scheduleState { status } } ... on PythonError { message } } }""",
-        selector={**SELECTOR, "scheduleName": "synthflow_daily_schedule"},
-    )
-    assert answer["startSchedule"]["scheduleState"]["status"] == "RUNNING"
-    with dg.DagsterInstance.from_config(str(deployment.home)) as instance:
-        [state] = [one for one in instance.all_instigator_state() if one.name == "synthflow_daily_schedule"]
-        assert isinstance(state.instigator_data, ScheduleInstigatorData)
-        since = state.instigator_data._replace(start_timestamp=time.time() - 86_400)
-        instance.update_instigator_state(state.with_data(since))
+    start_a_day_ago(deployment, "synthflow_daily_schedule")
 
     def ticked() -> list[dict[str, Any]]:
         return deployment.runs(dagster_schedule_name="synthflow_daily_schedule")

@@ -1,4 +1,4 @@
-"""The sensor tells of failed runs, red checks and stale agents: once, to every channel, without personal data."""
+"""The sensor sends alerts about failed runs and checks: once, to every channel, without personal data."""
 
 import atexit
 import dataclasses
@@ -14,9 +14,10 @@ from slack_sdk import WebClient
 
 from synthflow_assets.errors import AlertError, SettingsError
 from synthflow_assets.notify import Alert
-from synthflow_assets.orchestration import alert_channels, alerts
-from synthflow_assets.orchestration.alert_channels import Waiting, deliver
 from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.orchestration.sensors import alerts
+from synthflow_assets.orchestration.sensors import channels as alert_channels
+from synthflow_assets.orchestration.sensors.channels import Outbox, deliver
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -68,7 +69,7 @@ def test_a_failed_run_is_told_once_with_days_reason_and_link(
         settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"), webserver_url="http://127.0.0.1:3000/"),
         instance,
     )
-    assert alerting.tick() == "nothing to tell"
+    assert alerting.tick() == "nothing to send"
     failed = alerting.run(first=DAY, last=POISONED)
     assert not failed.success
     assert "webhook: 1 alert(s) sent" in alerting.tick()
@@ -76,7 +77,7 @@ def test_a_failed_run_is_told_once_with_days_reason_and_link(
     assert posted["subject"] == "synthflow: run synthflow_daily for 2026-03-08 to 2026-03-09 failed"
     assert posted["details"].startswith("1 of 2 (day, agent) pairs failed: 2026-03-09 of Front Desk")
     assert posted["url"] == f"http://127.0.0.1:3000/runs/{failed.run_id}"
-    assert alerting.tick() == "nothing to tell"
+    assert alerting.tick() == "nothing to send"
     sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=None)
     assert alerting.run(first=POISONED, last=POISONED).success
     assert "run synthflow_daily" not in " ".join(subjects(inbox)[1:])
@@ -99,7 +100,7 @@ def test_a_stale_agent_turns_red_and_is_told_once_until_something_changes(
         alerting.run("synthflow_freshness")
         alerting.tick()
     told = [json.loads(posted) for posted in inbox.posted if "fresh_per_model" in posted]
-    assert [one["subject"] for one in told] == ["synthflow: check fresh_per_model of synthflow/calls is red (error)"]
+    assert [one["subject"] for one in told] == ["synthflow: check fresh_per_model of synthflow/calls failed (error)"]
     assert "the latest landed day is" in told[0]["details"]
 
 
@@ -159,7 +160,7 @@ def test_slack_says_why_it_refuses(
         monkeypatch.setattr(
             "dagster_slack.SlackResource.get_client", lambda self: WebClient(self.token, base_url=f"{address}/api/")
         )
-        assert "Slack did not take the message (channel_not_found)" in alerting.tick()
+        assert "Slack refused the message (channel_not_found)" in alerting.tick()
     assert "Slack cannot be reached" in alerting.tick()
 
 
@@ -184,7 +185,7 @@ def test_other_exceptions_and_other_peoples_failures_are_named_not_quoted(
         job.execute_in_process(instance=instance, asset_selection=[key], raise_on_error=False)
     alerting.tick()
     details = [json.loads(posted)["details"] for posted in inbox.posted]
-    assert set(details) == {"Step synthflow__theirs failed (Failure); the run's log tells more."}
+    assert set(details) == {"Step synthflow__theirs failed (Failure); see the log of the run."}
 
 
 def test_a_check_that_was_red_between_two_ticks_is_told_once(
@@ -202,9 +203,9 @@ def test_a_check_that_was_red_between_two_ticks_is_told_once(
     assert record.status.name == "SUCCEEDED"
     alerting.tick()
     assert [subject for subject in subjects(inbox) if "no_rejects" in subject] == [
-        "synthflow: check no_rejects of synthflow/calls is red (warning)"
+        "synthflow: check no_rejects of synthflow/calls failed (warning)"
     ]
-    assert alerting.tick() == "nothing to tell"
+    assert alerting.tick() == "nothing to send"
 
 
 def fail_runs(instance: dg.DagsterInstance, count: int, **tags: str) -> list[dg.DagsterRun]:
@@ -234,7 +235,7 @@ def test_of_many_failures_each_is_counted_once_also_where_the_channel_was_down(
     inbox.posted.clear()
     assert alerting.tick() == "webhook: 130 alert(s) sent"
     [posted] = [json.loads(text) for text in inbox.posted]
-    assert posted["subject"] == "synthflow: 130 failed runs and red checks"
+    assert posted["subject"] == "synthflow: 130 failed runs and checks"
     *lines, last = posted["details"].splitlines()
     assert len(lines) == 20
     assert set(lines) == {
@@ -242,7 +243,7 @@ def test_of_many_failures_each_is_counted_once_also_where_the_channel_was_down(
     }
     assert last == "and 110 more"
     assert posted["url"] == "http://127.0.0.1:3000/runs"
-    assert alerting.tick() == "nothing to tell"
+    assert alerting.tick() == "nothing to send"
 
 
 def test_a_slow_channel_ends_its_tick_in_time_and_gets_each_alert_once(
@@ -255,9 +256,9 @@ def test_a_slow_channel_ends_its_tick_in_time_and_gets_each_alert_once(
     inbox.takes_seconds = 0.1
     runs = fail_runs(instance, 8)
     said = [alerting.tick()]
-    while said[-1] != "nothing to tell":
+    while said[-1] != "nothing to send":
         said.append(alerting.tick())
-    assert "wait for the next tick, since each takes long" in said[0]
+    assert "wait for the next tick: the channel is slow" in said[0]
     assert len(said) > 2
     told = [json.loads(posted)["url"] for posted in inbox.posted]
     assert told == [f"http://x/runs/{run.run_id}" for run in runs]
@@ -270,8 +271,8 @@ def test_a_channel_that_hangs_holds_up_no_other() -> None:
         if not arrived.wait(10):
             raise AlertError("the other channel was held up")
 
-    waiting = {name: Waiting([Alert("run_failed", "ours: run failed", "")]) for name in ("hanging", "quick")}
-    said = deliver({"hanging": hang, "quick": lambda _: arrived.set()}, waiting, "ours", None)
+    outboxes = {name: Outbox([Alert("run_failed", "ours: run failed", "")]) for name in ("hanging", "quick")}
+    said = deliver({"hanging": hang, "quick": lambda _: arrived.set()}, outboxes, "ours", None)
     assert said == ["hanging: 1 alert(s) sent", "quick: 1 alert(s) sent"]
 
 
@@ -282,26 +283,26 @@ def test_a_crash_is_told_where_dagster_does_not_start_the_run_again(
     alerting = Alerting(Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
     alerting.tick()
     again, _ = fail_runs(instance, 2, **{"dagster/will_retry": "true"})
-    assert alerting.tick() == "nothing to tell"
+    assert alerting.tick() == "nothing to send"
     instance.create_run_for_job(
         dg.job(name="synthflow_daily")(lambda: None), tags={"dagster/parent_run_id": again.run_id}
     )
-    assert alerting.tick() == "nothing to tell"
+    assert alerting.tick() == "nothing to send"
     # It says that it will also of runs of `dg launch`, of which it then notices that it cannot.
-    monkeypatch.setattr(alerts, "_RETRIED_WITHIN_SECONDS", 0.0)
+    monkeypatch.setattr(alerts, "_RETRY_STARTS_WITHIN_SECONDS", 0.0)
     assert alerting.tick() == "webhook: 1 alert(s) sent"
-    assert alerting.tick() == "nothing to tell"
+    assert alerting.tick() == "nothing to send"
     [changed] = fail_runs(instance, 1, **{"dagster/will_retry": "true"})
-    monkeypatch.setattr(alerts, "_RETRIED_WITHIN_SECONDS", 300.0)
-    assert alerting.tick() == "nothing to tell"
+    monkeypatch.setattr(alerts, "_RETRY_STARTS_WITHIN_SECONDS", 300.0)
+    assert alerting.tick() == "nothing to send"
     instance.add_run_tags(changed.run_id, {"dagster/will_retry": "false"})
     assert alerting.tick() == "webhook: 1 alert(s) sent"
 
 
 def test_a_cursor_of_another_version_is_no_obstacle(instance: dg.DagsterInstance, inbox: Inbox) -> None:
     alerting = Alerting(Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
-    alerting.cursor = '{"since": "long ago", "waiting": 5}'
-    assert alerting.tick() == "nothing to tell"
+    alerting.cursor = '{"since": "long ago", "outboxes": 5}'
+    assert alerting.tick() == "nothing to send"
     fail_runs(instance, 1)
     assert alerting.tick() == "webhook: 1 alert(s) sent"
     assert len(inbox.posted) == 1
@@ -313,7 +314,7 @@ def test_ticks_of_a_code_server_leave_nothing_behind(on_disk: dg.DagsterInstance
     left = []
     for _ in range(3):
         with dg.build_sensor_context(instance_ref=on_disk.get_ref(), definitions=definitions) as context:
-            assert sensor.evaluate_tick(context).skip_message == "nothing to tell"
+            assert sensor.evaluate_tick(context).skip_message == "nothing to send"
         left.append(atexit._ncallbacks())  # what Alembic leaves each time that Dagster's storages are opened
     assert left == left[:1] * 3
     assert not inbox.posted

@@ -14,9 +14,9 @@ from dagster._core.storage.compute_log_manager import ComputeIOType
 from dagster._core.test_utils import freeze_time
 
 from synthflow_assets.errors import ServerError
-from synthflow_assets.orchestration import schedules
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
+from synthflow_assets.orchestration.schedules import fetching as schedules
+from synthflow_assets.quality import SCHEDULED_CHECKS
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
@@ -66,10 +66,11 @@ def test_assets_are_the_tables_of_the_contract() -> None:
     metrics = {f"synthflow/{table.name}" for table in METRIC_TABLES}
     assert metrics >= {"synthflow/call_duration_daily", "synthflow/disconnect_reasons_daily"}
     tables = {"synthflow/calls", "synthflow/call_rejects", "synthflow/call_loads"} | metrics
+    keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
+    assert keys == tables | {"synthflow/call_report"}
+    exporting = build_synthflow_defs(Settings.of(export_dir="out")).get_repository_def()
     exports = {f"{table}_export" for table in {"synthflow/calls"} | metrics}
-    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == (
-        tables | exports | {"synthflow/call_report"}
-    )
+    assert {key.to_user_string() for key in exporting.asset_graph.get_all_asset_keys()} == keys | exports
     for key in repository.asset_graph.get_all_asset_keys():
         node = repository.asset_graph.get(key)
         assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
@@ -77,40 +78,13 @@ def test_assets_are_the_tables_of_the_contract() -> None:
             assert node.metadata["dagster/table_name"] == key.to_user_string().replace("/", ".")
 
 
-@pytest.mark.parametrize(
-    ("table", "needs"),
-    [
-        ("call_load_hourly", {"2026-03-09", "2026-03-10"}),
-        ("workspace_load_hourly", {"2026-03-09", "2026-03-10"}),
-        ("call_rates_daily", {"2026-03-10"}),
-    ],
-)
-def test_a_day_of_load_follows_from_two_days_of_calls(table: str, needs: set[str]) -> None:
-    graph = build_synthflow_defs(Settings.of(start_date="2026-03-09")).get_repository_def().asset_graph
-    calls, metric = dg.AssetKey(["synthflow", "calls"]), dg.AssetKey(["synthflow", table])
-    mapping = graph.get_partition_mapping(metric, calls)
-    days = graph.get(metric).partitions_def
-    assert days is not None
-
-    def upstream(day: str) -> set[str]:
-        found = mapping.get_upstream_mapped_partitions_result_for_partitions(
-            days.subset_with_partition_keys([day]), days, days
-        )
-        return set(found.partitions_subset.get_partition_keys())
-
-    assert upstream(DAY) == needs
-    assert upstream("2026-03-09") == {"2026-03-09"}  # the first day there is
-
-
-def test_a_check_waits_for_the_tables_that_it_compares() -> None:
-    """Else it would hold what a run has computed against what an earlier one had."""
-    graph = build_synthflow_defs(Settings.of()).get_repository_def().asset_graph
-    compared = [check for check in CHECKS if check.depends_on]
-    assert compared
-    for one in compared:
-        check = graph.get(dg.AssetCheckKey(dg.AssetKey(["synthflow", one.table]), one.name))
-        awaited = {key for key in check.parent_entity_keys if isinstance(key, dg.AssetKey)}
-        assert awaited == {dg.AssetKey(["synthflow", table]) for table in (one.table, *one.depends_on)}
+def test_a_partition_depends_on_the_same_partition_alone() -> None:
+    """With an offset Dagster would split each backfill of the UI into two runs, one of them over a day too many."""
+    graph = build_synthflow_defs(Settings.of(export_dir="out")).get_repository_def().asset_graph
+    for key in graph.get_all_asset_keys():
+        for upstream in graph.get(key).parent_keys:
+            assert isinstance(graph.get_partition_mapping(key, upstream), dg.TimeWindowPartitionMapping)
+            assert graph.get_partition_mapping(key, upstream) == dg.TimeWindowPartitionMapping()
 
 
 def test_recordings_are_an_asset_only_where_they_are_asked_for(tmp_path: Path) -> None:
@@ -372,7 +346,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false")
     under_way = on_disk.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    assert tick().skip_message == f"run {under_way.run_id} fetches already"
+    assert tick().skip_message == f"run {under_way.run_id} is already fetching"
 
 
 def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(
@@ -388,13 +362,13 @@ def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(
     assert not checks["no_gaps"].passed
 
 
-def test_runs_of_the_hourly_check_are_forgotten_after_a_month(
+def test_runs_of_the_hourly_check_are_deleted_after_a_month(
     settings_for: MakeSettings,
     start_sandbox: StartSandbox,
     on_disk: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(schedules, "_RUNS_FORGOTTEN_AT_ONCE", 3)
+    monkeypatch.setattr(schedules, "_RUNS_DELETED_PER_TICK", 3)
     definitions = build_synthflow_defs(settings_for(start_sandbox()))
     schedule = definitions.resolve_schedule_def("synthflow_freshness_schedule")
 

@@ -1,9 +1,8 @@
-"""The fetching step: what it is told to leave out, and what becomes of the other days when one fails."""
+"""The fetching step: what a run config leaves out, and what happens to the other days if one fails."""
 
 import dataclasses
 import datetime as dt
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,19 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from synthflow_assets import metrics
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.orchestration.event_log import BatchedEventLogStorage
+from synthflow_assets.quality import CHECKS, Check
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
-ROOT = Path(__file__).parents[2]
 FIRST, POISONED, LAST = "2026-03-08", "2026-03-09", "2026-03-10"
-# Of each kind of asset some: what is landed, what follows from it, and what follows from that.
 LANDED = ("calls", "call_rejects", "call_loads")
-ASSETS = (*LANDED, "call_duration_daily", "disconnect_reasons_daily", "calls_export")
+ASSETS = (*LANDED, "call_duration_daily", "disconnect_reasons_daily")
+WITH_EXPORT = (*ASSETS, "calls_export")
 
 
 def run(
@@ -56,6 +55,14 @@ def days_of(instance: dg.DagsterInstance, table: str) -> set[str]:
     return set(instance.get_materialized_partitions(dg.AssetKey(["synthflow", table])))
 
 
+def evaluation(instance: dg.DagsterInstance, check: Check) -> dg.AssetCheckEvaluation | None:
+    """The latest evaluation of a check that Dagster has stored."""
+    key = dg.AssetCheckKey(dg.AssetKey(["synthflow", check.table]), check.name)
+    record = instance.get_latest_asset_check_evaluation_record(key)
+    event = record.event.dagster_event if record and record.event else None
+    return event.asset_check_evaluation_data if event else None
+
+
 def mend(sandbox: Sandbox) -> None:
     sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=None)
 
@@ -68,46 +75,93 @@ def poisoned(start_sandbox: StartSandbox) -> Sandbox:
     return start_sandbox(agents=2, calls_per_day=20, poisoned_day=dt.date.fromisoformat(POISONED))
 
 
-def test_what_follows_from_the_good_days_is_computed_and_recorded_though_a_day_fails(
+def test_metrics_and_exports_of_the_good_days_are_computed_and_recorded_if_a_day_fails(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = poisoned(start_sandbox)
-    settings = settings_for(sandbox)
-    result = run(settings, instance)
+    settings = settings_for(sandbox, export_dir="export")
+    result = run(settings, instance, assets=WITH_EXPORT)
     assert "2 of 6 (day, agent) pairs failed: 2026-03-09" in failure(result)
-    for table in ASSETS:
+    for table in WITH_EXPORT:
         assert days_of(instance, table) == {FIRST, LAST}, table
-    metrics = Warehouse(settings.warehouse).read_frame("call_duration_daily")
-    assert {day.date().isoformat() for day in metrics["day"]} == {FIRST, LAST}
-    assert not Path(f"data/export/calls/{POISONED}.parquet").exists()
+    computed = Warehouse(settings.warehouse).read_frame("call_duration_daily")
+    assert {day.date().isoformat() for day in computed["day"]} == {FIRST, LAST}
+    assert not Path(f"export/calls/{POISONED}.parquet").exists()
     mend(sandbox)
     sandbox.api.requests.clear()
-    assert run(settings, instance, only_missing=True).success
+    assert run(settings, instance, assets=WITH_EXPORT, only_missing=True).success
     assert {int(asked["from_date"]) + 1 for asked in sandbox.api.requests} == {1_773_014_400_000}  # 2026-03-09 alone
-    for table in ASSETS:
+    for table in WITH_EXPORT:
         assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
 
 
-def test_the_good_days_of_a_failing_run_are_recorded_in_batches(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_all_checks_of_the_good_days_are_evaluated_if_a_day_fails(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
-    """A year of them, written one by one, would take longer than all else."""
-    store, batches = BatchedEventLogStorage.store_event_batch, Counter[int]()
-
-    def counting(self: BatchedEventLogStorage, events: Sequence[dg.EventLogEntry]) -> None:
-        recorded = sum(event.get_dagster_event().is_step_materialization for event in events if event.is_dagster_event)
-        batches[recorded] += 1
-        store(self, events)
-
-    monkeypatch.setattr(BatchedEventLogStorage, "store_event_batch", counting)
-    (tmp_path / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    """Otherwise one bad day would leave every check "Execution failed", around the one real cause."""
     settings = settings_for(poisoned(start_sandbox))
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        failed = run(settings, instance, FIRST, "2026-03-12", assets=None)
-        assert not failed.success
-        assert batches[4] == len(failed.job_def.asset_layer.executable_asset_keys)
-        assert days_of(instance, "calls_export") == {FIRST, LAST, "2026-03-11", "2026-03-12"}
+    assert not run(settings, instance, assets=None).success
+    records = {check.name: evaluation(instance, check) for check in CHECKS}
+    assert {name for name, record in records.items() if record is None or not record.passed} == set()
+
+
+def test_a_damaged_metric_of_a_good_day_is_told_if_another_day_fails(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The check belongs to a step that Dagster skips, so the failing step records what it finds."""
+    honest = metrics.compute_metrics
+
+    def damaging(connection: Any, *arguments: Any) -> None:
+        honest(connection, *arguments)
+        connection.execute("UPDATE call_duration_daily SET calls = calls + 1")
+
+    monkeypatch.setattr(metrics, "compute_metrics", damaging)
+    run(settings_for(poisoned(start_sandbox)), instance, assets=None)
+    [check] = [check for check in CHECKS if check.name == "call_duration_reconciles"]
+    damaged = evaluation(instance, check)
+    assert damaged is not None
+    assert not damaged.passed
+    assert damaged.severity is dg.AssetCheckSeverity.ERROR
+    assert "Compute it again: `dg launch" in str(damaged.description)
+    assert damaged.metadata["problems"].value == 4
+
+
+def test_a_run_of_checks_alone_fetches_nothing_and_looks_at_all_days(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20)
+    settings = settings_for(sandbox)
+    assert run(settings, instance).success
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute(f"UPDATE call_loads SET total_records = total_records + 3 WHERE day = '{FIRST}'")
+    sandbox.api.requests.clear()
+    key = dg.AssetCheckKey(dg.AssetKey(["synthflow", "calls"]), "complete")
+    job = dg.define_asset_job("one_check", dg.AssetSelection.checks(key))
+    definitions = dg.Definitions.merge(build_synthflow_defs(settings), dg.Definitions(jobs=[job]))
+    result = definitions.resolve_job_def("one_check").execute_in_process(instance=instance, raise_on_error=False)
+    [found] = result.get_asset_check_evaluations()
+    assert not found.passed
+    assert str(found.description).startswith(f"{FIRST} ")
+    assert sandbox.api.requests == []
+
+
+def test_a_default_run_is_a_few_steps(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    """Each step is a process in a project with Dagster's default executor."""
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=5), export_dir="export")
+    result = run(settings, instance, FIRST, FIRST, assets=None)
+    assert result.success
+    assert {event.step_key for event in result.all_events if event.is_step_success} == {
+        "synthflow__fetch_calls",
+        "synthflow__compute_metrics",
+        "synthflow__export_tables",
+        "synthflow__write_report",
+        "synthflow__check_freshness",
+    }
 
 
 def test_a_run_that_was_started_from_assets_is_found_by_its_workspace(
@@ -129,8 +183,8 @@ def test_a_failed_agent_does_not_cost_the_others(
     [good] = sandbox.model_ids
     settings = settings_for(sandbox, model_ids=f"nobody,{good}")
     assert "3 of 6 (day, agent) pairs failed" in failure(run(settings, instance))
-    metrics = Warehouse(settings.warehouse).read_frame("call_duration_daily")
-    assert metrics["model_id"].tolist() == [good] * 3
+    computed = Warehouse(settings.warehouse).read_frame("call_duration_daily")
+    assert computed["model_id"].tolist() == [good] * 3
     assert days_of(instance, "calls") == set()  # no day is whole
     assert run(settings, instance, models=[good]).success
 
@@ -144,7 +198,7 @@ def test_a_deleted_agent_does_not_cost_the_others(
     message = "model_ids names deleted, which the workspace does not have"
     assert message in failure(run(settings, instance))
     assert asked_agents(sandbox) == {good}
-    for table in ("calls", "call_duration_daily", "calls_export"):
+    for table in ("calls", "call_duration_daily"):
         assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
     assert run(settings, instance, models=[good]).success
     sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=dt.date.fromisoformat(POISONED))
@@ -226,7 +280,7 @@ def test_nothing_is_computed_from_days_that_fail_a_blocking_check(
     settings = settings_for(sandbox)
     assert run(settings, instance, FIRST, FIRST).success
     with Warehouse(settings.warehouse).connect() as connection:
-        # The same call on a day far away: the promise of unique ids is broken.
+        # The same call on a day far away: the check of unique ids fails.
         connection.execute("INSERT INTO calls SELECT * REPLACE (DATE '2020-01-01' AS day) FROM calls LIMIT 1")
     assert "(day, agent) pairs failed" in failure(run(settings, instance))
     assert days_of(instance, "calls") == {FIRST, LAST}

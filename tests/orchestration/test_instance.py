@@ -1,9 +1,8 @@
-"""The Dagster instance that `dagster.yaml` describes: events in batches, crashes retried, nothing kept for ever."""
+"""The Dagster instance that `dagster.yaml` describes: batched events, retries, runs that were killed."""
 
 import errno
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,8 +15,10 @@ from dagster._core.instance.config import PoolGranularity
 from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
-from synthflow_assets.orchestration.event_log import BatchedEventLogStorage
-from synthflow_assets.orchestration.run_locks import RunLocks
+from synthflow_assets.orchestration import private
+from synthflow_assets.orchestration.instance.event_log import BatchedEventLogStorage
+from synthflow_assets.orchestration.instance.run_locks import RunLocks
+from synthflow_assets.orchestration.resources import WarehouseResource
 
 ROOT = Path(__file__).parents[2]
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
@@ -131,58 +132,129 @@ def test_only_crashes_are_retried_and_ticks_are_purged(instance: dg.DagsterInsta
     assert concurrency.pool_config.default_pool_limit == places.max_concurrent_runs - 1
 
 
-KILLED = """
-import os, signal, sys
+# A step that says that it has started, and waits to be killed.
+HANGING = """
+import sys, time
 import dagster as dg
+from synthflow_assets.orchestration.resources import WarehouseResource
 
-@dg.op
+@dg.op(required_resource_keys={"warehouse"})
 def step():
-    os.kill(os.getpid(), signal.SIGKILL)
+    print("started", flush=True)
+    time.sleep(60)
 
-@dg.job(executor_def=dg.in_process_executor)
-def killed():
+@dg.job(executor_def=dg.in_process_executor, resource_defs={"warehouse": WarehouseResource(database="w.duckdb")})
+def hanging():
     step()
 
 with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
-    killed.execute_in_process(instance=instance)
+    hanging.execute_in_process(instance=instance)
 """
 
 
-def test_a_run_whose_process_is_gone_is_told_from_one_that_goes_on(instance: dg.DagsterInstance, home: Path) -> None:
-    """The kill leaves it "started", which nobody but the launcher can tell from a run that takes long."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(home)], check=False, stderr=subprocess.DEVNULL)
-    assert done.returncode == -signal.SIGKILL
-    [dead] = instance.get_runs()
-    assert dead.status is dg.DagsterRunStatus.STARTED
+def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
     launcher = instance.run_launcher
     assert launcher.supports_check_run_worker_health
-    assert launcher.check_run_worker_health(dead).status is WorkerStatus.FAILED
+    return launcher.check_run_worker_health(run).status
+
+
+def test_a_killed_run_is_told_from_one_that_goes_on(instance: dg.DagsterInstance, home: Path) -> None:
+    """To Dagster both are "started"."""
+    command = [sys.executable, "-c", HANGING, str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        [run] = instance.get_runs()
+        assert health(instance, run) is WorkerStatus.RUNNING
+        process.kill()
+    [dead] = instance.get_runs()
+    assert dead.status is dg.DagsterRunStatus.STARTED
+    assert health(instance, dead) is WorkerStatus.FAILED
+
+
+def test_a_run_that_has_ended_never_counts_as_dead(instance: dg.DagsterInstance, home: Path) -> None:
+    """Dagster stores its end a moment after its last step."""
     asked = []
 
-    @dg.op
+    @dg.op(required_resource_keys={"warehouse"})
     def step(context: dg.OpExecutionContext) -> None:
-        asked.append(launcher.check_run_worker_health(context.run).status)
+        asked.append(health(instance, context.run))
+        assert list((home / "running").iterdir()) != []
 
-    @dg.job
-    def alive() -> None:
+    @dg.job(resource_defs={"warehouse": WarehouseResource(database="w.duckdb")})
+    def job() -> None:
         step()
 
-    over = alive.execute_in_process(instance=instance).dagster_run
+    done = job.execute_in_process(instance=instance)
     assert asked == [WorkerStatus.RUNNING]
-    # The run is over for Dagster a moment after its process has said so; in between it must not count as dead.
-    assert launcher.check_run_worker_health(over).status is WorkerStatus.RUNNING
-    instance.report_run_failed(dead)
-    assert list((home / "history" / "running").iterdir()) == []
+    assert health(instance, done.dagster_run) is WorkerStatus.RUNNING
+    assert list((home / "running").iterdir()) == []
 
 
-def test_where_files_cannot_be_locked_runs_go_on_and_none_counts_as_dead(
+def test_a_run_with_one_living_process_is_alive(home: Path) -> None:
+    """If one step process of a multiprocess run is killed, the executor fails the run by itself."""
+    folder = home / "running"
+    folder.mkdir()
+    (folder / "run-1").touch()
+    locks = RunLocks(folder)
+    assert locks.has_died("run")
+    assert not locks.has_died("ru")
+    locks.hold("run")
+    assert not locks.has_died("run")
+    locks.release("run")
+    assert locks.has_died("run")
+
+
+def test_a_run_without_locks_never_counts_as_dead(
     instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Runs of other packages hold none, and some file systems have none."""
+
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
+    assert health(instance, backfill(instance).dagster_run) is WorkerStatus.RUNNING
     monkeypatch.setattr(fcntl, "flock", refuse)
     locks = RunLocks(home / "running")
     locks.hold("run")
     assert not locks.has_died("run")
-    assert backfill(instance).success
+
+
+def test_an_instance_with_another_launcher_gets_no_locks(tmp_path: Path) -> None:
+    @dg.op(required_resource_keys={"warehouse"})
+    def step() -> None:
+        pass
+
+    @dg.job(resource_defs={"warehouse": WarehouseResource(database="w.duckdb")})
+    def job() -> None:
+        step()
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as other:
+        assert job.execute_in_process(instance=other).success
+    assert not (tmp_path / "running").exists()
+
+
+def test_an_untried_release_of_dagster_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    private.warn_if_untried("The part")
+    assert caplog.messages == []
+    monkeypatch.setattr(dg, "__version__", "1.14.0")
+    for _ in range(2):
+        private.warn_if_untried("Another part")
+    [message] = caplog.messages
+    assert message.startswith("Another part was tried with Dagster 1.13.21 to 1.13.27, and 1.14.0 is installed")
+
+
+def test_the_installed_dagster_has_every_private_name() -> None:
+    for name in private.NAMES:
+        assert getattr(private, name) is not None
+
+
+def test_private_parts_of_dagster_are_imported_in_one_module_only(tmp_path: Path) -> None:
+    """`make check` refuses them elsewhere."""
+    (tmp_path / "module.py").write_text("from dagster._core.events import DagsterEvent\nimport dagster_shared.check\n")
+    command = [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), "--select", "TID251"]
+    found = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert found.stdout.count("see synthflow_assets/orchestration/private.py") == 2
+    assert subprocess.run([*command, "synthflow_assets"], capture_output=True, check=False, cwd=ROOT).returncode == 0

@@ -29,7 +29,11 @@ def workspace(sandbox: Sandbox, name: str, file: Path, **values: Any) -> dg.Defi
     """The definitions of a workspace whose key is in a variable of its own."""
     os.environ[f"{name.upper()}_KEY"] = sandbox.api.config.api_key  # removed by clean_environment
     settings = Settings.of(
-        api_key=dg.EnvVar(f"{name.upper()}_KEY"), base_url=sandbox.url, warehouse=str(file), start_date="2026-03-01"
+        api_key=dg.EnvVar(f"{name.upper()}_KEY"),
+        base_url=sandbox.url,
+        warehouse=str(file),
+        start_date="2026-03-01",
+        export_dir="data/export",
     )
     return build_synthflow_defs(settings, key_prefix=name, **values)
 
@@ -128,7 +132,7 @@ def test_two_workspaces_in_the_same_place_are_refused_before_anything_is_written
     ours: dict[str, str], theirs: dict[str, str], problems: set[str]
 ) -> None:
     Path("linked.duckdb").symlink_to("us.duckdb")
-    usual = {"warehouse": "us.duckdb", "warehouse_schema": "synthflow"}
+    usual = {"warehouse": "us.duckdb", "warehouse_schema": "synthflow", "export_dir": "us"}
     both = [
         build_synthflow_defs(Settings.of(**{**usual, **values}), key_prefix=prefix)
         for prefix, values in (("us", ours), ("eu", theirs))
@@ -188,7 +192,7 @@ def test_everything_that_may_be_set_reaches_every_asset() -> None:
         executor=dg.multiprocess_executor,
     )
     graph = definitions.get_repository_def().asset_graph
-    assert len(graph.get_all_asset_keys()) == 3 + 2 * len(METRIC_TABLES) + 2
+    assert len(graph.get_all_asset_keys()) == 3 + len(METRIC_TABLES) + 1
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert key.path[:-1] == ["raw", "voice"]

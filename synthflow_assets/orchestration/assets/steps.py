@@ -1,4 +1,4 @@
-"""A step that writes assets which follow from the calls, one partition a day, and what Dagster shows of them."""
+"""A step that writes daily assets downstream of the calls, and what Dagster shows of each day."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,64 +8,75 @@ from typing import Any
 
 import dagster as dg
 
-from synthflow_assets.orchestration.metadata import Metadata
+from synthflow_assets.orchestration.assets.metadata import Metadata
+from synthflow_assets.orchestration.checks import check_specs, evaluate_selected
 from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
+from synthflow_assets.quality import Check
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.tables import Column, Table
 
-ShownDays = Mapping[dg.AssetKey, Mapping[dt.date, Metadata]]
-WriteDays = Callable[[dg.AssetExecutionContext, Sequence[dt.date], AbstractSet[dg.AssetKey]], ShownDays]
+MetadataByDay = Mapping[dg.AssetKey, Mapping[dt.date, Metadata]]
+WriteDays = Callable[[dg.AssetExecutionContext, Sequence[dt.date], AbstractSet[dg.AssetKey]], MetadataByDay]
 
 
 @dataclass(frozen=True)
 class DailyStep:
-    """How some days of some assets are written.
+    """How to write some days of some assets, and the checks of what was written.
 
-    The fetching step calls `write` as well: where some days fail, Dagster passes over everything behind, though the
-    other days could be computed.
+    The fetching step calls `write` as well: if some days fail, Dagster skips every step downstream, although the other
+    days can be computed.
+
+    Attributes:
+        name: of the step, without the workspace's prefix.
+        specs: of the assets.
+        write: writes the given days of the given assets; returns the metadata of each day.
+        checks: evaluated after writing.
     """
 
     name: str
     specs: Sequence[dg.AssetSpec]
-    write: WriteDays  # those assets alone that are asked for; returns what Dagster is to show of each day
+    write: WriteDays
+    checks: Sequence[Check] = ()
 
     def build(self, workspace: Workspace) -> dg.AssetsDefinition:
-        """The assets, for Dagster."""
+        """Build the assets for Dagster."""
 
         @dg.multi_asset(
             name=workspace.step(self.name),
             specs=self.specs,
+            check_specs=check_specs(workspace, self.checks),
             required_resource_keys={workspace.warehouse_resource},
             can_subset=True,
             backfill_policy=workspace.backfill_policy,
             pool=workspace.pool,
         )
-        def compute(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        def write_days(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
             with translate_errors(workspace.settings):
                 validate_no_write_conflicts(context, workspace)
-                shown = self.write(context, days_of(context), context.selected_asset_keys)
-            yield from results(context, shown)
+                if context.selected_asset_keys:  # if not, the run is about checks alone
+                    yield from results(context, self.write(context, days_of(context), context.selected_asset_keys))
+                yield from evaluate_selected(context, workspace, self.checks)
 
-        return compute
+        return write_days
 
 
-def results(context: dg.AssetExecutionContext, shown: ShownDays) -> Iterator[dg.MaterializeResult[Any]]:
-    """The assets that were written, with what is shown of each day."""
-    for key, of_days in shown.items():
-        for day, metadata in of_days.items():
-            context.add_asset_metadata(metadata, key, day.isoformat())
+def results(context: dg.AssetExecutionContext, metadata: MetadataByDay) -> Iterator[dg.MaterializeResult[Any]]:
+    """Yield the assets that were written, with the metadata of each day."""
+    for key, by_day in metadata.items():
+        for day, shown in by_day.items():
+            context.add_asset_metadata(shown, key, day.isoformat())
         yield dg.MaterializeResult(asset_key=key)
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """One partition a day, in the set time zone; the last one is yesterday."""
+    """Return one partition for each day in the configured time zone; the last one is yesterday."""
     return dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat(), timezone=settings.timezone)
 
 
 def days_of(context: dg.AssetExecutionContext) -> list[dt.date]:
-    """The days of the run."""
+    """Return the days of the run."""
     return [dt.date.fromisoformat(key) for key in context.partition_keys]
 
 
@@ -74,10 +85,10 @@ def table_spec(
     table: Table,
     partitions: dg.PartitionsDefinition[Any],
     kinds: set[str],
-    deps: Sequence[dg.AssetDep | dg.AssetKey] = (),
+    deps: Sequence[dg.AssetKey] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> dg.AssetSpec:
-    """The asset of a table, described by the schema."""
+    """Return the spec of a table's asset, described by the schema."""
     return dg.AssetSpec(
         workspace.asset_key(table.name),
         deps=deps,
@@ -85,8 +96,8 @@ def table_spec(
         partitions_def=partitions,
         kinds=kinds,
         **common_spec_arguments(workspace),
-        # For Asset Health. Whether every agent's latest day has landed is the business of a check of our own,
-        # because this policy is content with a backfill of any old day.
+        # For Asset Health. Any materialization satisfies it, even a backfill of last year, so the check
+        # `fresh_per_model` asks whether the latest day has landed.
         freshness_policy=dg.FreshnessPolicy.time_window(
             fail_window=dt.timedelta(hours=36), warn_window=dt.timedelta(hours=27)
         ),
@@ -100,7 +111,7 @@ def table_spec(
 
 
 def common_spec_arguments(workspace: Workspace) -> dict[str, Any]:
-    """What all assets of a workspace have in common."""
+    """Return the arguments that all asset specs of a workspace share."""
     return {
         "group_name": workspace.group_name,
         "owners": list(workspace.owners),

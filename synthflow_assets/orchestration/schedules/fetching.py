@@ -1,4 +1,4 @@
-"""The jobs and their clocks: the daily run, the catching up of what it missed, and the checks that need no run."""
+"""The daily job, the freshness job, and the schedules that start them."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import UnsharedAssets
 from synthflow_assets.quality import NO_GAPS, SCHEDULED_CHECKS, SETTLED, find_problems
 
-# Late enough that calls across midnight have ended, early enough for the morning's dashboards.
+# Late enough that calls across midnight have ended, early enough for dashboards in the morning.
 _DAILY_CRON = "0 5 * * *"
 _FRESHNESS_CRON = "15 * * * *"
 _CATCH_UP_CRON = "45 */3 * * *"
-# Dagster gives a tick a minute. Who holds the file longer is most likely a run, and there is a next tick.
+# A tick may take a minute. If a run holds the file for longer, the next tick tries again.
 _LOCK_WAIT_SECONDS = 10.0
-_KEPT_RUNS = dt.timedelta(days=30)
-_RUNS_FORGOTTEN_AT_ONCE = 24  # a tick has a minute
+_RUNS_KEPT_FOR = dt.timedelta(days=30)
+_RUNS_DELETED_PER_TICK = 24  # a tick may take a minute
 _UNDER_WAY = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -32,27 +32,27 @@ _UNDER_WAY = (
 def build_jobs(
     workspace: Workspace, assets: Sequence[dg.AssetsDefinition], executor: dg.ExecutorDefinition
 ) -> tuple[Any, Any]:
-    """The job over all assets of the workspace, and the one of the checks that the clock asks for."""
+    """Build the job over all assets of the workspace, and the job of the scheduled checks."""
     daily = dg.define_asset_job(
         workspace.named("daily"),
-        # Not the group: others may have put assets of their own into it.
+        # Not the group: it may hold assets of other packages.
         selection=UnsharedAssets(dg.AssetSelection.assets(*(key for one in assets for key in one.keys))),
         executor_def=executor,
-        description="Fetch the calls of some days, land them, compute the metrics, check them.",
+        description="Fetch and land the calls of some days, compute the metrics, check both, write the report.",
         tags=workspace.run_tags,
     )
     freshness = dg.define_asset_job(
         workspace.named("freshness"),
         selection=dg.AssetSelection.checks(*(check_key(workspace, check) for check in SCHEDULED_CHECKS)),
         executor_def=executor,
-        description="Ask whether anything is missing that should have landed, or landed too early.",
+        description="Check whether a day is missing, or was fetched before it was over.",
         tags=workspace.run_tags,
     )
     return daily, freshness
 
 
 def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg.ScheduleDefinition]:
-    """The schedules. They are off until somebody switches them on."""
+    """Build the schedules. They are off until a user switches them on."""
     settings = workspace.settings
 
     @dg.schedule(
@@ -76,13 +76,13 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         execution_timezone=settings.timezone,
         required_resource_keys={workspace.warehouse_resource},
         description=(
-            f"Every three hours, one run over what is missing of the last {settings.catch_up_days} days or was fetched "
-            "before it had settled. None where there is nothing to catch up with, or another run fetches."
+            f"Every three hours, one run over those of the last {settings.catch_up_days} days that are missing "
+            "or not settled. No run if there are none, or if another run is fetching."
         ),
     )
     def catch_up_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if other := _run_under_way(workspace, context.instance):
-            return dg.SkipReason(f"run {other} fetches already")
+            return dg.SkipReason(f"run {other} is already fetching")
         try:
             days = _unfinished_days(workspace, context)
         except WarehouseLockedError:
@@ -98,40 +98,40 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         job=freshness,
         cron_schedule=_FRESHNESS_CRON,
         execution_timezone=settings.timezone,
-        description="Each hour, whether anything is missing that should have landed.",
+        description="Each hour, the checks for missing, unsettled and stale partitions.",
     )
     def freshness_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        _forget_old_runs(workspace, context.instance)
+        _delete_old_runs(workspace, context.instance)
         return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
     return [daily_schedule, catch_up_schedule, freshness_schedule]
 
 
 def _range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
-    """How Dagster is told the partitions of a run."""
+    """Return the tags that give a run its partitions."""
     return {
         "dagster/asset_partition_range_start": first.isoformat(),
         "dagster/asset_partition_range_end": last.isoformat(),
     }
 
 
-def _forget_old_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None:
-    """Delete the hourly checks' runs of last month: each is a file of its own, and Dagster keeps them for ever.
+def _delete_old_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    """Delete old runs of the freshness job: each has a file of its own, and Dagster keeps runs for ever.
 
-    Runs that fetched are kept, because what they materialized goes with them.
+    Runs that fetched are kept: deleting a run deletes its materializations.
     """
     old = dg.RunsFilter(
         job_name=workspace.named("freshness"),
         statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
-        created_before=dt.datetime.now(dt.UTC) - _KEPT_RUNS,
+        created_before=dt.datetime.now(dt.UTC) - _RUNS_KEPT_FOR,
     )
-    for run in instance.get_runs(filters=old, limit=_RUNS_FORGOTTEN_AT_ONCE, ascending=True):
+    for run in instance.get_runs(filters=old, limit=_RUNS_DELETED_PER_TICK, ascending=True):
         instance.delete_run(run.run_id)
         instance.compute_log_manager.delete_logs(prefix=[run.run_id])
 
 
 def _run_under_way(workspace: Workspace, instance: dg.DagsterInstance) -> str | None:
-    """A run that fetches for this workspace, or is about to."""
+    """Return the id of a run that fetches for this workspace, or is about to; None if there is none."""
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=list(_UNDER_WAY))):
         if workspace.owns_run(run) and run.job_name != workspace.named("freshness"):
             return run.run_id
@@ -139,7 +139,7 @@ def _run_under_way(workspace: Workspace, instance: dg.DagsterInstance) -> str | 
 
 
 def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> set[dt.date]:
-    """The days that the checks of gaps and of unsettled days complain about, as far back as is looked."""
+    """Return the days of the last `catch_up_days` for which `no_gaps` or `settled` fails."""
     settings = workspace.settings
     warehouse = workspace.warehouse(context).get_warehouse(lock_wait_seconds=_LOCK_WAIT_SECONDS)
     if not warehouse.exists():

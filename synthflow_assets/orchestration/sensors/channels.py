@@ -1,4 +1,4 @@
-"""The channels that alerts go to, and what waits for each: nothing is lost, and nobody gets hundreds at once."""
+"""The channels that alerts are sent to, with an outbox for each: no alert is lost, and many become one message."""
 
 import importlib.util
 import time
@@ -10,49 +10,49 @@ from synthflow_assets.errors import AlertError, SettingsError
 from synthflow_assets.notify import TIMEOUT_SECONDS, Alert, post_to_webhook, send_email
 from synthflow_assets.settings import Settings
 
-# Dagster gives a tick a minute; what was sent in a tick that takes longer would be sent again by the next one. After
-# this time no other message is begun, and one that was begun takes at most twice the timeout.
+# Dagster ends a tick after a minute, and the next tick would send its alerts again. So no message is started after this
+# time, and a started one takes at most twice the timeout.
 _SENDING_SECONDS = 20.0
-_SINGLY = 10  # more than these are sent as one
-_KEPT = 20  # of which the one message tells, in a line each
-_LONGEST_LINE = 200
+_SENT_SINGLY = 10  # more alerts than these become one message
+_LISTED = 20  # alerts in that message, one line each
+_MAX_LINE_LENGTH = 200
 
 Send = Callable[[Alert], None]
 
 
 @dataclass
-class Waiting:
-    """What is to be sent to a channel."""
+class Outbox:
+    """The alerts that wait to be sent to a channel."""
 
     alerts: list[Alert] = field(default_factory=list)
-    more: int = 0  # that are only counted
+    more: int = 0  # alerts that are only counted
 
     def __len__(self) -> int:
         return len(self.alerts) + self.more
 
     def add(self, alert: Alert) -> None:
-        """Keep an alert, or count it, where many wait already."""
-        if len(self.alerts) < _KEPT:
+        """Keep an alert; count it if many wait already."""
+        if len(self.alerts) < _LISTED:
             self.alerts.append(alert)
         else:
             self.more += 1
 
     def next_message(self, workspace: str, overview_url: str | None) -> tuple[Alert, int]:
-        """What is to be sent next, and how many alerts that is."""
-        if len(self) <= _SINGLY:
+        """Return the next message, and how many alerts it holds."""
+        if len(self) <= _SENT_SINGLY:
             return self.alerts[0], 1
-        lines = [f"{alert.subject}: {alert.text}".splitlines()[0][:_LONGEST_LINE] for alert in self.alerts]
+        lines = [f"{alert.subject}: {alert.text}".splitlines()[0][:_MAX_LINE_LENGTH] for alert in self.alerts]
         more = [f"and {self.more} more"] if self.more else []
-        subject = f"{workspace}: {len(self)} failed runs and red checks"
+        subject = f"{workspace}: {len(self)} failed runs and checks"
         return Alert("several", subject, "\n".join([*lines, *more]), overview_url), len(self)
 
     def drop(self, count: int) -> None:
-        """These were sent."""
+        """Remove the alerts of a message that was sent."""
         self.alerts, self.more = self.alerts[count:], 0
 
 
 def channels_of(settings: Settings) -> dict[str, Send]:
-    """How to send, by the name of the channel. Secrets are read when they are needed.
+    """Return the function that sends an alert, by the name of the channel. Secrets are read when it is called.
 
     Raises:
         SettingsError: Slack is set, but its client is not installed.
@@ -72,35 +72,35 @@ def channels_of(settings: Settings) -> dict[str, Send]:
 
 
 def deliver(
-    channels: Mapping[str, Send], waiting: Mapping[str, Waiting], workspace: str, overview_url: str | None
+    channels: Mapping[str, Send], outboxes: Mapping[str, Outbox], workspace: str, overview_url: str | None
 ) -> list[str]:
-    """Send what waits, to all channels at once: one that hangs holds up no other. What is left waits for the next tick.
+    """Send the alerts of all outboxes at the same time, so that a channel that hangs delays no other.
 
     Args:
-        channels: how to send, by name.
-        waiting: what is to be sent, by the same names; what was sent is taken out.
+        channels: the function that sends an alert, by channel.
+        outboxes: the alerts, by channel; those that were sent are removed, the others wait for the next tick.
         workspace: the name of the workspace.
-        overview_url: the page that tells more where many alerts are sent as one.
+        overview_url: the page that a message of many alerts links to.
 
     Returns:
-        A line for each channel that had something to send.
+        One line for each channel that had alerts to send.
     """
     with ThreadPoolExecutor(len(channels)) as threads:
-        said = threads.map(lambda name: _deliver(channels[name], waiting[name], workspace, overview_url), channels)
-        return [f"{name}: {line}" for name, line in zip(channels, said, strict=True) if line]
+        lines = threads.map(lambda name: _deliver(channels[name], outboxes[name], workspace, overview_url), channels)
+        return [f"{name}: {line}" for name, line in zip(channels, lines, strict=True) if line]
 
 
-def _deliver(send: Send, waiting: Waiting, workspace: str, overview_url: str | None) -> str | None:
-    begun, sent = time.monotonic(), 0
-    while waiting:
-        message, count = waiting.next_message(workspace, overview_url)
-        if time.monotonic() - begun > _SENDING_SECONDS:
-            return f"{sent} alert(s) sent, {len(waiting)} wait for the next tick, since each takes long"
+def _deliver(send: Send, outbox: Outbox, workspace: str, overview_url: str | None) -> str | None:
+    started, sent = time.monotonic(), 0
+    while outbox:
+        message, count = outbox.next_message(workspace, overview_url)
+        if time.monotonic() - started > _SENDING_SECONDS:
+            return f"{sent} alert(s) sent, {len(outbox)} wait for the next tick: the channel is slow"
         try:
             send(message)
         except (AlertError, SettingsError) as error:
-            return f"{error}; {len(waiting)} alert(s) wait for the next tick"
-        waiting.drop(count)
+            return f"{error}; {len(outbox)} alert(s) wait for the next tick"
+        outbox.drop(count)
         sent += count
     return f"{sent} alert(s) sent" if sent else None
 
@@ -114,6 +114,6 @@ def _post_to_slack(token: str, channel: str | None, alert: Alert) -> None:
     try:
         client.chat_postMessage(channel=channel or "", text=alert.body)
     except SlackApiError as error:
-        raise AlertError(f"Slack did not take the message ({error.response.get('error')})") from None
+        raise AlertError(f"Slack refused the message ({error.response.get('error')})") from None
     except OSError as error:
         raise AlertError(f"Slack cannot be reached ({type(error).__name__})") from None

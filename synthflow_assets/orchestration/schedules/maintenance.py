@@ -1,4 +1,4 @@
-"""The job that keeps the warehouse small and fast, and its clock."""
+"""The job that keeps the warehouse small and fast, and its schedule."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.workspace import Workspace
 
 MAINTENANCE = "maintain"  # its only step
-# Sunday, between two daily runs; a lake that lands much may have it daily.
+# On Sunday, between two daily runs; a busy lake may need it daily.
 _CRON = "0 2 * * 0"
 
 
 def build_maintenance(workspace: Workspace, executor: dg.ExecutorDefinition) -> tuple[Any, dg.ScheduleDefinition]:
-    """`synthflow_maintenance` and its schedule, which is off until somebody switches it on."""
+    """Build `synthflow_maintenance` and its schedule, which is off until a user switches it on."""
     settings = workspace.settings
 
     @dg.op(
@@ -21,7 +21,7 @@ def build_maintenance(workspace: Workspace, executor: dg.ExecutorDefinition) -> 
         required_resource_keys={workspace.warehouse_resource},
         out=dg.Out(dg.Nothing),
         pool=workspace.pool,
-        description="Merge a lake's files and remove old ones, or write a bloated file anew.",
+        description="Merge a lake's files and remove old ones, or compact a file.",
     )
     def maintain(context: dg.OpExecutionContext) -> None:
         with translate_errors(workspace.settings):
@@ -31,7 +31,7 @@ def build_maintenance(workspace: Workspace, executor: dg.ExecutorDefinition) -> 
     @dg.job(
         name=workspace.named("maintenance"),
         executor_def=executor,
-        description="Keep the warehouse small and fast; runs land in between.",
+        description="Keep the warehouse small and fast; other runs can land meanwhile.",
         tags=workspace.run_tags,
     )
     def maintenance() -> None:

@@ -1,0 +1,61 @@
+"""The Parquet exports, for readers that must not meet the writer. They exist only if `export_dir` is set."""
+
+import datetime as dt
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from synthflow_assets.orchestration.assets.metadata import Metadata, export_lineage, with_lineage
+from synthflow_assets.orchestration.assets.steps import DailyStep, MetadataByDay, common_spec_arguments
+from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import CALLS
+from synthflow_assets.warehouse.tables import Table
+
+EXPORTED_TABLES = (CALLS, *METRIC_TABLES)
+
+
+def exports_step(workspace: Workspace, folder: Path, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
+    """Return the step that writes each table as Parquet into the folder, one file a day."""
+
+    def write(
+        context: dg.AssetExecutionContext, days: Sequence[dt.date], keys: AbstractSet[dg.AssetKey]
+    ) -> MetadataByDay:
+        from synthflow_assets.warehouse.export import export_days, export_path
+
+        shown: dict[dg.AssetKey, dict[dt.date, Metadata]] = {}
+        with workspace.warehouse(context).get_connection(read_only=True) as connection:
+            for table in EXPORTED_TABLES:
+                if (key := _key(workspace, table)) not in keys:
+                    continue
+                rows_of = export_days(connection, table.name, days, folder)
+                by_day: dict[dt.date, Metadata] = {
+                    day: {
+                        "dagster/partition_row_count": rows,
+                        "size_bytes": export_path(folder, table.name, day).stat().st_size,
+                    }
+                    for day, rows in rows_of.items()
+                }
+                shown[key] = with_lineage(by_day, export_lineage(workspace, table))
+        return shown
+
+    specs = [
+        dg.AssetSpec(
+            _key(workspace, table),
+            deps=[workspace.asset_key(table.name)],
+            description=f"`{workspace.table_name(table.name)}` as Parquet, one file a day, replaced atomically.",
+            partitions_def=partitions,
+            kinds={"parquet"},
+            **common_spec_arguments(workspace),
+            metadata={"dagster/uri": str(folder / table.name)},
+        )
+        for table in EXPORTED_TABLES
+    ]
+    return DailyStep("export_tables", specs, write)
+
+
+def _key(workspace: Workspace, table: Table) -> dg.AssetKey:
+    return workspace.asset_key(f"{table.name}_export")

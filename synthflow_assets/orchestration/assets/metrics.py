@@ -1,0 +1,62 @@
+"""The metric tables: one step, because each is a few milliseconds of SQL over the calls of the day."""
+
+import datetime as dt
+import warnings
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from importlib.resources import files
+from typing import Any
+
+import dagster as dg
+
+from synthflow_assets.orchestration.assets.metadata import Metadata, metric_metadata
+from synthflow_assets.orchestration.assets.steps import DailyStep, MetadataByDay, table_spec
+from synthflow_assets.orchestration.checks import checks_of
+from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import CALL_LOADS, CALLS
+
+
+def metrics_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
+    """Return the step that computes the metric tables."""
+
+    def write(
+        context: dg.AssetExecutionContext, days: Sequence[dt.date], keys: AbstractSet[dg.AssetKey]
+    ) -> MetadataByDay:
+        from synthflow_assets.metrics import compute_metrics
+        from synthflow_assets.report.previews import preview_charts, previews
+
+        selected = {key: table for table in METRIC_TABLES if (key := workspace.asset_key(table.name)) in keys}
+        warehouse = workspace.warehouse(context)
+        with warehouse.get_connection() as connection:
+            compute_metrics(connection, days, workspace.settings, [table.name for table in selected.values()])
+        # Read-only, so that other runs can read at the same time.
+        with warehouse.get_connection(read_only=True) as connection:
+            shown = {key: metric_metadata(workspace, table, connection, days) for key, table in selected.items()}
+            charts = {table.name: preview_charts(connection, table.name, max(days)) for table in selected.values()}
+        pictures = previews(charts, context.log.warning)
+        for key, table in selected.items():
+            if table.name in pictures:  # on the latest day alone: Dagster stores metadata with each day
+                shown[key][max(days)]["preview"] = dg.MarkdownMetadataValue(pictures[table.name])
+        return shown
+
+    specs = [
+        table_spec(
+            workspace,
+            table,
+            partitions,
+            kinds={"sql", "duckdb"},
+            deps=[workspace.asset_key(CALLS.name), workspace.asset_key(CALL_LOADS.name)],
+            metadata=_code_reference("synthflow_assets.metrics", f"{table.name}.sql"),
+        )
+        for table in METRIC_TABLES
+    ]
+    return DailyStep("compute_metrics", specs, write, checks_of(METRIC_TABLES))
+
+
+def _code_reference(package: str, file: str) -> Metadata:
+    """Return the metadata by which Dagster's UI shows the SQL file of an asset."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # of code references; users cannot do anything about it
+        source = dg.LocalFileCodeReference(file_path=str(files(package) / file), line_number=1, label=file)
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[source])}

@@ -1,0 +1,48 @@
+"""The audio of the calls. The asset exists only if `recordings` is set."""
+
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+
+from synthflow_assets.orchestration.assets.steps import days_of, table_spec
+from synthflow_assets.orchestration.resources import translate_errors
+from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.warehouse.schema import CALL_RECORDINGS, CALLS
+
+
+def build_recordings_asset(
+    workspace: Workspace, target: str, partitions: dg.PartitionsDefinition[Any]
+) -> dg.AssetsDefinition:
+    """Build the asset that downloads the recordings of the day's calls.
+
+    Args:
+        workspace: whose calls.
+        target: a folder, or `s3://bucket/prefix`.
+        partitions: the days.
+    """
+    key = workspace.asset_key(CALL_RECORDINGS.name)
+    spec = table_spec(
+        workspace, CALL_RECORDINGS, partitions, kinds={"python", "duckdb"}, deps=[workspace.asset_key(CALLS.name)]
+    )
+
+    @dg.multi_asset(
+        name=workspace.step("download_recordings"),
+        specs=[spec],
+        required_resource_keys={workspace.api_resource, workspace.warehouse_resource},
+        backfill_policy=workspace.backfill_policy,
+    )
+    def download(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from synthflow_assets.recordings import store_recordings
+
+        with translate_errors(workspace.settings), workspace.open_clients(context) as (client, warehouse):
+            counts = store_recordings(client, warehouse, target, days_of(context), context.log.warning)
+        if counts.failed:
+            raise dg.Failure(
+                f"{counts.failed} recordings failed and {counts.stored} were stored; the log says why. "
+                "Materialize the same days again: only the missing ones are downloaded",
+                allow_retries=False,
+            )
+        return dg.MaterializeResult(asset_key=key, metadata=asdict(counts))
+
+    return download

@@ -1,0 +1,1 @@
+"""The jobs and their schedules. All schedules are off until a user switches them on."""

@@ -1,0 +1,226 @@
+"""The sensor that sends alerts about failed runs and failed checks.
+
+It replaces Dagster's sensors for failed runs, which know nothing of checks, send the text of any exception, and drop an
+alert that could not be delivered. Each tick compares the state of the instance with a cursor of what was sent.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Collection, Iterator
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import BaseModel, Field, ValidationError
+
+from synthflow_assets.notify import Alert
+from synthflow_assets.orchestration import private
+from synthflow_assets.orchestration.checks import check_key
+from synthflow_assets.orchestration.sensors.channels import Outbox, channels_of, deliver
+from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
+from synthflow_assets.settings import Settings
+
+_INTERVAL_SECONDS = 30
+_MAX_TEXT_LENGTH = 1500
+_OVERLAP_SECONDS = 120.0  # in which a failure may still become visible
+_RETRY_STARTS_WITHIN_SECONDS = 300.0
+_EVALUATIONS_PER_TICK = 10  # failed ones, of each check
+_WILL_RETRY_TAG = "dagster/will_retry"
+_PARENT_RUN_TAG = "dagster/parent_run_id"
+
+
+class _AlertCursor(BaseModel):
+    """The sensor's cursor: what was sent, and what could not be sent yet. All times are seconds since 1970."""
+
+    since: float = Field(default_factory=time.time)  # earlier failures are not reported
+    seen: dict[str, float] = {}  # runs and evaluations within the overlap
+    retried: dict[str, float] = {}  # failed runs that Dagster says it is going to retry
+    checks: dict[str, str] = {}  # failed checks, and their last description
+    outboxes: dict[str, Outbox] = {}  # by channel
+
+    @classmethod
+    def parse(cls, cursor: str | None) -> Self:
+        """Parse a cursor; return a new one before the first tick, or if another version wrote it."""
+        try:
+            return cls.model_validate_json(cursor or "{}")
+        except ValidationError:
+            return cls()
+
+    def is_new(self, name: str, timestamp: float) -> bool:
+        """Return whether an event happened since the last tick and was not seen by it; remember it."""
+        if name in self.seen or timestamp < self.since - _OVERLAP_SECONDS:
+            return False
+        self.seen[name] = timestamp
+        return True
+
+    def advance(self, now: float) -> None:
+        """Start the period that the next tick looks at."""
+        self.since = now
+        self.seen = {name: at for name, at in self.seen.items() if at >= now - _OVERLAP_SECONDS}
+
+
+class _InstanceCache:
+    """Opens Dagster's instance once for all ticks: Alembic leaves something in memory for each opening."""
+
+    def __init__(self) -> None:
+        self._opened: tuple[Any, dg.DagsterInstance] | None = None
+
+    def get(self, context: dg.SensorEvaluationContext) -> dg.DagsterInstance:
+        ref = context.instance_ref
+        if ref is None:  # in `dg.build_sensor_context`, which has an instance
+            return context.instance
+        if self._opened is None or self._opened[0] != ref:
+            self._opened = ref, dg.DagsterInstance.from_ref(ref)
+        return self._opened[1]
+
+
+def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg.SensorDefinition]:
+    """Build the alert sensor, which runs from the start; return none if no channel is set.
+
+    Args:
+        workspace: whose runs and checks are watched.
+        steps: the names of its steps, whose failure messages hold no data of calls and may be sent.
+
+    Raises:
+        SettingsError: Slack is set, but its client is not installed.
+    """
+    channels = channels_of(workspace.settings)
+    if not channels:
+        return []
+    private.warn_if_untried("The alert sensor")
+    instances = _InstanceCache()
+
+    @dg.sensor(
+        name=workspace.named("alerts"),
+        minimum_interval_seconds=_INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Sends alerts about failed runs and failed checks by {', '.join(channels)}.",
+    )
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        cursor, instance, now = _AlertCursor.parse(context.cursor), instances.get(context), time.time()
+        cursor.outboxes = {channel: cursor.outboxes.get(channel, Outbox()) for channel in channels}
+        for alert in (
+            *_new_run_failures(workspace, steps, instance, cursor),
+            *_new_check_failures(workspace, instance, cursor),
+        ):
+            for outbox in cursor.outboxes.values():
+                outbox.add(alert)
+        lines = deliver(channels, cursor.outboxes, workspace.name, _page(workspace.settings, "/runs"))
+        cursor.advance(now)
+        context.update_cursor(cursor.model_dump_json())
+        return dg.SkipReason("; ".join(lines) or "nothing to send")
+
+    return [alerts]
+
+
+def _new_run_failures(
+    workspace: Workspace, steps: Collection[str], instance: dg.DagsterInstance, cursor: _AlertCursor
+) -> Iterator[Alert]:
+    updated_after = dt.datetime.fromtimestamp(cursor.since - _OVERLAP_SECONDS, dt.UTC)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=updated_after)
+    for record in instance.get_run_records(failed, ascending=True):
+        run, ended = record.dagster_run, record.end_time or 0.0
+        if not workspace.owns_run(run) or not cursor.is_new(run.run_id, ended):
+            continue
+        if run.tags.get(_WILL_RETRY_TAG) == "true":
+            cursor.retried[run.run_id] = ended
+        else:
+            yield _run_alert(workspace, steps, instance, run)
+    for run in _runs_never_retried(instance, cursor):
+        yield _run_alert(workspace, steps, instance, run)
+
+
+def _runs_never_retried(instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[dg.DagsterRun]:
+    """Yield the runs that Dagster said it would retry and did not: it cannot retry runs of `dg launch`.
+
+    A run that was retried is reported only when its last retry fails.
+    """
+    for run_id, ended in list(cursor.retried.items()):
+        run = instance.get_run_by_id(run_id)
+        retries = instance.get_runs(dg.RunsFilter(tags={_PARENT_RUN_TAG: run_id}), limit=1)
+        is_late = ended < time.time() - _RETRY_STARTS_WITHIN_SECONDS
+        if run is None or retries or is_late or run.tags.get(_WILL_RETRY_TAG) != "true":
+            del cursor.retried[run_id]
+            if run is not None and not retries:
+                yield run
+
+
+def _run_alert(workspace: Workspace, steps: Collection[str], instance: dg.DagsterInstance, run: dg.DagsterRun) -> Alert:
+    tags = run.tags
+    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
+    last = tags.get("dagster/asset_partition_range_end") or first
+    days = f" for {first}" + (f" to {last}" if last != first else "") if first else ""
+    job = run.job_name if not run.job_name.startswith("__") else "of assets"
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    reasons = [_reason(steps, entry.get_dagster_event()) for entry in entries]
+    text = "\n".join(filter(None, reasons)) or "The run ended outside of its steps: its process died, or was stopped."
+    return Alert(
+        "run_failed",
+        f"{workspace.name}: run {job}{days} failed",
+        text[:_MAX_TEXT_LENGTH],
+        _page(workspace.settings, f"/runs/{run.run_id}"),
+    )
+
+
+def _reason(steps: Collection[str], event: dg.DagsterEvent) -> str | None:
+    """Return why a step failed. Only messages of this package are sent: others may hold anything."""
+    data = event.step_failure_data
+    if data.user_failure_data and event.step_key in steps:
+        return data.user_failure_data.description
+    kind = data.error.cls_name if data.error else None
+    return f"Step {event.step_key} failed ({kind or 'no reason given'}); see the log of the run."
+
+
+def _new_check_failures(workspace: Workspace, instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[Alert]:
+    for check in (*CHECKS, *SCHEDULED_CHECKS):
+        key = check_key(workspace, check)
+        name = f"{key.asset_key.to_user_string()}: {key.name}"
+        latest = _evaluation(instance.get_latest_asset_check_evaluation_record(key))
+        # Each run evaluates the check on its own days: it may have failed for other days before it passed now.
+        failed = _failed_since(instance, key, cursor)
+        for evaluation in (*failed, *([latest] if latest and not latest.passed else [])):
+            text = (evaluation.description or "")[:_MAX_TEXT_LENGTH]
+            if cursor.checks.get(name) != text:
+                cursor.checks[name] = text
+                yield _check_alert(workspace, key, evaluation, text)
+        if latest and latest.passed:
+            cursor.checks.pop(name, None)
+
+
+def _failed_since(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, cursor: _AlertCursor
+) -> list[dg.AssetCheckEvaluation]:
+    """Return the failed evaluations since the last tick, the earliest first."""
+    failed = {private.AssetCheckExecutionRecordStatus.FAILED}
+    records = instance.event_log_storage.get_asset_check_execution_history(key, _EVALUATIONS_PER_TICK, status=failed)
+    return [
+        evaluation
+        for record in sorted(records, key=_timestamp)
+        if (evaluation := _evaluation(record)) and cursor.is_new(f"{record.run_id} {key.name}", _timestamp(record))
+    ]
+
+
+def _timestamp(record: Any) -> float:
+    return float(record.event.timestamp) if record.event else 0.0
+
+
+def _evaluation(record: Any) -> dg.AssetCheckEvaluation | None:
+    event = record.event.dagster_event if record and record.event else None
+    evaluation = event.event_specific_data if event else None
+    # A planned evaluation, or one whose step failed, has no result.
+    return evaluation if isinstance(evaluation, dg.AssetCheckEvaluation) else None
+
+
+def _check_alert(workspace: Workspace, key: dg.AssetCheckKey, evaluation: dg.AssetCheckEvaluation, text: str) -> Alert:
+    asset = key.asset_key.to_user_string()
+    severity = "warning" if evaluation.severity is dg.AssetCheckSeverity.WARN else "error"
+    return Alert(
+        "check_failed",
+        f"{workspace.name}: check {key.name} of {asset} failed ({severity})",
+        text,
+        _page(workspace.settings, f"/assets/{asset}?view=checks&checkDetail={key.name}"),
+    )
+
+
+def _page(settings: Settings, path: str) -> str | None:
+    return settings.webserver_url + path if settings.webserver_url else None
