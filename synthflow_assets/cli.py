@@ -239,7 +239,9 @@ def maintain() -> None:
 @click.option("--latency-ms", default=0.0, show_default=True, type=click.FloatRange(0))
 @click.option("--requests-per-second", type=click.FloatRange(0, min_open=True), help="Above it: 429.")
 @click.option("--window-filters", type=click.Choice(["start", "end", "start_and_end"]), default="start")
-@click.option("--window-ends", type=click.Choice(["half_open", "inclusive", "exclusive"]), default="half_open")
+@click.option(
+    "--window-ends", type=click.Choice(["half_open", "inclusive", "exclusive", "exclusive_begin"]), default="half_open"
+)
 @click.option(
     "--order", type=click.Choice(["descending", "ascending", "arbitrary", "tied", "shuffled"]), default="descending"
 )

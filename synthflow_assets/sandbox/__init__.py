@@ -1,5 +1,5 @@
-"""The stand-in for Synthflow's API: a real HTTP server with made-up calls, for the demo, the tests and benchmarks.
+"""A stand-in for Synthflow's API: a real HTTP server with made-up calls, for the demo, tests and benchmarks.
 
-It answers as the live API was seen to answer, misbehaves on request, and knows the truth that a fetch is held
-against. Nothing of the pipeline imports it.
+It responds as the live API does, injects faults on request, and knows which calls exist, so that a fetch can be
+verified. The pipeline does not import it.
 """

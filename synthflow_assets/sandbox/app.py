@@ -1,8 +1,9 @@
-"""The HTTP side of the sandbox: `/v2` answers as Synthflow does, `/sandbox` tells the truth."""
+"""The HTTP endpoints of the sandbox: `/v2` responds as Synthflow does, `/sandbox` states which calls exist."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 import email.utils
 import random
@@ -22,31 +23,35 @@ from synthflow_assets.sandbox.store import CallStore, Selection, Window
 
 _MAX_LIMIT = 100
 _DEFAULT_LIMIT = 20
-_RATE_LIMIT_WAIT_SECONDS = 1
-_WITHOUT_RECORDING = 10  # every so manieth call has none
+_RETRY_AFTER_SECONDS = 1
+_WITHOUT_RECORDING = 10  # one call in ten has no recording
 _SIGNATURE = "sandbox"
-# Where pages of 100 and pages of 75 both end, the last call and the next change places from page to page, as PostgreSQL
-# lets equal ones do.
-_TIES_EVERY = 300
-_TOTAL_CAP = 200
+# At this distance pages of 100 and pages of 75 both end. The calls before and after change places from page to page, as
+# rows with the same sort key do in PostgreSQL.
+_TIE_DISTANCE = 300
+_MAX_TOTAL = 200  # with the fault `capped_total`
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class SandboxApi:
-    """The state behind one sandbox server: its calls, its faults, and what was asked of it."""
+    """The state of one sandbox server: its calls, its faults, and the requests it got.
+
+    Args:
+        config: the data, the reading of the API, and the faults.
+    """
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
         self.store = CallStore(config)
-        self.requests: list[dict[str, str]] = []  # the parameters of each list-calls request, for tests and benchmarks
+        self.requests: list[dict[str, str]] = []  # the query of each `GET /calls`, for tests and benchmarks
         self.audio_served = 0
-        self._strikes: dict[str, int] = {}
+        self._fault_counts: dict[str, int] = {}
         self._random = random.Random(config.seed)
-        self._turns: list[float] = []
+        self._recent_requests: list[float] = []  # of the last second, in seconds of the monotonic clock
 
     def app(self) -> Starlette:
-        """The ASGI application."""
+        """Return the ASGI application."""
         return Starlette(
             routes=[
                 Route("/v2/calls/{call_id}/recording", self._api(self._recording)),
@@ -62,17 +67,18 @@ class SandboxApi:
             ]
         )
 
-    def _strikes_now(self, fault: str) -> bool:
+    def _happens(self, fault: str) -> bool:
+        """Return whether the fault affects this request."""
         chance = self.config.faults.get(fault, 0.0)
         if chance >= 1:
-            self._strikes[fault] = self._strikes.get(fault, 0) + 1
-            return self._strikes[fault] <= chance
+            self._fault_counts[fault] = self._fault_counts.get(fault, 0) + 1
+            return self._fault_counts[fault] <= chance
         return self._random.random() < chance
 
     def _api(self, endpoint: Endpoint) -> Endpoint:
-        """What all endpoints of the API share: latency, rate limit, the key, and the faults of the transport."""
+        """Add what all endpoints of the API share: latency, rate limit, API key, and faults of the transport."""
 
-        async def answer(request: Request) -> Response:
+        async def respond(request: Request) -> Response:
             if self.config.latency_seconds:
                 await asyncio.sleep(self.config.latency_seconds)
             failure = self._rate_failure() or self._transport_failure(request)
@@ -84,41 +90,41 @@ class SandboxApi:
             response.headers["Date"] = email.utils.formatdate(
                 time.time() - self.config.clock_behind_seconds, usegmt=True
             )
-            if self._strikes_now("truncate"):
+            if self._happens("truncate"):
                 return _truncated(response)
             return response
 
-        return answer
+        return respond
 
     def _rate_failure(self) -> Response | None:
         if self.config.requests_per_second is None:
             return None
         now = time.monotonic()
-        self._turns = [turn for turn in self._turns if turn > now - 1]
-        self._turns.append(now)
-        if len(self._turns) > self.config.requests_per_second:
-            return _too_many(str(_RATE_LIMIT_WAIT_SECONDS))
+        self._recent_requests = [time for time in self._recent_requests if time > now - 1]
+        self._recent_requests.append(now)
+        if len(self._recent_requests) > self.config.requests_per_second:
+            return _rate_limited(str(_RETRY_AFTER_SECONDS))
         return None
 
     def _transport_failure(self, request: Request) -> Response | None:
-        if self._strikes_now("reset"):
-            # uvicorn hands its own request cycle to the application; nothing public closes the socket without a word.
+        if self._happens("reset"):
+            # ASGI cannot close a connection without a response, so this reaches uvicorn's transport.
             request.receive.__self__.transport.abort()  # type: ignore[attr-defined]
             return Response()
-        if self._strikes_now("error_500"):
+        if self._happens("error_500"):
             return _error(500, "Internal server error", "internal")
-        if self._strikes_now("error_503"):
+        if self._happens("error_503"):
             return _error(503, "Service unavailable", "internal")
-        if self._strikes_now("rate_limit"):
-            return _too_many(str(_RATE_LIMIT_WAIT_SECONDS))
-        if self._strikes_now("rate_limit_date"):
-            # HTTP dates have whole seconds, so one second ahead may already be the present.
-            return _too_many(email.utils.formatdate(time.time() + _RATE_LIMIT_WAIT_SECONDS + 1, usegmt=True))
-        if self._strikes_now("html"):
+        if self._happens("rate_limit"):
+            return _rate_limited(str(_RETRY_AFTER_SECONDS))
+        if self._happens("rate_limit_date"):
+            # HTTP dates have whole seconds, so a date one second ahead may already be over.
+            return _rate_limited(email.utils.formatdate(time.time() + _RETRY_AFTER_SECONDS + 1, usegmt=True))
+        if self._happens("html"):
             return HTMLResponse("<html><body><h1>502 Bad Gateway</h1></body></html>")
-        if self._strikes_now("wrong_json"):
+        if self._happens("wrong_json"):
             return JSONResponse({"status": "ok", "response": {"items": []}})
-        if self._strikes_now("redirect"):
+        if self._happens("redirect"):
             return RedirectResponse("/elsewhere")
         return None
 
@@ -146,62 +152,57 @@ class SandboxApi:
             return _page(0, limit, offset, [])
         if self._is_poisoned(numbers["from_date"], numbers["to_date"]):
             return _error(400, "The requested window cannot be read", "validation")
-        return self._listing(model_id, limit, offset, numbers, query.get("call_status"), query.get("lead_phone_number"))
+        window = Window(
+            numbers["from_date"],
+            numbers["to_date"],
+            query.get("call_status"),
+            numbers["duration_min"],
+            numbers["duration_max"],
+            query.get("lead_phone_number"),
+        )
+        return self._list(model_id, limit, offset, window)
 
     def _is_poisoned(self, from_ms: int | None, to_ms: int | None) -> bool:
         if self.config.poisoned_day is None or from_ms is None or to_ms is None:
             return False
-        # Windows are asked with a margin, so their middle says which day is meant.
+        # Requested windows have a margin, so their middle tells the day.
         return (from_ms + to_ms) // 2 // DAY_MS == (self.config.poisoned_day - dt.date(1970, 1, 1)).days
 
-    def _listing(
-        self,
-        model_id: str,
-        limit: int,
-        offset: int,
-        numbers: dict[str, int | None],
-        call_status: str | None,
-        lead_phone_number: str | None,
-    ) -> Response:
-        if self._strikes_now("other_model"):
+    def _list(self, model_id: str, limit: int, offset: int, window: Window) -> Response:
+        """Return a page of calls, after the faults of paging."""
+        if self._happens("other_model"):
             model_id = next(other for other in self.store.agents if other != model_id)
-        unbounded = self._strikes_now("ignore_window")
-        window = Window(
-            None if unbounded else numbers["from_date"],
-            None if unbounded else numbers["to_date"],
-            call_status,
-            numbers["duration_min"],
-            numbers["duration_max"],
-            lead_phone_number,
-        )
-        if self._strikes_now("arrival"):
+        if self._happens("ignore_window"):
+            window = dataclasses.replace(window, from_ms=None, to_ms=None)
+        if self._happens("arrival"):
             self.store.add_arrival(model_id, window)
-        if self._strikes_now("repeat_page"):
+        if self._happens("repeat_page"):
             offset = max(0, offset - limit)
-        if self._strikes_now("ignore_offset"):
+        if self._happens("ignore_offset"):
             offset = 0
         selection = self.store.select(model_id, window)
         total, records = self._page_of(selection, offset, limit)
-        if self._strikes_now("capped_total"):
-            total = min(total, _TOTAL_CAP)
-        if records and self._strikes_now("short_page"):
+        if self._happens("capped_total"):
+            total = min(total, _MAX_TOTAL)
+        if records and self._happens("short_page"):
             records = records[:-1]
         return _page(total, limit, offset, records)
 
     def _page_of(self, selection: Selection, offset: int, limit: int) -> tuple[int, list[str]]:
-        twice = self._strikes_now("listed_twice")
-        if not twice and self.config.order not in ("tied", "shuffled"):
+        """Return the total and the records of a page, after the faults that change the order."""
+        lists_twice = self._happens("listed_twice")
+        if not lists_twice and self.config.order not in ("tied", "shuffled"):
             return len(selection), selection.page(offset, limit, self.store.now_ms())
-        everything = selection.page(0, len(selection), self.store.now_ms())
-        if twice:
-            everything = [record for number, record in enumerate(everything) for _ in range(2 - bool(number % 10))]
+        calls = selection.page(0, len(selection), self.store.now_ms())
+        if lists_twice:
+            calls = [record for number, record in enumerate(calls) for _ in range(2 - bool(number % 10))]
         if self.config.order == "shuffled":
-            self._random.shuffle(everything)
+            self._random.shuffle(calls)
         if self.config.order == "tied":
-            places = random.Random(f"{self.config.seed}/{offset + limit}")
-            for middle in range(_TIES_EVERY, len(everything), _TIES_EVERY):
-                everything[middle - 1 : middle + 1] = places.sample(everything[middle - 1 : middle + 1], 2)
-        return len(everything), everything[offset : offset + limit]
+            shuffle = random.Random(f"{self.config.seed}/{offset + limit}")
+            for middle in range(_TIE_DISTANCE, len(calls), _TIE_DISTANCE):
+                calls[middle - 1 : middle + 1] = shuffle.sample(calls[middle - 1 : middle + 1], 2)
+        return len(calls), calls[offset : offset + limit]
 
     async def _assistants(self, request: Request) -> Response:
         if not self.config.assistants_endpoint:
@@ -224,18 +225,18 @@ class SandboxApi:
         call_id = request.path_params["call_id"]
         if zlib.crc32(call_id.encode()) % _WITHOUT_RECORDING == 0:
             return _error(404, "Recording not found", "not_found")
-        # Another host name, as the real one's storage is; the signature is what opens it.
+        # Another host name, like the storage behind the live API.
         port = request.url.port
         return RedirectResponse(f"http://localhost:{port}/recordings/{call_id}.wav?signature={_SIGNATURE}")
 
     async def _audio(self, request: Request) -> Response:
         self.audio_served += 1
         if "authorization" in request.headers:
-            return Response("the key was sent to the storage", 400)
-        if request.query_params.get("signature") != _SIGNATURE or self._strikes_now("expired_link"):
+            return Response("the storage must not get the API key", 400)
+        if request.query_params.get("signature") != _SIGNATURE or self._happens("expired_link"):
             return Response("expired", 403)
         response = Response(tone(request.path_params["call_id"]), media_type="audio/wav")
-        return _truncated(response) if self._strikes_now("broken_audio") else response
+        return _truncated(response) if self._happens("broken_audio") else response
 
     async def _count(self, request: Request) -> Response:
         query = request.query_params
@@ -249,7 +250,7 @@ class SandboxApi:
 
 
 def _page(total: int, limit: int, offset: int, records: list[str]) -> Response:
-    # Joined as text: the records are JSON already.
+    # Joined as text, because the records are JSON already.
     head = f'{{"status":"ok","response":{{"pagination":{{"total_records":{total},"limit":{limit},"offset":{offset}}},'
     return Response(f'{head}"calls":[{",".join(records)}]}}}}', media_type="application/json")
 
@@ -259,14 +260,14 @@ def _error(status: int, description: str, category: str) -> Response:
     return JSONResponse({"detail": detail}, status)
 
 
-def _too_many(retry_after: str) -> Response:
+def _rate_limited(retry_after: str) -> Response:
     response = _error(429, "Too many requests", "rate_limit")
     response.headers["Retry-After"] = retry_after
     return response
 
 
 def _truncated(response: Response) -> Response:
-    # The header promises the whole body; uvicorn closes the connection when less of it came.
+    # Content-Length keeps the full length, so uvicorn closes the connection after the shorter body.
     response.body = response.body[: len(response.body) // 2]
     return response
 

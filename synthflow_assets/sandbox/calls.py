@@ -1,7 +1,7 @@
-"""Makes calls up: the same ones for the same seed, agent and day, however they are asked for.
+"""Make up calls: always the same for the same seed, agent and day.
 
-A day of an agent is a few NumPy arrays; the JSON of a call is written only when a page shows it. So a day of a
-million calls costs a fraction of a second and some 60 MB, and any page of it a millisecond.
+A day of an agent is a few NumPy arrays; the JSON of a call is written only when a page lists it. So a day of a million
+calls takes less than a second and about 60 MB, and any page of it a millisecond.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _STATUSES = (
     ("spam", 0.01),
 )
 _CONNECTED = {"completed", "hangup_on_voicemail", "left_voicemail"}
-# What differs from call to call, in the order in which `render` makes it.
+# What differs from call to call, in the order of `render`.
 _VALUES = ("call_id", "seconds", "lead", "start", "talk_ms", "answered", "end", "ringing")
 _RINGING, _IN_PROGRESS = "ringing", "in-progress"
 _END_REASONS = {
@@ -61,7 +61,7 @@ _AGENT = (
     "Your request has been noted; a colleague will call you back today.",
 )
 _LEADS = ("Ada Jensen", "Ben Okafor", "Chiara Russo", "Dmitri Hale", "Elif Kaya", "Fatima Noor", "Gus O'Neil")
-# How many calls pass.
+# Share of calls that pass.
 _JUDGE_CHECKS = {
     "greeting": 0.96,
     "identity_verified": 0.78,
@@ -70,9 +70,9 @@ _JUDGE_CHECKS = {
     "polite": 0.98,
     "goal_reached": 0.71,
 }
-# Kind, how many calls it runs in, how many times it fails.
+# Kind, share of calls it runs in, share of its runs that fail.
 _ACTIONS = (("REAL_TIME_TRANSFER", 0.18, 0.10), ("SEND_SMS", 0.35, 0.04), ("CUSTOM_ACTION", 0.25, 0.12))
-# What is to be collected, and how often that succeeds.
+# Value, and share of calls in which it is collected.
 _VARIABLES: dict[str, tuple[Any, float]] = {
     "date_of_birth": ("1980-01-01", 0.74),
     "order_number": ("A-1207", 0.62),
@@ -93,7 +93,7 @@ class SandboxAgent:
 
 
 def agents(count: int, seed: int) -> list[SandboxAgent]:
-    """The workspace's agents, busiest first."""
+    """Return the workspace's agents, busiest first."""
     made = []
     for index in range(count):
         base = _AGENT_NAMES[index % len(_AGENT_NAMES)]
@@ -105,7 +105,7 @@ def agents(count: int, seed: int) -> list[SandboxAgent]:
 
 @dataclass(frozen=True)
 class DayOfCalls:
-    """All calls of an agent that start on a UTC day, in the order of their starts."""
+    """All calls of an agent that start on a UTC day, ordered by start."""
 
     model_id: str
     type_of_call: str
@@ -115,10 +115,10 @@ class DayOfCalls:
     ringing_ms: npt.NDArray[np.int64]
     status: npt.NDArray[np.int8]
     variant: npt.NDArray[np.int16]
-    ids: bytes  # 16 bytes a call
+    ids: bytes  # 16 bytes for each call
 
     def call_id(self, index: int) -> str:
-        """The id of a call: a UUID, or for some the older form of milliseconds and digits."""
+        """Return the id of a call: a UUID, or for some calls the older form of milliseconds and digits."""
         digest = self.ids[16 * index : 16 * index + 16].hex()
         if self.variant[index] == 0:
             return f"{self.start_ms[index]}x{int(digest, 16) % 10**18:018d}"
@@ -126,25 +126,30 @@ class DayOfCalls:
 
 
 @lru_cache(maxsize=64)
-def day_of_calls(agent: SandboxAgent, day: int, seed: int, calls_per_day: int, same_volume: bool) -> DayOfCalls:
-    """Make up a day.
+def day_of_calls(
+    agent: SandboxAgent, day: int, seed: int, calls_per_day: int, same_volume: bool, *, border_calls: bool = False
+) -> DayOfCalls:
+    """Make up the calls of an agent on a day.
 
     Args:
         agent: whose calls.
         day: days since 1970-01-01, UTC.
-        seed: another seed, other calls.
+        seed: another seed makes other calls.
         calls_per_day: volume of the busiest agent on a weekday.
-        same_volume: exactly so many for every agent and day.
+        same_volume: make exactly `calls_per_day` for every agent and day.
+        border_calls: let the first and last call start in the first and last millisecond of the day.
     """
     digest = hashlib.sha256(f"{seed}/{agent.model_id}/{day}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     weekend = (day + 3) % 7 >= 5  # 1970-01-01 was a Thursday
     volume = calls_per_day * agent.share * (0.35 if weekend else 1.0)
     count = calls_per_day if same_volume else int(rng.poisson(volume))
-    # Two thirds around office hours, the rest at any time, so that some calls run across midnight.
+    # Two thirds in office hours, the rest at any time, so that some calls run across midnight.
     office = np.clip(rng.normal(13.5, 3.2, count), 0, 23.99)
     hours = np.where(rng.random(count) < 0.67, office, rng.random(count) * 24)
     start_ms = np.sort(day * DAY_MS + (hours * 3_600_000).astype(np.int64))
+    if border_calls and count:
+        start_ms[0], start_ms[-1] = day * DAY_MS, (day + 1) * DAY_MS - 1
     status = rng.choice(len(_STATUSES), count, p=[share for _, share in _STATUSES]).astype(np.int8)
     talks = np.isin(status, [i for i, (name, _) in enumerate(_STATUSES) if name in _CONNECTED])
     ringing_ms = rng.integers(1_000, 25_000, count)
@@ -164,7 +169,7 @@ def day_of_calls(agent: SandboxAgent, day: int, seed: int, calls_per_day: int, s
 
 
 def render(calls: DayOfCalls, index: int, now_ms: int) -> str:
-    """The JSON text of one call, as the live API was seen to write it; still open if it ends after `now_ms`."""
+    """Return the JSON text of one call, as the live API writes it; the call is open if it ends after `now_ms`."""
     start, end, ringing = calls.start_ms.item(index), calls.end_ms.item(index), calls.ringing_ms.item(index)
     status, seconds = _STATUSES[calls.status.item(index)][0], calls.duration_seconds.item(index)
     if end > now_ms:
@@ -189,9 +194,9 @@ def render(calls: DayOfCalls, index: int, now_ms: int) -> str:
 def _template(
     model_id: str, type_of_call: str, status: str, variant: int
 ) -> tuple[list[str], Callable[[tuple[str, ...]], tuple[str, ...]]]:
-    """The text of calls that differ in ids, times and numbers only, in parts, and what picks for every second part.
+    """Return the text of calls that differ only in `_VALUES`, in parts, and what picks the value of every second part.
 
-    Joining parts takes a tenth of the time of formatting a text.
+    Joining the parts takes a tenth of the time of formatting a text.
     """
     is_open, talked = status in (_RINGING, _IN_PROGRESS), status in _CONNECTED
     reasons = _END_REASONS.get(status, ())
@@ -225,7 +230,7 @@ def _template(
 
 @dataclass(frozen=True)
 class _Fragments:
-    """The long parts of a call, as JSON: made once for each variant, because writing them is what takes time."""
+    """The long parts of a call, as JSON. They are made once for each variant, because writing them takes most time."""
 
     transcript: str
     judge_results: str
@@ -274,7 +279,7 @@ def _fragments(variant: int) -> _Fragments:
 
 
 def _verdict(rng: np.random.Generator, passing: float) -> str | None:
-    """As the judge says it: in texts, now and then with a capital letter, and sometimes not at all."""
+    """Return a verdict as the API sends it: text, sometimes with a capital letter, or null."""
     if rng.random() < 0.03:
         return None
     if rng.random() < passing:
@@ -283,14 +288,14 @@ def _verdict(rng: np.random.Generator, passing: float) -> str | None:
 
 
 def _returned(rng: np.random.Generator, failing: float) -> str | None:
-    """What an action returned: JSON inside a text, or nothing."""
+    """Return what an action returned: a text of JSON, or null."""
     if rng.random() < failing:
         return json.dumps({"status": "error", "attempts": 3})
     return json.dumps({"status": "ok", "attempts": 1}) if rng.random() < 0.9 else None
 
 
 def _answer(rng: np.random.Generator, value: Any, chance: float) -> dict[str, Any] | None:
-    """A collected variable, one that was not told, or nothing where the agent did not come to ask."""
+    """Return a variable: collected, not collected, or null if the agent did not ask."""
     if rng.random() < 0.02:
         return None
     collected = bool(rng.random() < chance)
@@ -314,7 +319,7 @@ def _quoted(text: str | None) -> str:
 
 
 def _utc(ms: int) -> str:
-    # Datetimes written anew took a third of all that a page costs.
+    # Formatting each datetime took a third of a page's time, so seconds are cached.
     second, rest = divmod(ms, 1000)
     return f"{_second(second)}.{rest:03d}000"
 
@@ -329,7 +334,7 @@ def _uuid(digest: str) -> str:
 
 
 def tone(call_id: str) -> bytes:
-    """A second of a sine wave as a WAV file; its pitch follows from the id."""
+    """Return a WAV file with a second of a sine wave, whose pitch follows from the id."""
     rate, pitch = 8000, 200 + zlib.crc32(call_id.encode()) % 600
     wave_form = (8000 * np.sin(2 * np.pi * pitch * np.arange(rate) / rate)).astype("<i2")
     file = io.BytesIO()
@@ -341,8 +346,8 @@ def tone(call_id: str) -> bytes:
     return file.getvalue()
 
 
-def odd_calls(model_id: str, start_ms: int) -> list[tuple[str, Any]]:
-    """Calls that a careful landing must survive: (what is odd, JSON text of the record)."""
+def odd_records(model_id: str, start_ms: int) -> list[tuple[str, Any]]:
+    """Return records that landing must survive, as (what is odd, JSON text of the record)."""
     good = {"call_id": "?", "model_id": model_id, "duration": "25", "call_status": "completed"}
     odd: dict[str, dict[str, Any]] = {
         "word_for_a_number": {"duration": "long"},

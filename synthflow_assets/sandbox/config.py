@@ -1,4 +1,4 @@
-"""What can be set on the sandbox: how much data, which reading of the API, which misbehaviour."""
+"""The settings of the sandbox: how much data, which reading of the API, which faults."""
 
 from __future__ import annotations
 
@@ -8,52 +8,55 @@ from typing import Literal
 
 DEFAULT_API_KEY = "sandbox-key"
 
-# Each fault either has a probability below 1, or strikes the first so many requests and then never again.
+# Each fault has a chance: below 1 it is the probability for each request, from 1 on the number of first requests that
+# the fault affects.
 FAULTS = {
-    "error_500": "answers 500",
-    "error_503": "answers 503",
-    "rate_limit": "answers 429 with Retry-After in seconds",
-    "rate_limit_date": "answers 429 with Retry-After as an HTTP date",
-    "reset": "closes the connection without an answer",
-    "truncate": "closes the connection in the middle of the answer",
-    "html": "answers 200 with an HTML page",
-    "wrong_json": "answers 200 with JSON of another shape",
-    "redirect": "answers 302 to another path",
-    "short_page": "leaves the last call out of a page",
-    "repeat_page": "answers the page before the one that was asked for",
+    "error_500": "responds with 500",
+    "error_503": "responds with 503",
+    "rate_limit": "responds with 429 and a Retry-After in seconds",
+    "rate_limit_date": "responds with 429 and a Retry-After as an HTTP date",
+    "reset": "closes the connection without a response",
+    "truncate": "closes the connection in the middle of the response",
+    "html": "responds with 200 and an HTML page",
+    "wrong_json": "responds with 200 and JSON of another shape",
+    "redirect": "responds with 302 to another path",
+    "short_page": "leaves out the last call of a page",
+    "repeat_page": "returns the page before the requested one",
     "listed_twice": "lists every tenth call twice, and counts it twice",
-    "capped_total": "states at most 200 calls, however many there are",
+    "capped_total": "states a total of at most 200 calls",
     "ignore_offset": "ignores offset",
-    "arrival": "a new call arrives in the window before the page is cut, and shifts the offsets",
-    "other_model": "answers with another agent's calls",
+    "arrival": "adds a new call to the window before each page, which shifts the offsets",
+    "other_model": "returns the calls of another agent",
     "ignore_window": "ignores from_date and to_date",
-    "expired_link": "answers 403 at the signed address of a recording",
+    "expired_link": "responds with 403 at the signed address of a recording",
     "broken_audio": "closes the connection in the middle of a recording",
-    "odd_records": "lets calls through that no schema can type, and texts that no database can store",
+    "odd_records": "adds records with wrong types, unknown fields, or text that no database stores",
 }
 
 
 @dataclass(frozen=True)
 class SandboxConfig:
-    """Everything that can be set; the defaults are a small, well-behaved workspace."""
+    """The settings of a sandbox. The defaults are a small workspace without faults."""
 
     api_key: str = DEFAULT_API_KEY
     seed: int = 7
     agents: int = 3
     calls_per_day: int = 120  # of the busiest agent on a weekday; the others have fewer
-    same_volume: bool = False  # exactly calls_per_day for each agent and UTC day
-    now: dt.datetime | None = None  # None: the machine's clock. Later calls do not exist, running ones are open
-    history_days: int = 400  # what a question without a window covers
+    same_volume: bool = False  # exactly `calls_per_day` for each agent and UTC day
+    border_calls: bool = False  # the first and last call of each UTC day start in its first and last millisecond
+    now: dt.datetime | None = None  # None: the machine's clock. Later calls do not exist; calls in progress are open
+    history_days: int = 400  # which a request without a window covers
 
-    clock_behind_seconds: float = 0.0  # of the `Date` that its answers bear
-    latency_seconds: float = 0.0  # of each answer
-    requests_per_second: float | None = None  # above it: 429
-    faults: dict[str, float] = field(default_factory=dict)
-    poisoned_day: dt.date | None = None  # in UTC; questions about it are answered 400, however often they are asked
+    clock_behind_seconds: float = 0.0  # of the `Date` header
+    latency_seconds: float = 0.0  # of each response
+    requests_per_second: float | None = None  # more get 429
+    faults: dict[str, float] = field(default_factory=dict)  # chance by name, see `FAULTS`
+    poisoned_day: dt.date | None = None  # in UTC; every request for it gets 400
 
-    # The reference leaves these open.
-    window_filters: Literal["start", "end", "start_and_end"] = "start"
-    window_ends: Literal["half_open", "inclusive", "exclusive"] = "half_open"
+    # What the API's reference leaves open:
+    window_filters: Literal["start", "end", "start_and_end"] = "start"  # the time that from_date and to_date filter
+    # half_open includes from_date only, exclusive_begin includes to_date only.
+    window_ends: Literal["half_open", "inclusive", "exclusive", "exclusive_begin"] = "half_open"
     order: Literal["descending", "ascending", "arbitrary", "tied", "shuffled"] = "descending"
     hide_open_calls: bool = False
     unknown_model: Literal["not_found", "empty"] = "not_found"
@@ -62,4 +65,4 @@ class SandboxConfig:
     def __post_init__(self) -> None:
         unknown = set(self.faults) - set(FAULTS)
         if unknown:
-            raise ValueError(f"unknown fault {', '.join(sorted(unknown))}; known are {', '.join(FAULTS)}")
+            raise ValueError(f"unknown fault {', '.join(sorted(unknown))}; allowed are {', '.join(FAULTS)}")

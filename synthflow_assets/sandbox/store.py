@@ -1,4 +1,4 @@
-"""Answers which calls a question selects, under every reading of the API that the config allow."""
+"""Select the calls that a request lists, under every reading of the API that the config allows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synthflow_assets.sandbox.calls import DAY_MS, DayOfCalls, SandboxAgent, agents, day_of_calls, odd_calls, render
+from synthflow_assets.sandbox.calls import DAY_MS, DayOfCalls, SandboxAgent, agents, day_of_calls, odd_records, render
 from synthflow_assets.sandbox.config import SandboxConfig
 
-_LONGEST_CALL_MS = 3_100_000  # of the made-up calls; how far a window filtering ends must look back for starts
+_LONGEST_CALL_MS = 3_100_000  # of the made-up calls; how far before a window their starts may lie
 
 
 @dataclass(frozen=True)
 class Window:
-    """A question's filters; None where it sets none."""
+    """The filters of a request; None for those it does not set."""
 
     from_ms: int | None = None
     to_ms: int | None = None
@@ -31,7 +31,7 @@ class Window:
 
 @dataclass(frozen=True)
 class ExtraCall:
-    """A call that is not made up by rule: an odd record, or one that arrived while pages turned."""
+    """A call beside the made-up ones: an odd record, or a call that arrived between two pages."""
 
     start_ms: int
     end_ms: int
@@ -40,7 +40,7 @@ class ExtraCall:
 
 @dataclass(frozen=True)
 class Selection:
-    """The calls that a question selects, in the order of the answer: extra ones first."""
+    """The calls that a request lists, in the order of the response: extra ones first."""
 
     days: list[DayOfCalls]
     day_of: npt.NDArray[np.int32]
@@ -51,7 +51,7 @@ class Selection:
         return len(self.index_of) + len(self.extra)
 
     def page(self, offset: int, limit: int, now_ms: int) -> list[str]:
-        """The JSON texts of the calls at `offset` to `offset + limit`."""
+        """Return the JSON texts of the calls from `offset` to `offset + limit`; open if they end after `now_ms`."""
         from_extra = [call.record for call in self.extra[offset : offset + limit]]
         start = max(0, offset - len(self.extra))
         stop = max(0, offset + limit - len(self.extra))
@@ -62,7 +62,7 @@ class Selection:
 
 
 class CallStore:
-    """The workspace's calls. One thread only."""
+    """The workspace's calls. For one thread only."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
@@ -71,12 +71,12 @@ class CallStore:
         self._selections: dict[tuple[str, Window, int], Selection] = {}
 
     def now_ms(self) -> int:
-        """The sandbox's present, in epoch milliseconds."""
+        """Return the sandbox's present, in epoch milliseconds."""
         return int((self.config.now.timestamp() if self.config.now else time.time()) * 1000)
 
     def select(self, model_id: str, window: Window) -> Selection:
-        """The calls that the API would list for this question."""
-        # The last minute counts as one moment, so that the pages of a question come from one selection.
+        """Return the calls that the API lists for these filters."""
+        # One selection a minute, so that all pages of a fetch come from the same one.
         key = (model_id, window, self.now_ms() // 60_000)
         if key not in self._selections:
             if len(self._selections) >= 32:
@@ -85,7 +85,7 @@ class CallStore:
         return self._selections[key]
 
     def started_between(self, model_id: str, from_ms: int, to_ms: int) -> int:
-        """The truth: how many calls of the agent start in [from_ms, to_ms)."""
+        """Return how many calls of the agent start in [from_ms, to_ms)."""
         made_up = sum(
             int(np.count_nonzero((day.start_ms >= from_ms) & (day.start_ms < min(to_ms, self.now_ms()))))
             for day in self._days(self.agents[model_id], from_ms, to_ms)
@@ -93,7 +93,7 @@ class CallStore:
         return made_up + sum(from_ms <= call.start_ms < to_ms for call in self._extra(model_id, from_ms, to_ms))
 
     def ids_between(self, model_id: str, from_ms: int, to_ms: int) -> set[str]:
-        """The truth: the ids of the made-up calls of the agent that start in [from_ms, to_ms)."""
+        """Return the ids of the calls of the agent that start in [from_ms, to_ms), without odd records."""
         days = self._days(self.agents[model_id], from_ms, min(to_ms, self.now_ms()))
         return {
             day.call_id(int(index))
@@ -106,7 +106,7 @@ class CallStore:
         }
 
     def add_arrival(self, model_id: str, window: Window) -> None:
-        """Let a call begin in the middle of the window, in time for the page that is being cut."""
+        """Add a call that starts in the middle of the window, before a page is selected."""
         from_ms, to_ms = window.from_ms or 0, window.to_ms or self.now_ms()
         number = len(self._arrived.setdefault(model_id, []))
         start = (from_ms + to_ms) // 2 + number
@@ -123,7 +123,9 @@ class CallStore:
     def _days(self, agent: SandboxAgent, from_ms: int, to_ms: int) -> list[DayOfCalls]:
         config = self.config
         return [
-            day_of_calls(agent, day, config.seed, config.calls_per_day, config.same_volume)
+            day_of_calls(
+                agent, day, config.seed, config.calls_per_day, config.same_volume, border_calls=config.border_calls
+            )
             for day in range(from_ms // DAY_MS, -(-max(to_ms, from_ms) // DAY_MS))
         ]
 
@@ -132,7 +134,7 @@ class CallStore:
         if "odd_records" in self.config.faults:
             for day in range(from_ms // DAY_MS, -(-to_ms // DAY_MS)):
                 noon = day * DAY_MS + DAY_MS // 2
-                extra += [ExtraCall(noon, noon + 25_000, record) for _, record in odd_calls(model_id, noon)]
+                extra += [ExtraCall(noon, noon + 25_000, record) for _, record in odd_records(model_id, noon)]
         return extra
 
     def _select(self, agent: SandboxAgent, window: Window) -> Selection:
@@ -179,10 +181,11 @@ class CallStore:
     ) -> npt.NDArray[np.bool_]:
         lower = end_ms if self.config.window_filters == "end" else start_ms
         upper = start_ms if self.config.window_filters == "start" else end_ms
-        exclusive, half_open = self.config.window_ends == "exclusive", self.config.window_ends != "inclusive"
+        includes_begin = self.config.window_ends in ("half_open", "inclusive")
+        includes_end = self.config.window_ends in ("exclusive_begin", "inclusive")
         keep = np.ones(len(start_ms), bool)
         if window.from_ms is not None:
-            keep &= lower > window.from_ms if exclusive else lower >= window.from_ms
+            keep &= lower >= window.from_ms if includes_begin else lower > window.from_ms
         if window.to_ms is not None:
-            keep &= upper < window.to_ms if half_open else upper <= window.to_ms
+            keep &= upper <= window.to_ms if includes_end else upper < window.to_ms
         return keep

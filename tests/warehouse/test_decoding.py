@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthflow_assets.api.pages import parse_calls
-from synthflow_assets.sandbox.calls import odd_calls
+from synthflow_assets.sandbox.calls import odd_records
 from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS
 
@@ -114,7 +114,7 @@ def test_reasons_tell_what_is_wrong_and_nothing_of_the_call(record: Any, reason:
 
 
 def test_every_odd_record_of_the_sandbox_lands_or_is_rejected() -> None:
-    odd = odd_calls("agent", START_MS)
+    odd = odd_records("agent", START_MS)
     rows = decode(*(record for _, record in odd))
     rejected = {name for (name, _), row in zip(odd, rows, strict=True) if row["reason"] is not None}
     assert rejected == {
