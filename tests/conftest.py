@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser
 
-from synthflow_assets.api import transport
+from synthflow_assets.api import retries
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import API_KEY_VARIABLE, PREFIX, Settings, VariableSecret
@@ -52,7 +52,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first wait before a retry is 5 ms instead of half a second."""
-    monkeypatch.setattr(transport, "FIRST_WAIT_SECONDS", 0.005)
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.005)
 
 
 @pytest.fixture

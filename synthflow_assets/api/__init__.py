@@ -7,7 +7,8 @@ The modules in the order of their layers; none imports one below it in this list
     window                  which pages a window needs, and when it is complete
     fetch                   all windows in parallel
     throttle, connections   request rate, and deadlines of connections
-    transport               one request, with retries
+    retries                 repeat a request after a transient error
+    transport               requests over HTTP
     client                  `SynthflowClient`: the endpoints
     probe                   find out by experiment what the API's reference leaves open
 """

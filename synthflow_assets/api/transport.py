@@ -1,16 +1,9 @@
-"""Send one HTTP request: authentication, time-outs, retries, request rate.
-
-Retries: after attempt n (from 0), a request waits `min(30, 0.5 * 2**n)` seconds times a random factor between 0.5 and
-1.5, or for as long as `Retry-After` says. It fails when its class of error has been retried for `retry_for_seconds`.
-After a 429 or 503 all connections of the client wait, because the limit is the account's.
-"""
+"""Send requests over HTTP: authentication, time-outs, and the download of files."""
 
 from __future__ import annotations
 
 import email.utils
 import hashlib
-import itertools
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -24,15 +17,14 @@ import urllib3
 
 from synthflow_assets.api.connections import CuttableAdapter
 from synthflow_assets.api.http_errors import connection_error, status_error
+from synthflow_assets.api.retries import with_retries
 from synthflow_assets.api.throttle import Throttle
 from synthflow_assets.errors import (
     ApiError,
-    ClientClosedError,
     ConnectionFailedError,
     MalformedResponseError,
     NotFoundError,
     ServerError,
-    TransientApiError,
     UnexpectedResponseError,
 )
 
@@ -40,8 +32,6 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # for each read of the socket
 RESPONSE_TIMEOUT_SECONDS = 120.0  # for the headers of a response, and again for its body
 MAX_BODY_BYTES = 256 * 2**20  # decoded; a page of 100 calls is about 200 kB
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 30.0
 _CHUNK_BYTES = 2**18
 _REDIRECTS = (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
 
@@ -105,7 +95,7 @@ class Transport:
         Raises:
             ApiError: permanent errors at once, transient errors after retries.
         """
-        return self._with_retries(lambda: parse(self._get_body(path, parameters)))
+        return with_retries(lambda: parse(self._get_body(path, parameters)), self.throttle, self._closed)
 
     def download(self, path: str, file: BinaryIO) -> Audio:
         """Download the file that `GET path` returns or redirects to.
@@ -120,28 +110,7 @@ class Transport:
             NotFoundError: there is no such file.
             ApiError: permanent errors at once, transient errors after retries.
         """
-        return self._with_retries(lambda: self._download(path, file))
-
-    def _with_retries(self, attempt: Callable[[], Parsed]) -> Parsed:
-        first_failures: dict[type[TransientApiError], float] = {}
-        for number in itertools.count():
-            self.throttle.wait_for_slot()
-            if self._closed.is_set():
-                raise ClientClosedError("the client was closed while a request waited")
-            try:
-                return attempt()
-            except TransientApiError as error:
-                # The time counts from the first failure, not from the request: a read time-out of 60 s would
-                # otherwise use up the 10 s of its error class without a single retry.
-                first_failure = first_failures.setdefault(type(error), time.monotonic())
-                wait_seconds = retry_wait_seconds(number, error)
-                if time.monotonic() + wait_seconds - first_failure > error.retry_for_seconds:
-                    raise _final_error(error, number + 1) from None
-                if error.pauses_all_connections:
-                    self.throttle.pause(wait_seconds)
-                else:
-                    self._closed.wait(wait_seconds)
-        raise AssertionError("unreachable")
+        return with_retries(lambda: self._download(path, file), self.throttle, self._closed)
 
     def _get_body(self, path: str, parameters: dict[str, Any]) -> bytes:
         with self._send(self._session, self.base_url + path, parameters) as response:
@@ -244,17 +213,3 @@ def _session(base_url: str, adapter: CuttableAdapter) -> requests.Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
-
-
-def retry_wait_seconds(attempt: int, error: TransientApiError) -> float:
-    """Return how many seconds to wait after the failed attempt with this number, counted from 0."""
-    if error.retry_after_seconds is not None:
-        return error.retry_after_seconds + random.uniform(0, 0.25)
-    return min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0**attempt) * random.uniform(0.5, 1.5)
-
-
-def _final_error(error: TransientApiError, attempts: int) -> TransientApiError:
-    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    retry_after = error.retry_after_seconds
-    asked = f"; the API asks to wait {retry_after:.0f} s" if retry_after is not None else ""
-    return type(error)(f"{error} (gave up after {tries}{asked})", retry_after)

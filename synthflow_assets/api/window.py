@@ -145,6 +145,8 @@ class WindowFetch:
             if is_last and is_full and has_new_calls:
                 # The last page is full, so the total may be capped or wrong. Read on until a page is not full.
                 self._request_pages(part, [rows])
+            elif not has_new_calls:
+                self._drop_requests(part)
             if part.pages_pending == 0 and not part.is_split:
                 self._finish_pass(part)
         except ApiError as error:
@@ -235,6 +237,12 @@ class WindowFetch:
             self._split(part, -(-part.total // SLICE_TARGET))
         elif part.total > part.page_size:
             self._request_pages(part, range(part.page_size, part.total, part.page_size))
+
+    def _drop_requests(self, part: Slice) -> None:
+        """Drop the other pages of a pass: if the offset is ignored or the total is wrong, they may be 500,000."""
+        kept = [request for request in self.pending_requests if request.slice is not part]
+        part.pages_pending -= len(self.pending_requests) - len(kept)
+        self.pending_requests = deque(kept)
 
     def _finish_pass(self, part: Slice) -> None:
         """Complete the slice, read it again, or split it.

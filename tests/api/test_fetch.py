@@ -63,19 +63,20 @@ def assert_exact(sandbox: Sandbox, windows: Sequence[CallWindow], **options: Any
     return [stats for stats in ends.values() if isinstance(stats, FetchResult)]
 
 
-READINGS = list(
-    itertools.product(
-        ["start", "end", "start_and_end"],
-        ["half_open", "inclusive", "exclusive"],
-        ["descending", "ascending", "arbitrary"],
-    )
-)
+FILTERS = ["start", "end", "start_and_end"]
+ENDS = ["half_open", "inclusive", "exclusive", "exclusive_begin"]
+READINGS = list(itertools.product(FILTERS, ENDS, ["descending", "ascending", "arbitrary"]))
 
 
 @pytest.mark.parametrize(("filters", "ends", "order"), READINGS)
 def test_days_are_exact_under_every_reading(start_sandbox: StartSandbox, filters: str, ends: str, order: str) -> None:
-    sandbox = start_sandbox(window_filters=filters, window_ends=ends, order=order, calls_per_day=400, agents=1)
+    """Calls start in the first and last millisecond of each day, where the readings differ."""
+    sandbox = start_sandbox(
+        window_filters=filters, window_ends=ends, order=order, calls_per_day=150, agents=1, border_calls=True
+    )
     days = [day_of(sandbox.model_ids[0], day) for day in range(3)]
+    for edge in (edge for day in days for edge in (day.start_ms, day.end_ms - 1)):
+        assert sandbox.api.store.started_between(sandbox.model_ids[0], edge, edge + 1) == 1
     assert_exact(sandbox, days, page_size=37)
 
 
@@ -248,8 +249,8 @@ def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.Monkey
         seed=data.draw(st.integers(0, 1000), "seed"),
         agents=1,
         calls_per_day=data.draw(st.integers(0, 500), "calls"),
-        window_filters=data.draw(st.sampled_from(["start", "end", "start_and_end"]), "filters"),
-        window_ends=data.draw(st.sampled_from(["half_open", "inclusive", "exclusive"]), "ends"),
+        window_filters=data.draw(st.sampled_from(FILTERS), "filters"),
+        window_ends=data.draw(st.sampled_from(ENDS), "ends"),
         order=data.draw(st.sampled_from(["descending", "ascending", "arbitrary", "tied", "shuffled"]), "order"),
         faults=data.draw(
             st.dictionaries(
