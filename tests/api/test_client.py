@@ -1,36 +1,32 @@
-"""One request against the real HTTP sandbox: what it sends, what it retries, how it fails."""
+"""Each endpoint sends what the reference says, and reads what the API sends."""
 
-import time
+import hashlib
+import io
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from synthflow_assets.api import client as client_module
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.errors import (
-    ApiError,
-    AuthenticationError,
-    BadRequestError,
-    ClientClosedError,
-    ConnectionFailedError,
+    AccessDeniedError,
+    IncompleteFetchError,
     MalformedResponseError,
-    NotFoundError,
-    RateLimitedError,
     ServerError,
     SettingsError,
-    TransientApiError,
     UnexpectedResponseError,
-    UnknownHostError,
 )
+from synthflow_assets.sandbox.calls import tone
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
+from tests.api.servers import agents_page, page, serving
 
 StartSandbox = Callable[..., Sandbox]
 
 
-def client_for(sandbox: Sandbox, api_key: str = DEFAULT_API_KEY, **options: float) -> SynthflowClient:
-    return SynthflowClient(api_key, sandbox.url, **options)  # type: ignore[arg-type]
+def client_for(sandbox: Sandbox) -> SynthflowClient:
+    return SynthflowClient(DEFAULT_API_KEY, sandbox.url)
 
 
 def test_every_parameter_of_the_reference_reaches_the_server(start_sandbox: StartSandbox) -> None:
@@ -62,16 +58,25 @@ def test_every_parameter_of_the_reference_reaches_the_server(start_sandbox: Star
     ]
 
 
+def test_parameters_that_are_not_set_are_not_sent() -> None:
+    requests: list[dict[str, str]] = []
+    with serving(lambda _: page([], 0), requests) as url, SynthflowClient("k", f"{url}/") as client:
+        client.list_calls("m")
+    assert requests == [
+        {"path": "/v2/calls", "model_id": "m", "limit": "100", "offset": "0", "authorization": "Bearer k"}
+    ]
+
+
 def test_filters_filter(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
     window = {"from_date": 1_773_000_000_000, "to_date": 1_773_086_400_000}
     with client_for(sandbox) as client:
-        everything = client.list_calls(sandbox.model_ids[0], **window)
+        all_calls = client.list_calls(sandbox.model_ids[0], **window)
         completed = client.list_calls(sandbox.model_ids[0], call_status="completed", **window)
         long = client.list_calls(sandbox.model_ids[0], duration_min=120, **window)
         short = client.list_calls(sandbox.model_ids[0], duration_max=119, **window)
-    assert 0 < completed.total_records < everything.total_records
-    assert long.total_records + short.total_records == everything.total_records
+    assert 0 < completed.total_records < all_calls.total_records
+    assert long.total_records + short.total_records == all_calls.total_records
 
 
 def test_agents_come_page_by_page(start_sandbox: StartSandbox) -> None:
@@ -83,168 +88,139 @@ def test_agents_come_page_by_page(start_sandbox: StartSandbox) -> None:
     assert agents[0].name == "Front Desk"
 
 
-@pytest.mark.parametrize(
-    ("faults", "kind"),
-    [
-        ({"error_500": 1}, ServerError),
-        ({"error_503": 1}, ServerError),
-        ({"reset": 1}, ConnectionFailedError),
-        ({"truncate": 1}, ConnectionFailedError),
-        ({"html": 1}, MalformedResponseError),
-        ({"wrong_json": 1}, MalformedResponseError),
-    ],
-)
-@pytest.mark.usefixtures("impatient")
-def test_what_can_pass_is_retried_and_then_raised(
-    start_sandbox: StartSandbox,
-    monkeypatch: pytest.MonkeyPatch,
-    faults: dict[str, float],
-    kind: type[TransientApiError],
-) -> None:
-    sandbox = start_sandbox(faults=faults)
+IDS = [f"a{number}" for number in range(250)]
+
+
+def list_agents(respond: Callable[[int], tuple[int, bytes]]) -> tuple[list[str], list[int]]:
+    """Ids that came, and the offsets that were requested."""
+    requests: list[dict[str, str]] = []
+    with (
+        serving(lambda query: respond(int(query["offset"])), requests) as url,
+        SynthflowClient("k", url) as client,
+    ):
+        agents = client.list_agents()
+    assert {(request["path"], request["limit"]) for request in requests} == {("/v2/assistants/", "100")}
+    return [agent.model_id for agent in agents], [int(request["offset"]) for request in requests]
+
+
+@pytest.mark.parametrize("total", [None, 1, 250])
+def test_agents_beyond_a_wrong_total_are_found(total: int | None) -> None:
+    assert list_agents(lambda offset: agents_page(IDS[offset : offset + 100], total)) == (IDS, [0, 100, 200])
+
+
+def test_a_full_last_page_of_agents_is_read_on() -> None:
+    assert list_agents(lambda offset: agents_page(IDS[:200][offset : offset + 100], None)) == (IDS[:200], [0, 100, 200])
+
+
+def test_pages_of_agents_that_are_shorter_than_requested_are_read_on() -> None:
+    assert list_agents(lambda offset: agents_page(IDS[:120][offset : offset + 50], 120))[1] == [0, 50, 100]
+
+
+def test_agents_that_are_listed_again_do_not_hide_others() -> None:
+    """A new agent moves the last of a page to the next one."""
+    ids, offsets = list_agents(lambda offset: agents_page(IDS[max(0, offset - 1) :][:100], 199))
+    assert (ids, offsets) == (IDS, [0, 100, 199])
+
+
+def test_unreadable_agents_count_as_listed() -> None:
+    assert list_agents(lambda offset: agents_page(["a", "", ""], 3) if offset == 0 else agents_page([], 3)) == (
+        ["a"],
+        [0],
+    )
+
+
+def test_missing_agents_are_an_error() -> None:
+    for respond in (lambda _: agents_page(IDS[:100], 10**6), lambda offset: agents_page(IDS[:99][offset:], 100)):
+        with pytest.raises(IncompleteFetchError, match=r"lists (100|99) of 1[0,]+ agents; set SYNTHFLOW_MODEL_IDS"):
+            list_agents(respond)
+
+
+def test_agents_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_MAX_AGENTS", 1_000)
+    ids, _ = list_agents(lambda offset: agents_page([f"{offset}-{number}" for number in range(100)], None))
+    assert len(ids) == 1_000
+
+
+def test_a_recording_is_downloaded_without_the_key(start_sandbox: StartSandbox) -> None:
+    sandbox, file = start_sandbox(), io.BytesIO(b"of an earlier attempt")
     with client_for(sandbox) as client:
-        assert client.list_calls(sandbox.model_ids[0]).total_records > 0
+        audio = client.fetch_recording("call 1", file)
         assert client.requests_sent == 2
-    lasting = start_sandbox(faults=dict.fromkeys(faults, 1000))
-    monkeypatch.setattr(kind, "retry_for_seconds", 1.0)
-    with client_for(lasting) as client, pytest.raises(kind, match="gave up after"):
-        client.list_calls(lasting.model_ids[0])
-    assert client.requests_sent > 1
+    assert file.getvalue() == tone("call 1")
+    assert audio == ("audio/wav", len(file.getvalue()), hashlib.sha256(file.getvalue()).hexdigest())
 
 
-@pytest.mark.parametrize("fault", ["rate_limit", "rate_limit_date"])
-def test_both_forms_of_retry_after_are_honoured(start_sandbox: StartSandbox, fault: str) -> None:
-    sandbox = start_sandbox(faults={fault: 1})
-    started = time.monotonic()
-    with client_for(sandbox) as client:
-        client.list_calls(sandbox.model_ids[0])
-    assert time.monotonic() - started >= 0.9
-    assert client.requests_sent == 2
+def test_a_recording_may_come_without_a_redirect() -> None:
+    requests: list[dict[str, str]] = []
+    file = io.BytesIO()
+    respond = lambda _: (200, b"sound", {"Content-Type": "audio/mpeg; x=y"})  # noqa: E731
+    with serving(respond, requests) as url, SynthflowClient("k", url) as client:
+        audio = client.fetch_recording("a/b c", file)
+    assert requests[0]["path"] == "/v2/calls/a%2Fb%20c/recording"
+    assert audio is not None
+    assert (audio.content_type, audio.size_bytes, file.getvalue()) == ("audio/mpeg", 5, b"sound")
 
 
-def test_a_pause_that_is_too_long_is_not_slept_through(
-    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(RateLimitedError, "retry_for_seconds", 0.5)
-    sandbox = start_sandbox(faults={"rate_limit": 1000})
-    with client_for(sandbox) as client, pytest.raises(RateLimitedError, match="REQUESTS_PER_SECOND"):
-        client.list_calls(sandbox.model_ids[0])
-    assert client.requests_sent == 1
+@pytest.mark.parametrize("status", [302, 303, 307, 308])
+def test_each_kind_of_redirect_leads_to_the_recording(status: int) -> None:
+    requests: list[dict[str, str]] = []
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+        return (status, b"", {"Location": "/sound?x=1"}) if "recording" in query["path"] else (200, b"sound", {})
+
+    with serving(respond, requests) as url, SynthflowClient("k", url) as client:
+        assert client.fetch_recording("a", io.BytesIO()) is not None
+    assert [(one["path"], one["authorization"]) for one in requests] == [
+        ("/v2/calls/a/recording", "Bearer k"),
+        ("/sound", ""),
+    ]
 
 
-def test_429_slows_every_connection_down(start_sandbox: StartSandbox) -> None:
-    sandbox = start_sandbox(faults={"rate_limit": 1})
-    with client_for(sandbox, max_connections=4) as client, ThreadPoolExecutor(2) as pool:
-        limited = pool.submit(client.list_calls, sandbox.model_ids[0])
-        while not client.pause_seconds:
-            time.sleep(0.001)
-        started = time.monotonic()
-        client.list_calls(sandbox.model_ids[0])  # never saw a 429 itself
-        assert time.monotonic() - started >= 0.5
-        limited.result(timeout=5)
+@pytest.mark.parametrize("at", ["recording", "sound"])
+def test_no_recording_is_none(at: str) -> None:
+    def respond(query: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+        return (404, b"", {}) if at in query["path"] else (302, b"", {"Location": "/sound"})
+
+    with serving(respond) as url, SynthflowClient("k", url) as client:
+        assert client.fetch_recording("a", io.BytesIO()) is None
 
 
-def test_rate_is_held_over_all_threads(start_sandbox: StartSandbox) -> None:
-    sandbox = start_sandbox()
-    began = time.monotonic()
-    with client_for(sandbox, max_connections=8, requests_per_second=20) as client, ThreadPoolExecutor(8) as pool:
-
-        def ask(_: int) -> float:
-            client.list_calls(sandbox.model_ids[0], limit=1)
-            return time.monotonic()
-
-        ended = sorted(pool.map(ask, range(20)))
-    # A busy machine may be late, but none is early.
-    assert [moment for number, moment in enumerate(ended) if moment - began < number / 20] == []
-
-
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
-    ("ask", "kind", "says"),
+    ("api", "storage", "kind"),
     [
-        (lambda client, _: client.list_calls("nobody"), NotFoundError, "synthflow-assets agents"),
-        (lambda client, ids: client.list_calls(ids[0], limit=101), BadRequestError, "Limit must be between 1 and 100"),
-        (lambda client, ids: client.list_calls(ids[0], from_date="x"), BadRequestError, "from_date"),
+        ((403, b"", {}), None, AccessDeniedError),
+        ((302, b"", {}), None, UnexpectedResponseError),  # without an address
+        ((301, b"", {"Location": "/sound"}), None, UnexpectedResponseError),
+        ((302, b"", {"Location": "/sound"}), (403, b"", {}), ServerError),
+        ((302, b"", {"Location": "/sound"}), (302, b"", {"Location": "/sound"}), ServerError),
+        ((302, b"", {"Location": "/sound"}), (200, b"", {}), MalformedResponseError),
     ],
 )
-def test_permanent_errors_are_not_retried(
-    start_sandbox: StartSandbox,
-    ask: Callable[[SynthflowClient, list[str]], object],
-    kind: type[ApiError],
-    says: str,
+def test_a_recording_that_cannot_be_had_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+    api: tuple[int, bytes, dict[str, str]],
+    storage: tuple[int, bytes, dict[str, str]] | None,
+    kind: type[Exception],
 ) -> None:
-    sandbox = start_sandbox()
-    with client_for(sandbox) as client, pytest.raises(kind, match=says) as caught:
-        ask(client, sandbox.model_ids)
-    assert client.requests_sent == 1
-    assert "\n" not in str(caught.value)
-
-
-def test_wrong_key_names_the_region_as_a_possible_cause(start_sandbox: StartSandbox) -> None:
-    sandbox = start_sandbox()
+    monkeypatch.setattr("synthflow_assets.errors.TransientApiError.retry_for_seconds", 0.0)
+    monkeypatch.setattr(MalformedResponseError, "retry_for_seconds", 0.0)
     with (
-        client_for(sandbox, "wrong-key") as client,
-        pytest.raises(AuthenticationError, match="SYNTHFLOW_REGION") as caught,
+        serving(lambda query: api if "recording" in query["path"] else storage or (500, b"", {})) as url,
+        SynthflowClient("k", url) as client,
+        pytest.raises(kind),
     ):
-        client.list_agents()
-    assert client.requests_sent == 1
-    assert "wrong-key" not in str(caught.value)
-
-
-def test_redirects_are_not_followed(start_sandbox: StartSandbox) -> None:
-    sandbox = start_sandbox(faults={"redirect": 1})
-    with client_for(sandbox) as client, pytest.raises(UnexpectedResponseError, match="Redirect"):
-        client.list_agents()
-
-
-@pytest.mark.parametrize("address", ["http://no-such-host.invalid/v2", "http://a..b/v2"])
-def test_unknown_host_fails_at_once(address: str) -> None:
-    with SynthflowClient("key", address) as client, pytest.raises(UnknownHostError, match="SYNTHFLOW_BASE_URL"):
-        client.list_agents()
-    assert client.requests_sent == 1
-
-
-def test_closed_port_is_named_and_retried_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 1.0)
-    with (
-        SynthflowClient("key", "http://127.0.0.1:1/v2") as client,
-        pytest.raises(ConnectionFailedError, match=r"cannot connect to 127\.0\.0\.1:1"),
-    ):
-        client.list_agents()
-
-
-def test_errors_quote_neither_address_nor_phone_number(
-    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sandbox = start_sandbox(faults={"error_500": 1000})
-    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.0)
-    with client_for(sandbox) as client, pytest.raises(ServerError) as caught:
-        client.list_calls(sandbox.model_ids[0], lead_phone_number="+14155552671")
-    assert "4155552671" not in str(caught.value)
-    assert caught.value.__suppress_context__
-
-
-def test_closing_wakes_a_thread_that_waits(start_sandbox: StartSandbox) -> None:
-    sandbox = start_sandbox(faults={"error_500": 1000})
-    client = client_for(sandbox)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(client.list_calls, sandbox.model_ids[0])
-        while client.requests_sent < 3:
-            time.sleep(0.01)
-        client.close()
-        with pytest.raises(ClientClosedError):
-            waiting.result(timeout=5)
-
-
-def test_netrc_does_not_replace_the_key(
-    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    netrc = tmp_path_factory.mktemp("home") / ".netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    with client_for(start_sandbox()) as client:
-        assert client.list_agents()
+        client.fetch_recording("a", io.BytesIO())
 
 
 def test_no_key_says_where_to_put_it() -> None:
     with pytest.raises(SettingsError, match=r"^api_key is not set.*\.env"):
         SynthflowClient.from_settings(Settings.of())
+
+
+def test_the_settings_reach_the_client(settings_for: Callable[..., Settings], start_sandbox: StartSandbox) -> None:
+    settings = settings_for(start_sandbox(), max_connections=3, requests_per_second=7.5)
+    with SynthflowClient.from_settings(settings) as client:
+        assert (client.base_url, client.max_connections) == (settings.base_url, 3)
+        assert client.requests_per_second == 7.5
+        assert client.list_agents()

@@ -2,7 +2,8 @@
 
 import collections
 import itertools
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,20 +11,30 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from synthflow_assets.api import fetch as fetch_module
 from synthflow_assets.api import window as window_module
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress
 from synthflow_assets.api.fetch import fetch_windows
+from synthflow_assets.api.pages import CallPage, CallRecord
 from synthflow_assets.errors import (
+    AccessDeniedError,
+    ApiError,
     AuthenticationError,
+    BadRequestError,
+    ClientClosedError,
+    ConnectionFailedError,
     IncompleteFetchError,
+    MalformedResponseError,
     NotFoundError,
     ServerError,
     UnexpectedResponseError,
+    UnknownHostError,
 )
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
+from tests.api.servers import page, serving
 
 StartSandbox = Callable[..., Sandbox]
 DAY_START_MS, HOUR_MS = 1_773_100_800_000, 3_600_000  # 2026-03-10 in UTC
@@ -176,7 +187,117 @@ def test_one_agents_failure_does_not_cost_the_others(start_sandbox: StartSandbox
     assert all(isinstance(ends[window], FetchResult) and ids[window] for window in windows[1:])
 
 
-def test_a_wrong_key_ends_everything_at_once(start_sandbox: StartSandbox) -> None:
+class Lister:
+    """Lists calls in this process: what `respond` returns or raises for the window's number."""
+
+    pause_seconds = 0.0
+
+    def __init__(self, respond: Callable[[int], CallPage], max_connections: int = 1) -> None:
+        self.respond = respond
+        self.max_connections = max_connections
+        self.most_in_flight = self.in_flight = 0
+
+    def list_calls(self, model_id: str, **_: object) -> CallPage:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            return self.respond(int(model_id))
+        finally:
+            self.in_flight -= 1
+
+
+def failures_before_the_end(respond: Callable[[int], CallPage], connections: int = 1) -> tuple[int, Exception | None]:
+    """How many windows of 30 failed, and the error that ended the fetch."""
+    windows, failed = [day_of(str(number)) for number in range(30)], 0
+    try:
+        for event in fetch_windows(Lister(respond, connections), windows, margin_seconds=0):
+            failed += isinstance(event, FailedWindow)
+    except ApiError as error:
+        return failed, error
+    return failed, None
+
+
+def fail(error: Exception) -> CallPage:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "connections", "failed"),
+    [
+        (AuthenticationError("x"), 1, 0),
+        (UnknownHostError("x"), 1, 0),
+        (ServerError("x"), 1, 3),  # the fourth in a row
+        (ConnectionFailedError("x"), 5, 5),
+        (AccessDeniedError("x"), 1, 5),  # the sixth, as none has succeeded
+        (BadRequestError("x"), 5, 9),
+    ],
+)
+def test_what_every_window_meets_ends_the_fetch(error: ApiError, connections: int, failed: int) -> None:
+    assert failures_before_the_end(lambda _: fail(error), connections) == (failed, error)
+
+
+@pytest.mark.parametrize(
+    ("error", "failed"), [(AccessDeniedError("x"), 29), (ClientClosedError("x"), 29), (ServerError("x"), 3)]
+)
+def test_after_a_success_only_an_api_that_stops_responding_ends_the_fetch(error: ApiError, failed: int) -> None:
+    count, raised = failures_before_the_end(lambda number: fail(error) if number else CallPage(0, []))
+    assert count == failed
+    assert raised is (error if failed == 3 else None)
+
+
+def test_a_success_among_failures_shows_that_the_api_responds() -> None:
+    error = ServerError("x")
+    assert failures_before_the_end(lambda n: fail(error) if n % 4 else CallPage(0, [])) == (22, None)
+
+
+def test_a_defect_of_the_client_fails_its_window_and_does_not_hang() -> None:
+    [event] = fetch_windows(Lister(lambda _: fail(KeyError("Jane Doe"))), [day_of("0")], margin_seconds=0)
+    assert isinstance(event, FailedWindow)
+    assert "unexpected KeyError" in str(event.error)
+    assert "Jane" not in str(event.error)
+
+
+def test_every_connection_is_used_and_no_more() -> None:
+    lister = Lister(lambda _: time.sleep(0.02) or CallPage(0, []), max_connections=4)  # type: ignore[func-returns-value]
+    list(fetch_windows(lister, [day_of(str(number)) for number in range(12)], margin_seconds=0))
+    assert lister.most_in_flight == 4
+
+
+def test_progress_is_told_while_no_response_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch_module, "PROGRESS_SECONDS", 0.02)
+    records = [CallRecord(str(number), "0", DAY_START_MS + number, b"{}") for number in range(50)]
+
+    def respond(number: int) -> CallPage:
+        time.sleep(0.1)
+        return CallPage(50, records) if number == 0 else CallPage(0, [])
+
+    lister = Lister(respond)
+    lister.pause_seconds = 3.0
+    events = list(fetch_windows(lister, [day_of(str(number)) for number in range(4)], margin_seconds=0))
+    progress = [event for event in events if isinstance(event, FetchProgress)]
+    assert 8 < len(progress) < 25
+    assert progress[0] == FetchProgress(0, 2, 0, 2, 0, 3.0)
+    assert progress[-1] == FetchProgress(3, 4, 3, 4, 50, 3.0)
+    assert [event.pages_done for event in progress] == sorted(event.pages_done for event in progress)
+
+
+def test_windows_begin_in_order_as_connections_are_free() -> None:
+    taken: list[int] = []
+
+    def windows() -> Iterator[CallWindow]:
+        for number in range(20):
+            taken.append(number)
+            yield day_of(str(number))
+
+    events = fetch_windows(Lister(lambda _: CallPage(0, [])), windows(), margin_seconds=0)
+    next(events)
+    assert taken == [0, 1]
+    assert [event.window.model_id for event in events if isinstance(event, FetchedWindow)] == [
+        str(n) for n in range(1, 20)
+    ]
+
+
+def test_a_wrong_key_ends_the_fetch_at_once(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
     windows = [day_of(sandbox.model_ids[0], day) for day in range(100)]
     with SynthflowClient("wrong", sandbox.url) as client, pytest.raises(AuthenticationError):
@@ -184,27 +305,32 @@ def test_a_wrong_key_ends_everything_at_once(start_sandbox: StartSandbox) -> Non
     assert client.requests_sent < 50
 
 
-@pytest.mark.parametrize(("connections", "failures"), [(1, 1), (1, 3), (2, 2), (2, 3), (8, 8)])
 @pytest.mark.usefixtures("impatient")
-def test_days_that_fail_first_do_not_cost_those_behind(
-    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, connections: int, failures: int
+def test_an_api_that_stops_responding_ends_the_fetch(
+    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.0)
-    sandbox = start_sandbox(faults={"error_500": failures})
-    windows = [day_of(sandbox.model_ids[0], day) for day in range(20)]
-    with SynthflowClient(DEFAULT_API_KEY, sandbox.url, max_connections=connections) as client:
-        events = list(fetch_windows(client, windows, margin_seconds=0))
-    assert sum(isinstance(event, FailedWindow) for event in events) == failures
-    assert sum(isinstance(event, FetchedWindow) for event in events) == 20 - failures
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_dead_api_ends_everything(start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.1)
+    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.05)
     sandbox = start_sandbox(faults={"error_500": 10_000})
     windows = [day_of(sandbox.model_ids[0], day) for day in range(100)]
     with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client, pytest.raises(ServerError):
         list(fetch_windows(client, windows, margin_seconds=0))
+
+
+@pytest.mark.parametrize("total", [4, 20_000, 10**12, 10**30])
+@pytest.mark.usefixtures("impatient")
+def test_totals_that_do_not_follow_the_window_fail_soon(monkeypatch: pytest.MonkeyPatch, total: int) -> None:
+    monkeypatch.setattr(MalformedResponseError, "retry_for_seconds", 0.02)
+    requests: list[dict[str, str]] = []
+    calls = [{"call_id": f"c{number}", "model_id": "m", "start_time": DAY_START_MS + number} for number in range(3)]
+    with serving(lambda _: page(calls, total), requests) as url, SynthflowClient("key", url) as client:
+        [event] = [
+            event
+            for event in fetch_windows(client, [day_of("m")], margin_seconds=0)
+            if not isinstance(event, (FetchedPage, FetchProgress))
+        ]
+    assert isinstance(event, FailedWindow)
+    assert isinstance(event.error, (UnexpectedResponseError, IncompleteFetchError, MalformedResponseError))
+    assert len(requests) < 300
 
 
 def test_small_days_cost_one_request(start_sandbox: StartSandbox) -> None:

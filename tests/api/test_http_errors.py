@@ -1,0 +1,209 @@
+"""Each failure becomes an error of the right class, whose text says what to do and quotes nothing personal."""
+
+import email.utils
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+
+from synthflow_assets.api.http_errors import connection_error, describe_error, retry_after, status_error
+from synthflow_assets.errors import (
+    AccessDeniedError,
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    ConnectionFailedError,
+    MalformedResponseError,
+    NotFoundError,
+    OverloadedError,
+    RateLimitedError,
+    ServerError,
+    TransientApiError,
+    UnexpectedResponseError,
+    UnknownHostError,
+)
+
+BASE_URL = "https://api.example/v2"
+
+
+def error_of(status: int, body: Any = None, headers: dict[str, str] | None = None) -> ApiError:
+    return status_error(status, headers or {}, json.dumps(body).encode() if body else b"", BASE_URL, "KEYMARK123")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "says"),
+    [
+        (201, MalformedResponseError, "Response without content (201); try again later"),
+        (204, MalformedResponseError, "Response without content (204); try again later"),
+        (299, MalformedResponseError, "Response without content (299); try again later"),
+        (300, UnexpectedResponseError, "Redirect (300)"),
+        (301, UnexpectedResponseError, f"Redirect (301): {BASE_URL} is not the API's address"),
+        (399, UnexpectedResponseError, "Redirect (399)"),
+        (400, BadRequestError, "Request rejected (400)"),
+        (401, AuthenticationError, f"Invalid API key (401 from {BASE_URL}). Check SYNTHFLOW_API_KEY"),
+        (403, AccessDeniedError, "Access denied (403). The key is valid but"),
+        (404, NotFoundError, "Not found (404). Check that the agent is in this workspace (`synthflow-assets agents`"),
+        (408, ServerError, "The API did not process the request in time (408); try again later"),
+        (422, BadRequestError, "Request rejected (422)"),
+        (425, ServerError, "The API did not process the request in time (425); try again later"),
+        (429, RateLimitedError, "Too many requests (429); set SYNTHFLOW_REQUESTS_PER_SECOND lower"),
+        (499, BadRequestError, "Request rejected (499)"),
+        (500, ServerError, "Server error (500); try again later"),
+        (502, ServerError, "Server error (502); try again later"),
+        (503, OverloadedError, "Server overloaded (503); try again later"),
+        (599, ServerError, "Server error (599); try again later"),
+    ],
+)
+def test_status(status: int, kind: type[ApiError], says: str) -> None:
+    error = error_of(status)
+    assert type(error) is kind
+    assert str(error).startswith(says)
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 408, 422, 429])
+def test_what_the_api_says_is_quoted(status: int) -> None:
+    assert f"({status}): bad *** here" in str(error_of(status, {"detail": "bad KEYMARK123 here"})).replace(
+        f" from {BASE_URL}", ""
+    )
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_what_the_api_says_of_a_failure_of_its_own_is_not_quoted(status: int) -> None:
+    """It may quote a record: `cannot serialize ...`."""
+    assert "Jane" not in str(error_of(status, {"detail": "cannot serialize lead_name Jane Doe"}))
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_retry_after_goes_with_the_error(status: int) -> None:
+    error = error_of(status, headers={"Retry-After": "12"})
+    assert isinstance(error, TransientApiError)
+    assert error.retry_after_seconds == 12
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", None),
+        ("2", 2.0),
+        (" 3 ", 3.0),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", None),
+    ],
+)
+def test_a_retry_after_that_asks_for_no_time_is_none(value: str, seconds: float | None) -> None:
+    assert retry_after({"Retry-After": value}) == seconds
+    assert retry_after({}) is None
+
+
+def test_a_retry_after_may_be_a_date() -> None:
+    date = email.utils.formatdate(time.time() + 30, usegmt=True)
+    assert 28 < (retry_after({"Retry-After": date}) or 0) <= 30
+
+
+def wrapped(cause: Exception) -> Exception:
+    """As requests raises it: in its own error, around urllib3's."""
+    pool = urllib3.HTTPSConnectionPool("api.example")
+    return requests.ConnectionError(urllib3.exceptions.MaxRetryError(pool, "/v2/calls?lead_phone_number=1", cause))
+
+
+CONNECTION = urllib3.connection.HTTPSConnection("api.example")
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "says"),
+    [
+        (urllib3.exceptions.SSLError("x"), UnknownHostError, "no trusted TLS connection to api.example"),
+        (UnicodeError("x"), UnknownHostError, "api.example is not a valid host name"),
+        (
+            urllib3.exceptions.NewConnectionError(CONNECTION, "refused"),
+            ConnectionFailedError,
+            "cannot connect to api.example",
+        ),
+        (
+            urllib3.exceptions.ReadTimeoutError(CONNECTION, "/", "x"),  # type: ignore[arg-type]
+            ConnectionFailedError,
+            "api.example did not respond in time",
+        ),
+        (TimeoutError("x"), ConnectionFailedError, "the connection to api.example broke"),
+        (urllib3.exceptions.ProtocolError("x"), ConnectionFailedError, "the connection to api.example broke"),
+    ],
+)
+def test_connection(cause: Exception, kind: type[ApiError], says: str) -> None:
+    error = connection_error(wrapped(cause), "https://api.example/v2/calls?lead_phone_number=1")
+    assert type(error) is kind
+    assert str(error).startswith(says)
+    assert "lead_phone" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "says"),
+    [
+        (socket.EAI_NONAME, UnknownHostError, "the host api.example does not exist; check SYNTHFLOW_BASE_URL"),
+        (socket.EAI_AGAIN, ConnectionFailedError, "cannot connect to api.example"),  # the name server is down
+    ],
+)
+def test_a_name_that_is_not_resolved(
+    monkeypatch: pytest.MonkeyPatch, number: int, kind: type[ApiError], says: str
+) -> None:
+    def getaddrinfo(*_: object) -> None:
+        raise socket.gaierror(number, "?")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(requests.ConnectionError) as caught:
+        requests.get(BASE_URL, timeout=5)
+    error = connection_error(caught.value, BASE_URL)
+    assert type(error) is kind
+    assert str(error).startswith(says)
+
+
+def test_an_error_that_refers_to_itself_is_read_once() -> None:
+    error = OSError("x")
+    error.args = (error,)
+    assert type(connection_error(error, BASE_URL)) is ConnectionFailedError
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": {"status": "error", "description": "no such agent", "category": "x"}}, "no such agent"),
+        ({"detail": [{"msg": "Field required", "loc": ["query", "model_id"]}]}, "Field required; at query.model_id"),
+        ({"error": "not_found", "message": "no such route"}, "no such route"),
+        ({"detail": ["a", "b"]}, "a; b"),
+        ({"detail": {"description": 5}}, ""),
+        ({"detail": None}, ""),
+        (["x"], ""),
+        ("x", ""),
+    ],
+)
+def test_every_shape_of_an_error_body_is_read(body: Any, text: str) -> None:
+    assert describe_error(json.dumps(body).encode()) == text
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"detail": "cut', b"[" * 100_000, b"\xff"])
+def test_a_body_that_is_no_json_says_nothing(body: bytes) -> None:
+    assert describe_error(body) == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("bad key KEYMARK123", "bad key ***"),
+        ("no lead <jane.doe@example.com>", "no lead <***>"),
+        ("call +1.555.123.4567 or +1\u2011555\u2011123\u20114567 or (555) 123-4567", "call +*** or +*** or (***"),
+        ("12345", "***"),
+        ("1234", "1234"),
+        ("esc \x1b[31m and \ud800 here", "esc [31m and here"),
+        ("x" * 198 + "+14155550123", "x" * 198 + "+*"),
+        ("Limit must be between 1 and 100", "Limit must be between 1 and 100"),
+    ],
+)
+def test_what_an_error_quotes_is_masked(said: str, shown: str) -> None:
+    assert describe_error(json.dumps({"detail": said}).encode(), "KEYMARK123") == shown
