@@ -47,7 +47,7 @@ class FetchConfig(dg.Config):
         default=[], description="Ids of the agents to fetch, such as one that was added later. Empty: all agents."
     )
     only_missing: bool = Field(
-        default=False, description="Skip final partitions, to resume an interrupted run or to fill gaps."
+        default=False, description="Skip settled partitions, to resume an interrupted run or to fill gaps."
     )
 
 
@@ -124,7 +124,7 @@ class _Fetch:
     failed: "list[FailedPartition]" = field(default_factory=list)
 
     def skip_landed(self, *, only_missing: bool) -> None:
-        """Note what need not be fetched: all final partitions, or those that the re-executed run has landed."""
+        """Note what need not be fetched: all settled partitions, or those that the re-executed run has landed."""
         from synthflow_assets.warehouse.loads import settled_partitions
 
         parents = None if only_missing else _failed_parents(self.context)
