@@ -1,18 +1,17 @@
-"""From the API to the warehouse: which agents, which days, and what becomes of each of them."""
+"""Load calls from the API into the warehouse: resolve the agents, fetch the days, land them."""
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.events import CallWindow, FetchedPage, FetchedWindow, FetchProgress
+from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import AccessDeniedError, ApiError, NotFoundError, SettingsError, SynthflowError
@@ -22,20 +21,18 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.erasure import read_suppression_list
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
 from synthflow_assets.warehouse.personal import SuppressionList
-from synthflow_assets.warehouse.staging import Partition, ReadyBatch, Staging
+from synthflow_assets.warehouse.staging import Partition, Staging
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-_LAND_EVERY_SECONDS = 5.0  # what a killed backfill loses at most, besides the days under way
-_LAND_AT_PARTITIONS = 200
+# Landing happens when either is reached. A killed run loses at most this, besides the days that are being fetched.
+LAND_EVERY_SECONDS = 5.0
+LAND_AT_PARTITIONS = 200
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class FailedPartition:
-    """A day of an agent that did not land, and why; what landed of it before is untouched."""
+    """A (day, agent) pair that did not land, and the reason. Its earlier rows are unchanged."""
 
     day: dt.date
     agent: Agent
@@ -43,7 +40,7 @@ class FailedPartition:
 
     @property
     def partition(self) -> Partition:
-        """Which it is."""
+        """The (day, agent) pair."""
         return Partition(self.day, self.agent.model_id)
 
     def __str__(self) -> str:
@@ -51,14 +48,14 @@ class FailedPartition:
 
 
 class ResolvedAgents(NamedTuple):
-    """The agents to fetch, and the set ids that the workspace does not know: an agent was deleted, or mistyped."""
+    """The agents to fetch, and the configured ids that are not in the workspace."""
 
     agents: list[Agent]
     unknown: list[str]
 
     @property
     def warning(self) -> str | None:
-        """What is to be told of the unknown ones, if there are any."""
+        """A message about the unknown ids; None if there are none."""
         if not self.unknown:
             return None
         return (
@@ -68,36 +65,36 @@ class ResolvedAgents(NamedTuple):
 
 
 class UnlistedAgentsError(SettingsError):
-    """The account does not say which agents it has."""
+    """The account does not list its agents, and none are configured."""
 
 
 def discover_agents(client: SynthflowClient) -> list[Agent]:
-    """All agents of the workspace.
+    """Return all agents of the workspace.
 
     Raises:
-        UnlistedAgentsError: the account has no such endpoint, or none that this key may ask.
-        ApiError: the API cannot be asked, or is not at this address.
+        UnlistedAgentsError: the account has no endpoint for agents, or the key lacks the permission.
+        ApiError: the request failed, or the base URL is not the API's.
     """
     try:
         return client.list_agents()
     except (NotFoundError, AccessDeniedError) as error:
+        # A server at another address responds with 404 to every path.
         if isinstance(error, NotFoundError) and not client.base_url.endswith("/v2"):
-            # Whatever is there answers 404 to every key.
             raise NotFoundError(
                 f"{client.base_url} does not end in /v2, as the API's address does; check SYNTHFLOW_BASE_URL"
             ) from None
         raise UnlistedAgentsError(
-            "this account does not list its agents: set SYNTHFLOW_MODEL_IDS to their ids, separated by commas "
+            "this account does not list its agents; set SYNTHFLOW_MODEL_IDS to their ids, separated by commas "
             "(each agent's page in the Synthflow dashboard shows its id)"
         ) from None
 
 
 def resolve_agents(client: SynthflowClient, settings: Settings) -> ResolvedAgents:
-    """The agents to fetch: the set ones, or all of the workspace.
+    """Return the agents to fetch: the configured ones, or all of the workspace.
 
     Raises:
-        SettingsError: none of the set agents exists, or the workspace does not say which it has and none is set.
-        ApiError: the API cannot be asked.
+        SettingsError: no configured agent exists; or none is configured, and the workspace lists none.
+        ApiError: the request failed.
     """
     try:
         known = {agent.model_id: agent for agent in discover_agents(client)}
@@ -106,7 +103,7 @@ def resolve_agents(client: SynthflowClient, settings: Settings) -> ResolvedAgent
             raise
         return ResolvedAgents([Agent(model_id, None, None) for model_id in settings.model_ids], [])
     if not known:
-        raise SettingsError("the workspace has no agents; is SYNTHFLOW_API_KEY the key of the right one?")
+        raise SettingsError("the workspace has no agents; check that SYNTHFLOW_API_KEY is the key of the right one")
     wanted = settings.model_ids or tuple(known)
     resolved = ResolvedAgents(
         [known[model_id] for model_id in wanted if model_id in known],
@@ -119,7 +116,7 @@ def resolve_agents(client: SynthflowClient, settings: Settings) -> ResolvedAgent
 
 @contextmanager
 def shared_rate(client: SynthflowClient, warehouse: Warehouse) -> Iterator[None]:
-    """Until the block ends, the client's request rate is that of all processes together that fill this warehouse."""
+    """Until the block ends, share the request rate with all processes that load into this warehouse."""
     if client.requests_per_second is None:
         yield
         return
@@ -138,122 +135,129 @@ def load_calls(
     skipped: Collection[Partition] = (),
     log: Log,
 ) -> Iterator[LoadSummary | FailedPartition]:
-    """Fetch days of agents and land them, each (day, agent) as a whole; the agents' names land beside them.
+    """Fetch days of agents and land them, each (day, agent) pair as a whole.
 
-    The warehouse is open only while complete partitions are written, never while pages are waited for. What is
-    `skipped` is not fetched. Should somebody be forgotten meanwhile, what has not landed is fetched again.
+    The warehouse is open only while complete pairs are written, never while pages are fetched. If a person is erased
+    meanwhile, what has not landed is fetched again without that person.
+
+    Args:
+        client: sends the requests.
+        warehouse: gets the calls, and the names of the agents.
+        settings: time zone, margin, page size and treatment of personal data.
+        agents: whose calls to load.
+        days: which days to load, in the settings' time zone.
+        run_id: the value of `run_id` in `call_loads`.
+        skipped: pairs that are not fetched.
+        log: gets messages for people.
 
     Yields:
-        A `LoadSummary` once a partition is committed, or a `FailedPartition`.
+        A `LoadSummary` when a pair is committed, a `FailedPartition` when it has failed.
 
     Raises:
-        ApiError: what concerns every partition. Those that were complete by then are landed first.
+        ApiError: it concerns every pair. Pairs that were complete by then have landed.
         WarehouseError: the warehouse cannot be opened or written.
     """
+    loader = _Loader(client, warehouse, settings, agents, run_id, log)
     done = set(skipped)
     while True:
+        pairs = (Partition(day, agent.model_id) for day in days for agent in agents)
         try:
-            for outcome in _load(client, warehouse, settings, agents, days, run_id, done, log):
+            for outcome in loader.load([pair for pair in pairs if pair not in done]):
                 done.add(outcome.partition)
                 yield outcome
         except SuppressionListChangedError:
-            log("somebody was forgotten meanwhile: what has not landed yet is fetched again, without that person")
+            log("a person was erased meanwhile; fetching what has not landed again, without that person")
         else:
             return
 
 
-def _load(
-    client: SynthflowClient,
-    warehouse: Warehouse,
-    settings: Settings,
-    agents: Sequence[Agent],
-    days: Sequence[dt.date],
-    run_id: str,
-    skipped: Collection[Partition],
-    log: Log,
-) -> Iterator[LoadSummary | FailedPartition]:
-    """The same once, with those left out whose data was not to be written when it began."""
-    partitions: dict[CallWindow, Partition] = {}
-    agent_of = {agent.model_id: agent for agent in agents}
-    trouble: ApiError | None = None
-    last_landing = time.monotonic()
-    progress = ProgressLog(len(days) * len(agents) - len(skipped), log)
-    unstored = list(agents)
+class _Loader:
+    """Fetches and lands (day, agent) pairs."""
 
-    def land_ready() -> list[LoadSummary]:
-        if not staging.ready_partitions:
-            return []
+    def __init__(
+        self,
+        client: SynthflowClient,
+        warehouse: Warehouse,
+        settings: Settings,
+        agents: Sequence[Agent],
+        run_id: str,
+        log: Log,
+    ) -> None:
+        self._client = client
+        self._warehouse = warehouse
+        self._settings = settings
+        self._agents = {agent.model_id: agent for agent in agents}
+        self._run_id = run_id
+        self._log = log
+        self._has_landed_agents = False
+        self._last_landing = time.monotonic()
+
+    def load(self, pairs: Sequence[Partition]) -> Iterator[LoadSummary | FailedPartition]:
+        """Fetch and land pairs once.
+
+        Raises:
+            SuppressionListChangedError: a person was erased; what has not been yielded has not landed.
+        """
+        settings = self._settings
+        windows = {self._window(pair): pair for pair in pairs}
+        progress = ProgressLog(len(pairs), self._log)
+        error_of_all: ApiError | None = None
+        with Staging(settings.pii, settings.hash_key, self._read_suppression_list, settings.timezone) as staging:
+            events = fetch_windows(
+                self._client,
+                windows,
+                margin_seconds=settings.window_margin_seconds,
+                page_size=settings.page_size,
+            )
+            try:
+                for event in events:
+                    match event:
+                        case FetchProgress():
+                            progress.update(event)
+                        case FetchedPage():
+                            staging.add(windows[event.window], [record.raw for record in event.records])
+                        case FetchedWindow():
+                            staging.complete(windows[event.window], event.result)
+                        case FailedWindow():
+                            pair = windows[event.window]
+                            staging.discard(pair)
+                            yield FailedPartition(pair.day, self._agents[pair.model_id], event.error)
+                    if self._is_landing_due(staging):
+                        yield from self._land(staging)
+            except ApiError as error:
+                error_of_all = error
+            if staging.ready_partitions:
+                yield from self._land(staging)
+        if error_of_all is not None:
+            raise error_of_all
+
+    def _window(self, pair: Partition) -> CallWindow:
+        return CallWindow(pair.model_id, *day_bounds_ms(pair.day, self._settings.timezone))
+
+    def _is_landing_due(self, staging: Staging) -> bool:
+        if staging.ready_partitions >= LAND_AT_PARTITIONS:
+            return True
+        return staging.ready_partitions > 0 and time.monotonic() - self._last_landing > LAND_EVERY_SECONDS
+
+    def _land(self, staging: Staging) -> list[LoadSummary]:
         batch = staging.take_ready()
-        with warehouse.connect() as connection:
-            landed = _land(connection, batch, settings, run_id)
-            land_agents(connection, unstored, dt.datetime.now(dt.UTC))
-        unstored.clear()
-        log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
+        with self._warehouse.connect() as connection:
+            landed = land(
+                connection,
+                batch,
+                self._run_id,
+                dt.datetime.now(dt.UTC),
+                vanished_fields=self._settings.vanished_fields,
+                pii=self._settings.pii,
+            )
+            if not self._has_landed_agents:
+                land_agents(connection, self._agents.values(), dt.datetime.now(dt.UTC))
+                self._has_landed_agents = True
+        self._last_landing = time.monotonic()
+        self._log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
         return landed
 
-    with Staging(settings.pii, settings.hash_key, partial(_forgotten, warehouse), settings.timezone) as staging:
-        events = fetch_windows(
-            client,
-            _windows(days, agents, settings.timezone, skipped, partitions),
-            margin_seconds=settings.window_margin_seconds,
-            page_size=settings.page_size,
-        )
-        try:
-            for event in events:
-                if isinstance(event, FetchProgress):
-                    progress.update(event)
-                    continue
-                if isinstance(event, FetchedPage):
-                    staging.add(partitions[event.window], [record.raw for record in event.records])
-                    continue
-                partition = partitions.pop(event.window)
-                if isinstance(event, FetchedWindow):
-                    staging.complete(partition, event.result)
-                else:
-                    staging.discard(partition)
-                    yield FailedPartition(partition.day, agent_of[partition.model_id], event.error)
-                if staging.ready_partitions >= _LAND_AT_PARTITIONS or (
-                    staging.ready_partitions and time.monotonic() - last_landing > _LAND_EVERY_SECONDS
-                ):
-                    yield from land_ready()
-                    last_landing = time.monotonic()
-        except ApiError as error:
-            trouble = error
-        yield from land_ready()
-    if trouble is not None:
-        raise trouble
-
-
-def _windows(
-    days: Iterable[dt.date],
-    agents: Sequence[Agent],
-    timezone: str,
-    skipped: Collection[Partition],
-    partitions: dict[CallWindow, Partition],
-) -> Iterator[CallWindow]:
-    """The windows to fetch, day by day; notes in `partitions` what each of them is."""
-    for day in days:
-        bounds = day_bounds_ms(day, timezone)
-        for agent in agents:
-            partition = Partition(day, agent.model_id)
-            if partition not in skipped:
-                window = CallWindow(agent.model_id, *bounds)
-                partitions[window] = partition
-                yield window
-
-
-def _forgotten(warehouse: Warehouse) -> SuppressionList:
-    """Who is not to be written. Makes the tables where there are none, so that a place of no use is noticed early."""
-    with warehouse.connect() as connection:
-        return read_suppression_list(connection)
-
-
-def _land(connection: DuckDBPyConnection, batch: ReadyBatch, settings: Settings, run_id: str) -> list[LoadSummary]:
-    return land(
-        connection,
-        batch,
-        run_id,
-        dt.datetime.now(dt.UTC),
-        vanished_fields=settings.vanished_fields,
-        pii=settings.pii,
-    )
+    def _read_suppression_list(self) -> SuppressionList:
+        # This also creates missing tables, so that an unusable location fails before the first page is fetched.
+        with self._warehouse.connect() as connection:
+            return read_suppression_list(connection)

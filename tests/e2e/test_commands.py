@@ -129,7 +129,7 @@ def test_cli_lists_agents_and_shows_errors_as_one_line(project: Path, start_sand
     unlisted = run(
         project, "synthflow-assets", "agents", code=1, env=environment(start_sandbox(assistants_endpoint=False))
     )
-    assert unlisted.startswith("Error: this account does not list its agents: set SYNTHFLOW_MODEL_IDS")
+    assert unlisted.startswith("Error: this account does not list its agents; set SYNTHFLOW_MODEL_IDS")
 
 
 def free_port() -> int:

@@ -148,7 +148,7 @@ def test_the_same_number_has_the_same_hash_however_it_is_written(tmp_path: Path)
 def test_a_fetch_under_way_does_not_bring_it_back(
     start_sandbox: StartSandbox, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "_LAND_AT_PARTITIONS", 1)
+    monkeypatch.setattr(loading, "LAND_AT_PARTITIONS", 1)
     sandbox = start_sandbox(agents=1, calls_per_day=30, same_volume=True)
     where, days = settings_for(sandbox), [DAY, DAY + dt.timedelta(days=1)]
     warehouse, said, outcomes = Warehouse(where.warehouse), list[str](), list[Any]()
@@ -166,7 +166,7 @@ def test_a_fetch_under_way_does_not_bring_it_back(
                 person = person_of[under_way]
                 list(erase_person(where, person))
     assert {outcome.day for outcome in outcomes} == set(days)
-    assert sum("forgotten meanwhile" in line for line in said) == 1
+    assert sum("erased meanwhile" in line for line in said) == 1
     calls = warehouse.read_frame("calls")
     assert person not in set(calls["lead_phone_number"])
     assert calls["lead_phone_number"].isna().sum() == 1

@@ -1,0 +1,283 @@
+"""Which agents are loaded, and what becomes of each (day, agent) pair."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthflow_assets import loading
+from synthflow_assets.agents import Agent
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.days import day_bounds_ms
+from synthflow_assets.errors import (
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    NotFoundError,
+    ServerError,
+    SettingsError,
+    WarehouseUnusableError,
+)
+from synthflow_assets.loading import (
+    FailedPartition,
+    UnlistedAgentsError,
+    discover_agents,
+    load_calls,
+    resolve_agents,
+    shared_rate,
+)
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import LoadSummary
+from synthflow_assets.warehouse.staging import Partition
+from tests.api.servers import agents_page, page, serving
+from tests.conftest import DAY
+
+StartSandbox = Callable[..., Sandbox]
+MakeSettings = Callable[..., Settings]
+DAYS = [DAY, DAY + dt.timedelta(days=1), DAY + dt.timedelta(days=2)]
+
+
+@pytest.fixture(autouse=True)
+def fast_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "kind", "says"),
+    [
+        (404, "/v2", UnlistedAgentsError, "does not list its agents; set SYNTHFLOW_MODEL_IDS"),
+        (403, "/v2", UnlistedAgentsError, "does not list its agents; set SYNTHFLOW_MODEL_IDS"),
+        (403, "/v1", UnlistedAgentsError, "does not list its agents; set SYNTHFLOW_MODEL_IDS"),
+        (404, "/v1", NotFoundError, r"/v1 does not end in /v2.*check SYNTHFLOW_BASE_URL"),
+        (401, "/v2", AuthenticationError, "SYNTHFLOW_REGION"),
+        (500, "/v2", ServerError, "Server error"),
+    ],
+)
+def test_why_agents_are_not_listed(status: int, path: str, kind: type[Exception], says: str) -> None:
+    with (
+        serving(lambda _: (status, b"{}")) as url,
+        SynthflowClient("k", url.replace("/v2", path)) as client,
+        pytest.raises(kind, match=says) as caught,
+    ):
+        discover_agents(client)
+    assert type(caught.value) is kind
+
+
+def resolve(status: int, ids: list[str], configured: tuple[str, ...], path: str = "/v2") -> loading.ResolvedAgents:
+    body = agents_page(ids, len(ids))[1]
+    with serving(lambda _: (status, body)) as url, SynthflowClient("k", url.replace("/v2", path)) as client:
+        return resolve_agents(client, Settings.of(model_ids=configured))
+
+
+def test_without_configured_ids_all_agents_are_loaded() -> None:
+    resolved = resolve(200, ["b", "a"], ())
+    assert (resolved.agents, resolved.unknown, resolved.warning) == (
+        [Agent("b", "b", None), Agent("a", "a", None)],
+        [],
+        None,
+    )
+
+
+def test_configured_agents_are_loaded_in_their_order_and_unknown_ones_are_told() -> None:
+    resolved = resolve(200, ["a", "b", "c"], ("c", "x", "a", "y"))
+    assert [agent.name for agent in resolved.agents] == ["c", "a"]
+    assert resolved.unknown == ["x", "y"]
+    assert str(resolved.warning).startswith("SYNTHFLOW_MODEL_IDS names x, y, which the workspace does not have")
+
+
+@pytest.mark.parametrize(("status", "path"), [(404, "/v2"), (403, "/v2"), (404, "/v1")])
+def test_where_agents_are_not_listed_the_configured_ids_are_taken(status: int, path: str) -> None:
+    assert resolve(status, [], ("a", "b"), path) == ([Agent("a", None, None), Agent("b", None, None)], [])
+
+
+@pytest.mark.parametrize(
+    ("status", "ids", "configured", "kind", "says"),
+    [
+        (404, [], (), UnlistedAgentsError, "set SYNTHFLOW_MODEL_IDS"),
+        (200, [], (), SettingsError, "the workspace has no agents; check that SYNTHFLOW_API_KEY"),
+        (200, [], ("a",), SettingsError, "the workspace has no agents"),
+        (200, ["a"], ("x",), SettingsError, "^SYNTHFLOW_MODEL_IDS names x, which"),
+        (401, [], ("a",), AuthenticationError, "SYNTHFLOW_REGION"),
+    ],
+)
+def test_no_agent_to_load_is_an_error(
+    status: int, ids: list[str], configured: tuple[str, ...], kind: type[Exception], says: str
+) -> None:
+    with pytest.raises(kind, match=says):
+        resolve(status, ids, configured)
+
+
+class Run:
+    """Loads days of a sandbox, and keeps the outcomes and the messages."""
+
+    def __init__(self, sandbox: Sandbox, settings: Settings) -> None:
+        self.sandbox = sandbox
+        self.settings = settings
+        self.warehouse = Warehouse(settings.warehouse)
+        self.lines: list[str] = []
+        self.outcomes: list[LoadSummary | FailedPartition] = []
+        with SynthflowClient.from_settings(settings) as client:
+            self.agents = resolve_agents(client, settings).agents
+
+    def load(self, **options: Any) -> list[LoadSummary]:
+        self.outcomes = []
+        with SynthflowClient.from_settings(self.settings) as client:
+            for outcome in self.outcomes_of(client, **options):
+                self.outcomes.append(outcome)
+        return [outcome for outcome in self.outcomes if isinstance(outcome, LoadSummary)]
+
+    def outcomes_of(self, client: SynthflowClient, **options: Any) -> Iterator[LoadSummary | FailedPartition]:
+        return load_calls(client, self.warehouse, self.settings, self.agents, DAYS, log=self.lines.append, **options)
+
+    @property
+    def failed(self) -> list[FailedPartition]:
+        return [outcome for outcome in self.outcomes if isinstance(outcome, FailedPartition)]
+
+    def count(self, table: str) -> int:
+        return len(self.warehouse.read_frame(table))
+
+
+@pytest.fixture
+def run(start_sandbox: StartSandbox, settings_for: MakeSettings) -> Callable[..., Run]:
+    def make(settings: dict[str, Any] | None = None, **config: Any) -> Run:
+        sandbox = start_sandbox(**{"calls_per_day": 40, "same_volume": True, **config})
+        return Run(sandbox, settings_for(sandbox, **(settings or {})))
+
+    return make
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
+def test_every_pair_lands_with_its_counts(run: Callable[..., Run], timezone: str) -> None:
+    one = run({"timezone": timezone}, border_calls=True)
+    summaries = one.load(run_id="run-7")
+    assert {summary.partition for summary in summaries} == {
+        Partition(day, agent.model_id) for day in DAYS for agent in one.agents
+    }
+    for summary in summaries:
+        from_ms, to_ms = day_bounds_ms(summary.day, timezone)
+        assert summary.landed == one.sandbox.api.store.started_between(summary.model_id, from_ms, to_ms)
+        assert summary.fetched == summary.landed + summary.outside_window
+        assert (summary.rejected, summary.settled) == (0, True)
+    assert one.count("calls") == sum(summary.landed for summary in summaries) > 200
+    assert set(one.warehouse.read_frame("call_loads")["run_id"]) == {"run-7"}
+    assert set(one.warehouse.read_frame("agents")["name"]) == {agent.name for agent in one.agents}
+
+
+def test_skipped_pairs_are_not_fetched(run: Callable[..., Run]) -> None:
+    one = run()
+    skipped = {Partition(DAYS[0], one.agents[0].model_id), Partition(DAYS[2], one.agents[1].model_id)}
+    summaries = one.load(skipped=skipped)
+    assert len(summaries) == 4
+    assert not {summary.partition for summary in summaries} & skipped
+    assert len({(asked["model_id"], asked["from_date"]) for asked in one.sandbox.api.requests}) == 4
+
+
+def test_a_pair_that_fails_costs_no_other(run: Callable[..., Run]) -> None:
+    one = run(poisoned_day=DAYS[1])
+    summaries = one.load()
+    assert {summary.day for summary in summaries} == {DAYS[0], DAYS[2]}
+    assert {failure.partition for failure in one.failed} == {Partition(DAYS[1], agent.model_id) for agent in one.agents}
+    assert all(isinstance(failure.error, BadRequestError) for failure in one.failed)
+    assert str(one.failed[0]).startswith(f"{DAYS[1]} of {one.failed[0].agent.name}: Request rejected (400)")
+
+
+def test_calls_of_a_pair_that_fails_late_do_not_land(run: Callable[..., Run]) -> None:
+    """Its first pages were staged already."""
+    one = run(faults={"short_page": 0.9999}, calls_per_day=150, agents=1)
+    assert one.load() == []
+    assert len(one.failed) == 3
+    assert one.count("calls") == 0
+
+
+def test_an_error_of_all_pairs_is_raised_after_the_complete_ones_have_landed(
+    settings_for: MakeSettings, start_sandbox: StartSandbox
+) -> None:
+    first_ms = day_bounds_ms(DAYS[0], "UTC")[0]
+    call = {"call_id": "a", "model_id": "m", "start_time": str(first_ms), "duration": "5"}
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes]:
+        """The key is revoked after the first day."""
+        return page([call], 1) if int(query["from_date"]) < first_ms else (401, b"")
+
+    with serving(respond) as url:
+        settings = settings_for(start_sandbox(), base_url=url, max_connections=1)
+        warehouse = Warehouse(settings.warehouse)
+        with SynthflowClient.from_settings(settings) as client:
+            outcomes = load_calls(client, warehouse, settings, [Agent("m", None, None)], DAYS, log=print)
+            assert isinstance(next(outcomes), LoadSummary)
+            with pytest.raises(AuthenticationError):
+                next(outcomes)
+    assert list(warehouse.read_frame("calls")["call_id"]) == ["a"]
+
+
+@pytest.mark.parametrize(("at", "every", "landings"), [(200, 600.0, 1), (1, 600.0, 6), (4, 600.0, 2), (200, -1.0, 6)])
+def test_complete_pairs_land_by_number_or_time(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, at: int, every: float, landings: int
+) -> None:
+    monkeypatch.setattr(loading, "LAND_AT_PARTITIONS", at)
+    monkeypatch.setattr(loading, "LAND_EVERY_SECONDS", every)
+    one = run()
+    summaries = one.load()
+    lines = [line for line in one.lines if line.startswith("landed ")]
+    assert len(lines) == landings
+    assert sum(int(line.split()[1]) for line in lines) == sum(summary.landed for summary in summaries)
+    assert lines[-1].endswith("(day, agent) pairs")
+
+
+def test_the_settings_reach_the_requests(run: Callable[..., Run]) -> None:
+    one = run({"page_size": 33, "window_margin_seconds": 120, "timezone": "Asia/Tokyo"})
+    one.load()
+    from_ms, to_ms = day_bounds_ms(DAYS[0], "Asia/Tokyo")
+    asked = one.sandbox.api.requests[0]
+    assert (int(asked["from_date"]), int(asked["to_date"])) == (from_ms - 1, to_ms + 120_000)
+    assert asked["limit"] == "33"
+
+
+def test_personal_data_is_treated_as_the_settings_say(run: Callable[..., Run]) -> None:
+    one = run({"pii": "drop"})
+    one.load()
+    assert one.warehouse.read_frame("calls")["lead_phone_number"].isna().all()
+
+
+@pytest.mark.parametrize(("vanished_fields", "kept"), [("keep", True), ("mirror", False)])
+def test_vanished_fields_are_treated_as_the_settings_say(
+    run: Callable[..., Run], vanished_fields: str, kept: bool
+) -> None:
+    one = run({"vanished_fields": vanished_fields}, agents=1)
+    one.load()
+    with one.warehouse.connect() as connection:
+        connection.execute("UPDATE calls SET lead_name = 'as it landed before'")
+        text = "UPDATE calls SET transcript = 'as it landed before' WHERE transcript IS NULL"
+        connection.execute(text)
+    one.load()
+    assert (one.warehouse.read_frame("calls")["transcript"] == "as it landed before").any() == kept
+
+
+def test_a_location_of_no_use_fails_before_the_first_request(run: Callable[..., Run], tmp_path: Path) -> None:
+    one = run()
+    one.warehouse = Warehouse(str(tmp_path / "calls.duckdb" / "no-folder"))
+    (tmp_path / "calls.duckdb").write_text("a file")
+    with pytest.raises(WarehouseUnusableError):
+        one.load()
+    assert len(one.sandbox.api.requests) <= 2 * one.settings.max_connections
+
+
+def test_an_agent_without_a_name_is_called_by_its_id() -> None:
+    failure = FailedPartition(DAY, Agent("model-7", None, None), ApiError("x"))
+    assert str(failure) == "2026-03-10 of model-7: x"
+    assert failure.partition == Partition(DAY, "model-7")
+
+
+@pytest.mark.parametrize(("rate", "is_shared"), [(None, False), (200.0, True)])
+def test_a_request_rate_is_shared_by_the_warehouse(
+    run: Callable[..., Run], tmp_path: Path, rate: float | None, is_shared: bool
+) -> None:
+    one = run({"requests_per_second": rate})
+    with SynthflowClient.from_settings(one.settings) as client:
+        with shared_rate(client, one.warehouse):
+            client.list_agents()
+        assert bool(list(tmp_path.glob("*.pace"))) is is_shared
