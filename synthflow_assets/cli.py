@@ -132,7 +132,7 @@ def rejects(retry: bool) -> None:
                 settings.timezone,
                 settings.pii,
                 settings.hash_key,
-                on_landed=lambda days: _bring_up_to_date(connection, days, settings),
+                on_landed=lambda days: _compute_and_export(connection, days, settings),
             )
         count = sum(landed.values())
         click.echo(f"{count:,} records landed now, on {len(landed):,} days; their metrics and exports are up to date")
@@ -146,18 +146,16 @@ def rejects(retry: bool) -> None:
         click.echo("no record is rejected")
 
 
-def _bring_up_to_date(connection: DuckDBPyConnection, days: list[dt.date], settings: Settings) -> None:
-    """Compute and export anew what is computed from these days, later days that look back at them included."""
+def _compute_and_export(connection: DuckDBPyConnection, days: list[dt.date], settings: Settings) -> None:
+    """Compute the metrics of these days, and replace the exports of what changed."""
     from synthflow_assets.metrics import replace_metrics
     from synthflow_assets.warehouse.export import export_again
-    from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-    from synthflow_assets.warehouse.schema import TABLES
+    from synthflow_assets.warehouse.schema import CALLS
 
-    reach = range(max(table.days_back for table in METRIC_TABLES) + 1)
-    touched = sorted({day + dt.timedelta(days=later) for day in days for later in reach})
-    replace_metrics(connection, touched, settings)
+    computed = replace_metrics(connection, days, settings)
     if settings.export_folder is not None:
-        export_again(connection, TABLES, touched, settings.export_folder)
+        for table, changed_days in {CALLS.name: days, **computed}.items():
+            export_again(connection, [table], changed_days, settings.export_folder)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""From calls to metrics: one `.sql` file a table, named like it, and the code that runs them."""
+"""Computes the metric tables from the calls: one `.sql` file for each table, named after it."""
 
 from __future__ import annotations
 
@@ -10,52 +10,100 @@ import duckdb
 
 from synthflow_assets.days import local_hours
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES, VOICEMAIL_STATUSES
-from synthflow_assets.warehouse.schema import TABLES
+from synthflow_assets.warehouse.metric_tables import (
+    CONNECTED_STATUSES,
+    METRIC_TABLES,
+    NOT_REPORTED,
+    VOICEMAIL_STATUSES,
+)
 from synthflow_assets.warehouse.statements import execute_named, sql_file, write
+from synthflow_assets.warehouse.tables import MetricTable
 
-_ALL_TABLES = [table.name for table in METRIC_TABLES]
+_TABLES = {table.name: table for table in METRIC_TABLES}
 
 
 def compute_metrics(
     connection: duckdb.DuckDBPyConnection,
     days: Sequence[dt.date],
     settings: Settings,
-    tables: Sequence[str] = _ALL_TABLES,
-) -> None:
-    """Compute some days of metric tables anew; other days are not touched.
+    tables: Sequence[str] = tuple(_TABLES),
+) -> dict[str, list[dt.date]]:
+    """Compute metric tables for some days, and replace the rows of these days.
 
-    All in one transaction: in a lake each commit takes as long as a small table, and other runs wait meanwhile.
+    All tables are written in one transaction: on a lake, a commit takes as long as computing a small table.
+
+    Args:
+        connection: to the warehouse.
+        days: days whose calls were landed or changed.
+        settings: the time zone and the threshold of short calls.
+        tables: names of the metric tables to compute; all of them unless given.
+
+    Returns:
+        The days that were computed, by table: `days`, and for hourly tables also the next landed days.
     """
-    write(connection, lambda: replace_metrics(connection, days, settings, tables))
+    return write(connection, lambda: replace_metrics(connection, days, settings, tables))
 
 
 def replace_metrics(
     connection: duckdb.DuckDBPyConnection,
     days: Sequence[dt.date],
     settings: Settings,
-    tables: Sequence[str] = _ALL_TABLES,
-) -> None:
-    """The same as a part of the caller's transaction."""
-    parameters = _parameters(days, settings)
-    for table in tables:
-        name, query = TABLES[table].name, metric_query(table)
-        connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [list(days)])
-        execute_named(connection, f"INSERT INTO {name} BY NAME {query}", parameters)
+    tables: Sequence[str] = tuple(_TABLES),
+) -> dict[str, list[dt.date]]:
+    """Compute metric tables as `compute_metrics` does, inside the caller's transaction.
+
+    Args:
+        connection: to the warehouse, in a transaction.
+        days: days whose calls were landed or changed.
+        settings: the time zone and the threshold of short calls.
+        tables: names of the metric tables to compute; all of them unless given.
+
+    Returns:
+        The days that were computed, by table.
+    """
+    computed = {name: affected_days(connection, _TABLES[name], days) for name in tables}
+    for name, table_days in computed.items():
+        connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [table_days])
+        query = f"INSERT INTO {name} BY NAME {metric_query(name)}"
+        execute_named(connection, query, _parameters(table_days, settings))
+    return computed
+
+
+def affected_days(connection: duckdb.DuckDBPyConnection, table: MetricTable, days: Sequence[dt.date]) -> list[dt.date]:
+    """Return the days of a metric table that are computed from the calls of some days.
+
+    An hourly table counts calls that run past midnight on the day after as well. That day is affected if it has
+    landed, so the tables are the same in whatever order days are landed.
+
+    Args:
+        connection: to the warehouse.
+        table: the metric table.
+        days: days whose calls were landed or changed.
+    """
+    if not table.reads_day_before:
+        return sorted(set(days))
+    next_days = [day + dt.timedelta(days=1) for day in days]
+    landed = connection.execute(
+        "SELECT DISTINCT day FROM call_loads WHERE list_contains($1::DATE[], day)", [next_days]
+    ).fetchall()
+    return sorted({*days, *(day for (day,) in landed)})
 
 
 def metric_query(table: str) -> str:
-    """The query that a metric table is computed by; the tables of load have a part in common."""
+    """Return the query that computes a metric table; the hourly tables share `traffic.sql`.
+
+    Args:
+        table: name of the metric table.
+    """
     query = sql_file(__name__, f"{table}.sql")
-    for shared in ("hours", "load"):
-        query = query.replace(f"{{{shared}}}", f"\n{sql_file(__name__, f'{shared}.sql')}")
-    return query
+    return query.replace("{traffic}", f"\n{sql_file(__name__, 'traffic.sql')}")
 
 
 def _parameters(days: Sequence[dt.date], settings: Settings) -> dict[str, Any]:
     hours = [(day, hour) for day in days for hour in local_hours(day, settings.timezone)]
     return {
         "days": list(days),
+        "not_reported": NOT_REPORTED,
         "short_call_seconds": settings.short_call_seconds,
         "connected_statuses": list(CONNECTED_STATUSES),
         "voicemail_statuses": list(VOICEMAIL_STATUSES),

@@ -19,7 +19,7 @@ returned AS (
     SELECT
         day,
         model_id,
-        coalesce(nullif(trim(action_type), ''), 'not_reported') AS action_type,
+        coalesce(nullif(trim(action_type), ''), $not_reported) AS action_type,
         actions,
         CASE WHEN json_valid(text) THEN text::JSON END AS return_value
     FROM alike

@@ -1,29 +1,21 @@
--- Calls by each of four fields. They are counted by all four at once, which leaves few rows, and then by each.
-WITH counted AS (
-    SELECT
-        day,
-        model_id,
-        [
-            {dimension: 'call_status', value: call_status},
-            {dimension: 'end_call_reason', value: end_call_reason},
-            {dimension: 'telephony_hangup', value: telephony_hangup},
-            {dimension: 'type_of_call', value: type_of_call}
-        ] AS outcomes,
-        count(*) AS calls
-    FROM calls
-    WHERE day IN (SELECT unnest($days::DATE[]))
-    GROUP BY day, model_id, call_status, end_call_reason, telephony_hangup, type_of_call
-),
-outcomes AS (
-    SELECT day, model_id, unnest(outcomes, max_depth := 2), calls
-    FROM counted
+-- Calls by each value of several dimensions: every call is in one row of each dimension.
+WITH dimensions AS (
+    FROM (
+        SELECT day, model_id, call_status, end_call_reason, telephony_hangup, type_of_call
+        FROM calls
+        WHERE list_contains($days::DATE[], day)
+    )
+    UNPIVOT INCLUDE NULLS (
+        value FOR dimension IN (call_status, end_call_reason, telephony_hangup, type_of_call)
+    )
 )
 SELECT
     day,
     model_id,
     dimension,
-    coalesce(nullif(trim(value), ''), 'not_reported') AS value,
-    sum(calls)::BIGINT AS calls,
-    sum(calls) / sum(sum(calls)) OVER (PARTITION BY day, model_id, dimension) AS share
-FROM outcomes
+    coalesce(nullif(trim(value), ''), $not_reported) AS value,
+    count(*) AS calls,
+    count(*) / sum(count(*)) OVER (PARTITION BY day, model_id, dimension) AS share
+FROM dimensions
+-- By position: in GROUP BY, `value` would mean the untrimmed one.
 GROUP BY 1, 2, 3, 4

@@ -1,22 +1,16 @@
 -- How busy all agents were together in each hour of the landed days.
-WITH hours AS ({hours}),
+WITH series AS (
+    SELECT DISTINCT day, 'all agents' AS series
+    FROM call_loads
+    WHERE list_contains($days::DATE[], day)
+),
 spans AS (
     SELECT
         day,
-        true AS line,
+        'all agents' AS series,
         epoch_ms(start_time) AS from_ms,
         from_ms + 1000 * coalesce(duration_seconds, 0) AS to_ms
     FROM calls
-),
-load AS ({load})
-SELECT
-    day,
-    make_timestamptz(hour_ms * 1000) AS hour_start,
-    local_hour,
-    coalesce(calls_started, 0) AS calls_started,
-    coalesce(calls_in_progress, 0) AS calls_in_progress,
-    coalesce(agent_minutes, 0) AS agent_minutes,
-    coalesce(peak_concurrent_calls, 0) AS peak_concurrent_calls
-FROM hours
-LEFT JOIN load USING (hour_ms)
-WHERE day IN (SELECT day FROM call_loads)
+)
+SELECT * EXCLUDE (series)
+FROM ({traffic})

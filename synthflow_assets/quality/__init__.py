@@ -1,7 +1,7 @@
-"""What must hold of the tables: one `.sql` file a check, each selecting the places where it is broken.
+"""Checks of the tables: each is one query that selects what is wrong.
 
-Every file of a check returns the columns `day, model_id, problem`; no row means that the check is kept. A problem
-is a count or a name of a field, never anything of a call.
+The query is the `.sql` file that is named after the check, or follows from the schema. It returns `day`, `model_id` and
+`problem`; a check without rows passes. A problem names counts and columns, never values of a call.
 """
 
 from __future__ import annotations
@@ -16,21 +16,29 @@ import duckdb
 from synthflow_assets.agents import Agent
 from synthflow_assets.quality.check import Check as Check
 from synthflow_assets.quality.check import Severity as Severity
+from synthflow_assets.quality.generated import known_values
 from synthflow_assets.quality.metric_checks import METRIC_CHECKS
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, OUTCOME_DIMENSIONS, VOICEMAIL_STATUSES
-from synthflow_assets.warehouse.schema import CALL_FIELDS, TABLES
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, NOT_REPORTED
+from synthflow_assets.warehouse.schema import CALL_FIELDS
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A place where a check is broken. `agent` is the name of the model, or its id where it has none."""
+    """One thing that a failed check has found.
+
+    Attributes:
+        day: that it is about, or the first of several; None if it is about no day.
+        agent: name of the agent, or its id if it has no name; None if it is about no agent.
+        problem: what is wrong.
+        days: how many days in a row it is about.
+    """
 
     day: dt.date | None
     agent: str | None
     problem: str
-    days: int = 1  # in a row, from `day` on
+    days: int = 1
 
     def __str__(self) -> str:
         until = f"to {self.day + dt.timedelta(days=self.days - 1)}" if self.day and self.days > 1 else None
@@ -38,7 +46,7 @@ class Problem:
         return f"{place}: {self.problem}" if place else self.problem
 
 
-# Asked of the days of each run, about what it has written.
+# Evaluated on the days of each run.
 CHECKS = (
     Check(
         "calls",
@@ -50,43 +58,39 @@ CHECKS = (
     Check(
         "calls",
         "complete",
-        "As many distinct calls came as the API states, and each one landed, was rejected, or lies in the margin.",
-        "Fetch it again: {fetch}; if it stays, `synthflow-assets doctor`, and ask Synthflow",
+        "As many distinct calls were fetched as the API states. Each one landed, was rejected, or is in the margin.",
+        "Fetch it again: {fetch}. If it fails again, run `synthflow-assets doctor`, then ask Synthflow",
         blocking=True,
     ),
     Check(
         "calls",
         "within_day",
         "Every call started on its day, in the set time zone.",
-        "If SYNTHFLOW_TIMEZONE was changed, fetch all days again; else these: {fetch}",
+        "If SYNTHFLOW_TIMEZONE was changed, fetch all days again. Otherwise fetch these: {fetch}",
         blocking=True,
     ),
     Check(
         "calls",
         "no_rejects",
-        "Every record that came could be typed.",
-        "`synthflow-assets rejects` tells more; after an upgrade, `synthflow-assets rejects --retry` types them",
+        "No record was rejected.",
+        "Run `synthflow-assets rejects` to see why. After an upgrade, run `synthflow-assets rejects --retry`",
     ),
-    Check(
-        "calls",
-        "known_values",
-        "Statuses and reasons are among those that are documented.",
-        "Tell the maintainers; a status counts as neither connected nor open until it is known to be",
-    ),
+    known_values(),
     Check(
         "calls",
         "usual_volume",
-        "The calls of each agent are as many as on the same weekday of the eight weeks before (median), give or take "
-        "four times the largest of their spread, the root of the median and a tenth of it. Once in 16,000 days that is "
-        "chance. It needs four such days, and some 20 calls a day to notice that all are missing.",
-        "A holiday, a campaign, a broken number? If Synthflow's dashboard shows as many, nothing is to be done; else "
-        "fetch it again: {fetch}",
+        "Each agent has about as many calls as on the same weekday of the eight weeks before. The allowed difference "
+        "from their median is four times the largest of: their spread, the root of the median, a tenth of the median. "
+        "By chance this fails once in 16,000 days. It needs four such days, and 20 calls a day to notice that all are "
+        "missing.",
+        "Was it a holiday, a campaign, a broken number? If Synthflow's dashboard shows as many calls, do nothing. "
+        "Otherwise fetch it again: {fetch}",
     ),
     Check(
         "calls",
         "same_fields",
-        "No field has turned up that was not there in the week before, and none that was there is empty in all calls.",
-        "Does anything of yours need the field? Tell the maintainers; recording_url is announced to go in January 2027",
+        "No field is new since the week before, and none that had values is empty in all calls.",
+        "If you need the field, tell the maintainers. The API drops recording_url in January 2027",
     ),
     *METRIC_CHECKS,
 )
@@ -94,24 +98,25 @@ FRESHNESS = Check(
     "calls",
     "fresh_per_model",
     "The latest closed day has landed for every agent.",
-    "Is the daily schedule on, did its run fail, is the agent still there? Then fetch the day: {fetch}",
+    "Is the daily schedule on, did its run fail, does the agent still exist? Then fetch the day: {fetch}",
     severity=Severity.ERROR,
 )
 NO_GAPS = Check(
     "calls",
     "no_gaps",
-    "Every day of every agent has landed, from the first day that is set, or else that ever landed, to the latest "
-    "closed one. An agent that was added later is backfilled alone, by `models` of the run config.",
-    "The catch-up schedule fetches the latest days; older ones: {fetch_missing}",
+    "Every day of every agent has landed, up to the latest closed day. The first day is SYNTHFLOW_START_DATE if it is "
+    "set, otherwise the first day that landed. For an agent that was added later, backfill it alone with `models` in "
+    "the run config.",
+    "The catch-up schedule fetches the latest days. Fetch older ones: {fetch_missing}",
 )
 SETTLED = Check(
     "calls",
     "settled",
-    "Every day that the daily schedule does not fetch again was over when it was fetched last.",
-    "The catch-up schedule fetches the latest days again; older ones: {fetch}. A call that Synthflow never closes "
-    "stays open: leave it",
+    "Every day that the daily schedule no longer fetches was over when it was last fetched.",
+    "The catch-up schedule fetches the latest days again. Fetch older ones: {fetch}. A call that Synthflow never "
+    "closes stays open: leave it",
 )
-# Asked by the clock, about all days: a run cannot notice that none ran.
+# Evaluated by a schedule on all days, because no run can notice that none ran.
 SCHEDULED_CHECKS = (FRESHNESS, NO_GAPS, SETTLED)
 
 
@@ -122,21 +127,27 @@ def find_problems(
     settings: Settings,
     last_closed_day: dt.date,
 ) -> list[Problem]:
-    """The places where a check is broken, on the given days, or on all that were ever landed."""
-    query = _query(check)
+    """Evaluate a check; it passes if nothing is returned.
+
+    Args:
+        connection: to the warehouse.
+        check: the check.
+        days: days to look at; None for all days.
+        settings: the time zone, the agents and the look-back.
+        last_closed_day: yesterday, in the time zone of the settings.
+    """
+    query = check.query or sql_file(__name__, f"{check.name}.sql")
     parameters: dict[str, Any] = {
         "days": list(days) if days is not None else None,
         "timezone": settings.timezone,
         "model_ids": list(settings.model_ids),
         "last_closed_day": last_closed_day,
         "lookback_days": settings.lookback_days,
-        # The default is no statement about when a workspace began.
+        # The default says nothing about when a workspace began.
         "start_date": settings.start_date if "start_date" in settings.model_fields_set else None,
         "connected_statuses": list(CONNECTED_STATUSES),
-        "voicemail_statuses": list(VOICEMAIL_STATUSES),
-        "outcome_dimensions": list(OUTCOME_DIMENSIONS),
+        "not_reported": NOT_REPORTED,
         "fields": [column.source for column in CALL_FIELDS],
-        **{f"known_{column.name}": list(column.values) for column in CALL_FIELDS if column.values},
     }
     rows = execute_named(connection, query, parameters).fetchall()
     names = dict(connection.execute("SELECT model_id, name FROM agents").fetchall()) if rows else {}
@@ -146,16 +157,29 @@ def find_problems(
     ]
 
 
-def count_unwatched(connection: duckdb.DuckDBPyConnection, settings: Settings, last_closed_day: dt.date) -> int:
-    """How many agents have landed once, and are not expected to be fresh any more."""
-    query = sql_file(__name__, "unwatched.sql")
+def count_retired_agents(connection: duckdb.DuckDBPyConnection, settings: Settings, last_closed_day: dt.date) -> int:
+    """Return how many agents have landed once and are no longer expected by the freshness check.
+
+    Args:
+        connection: to the warehouse.
+        settings: the agents; if they are set, none is retired.
+        last_closed_day: yesterday, in the time zone of the settings.
+    """
+    query = sql_file(__name__, "retired_agents.sql")
     parameters = {"model_ids": list(settings.model_ids), "last_closed_day": last_closed_day}
     [count] = connection.execute(query, parameters).fetchone() or [0]
     return int(count)
 
 
+count_unwatched = count_retired_agents
+
+
 def merge_days(problems: Sequence[Problem]) -> list[Problem]:
-    """The same problem of an agent on days in a row as one; the order stays."""
+    """Return the problems, with the same problem of an agent on days in a row as one.
+
+    Args:
+        problems: ordered by agent and day, or by day.
+    """
     merged: list[Problem] = []
     for problem in problems:
         last = merged[-1] if merged else None
@@ -164,11 +188,3 @@ def merge_days(problems: Sequence[Problem]) -> list[Problem]:
         else:
             merged.append(problem)
     return merged
-
-
-def _query(check: Check) -> str:
-    if check.file is None:
-        return sql_file(__name__, f"{check.name}.sql")
-    table = TABLES[check.table]
-    agent = "model_id" if "model_id" in table.grain else "NULL::VARCHAR"
-    return sql_file(__name__, check.file).format(table=table.name, grain=", ".join(table.grain), agent=agent)

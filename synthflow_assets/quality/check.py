@@ -1,8 +1,8 @@
-"""What a check of a table is."""
+"""The description of a check."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -27,7 +27,7 @@ class Check:
         blocking: if it fails, nothing downstream is computed. Blocking checks have the severity ERROR.
         severity: ERROR or WARN.
         depends_on: metric tables that the check reads besides its own, so they are computed first.
-        file: the `.sql` file, unless it is named after the check.
+        query: its SQL; without it, the `.sql` file that is named after the check.
     """
 
     table: str
@@ -37,4 +37,4 @@ class Check:
     blocking: bool = False
     severity: Severity = Severity.WARN
     depends_on: tuple[str, ...] = ()
-    file: str | None = None
+    query: str | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
--- Held against the load of the agents, where that is computed: all but the peaks adds up.
+-- After a day was fetched, the day after is looked at as well: calls may run into it.
 WITH agents_load AS (
     SELECT
         day,
@@ -9,37 +9,11 @@ WITH agents_load AS (
         max(peak_concurrent_calls) AS highest_peak,
         sum(peak_concurrent_calls) AS sum_of_peaks
     FROM call_load_hourly
-    WHERE $days IS NULL OR list_contains($days::DATE[], day)
+    WHERE $days IS NULL OR list_has_any($days::DATE[], [day - 1, day])
     GROUP BY day, hour_start
-),
-workspace_load AS (
-    FROM workspace_load_hourly
-    WHERE $days IS NULL OR list_contains($days::DATE[], day)
-),
-days AS (
-    SELECT day, sum(calls_started) AS started
-    FROM workspace_load
-    GROUP BY day
-),
-landed_days AS (
-    SELECT day, sum(landed) AS landed
-    FROM call_loads
-    WHERE $days IS NULL OR list_contains($days::DATE[], day)
-    GROUP BY day
 )
-SELECT
-    day,
-    NULL::VARCHAR AS model_id,
-    CASE
-        WHEN days.day IS NULL THEN 'landed, but not computed'
-        ELSE format('{} calls started, {} landed', started, coalesce(landed, 0))
-    END AS problem
-FROM days
-FULL JOIN landed_days USING (day)
-WHERE started IS DISTINCT FROM landed
-UNION ALL
-SELECT day, NULL, format('{} hours differ from those of call_load_hourly', count(*))
-FROM workspace_load
+SELECT day, NULL::VARCHAR AS model_id, format('{} hours differ from those of call_load_hourly', count(*)) AS problem
+FROM workspace_load_hourly
 JOIN agents_load USING (day, hour_start)
 WHERE
     calls_started <> started

@@ -1,183 +1,252 @@
-"""The tables that are computed from the calls: each number with its meaning, formula and unit.
+"""The metric tables: each column with its meaning, formula and unit, and what it is computed from.
 
-docs/metrics.md follows from here, so what a number means is written once.
+docs/metrics.md, the column descriptions and lineage in Dagster, and the generated checks follow from here.
 """
 
 from __future__ import annotations
 
-from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, MetricTable
+from dataclasses import replace
 
-# Somebody, or something, picked up.
-CONNECTED_STATUSES = ("completed", "hangup_on_voicemail", "left_voicemail")
-VOICEMAIL_STATUSES = ("hangup_on_voicemail", "left_voicemail")
+from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, MetricTable, Recount, Statistics
+
 NOT_REPORTED = "not_reported"
 
-_CONNECTED = "connected calls"
+
+def _spellings(*statuses: str) -> tuple[str, ...]:
+    """Return the statuses with hyphens and with underscores: the API mixes both."""
+    spelled = [one for status in statuses for one in (status, status.replace("_", "-"), status.replace("-", "_"))]
+    return tuple(dict.fromkeys(spelled))
+
+
+# A person or a machine picked up. This is not "a person was reached": most connected outbound calls end on a voicemail.
+CONNECTED_STATUSES = _spellings("completed", "hangup_on_voicemail", "left_voicemail")
+VOICEMAIL_STATUSES = _spellings("hangup_on_voicemail", "left_voicemail")
+
+_BY_DAY_AND_AGENT = ("day", "model_id")
 _NONE = "Nothing."
-_NOT_REPORTED = f"A field that is NULL or blank counts as `{NOT_REPORTED}`."
-_NOT_KEPT = "Where SYNTHFLOW_PII is `hash` or `drop` the field is not kept, and there is no row."
+_BLANK = f"A field that is NULL or blank counts as `{NOT_REPORTED}`."
+_NOT_KEPT = "With SYNTHFLOW_PII `hash` or `drop` the field is not stored, so there is no row."
 
 
-def _count(name: str, description: str, formula: str, unit: str = "calls") -> Column:
-    return Column(name, "BIGINT", description, unit, required=True, formula=formula)
+def _count(
+    name: str, description: str, formula: str, *sources: str, unit: str = "calls", summable: bool = True
+) -> Column:
+    return Column(name, "BIGINT", description, unit, required=True, formula=formula, sources=sources, summable=summable)
 
 
-def _share(name: str, description: str, formula: str, *, required: bool = False) -> Column:
-    return Column(name, "DOUBLE", description, "1", required, formula=formula)
+def _share(description: str, *sources: str) -> Column:
+    formula = "calls / all calls of the day and agent"
+    return Column("share", "DOUBLE", description, "1", required=True, formula=formula, sources=sources)
 
 
-def _text(name: str, description: str, formula: str) -> Column:
-    return Column(name, "VARCHAR", description, required=True, formula=formula)
+def _ratio(name: str, description: str, numerator: str, denominator: str, *sources: str) -> Column:
+    return Column(
+        name,
+        "DOUBLE",
+        description,
+        "1",
+        formula=f"{numerator} / {denominator}",
+        sources=sources,
+        ratio=(numerator, denominator),
+    )
 
 
-def _seconds(name: str, description: str, formula: str, sql_type: str = "DOUBLE") -> Column:
-    return Column(name, sql_type, description, "seconds", formula=formula)
+def _rate(name: str, numerator: str, denominator: str, *sources: str) -> Column:
+    words = [text.replace("_", " ") for text in (numerator, denominator)]
+    return _ratio(name, f"{words[0].capitalize()} divided by {words[1]}.", numerator, denominator, *sources)
 
 
-def _statistics(of: str, unit_name: str, field: str, what: str) -> tuple[Column, ...]:
-    """Mean, percentiles and maximum of a length of time, called `mean_OF_seconds` and so on."""
+def _text(name: str, description: str, formula: str, *sources: str) -> Column:
+    return Column(name, "VARCHAR", description, required=True, formula=formula, sources=sources)
+
+
+def _seconds(name: str, description: str, formula: str, *sources: str, sql_type: str = "DOUBLE") -> Column:
+    return Column(name, sql_type, description, "seconds", formula=formula, sources=sources)
+
+
+def _statistics(of: str, unit_name: str, field: str, what: str, *sources: str) -> tuple[Column, ...]:
+    """Return the mean and the percentiles of a length of time, called `mean_UNIT_NAME` and so on."""
     percentiles = {"median": ("Median", 0.5)} | {f"p{n}": (f"{n}th percentile", n / 100) for n in (90, 95, 99)}
     return (
-        _seconds(f"mean_{unit_name}", f"Mean {of} of {what}.", f"mean({field})"),
+        _seconds(f"mean_{unit_name}", f"Mean {of} of {what}.", f"mean({field})", *sources),
         *(
             _seconds(
                 f"{name}_{unit_name}",
-                f"{title} of the {of} of {what}, interpolated between the two closest calls.",
+                f"{title} of the {of} of {what}, interpolated linearly between the two closest calls.",
                 f"percentile({field}, {share})",
+                *sources,
             )
             for name, (title, share) in percentiles.items()
         ),
     )
 
 
-_CALLS = _count("calls", "All calls, whatever became of them.", "count(calls)")
+_CALLS = _count("calls", "All calls.", "count(calls)", "call_id")
+_ALL_CALLS = Recount("calls")
 _CONNECTED_CALLS = _count(
     "connected_calls",
-    "Calls that somebody, or something, picked up.",
-    f"count(call_status in {', '.join(CONNECTED_STATUSES)})",
+    "Calls that a person or a machine picked up. This is not the number of persons reached: voicemails count as well.",
+    "count(call_status in completed, hangup_on_voicemail, left_voicemail)",
+    "call_status",
 )
 _SHORT_CALLS = _count(
     "short_calls",
-    "Connected calls under SYNTHFLOW_SHORT_CALL_SECONDS, as it was set when the day was computed.",
+    "Connected calls shorter than SYNTHFLOW_SHORT_CALL_SECONDS was when the day was computed.",
     "count(connected and duration_seconds < SYNTHFLOW_SHORT_CALL_SECONDS)",
+    "call_status",
+    "duration_seconds",
 )
+_DURATION = ("call_status", "duration_seconds")
+_IS_CONNECTED = "coalesce(list_contains($connected_statuses::VARCHAR[], trim(call_status)), false)"
+_COUNTED_CONNECTED = Recount("connected_calls", f"{_IS_CONNECTED}::BIGINT")
+
+
+def _reported(column: str) -> str:
+    """Return SQL for a text that may be missing."""
+    return f"coalesce(nullif(trim({column}), ''), $not_reported)"
+
 
 CALL_DURATION_DAILY = MetricTable(
     "call_duration_daily",
-    "How many calls there were and how long they lasted, ringing and delay included; statistics over connected calls.",
-    ("day", "model_id"),
+    "Number and duration of calls. The duration includes ringing and delay; statistics are over connected calls.",
+    _BY_DAY_AND_AGENT,
     (
         DAY,
         MODEL_ID,
         _CALLS,
         _CONNECTED_CALLS,
         _SHORT_CALLS,
-        _seconds(
-            "total_duration_seconds", "Sum of the durations of connected calls.", "sum(duration_seconds)", "BIGINT"
+        replace(
+            _seconds(
+                "total_duration_seconds",
+                "Sum of the durations of connected calls.",
+                "sum(duration_seconds)",
+                *_DURATION,
+                sql_type="BIGINT",
+            ),
+            summable=True,
         ),
-        *_statistics("duration", "duration_seconds", "duration_seconds", _CONNECTED),
-        _seconds("max_duration_seconds", "Longest duration of connected calls.", "max(duration_seconds)", "BIGINT"),
+        *_statistics("duration", "duration_seconds", "duration_seconds", "connected calls", *_DURATION),
+        _seconds(
+            "max_duration_seconds",
+            "Longest duration of connected calls.",
+            "max(duration_seconds)",
+            *_DURATION,
+            sql_type="BIGINT",
+        ),
     ),
-    sources=("call_status", "duration_seconds"),
-    excluded="From the statistics: calls that were not connected, because their length is that of the ringing.",
+    excluded="Calls that were not connected, from the statistics: their duration is that of the ringing.",
     nulls=(
-        "A connected call without a duration counts as connected, and takes no part in the statistics; it is no short "
-        "call. A day without calls has zeros and NULL statistics."
+        "A connected call without a duration counts as connected, but neither as short nor in the statistics. "
+        "A day without calls has zeros and NULL statistics."
+    ),
+    every_landed_day=True,
+    recounts=(_ALL_CALLS, _COUNTED_CONNECTED),
+    statistics=(
+        Statistics(
+            "duration_seconds",
+            f"SELECT day, model_id, duration_seconds AS value FROM calls WHERE {_IS_CONNECTED}",
+        ),
     ),
 )
 
 DISCONNECT_REASONS_DAILY = MetricTable(
     "disconnect_reasons_daily",
-    "Why the line was cut, by the telephony layer's reason.",
+    "Why the line was cut, as the telephony layer reports it.",
     ("day", "model_id", "disconnect_reason"),
     (
         DAY,
         MODEL_ID,
         _text(
-            "disconnect_reason", f"The reason; `{NOT_REPORTED}` where the API gave none.", "telephony_disconnect_reason"
+            "disconnect_reason",
+            f"The reason, or `{NOT_REPORTED}`.",
+            "telephony_disconnect_reason",
+            "telephony_disconnect_reason",
         ),
-        _count("calls", "Calls with this reason.", "count(calls)"),
-        _share(
-            "share",
-            "Part of the day's calls of the agent; sums to 1.",
-            "calls / all calls of the day and agent",
-            required=True,
+        _count("calls", "Calls with this reason.", "count(calls)", "call_id"),
+        _share("Share of the agent's calls of the day; the shares sum to 1.", "telephony_disconnect_reason"),
+        _seconds(
+            "mean_duration_seconds",
+            "Mean duration of these calls, connected or not.",
+            "mean(duration_seconds)",
+            "duration_seconds",
         ),
-        _seconds("mean_duration_seconds", "Mean duration of these calls, connected or not.", "mean(duration_seconds)"),
     ),
-    sources=("telephony_disconnect_reason", "duration_seconds"),
     excluded=_NONE,
-    nulls=f"{_NOT_REPORTED} A call without a duration takes no part in the mean.",
+    nulls=f"{_BLANK} A call without a duration is left out of the mean.",
+    recounts=(Recount("calls", share="share"),),
+    statistics=(
+        Statistics(
+            "duration_seconds",
+            f"SELECT day, model_id, {_reported('telephony_disconnect_reason')} AS disconnect_reason, "
+            "duration_seconds AS value FROM calls",
+        ),
+    ),
 )
 
 CALL_DURATION_HISTOGRAM = MetricTable(
     "call_duration_histogram",
-    "How many calls lasted how many seconds. It adds up over days, agents and filters, so percentiles of any range are "
+    "Number of calls by type, status and duration. It adds up over days and agents, so percentiles over any range are "
     "exact: see `duration_summary`.",
     ("day", "model_id", "type_of_call", "call_status", "duration_seconds"),
     (
         DAY,
         MODEL_ID,
-        _text("type_of_call", f"Direction of the calls, or `{NOT_REPORTED}`.", "type_of_call"),
-        _text("call_status", f"How the calls went, or `{NOT_REPORTED}`.", "call_status"),
+        _text("type_of_call", f"Direction of the calls, or `{NOT_REPORTED}`.", "type_of_call", "type_of_call"),
+        _text("call_status", f"Status of the calls, or `{NOT_REPORTED}`.", "call_status", "call_status"),
         _seconds(
             "duration_seconds",
-            "Length of each of these calls; NULL where the API gave none.",
+            "Duration of each of these calls; NULL if the API gave none.",
             "duration_seconds",
-            "BIGINT",
+            "duration_seconds",
+            sql_type="BIGINT",
         ),
-        _count("calls", "Calls of this type, status and length.", "count(calls)"),
+        _count("calls", "Calls of this type, status and duration.", "count(calls)", "call_id"),
     ),
-    sources=("type_of_call", "call_status", "duration_seconds"),
     excluded=_NONE,
-    nulls=f"{_NOT_REPORTED} Calls without a duration have a row of their own, with NULL.",
+    nulls=f"{_BLANK} Calls without a duration have a row of their own, with NULL.",
+    recounts=(_ALL_CALLS,),
 )
 
 OUTCOME_DIMENSIONS = ("call_status", "end_call_reason", "telephony_hangup", "type_of_call")
 
 CALL_OUTCOMES_DAILY = MetricTable(
     "call_outcomes_daily",
-    "What became of the calls: their number and share by status, by end reason, by who hung up and by type.",
+    "Number and share of calls by each value of several dimensions.",
     ("day", "model_id", "dimension", "value"),
     (
         DAY,
         MODEL_ID,
-        _text(
-            "dimension",
-            f"Field that the calls are told apart by: {', '.join(OUTCOME_DIMENSIONS)}.",
-            "name of the field",
-        ),
-        _text("value", f"Its value, or `{NOT_REPORTED}`.", "the field"),
-        _count("calls", "Calls with this value.", "count(calls)"),
-        _share(
-            "share",
-            "Part of the day's calls of the agent; sums to 1 in each dimension.",
-            "calls / all calls of the day and agent",
-            required=True,
-        ),
+        _text("dimension", f"One of {', '.join(OUTCOME_DIMENSIONS)}.", "name of the column", *OUTCOME_DIMENSIONS),
+        _text("value", f"Value of that column, or `{NOT_REPORTED}`.", "the column", *OUTCOME_DIMENSIONS),
+        _count("calls", "Calls with this value.", "count(calls)", *OUTCOME_DIMENSIONS, summable=False),
+        _share("Share of the agent's calls of the day; the shares of a dimension sum to 1.", *OUTCOME_DIMENSIONS),
     ),
-    sources=OUTCOME_DIMENSIONS,
     excluded=_NONE,
-    nulls=_NOT_REPORTED,
+    nulls=_BLANK,
+    recounts=(Recount("calls", within=("dimension", OUTCOME_DIMENSIONS), share="share"),),
 )
-
-
-def _rate(name: str, numerator: str, denominator: str) -> Column:
-    words = [text.replace("_", " ") for text in (numerator, denominator)]
-    return _share(name, f"{words[0].capitalize()} as a part of the {words[1]}.", f"{numerator} / {denominator}")
 
 
 def _by_status(name: str, *statuses: str) -> Column:
     is_one_of = "=" if len(statuses) == 1 else "in"
     return _count(
-        name, f"Calls whose status is {' or '.join(statuses)}.", f"count(call_status {is_one_of} {', '.join(statuses)})"
+        name,
+        f"Calls with the status {' or '.join(statuses)}.",
+        f"count(call_status {is_one_of} {', '.join(statuses)})",
+        "call_status",
     )
+
+
+def _counted_status(name: str, *statuses: str) -> Recount:
+    spelled = ", ".join(f"'{status}'" for status in _spellings(*statuses))
+    return Recount(name, f"coalesce(trim(call_status) IN ({spelled}), false)::BIGINT")
 
 
 CALL_RATES_DAILY = MetricTable(
     "call_rates_daily",
-    "How often calls were connected, not answered, busy, failed, met by a voicemail, or short.",
-    ("day", "model_id"),
+    "Number of calls by what became of them, and the rates that follow.",
+    _BY_DAY_AND_AGENT,
     (
         DAY,
         MODEL_ID,
@@ -186,227 +255,288 @@ CALL_RATES_DAILY = MetricTable(
         _by_status("no_answer_calls", "no-answer"),
         _by_status("busy_calls", "busy"),
         _by_status("failed_calls", "failed"),
-        _by_status("voicemail_calls", *VOICEMAIL_STATUSES),
+        _by_status("voicemail_calls", "hangup_on_voicemail", "left_voicemail"),
         _SHORT_CALLS,
-        _rate("connection_rate", "connected_calls", "calls"),
-        _rate("no_answer_rate", "no_answer_calls", "calls"),
-        _rate("busy_rate", "busy_calls", "calls"),
-        _rate("failed_rate", "failed_calls", "calls"),
-        _rate("voicemail_rate", "voicemail_calls", "calls"),
-        _rate("short_call_rate", "short_calls", "connected_calls"),
+        _rate("connection_rate", "connected_calls", "calls", "call_status"),
+        _rate("no_answer_rate", "no_answer_calls", "calls", "call_status"),
+        _rate("busy_rate", "busy_calls", "calls", "call_status"),
+        _rate("failed_rate", "failed_calls", "calls", "call_status"),
+        _rate("voicemail_rate", "voicemail_calls", "calls", "call_status"),
+        _rate("short_call_rate", "short_calls", "connected_calls", *_DURATION),
     ),
-    sources=("call_status", "duration_seconds"),
     excluded=(
-        "Nothing: canceled calls, spam, and calls that were still going on when they were fetched count in `calls`, so "
-        "in the denominators too. Voicemails are connected calls as well, so the rates do not add up to 1."
+        "Nothing: canceled calls, spam and calls that are still going on count in `calls`, and so in every rate. "
+        "Voicemails count as connected too, so the rates do not sum to 1."
     ),
     nulls=(
-        "A call without a status is a call, and none of the others. A connected call without a duration is not short. "
-        "A rate whose denominator is 0 is NULL."
+        "A call without a status counts in `calls` only. A connected call without a duration is not short. "
+        "If its denominator is 0, a rate is NULL."
+    ),
+    every_landed_day=True,
+    recounts=(
+        _ALL_CALLS,
+        _COUNTED_CONNECTED,
+        _counted_status("no_answer_calls", "no-answer"),
+        _counted_status("busy_calls", "busy"),
+        _counted_status("failed_calls", "failed"),
+        _counted_status("voicemail_calls", "hangup_on_voicemail", "left_voicemail"),
     ),
 )
 
-_LOAD_COLUMNS = (
+_TRAFFIC = ("start_time", "duration_seconds")
+_TRAFFIC_COLUMNS = (
     Column(
         "hour_start",
         "TIMESTAMPTZ",
-        "When the hour began.",
+        "Begin of the hour.",
         required=True,
         formula="each full hour on the clock of the set time zone, and each change of that clock",
+        sources=("start_time",),
     ),
     Column(
         "local_hour",
         "INTEGER",
-        "The hour on the clock, 0 to 23. Where the clock is put back it comes twice, where it is put forward never.",
+        "The hour on the clock, 0 to 23. An hour that the clock repeats has two rows, an hour that it skips has none.",
         "hour of the day",
         required=True,
         formula="hour of hour_start in the set time zone",
+        sources=("start_time",),
     ),
-    _count("calls_started", "Calls that started in the hour.", "count(hour_start <= start_time < end of the hour)"),
+    _count(
+        "calls_started",
+        "Calls that started in the hour.",
+        "count(hour_start <= start_time < end of the hour)",
+        "start_time",
+    ),
     _count(
         "calls_in_progress",
         "Calls that were going on at any time of the hour.",
         "count(start_time < end of the hour and start_time + duration_seconds > hour_start), or started in the hour",
+        *_TRAFFIC,
+        summable=False,
     ),
     Column(
         "agent_minutes",
         "DOUBLE",
-        "How long agents were on calls in the hour, ringing and calls that were not connected included.",
+        "Minutes that agents spent on calls in the hour. Ringing and calls that were not connected count as well.",
         "minutes",
         required=True,
         formula="sum(the part of the call that lies in the hour) / 60",
+        sources=_TRAFFIC,
+        summable=True,
     ),
     _count(
         "peak_concurrent_calls",
-        "Most calls that were going on at the same moment.",
+        "Highest number of calls that were going on at the same moment.",
         "max over the hour of count(start_time <= moment < start_time + duration_seconds)",
+        *_TRAFFIC,
+        summable=False,
     ),
 )
-_LOAD_DAY = Column("day", "DATE", "Day that the hour belongs to, in the set time zone.", required=True)
-_LOAD_SOURCES = ("start_time", "duration_seconds")
-_LOAD_EXCLUDED = (
-    "What a call lasted beyond the end of the day after its start: a day looks back at the calls of the day before it "
-    "and no further, so that one day can be computed from two. The longest window margin that can be set is a day too."
+_TRAFFIC_DAY = Column("day", "DATE", "Day that the hour belongs to, in the set time zone.", required=True)
+_TRAFFIC_EXCLUDED = (
+    "The part of a call that runs beyond the end of the day after its start: a day is computed from its own calls and "
+    "those of the day before."
 )
-_LOAD_NULLS = (
-    "A call without a duration, or of 0 seconds, counts as started and in progress in the hour of its start, adds no "
-    "minutes, and takes no part in the peak. A landed day has a row for every hour, with zeros where there was no call."
+_TRAFFIC_NULLS = (
+    "A call without a duration, or of 0 seconds, counts as started and in progress in the hour of its start. It adds "
+    "no minutes and does not count in the peak. A landed day has a row for every hour, with zeros if there was no call."
 )
 
 CALL_LOAD_HOURLY = MetricTable(
     "call_load_hourly",
-    "How busy each agent was, hour by hour. A call that runs across hours or midnight counts in each of them.",
+    "How busy each agent was, hour by hour. A call that runs past an hour or midnight counts in each hour it runs in.",
     ("day", "model_id", "hour_start"),
-    (_LOAD_DAY, MODEL_ID, *_LOAD_COLUMNS),
-    sources=_LOAD_SOURCES,
-    excluded=_LOAD_EXCLUDED,
-    nulls=_LOAD_NULLS,
-    days_back=1,
+    (_TRAFFIC_DAY, MODEL_ID, *_TRAFFIC_COLUMNS),
+    excluded=_TRAFFIC_EXCLUDED,
+    nulls=_TRAFFIC_NULLS,
+    every_landed_day=True,
+    reads_day_before=True,
+    recounts=(Recount("calls_started"),),
 )
 
 WORKSPACE_LOAD_HOURLY = MetricTable(
     "workspace_load_hourly",
-    "How busy all agents were together, hour by hour. Their peaks come at different moments, so they do not add up.",
+    "How busy all agents were together, hour by hour. The agents' peaks are at different moments, so they do not add "
+    "up to the workspace's.",
     ("day", "hour_start"),
-    (_LOAD_DAY, *_LOAD_COLUMNS),
-    sources=_LOAD_SOURCES,
-    excluded=_LOAD_EXCLUDED,
-    nulls=_LOAD_NULLS,
-    days_back=1,
+    (_TRAFFIC_DAY, *_TRAFFIC_COLUMNS),
+    excluded=_TRAFFIC_EXCLUDED,
+    nulls=_TRAFFIC_NULLS,
+    every_landed_day=True,
+    reads_day_before=True,
+    recounts=(Recount("calls_started"),),
 )
 
+_JUDGE = "judge_results"
 JUDGE_RESULTS_DAILY = MetricTable(
     "judge_results_daily",
-    "How the judge found the calls, check by check.",
+    "Verdicts of the judge, by check.",
     ("day", "model_id", "judge_check"),
     (
         DAY,
         MODEL_ID,
-        _text("judge_check", "Name of the check.", "key of judge_results"),
-        _count("judged_calls", "Calls that have an answer to this check.", "count(answer)"),
-        _count("passes", "Calls that passed.", "count(answer = true, in any case)"),
-        _count("partials", "Calls that passed in part.", "count(answer = partial, in any case)"),
-        _count("fails", "Calls that failed.", "count(answer = false, in any case)"),
-        _count("other_answers", "Calls whose answer is none of these.", "count(any other answer)"),
-        _share(
-            "pass_share",
-            "Part of the calls with a verdict that passed.",
-            "passes / (passes + partials + fails)",
+        _text("judge_check", "Name of the check.", "key of judge_results", _JUDGE),
+        _count("judged_calls", "Calls with an answer to this check.", "count(answer)", _JUDGE, summable=False),
+        _count("passes", "Calls that passed.", "count(answer = true, in any case)", _JUDGE, summable=False),
+        _count(
+            "partials", "Calls that passed in part.", "count(answer = partial, in any case)", _JUDGE, summable=False
+        ),
+        _count("fails", "Calls that failed.", "count(answer = false, in any case)", _JUDGE, summable=False),
+        _count("other_answers", "Calls with any other answer.", "count(any other answer)", _JUDGE, summable=False),
+        _ratio(
+            "pass_share", "Passes divided by the calls with a verdict.", "passes", "(passes + partials + fails)", _JUDGE
         ),
     ),
-    sources=("judge_results",),
     excluded=(
-        "Keys that end in `_reason` and hold a text: they explain another check. Answers that are no verdict count as "
-        "`other_answers`, and not in `pass_share`."
+        "Keys that end in `_reason` and hold a text: they explain another check. Other answers are left out of "
+        "`pass_share`."
     ),
     nulls=(
-        "A call without judge_results, or without an answer to the check, is not judged by it. `pass_share` is NULL "
-        f"where there is no verdict. {_NOT_KEPT}"
+        "A call without judge_results, or without an answer to the check, is not counted. If no call has a verdict, "
+        f"`pass_share` is NULL. {_NOT_KEPT}"
     ),
 )
 
+_VARIABLES = "collected_variables"
 COLLECTED_VARIABLES_DAILY = MetricTable(
     "collected_variables_daily",
-    "Which variables the agents were to collect from their callers, and how often they did.",
+    "How often each variable was asked for, and how often it was collected.",
     ("day", "model_id", "variable"),
     (
         DAY,
         MODEL_ID,
-        _text("variable", "Name of the variable.", "key of collected_variables, or of the agents in it"),
-        _count("asked", "Calls in which it was to be collected.", "count(variable is named)"),
+        _text("variable", "Name of the variable.", "key of collected_variables, or of the agents in it", _VARIABLES),
+        _count("asked", "Calls that name the variable.", "count(variable is named)", _VARIABLES, summable=False),
         _count(
             "collected",
-            "Calls in which it was.",
-            "count(collected is true, or missing where there is a value, for at least one agent of the call)",
+            "Calls that collected it.",
+            "count(collected is true, or missing beside a value, for at least one agent of the call)",
+            _VARIABLES,
+            summable=False,
         ),
-        _share("completion_rate", "Part of the calls that it was collected in.", "collected / asked", required=True),
+        replace(
+            _ratio("completion_rate", "Collected divided by asked.", "collected", "asked", _VARIABLES), required=True
+        ),
     ),
-    sources=("collected_variables",),
     excluded=(
         "Entries that are neither a variable (an object with `value` or `collected`) nor an agent with variables in it."
     ),
     nulls=(
-        "A variable that is NULL was asked and not collected. Where `collected` is missing, it is collected if "
-        f"it has a value. {_NOT_KEPT}"
+        "A variable that is NULL was asked for and not collected. If `collected` is missing, a variable with a value "
+        f"was collected. {_NOT_KEPT}"
     ),
 )
 
+_ACTIONS = "executed_actions"
 ACTIONS_DAILY = MetricTable(
     "actions_daily",
-    "Which actions ran in calls, such as transfers and messages, and how many of them failed.",
+    "Actions that ran in calls, such as transfers and messages, by type.",
     ("day", "model_id", "action_type"),
     (
         DAY,
         MODEL_ID,
-        _text("action_type", f"Kind of the action, or `{NOT_REPORTED}`.", "action_type of the action"),
+        _text("action_type", f"Type of the action, or `{NOT_REPORTED}`.", "action_type of the action", _ACTIONS),
         _count(
-            "executed", "Actions that ran, failed ones too; several in a call count each.", "count(actions)", "actions"
+            "executed",
+            "Actions that ran, failed ones included. Several actions of a call count each.",
+            "count(actions)",
+            _ACTIONS,
+            unit="actions",
         ),
         _count(
             "failed",
-            "Actions whose return value says that they failed.",
+            "Actions whose return value reports a failure.",
             "count(return_value has a status of error, failed or failure, a success of false, or an error that is not "
             "empty or false)",
-            "actions",
+            _ACTIONS,
+            unit="actions",
         ),
     ),
-    sources=("executed_actions",),
     excluded=_NONE,
     nulls=(
-        f"An action without a type counts as `{NOT_REPORTED}`; one without a return value has not failed, as far as is "
-        f"known. {_NOT_KEPT}"
+        f"An action without a type counts as `{NOT_REPORTED}`. An action without a return value counts as not failed. "
+        f"{_NOT_KEPT}"
     ),
 )
 
+_RINGING = "telephony_ringing_duration_ms"
+_TALK = "telephony_duration_ms"
+_CONNECTED_TALK = f"CASE WHEN {_IS_CONNECTED} THEN {_TALK} END"
+_DIFFERENCE = f"duration_seconds - {_TALK} / 1000"
 TELEPHONY_TIMING_DAILY = MetricTable(
     "telephony_timing_daily",
-    "How long it rang and how long people talked, as the telephony layer says, and how far that is from the duration.",
-    ("day", "model_id"),
+    "Ringing and talk time as the telephony layer reports them, and how far the duration of a call is from them.",
+    _BY_DAY_AND_AGENT,
     (
         DAY,
         MODEL_ID,
         _CALLS,
         _count(
-            "ringing_calls",
-            "Calls whose ringing was measured, connected or not.",
-            "count(telephony_ringing_duration_ms)",
+            "ringing_calls", "Calls with a measured ringing time, connected or not.", f"count({_RINGING})", _RINGING
         ),
-        *_statistics("ringing", "ringing_seconds", "telephony_ringing_duration_ms / 1000", "ringing_calls"),
-        _seconds(
-            "max_ringing_seconds", "Longest ringing of ringing_calls.", "max(telephony_ringing_duration_ms) / 1000"
+        *_statistics("ringing time", "ringing_seconds", f"{_RINGING} / 1000", "ringing_calls", _RINGING),
+        _seconds("max_ringing_seconds", "Longest ringing time of ringing_calls.", f"max({_RINGING}) / 1000", _RINGING),
+        _count("talk_calls", "Connected calls with a measured talk time.", f"count({_TALK})", "call_status", _TALK),
+        replace(
+            _seconds(
+                "total_talk_seconds",
+                "Sum of the talk times of talk_calls.",
+                f"sum({_TALK}) / 1000",
+                "call_status",
+                _TALK,
+            ),
+            summable=True,
         ),
-        _count("talk_calls", "Connected calls whose talk time was measured.", "count(telephony_duration_ms)"),
-        _seconds(
-            "total_talk_seconds", "Sum of the talk times of connected calls.", "sum(telephony_duration_ms) / 1000"
-        ),
-        *_statistics("talk time", "talk_seconds", "telephony_duration_ms / 1000", _CONNECTED),
-        _seconds("max_talk_seconds", "Longest talk time of connected calls.", "max(telephony_duration_ms) / 1000"),
+        *_statistics("talk time", "talk_seconds", f"{_TALK} / 1000", "talk_calls", "call_status", _TALK),
+        _seconds("max_talk_seconds", "Longest talk time of talk_calls.", f"max({_TALK}) / 1000", "call_status", _TALK),
         _count(
             "compared_calls",
-            "Connected calls that have a duration and a talk time.",
-            "count(duration_seconds and telephony_duration_ms)",
+            "Connected calls with a duration and a talk time.",
+            f"count(duration_seconds and {_TALK})",
+            *_DURATION,
+            _TALK,
         ),
         *_statistics(
             "difference between duration and talk time",
             "difference_seconds",
-            "duration_seconds - telephony_duration_ms / 1000",
-            "compared calls",
+            _DIFFERENCE,
+            "compared_calls",
+            *_DURATION,
+            _TALK,
         ),
         _seconds(
             "min_difference_seconds",
-            "Smallest difference; below 0 where the connection was longer than the call.",
-            "min(duration_seconds - telephony_duration_ms / 1000)",
+            "Smallest difference; it is below 0 if the connection was longer than the call.",
+            f"min({_DIFFERENCE})",
+            *_DURATION,
+            _TALK,
         ),
-        _seconds(
-            "max_difference_seconds", "Largest difference.", "max(duration_seconds - telephony_duration_ms / 1000)"
-        ),
+        _seconds("max_difference_seconds", "Largest difference.", f"max({_DIFFERENCE})", *_DURATION, _TALK),
     ),
-    sources=("call_status", "duration_seconds", "telephony_duration_ms", "telephony_ringing_duration_ms"),
     excluded=(
-        "From talk time and difference: calls that were not connected, because nobody talked. The duration includes "
-        "ringing and delay, so some difference is to be expected."
+        "Calls that were not connected, from talk time and difference: nobody talked. Some difference is normal: the "
+        "duration includes ringing and delay."
     ),
-    nulls="A call without a field takes no part in its statistics. A day without calls has zeros and NULL statistics.",
+    nulls=(
+        "A call without a field is left out of the statistics of that field. A day without calls has zeros and NULL "
+        "statistics."
+    ),
+    every_landed_day=True,
+    recounts=(
+        _ALL_CALLS,
+        Recount("ringing_calls", f"({_RINGING} IS NOT NULL)::BIGINT"),
+        Recount("talk_calls", f"({_CONNECTED_TALK} IS NOT NULL)::BIGINT"),
+        Recount("compared_calls", f"({_CONNECTED_TALK} + duration_seconds IS NOT NULL)::BIGINT"),
+    ),
+    statistics=tuple(
+        Statistics(f"{name}_seconds", f"SELECT day, model_id, {value} AS value FROM calls", divided_by=1000)
+        for name, value in (
+            ("ringing", _RINGING),
+            ("talk", _CONNECTED_TALK),
+            ("difference", f"1000 * duration_seconds - {_CONNECTED_TALK}"),
+        )
+    ),
 )
 
 METRIC_TABLES = (

@@ -1,12 +1,12 @@
-"""What a table, a view and a column are, and the columns that nearly all tables have."""
+"""Types that describe tables, views, macros and columns, and the two columns that most tables share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-# Where the tables are unless settings say otherwise. SQL names them without it: a connection's default schema is that
-# of its workspace, so that several workspaces share a warehouse.
+# The default schema of the tables. SQL names tables without a schema: the connection's default schema is that of its
+# workspace, so several workspaces can share a warehouse.
 SCHEMA = "synthflow"
 
 
@@ -14,9 +14,9 @@ class Kind(StrEnum):
     """How a field of a record becomes a value."""
 
     TEXT = "VARCHAR"
-    WHOLE_NUMBER = "BIGINT"  # a JSON number or string of digits; words, fractions and the absurd reject the record
-    TIMESTAMP = "TIMESTAMPTZ"  # a date-time; UTC where it names no zone
-    EPOCH_MS = "EPOCH_MS"  # epoch milliseconds, as a number or string of digits
+    WHOLE_NUMBER = "BIGINT"  # a JSON number or a string of digits; anything else rejects the record
+    TIMESTAMP = "TIMESTAMPTZ"  # a date-time; UTC if it names no zone
+    EPOCH_MS = "EPOCH_MS"  # epoch milliseconds, as a number or a string of digits
     TEXT_LIST = "VARCHAR[]"
     JSON = "JSON"
 
@@ -25,8 +25,22 @@ class Kind(StrEnum):
 class Column:
     """A column of a table.
 
-    `source` is the field of the API's record that it is read from; None where the package makes the value.
-    `values` are the values that the documentation knows; others land as well, and a check says so.
+    Attributes:
+        name: of the column.
+        sql_type: its type in DuckDB.
+        description: what a value means.
+        unit: of numbers.
+        required: whether it is never NULL.
+        source: the field of the API's record that it is read from; None if the package makes the value.
+        kind: how that field becomes a value.
+        personal: whether it may hold personal data.
+        phone: whether it holds a phone number and nothing else.
+        maximum: of whole numbers; a record with a larger one is rejected.
+        values: the documented values. Other values land as well, and the check `known_values` fails.
+        formula: of a metric, how it is computed from the columns of `calls`.
+        sources: of a metric, the columns of `calls` that it is computed from.
+        summable: of a metric, whether the sum over all rows of a day is a number of that day.
+        ratio: of a metric, the numerator and the denominator: SQL over the columns of its table.
     """
 
     name: str
@@ -37,15 +51,18 @@ class Column:
     source: str | None = None
     kind: Kind | None = None
     personal: bool = False
-    phone: bool = False  # holds a phone number and nothing else
-    maximum: int | None = None  # of whole numbers; what is larger cannot be meant
+    phone: bool = False
+    maximum: int | None = None
     values: tuple[str, ...] = ()
-    formula: str | None = None  # of a metric: how it comes from the fields of `calls`
+    formula: str | None = None
+    sources: tuple[str, ...] = ()
+    summable: bool = False
+    ratio: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its grain is the columns that tell its rows apart."""
+    """A table. Its grain is the columns that identify a row."""
 
     name: str
     description: str
@@ -54,32 +71,82 @@ class Table:
 
     @property
     def qualified_name(self) -> str:
-        """`synthflow.NAME`, for docs."""
+        """Return the name with the default schema, `synthflow.NAME`, for docs."""
         return f"{SCHEMA}.{self.name}"
 
     def ddl(self) -> str:
-        """The statement that makes the table. No constraint but NOT NULL: DuckLake knows no other."""
+        """Return the statement that creates the table. DuckLake has no constraint but NOT NULL."""
         lines = [f'    "{c.name}" {c.sql_type}{" NOT NULL" if c.required else ""}' for c in self.columns]
         return f"CREATE TABLE IF NOT EXISTS {self.name} (\n" + ",\n".join(lines) + "\n)"
 
 
 @dataclass(frozen=True)
-class MetricTable(Table):
-    """A table that is computed from the calls, and what has to be known of its numbers.
+class Recount:
+    """A column of a metric table that is counted again from the calls by the check `recount_TABLE`.
 
-    `sources` are the columns of `calls` that it is computed from; `days_back` is how many days before its own a day
-    needs the calls of.
+    Attributes:
+        column: its sum over the rows of a day and agent is compared.
+        each_call: what each call adds to the sum, as SQL over `calls`.
+        within: a column of the grain and its values. Each call has one row for each of the values, so the rows of each
+            value must reach the sum.
+        share: a column whose sum must be 1.
     """
 
-    sources: tuple[str, ...]
+    column: str
+    each_call: str = "1"
+    within: tuple[str, tuple[str, ...]] | None = None
+    share: str | None = None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of a metric table that the check `recount_TABLE` computes again in another way.
+
+    Attributes:
+        name: of the columns, without `mean_`, `median_`, `p90_`, `total_` and so on.
+        of: the values, as SQL that selects the grain of the table and `value`.
+        divided_by: what the statistics of the values are divided by.
+    """
+
+    name: str
+    of: str
+    divided_by: int = 1
+
+
+@dataclass(frozen=True)
+class MetricTable(Table):
+    """A table that is computed from the calls by the `.sql` file of the same name.
+
+    Attributes:
+        excluded: which calls are left out, for the docs.
+        nulls: how missing values are counted, for the docs.
+        every_landed_day: whether a landed day without calls has rows as well.
+        reads_day_before: whether a day is computed from the calls of the day before as well as its own.
+        recounts: columns that the check `recount_TABLE` counts again.
+        statistics: statistics that it computes again.
+    """
+
     excluded: str
     nulls: str
-    days_back: int = 0
+    every_landed_day: bool = False
+    reads_day_before: bool = False
+    recounts: tuple[Recount, ...] = ()
+    statistics: tuple[Statistics, ...] = ()
+
+    @property
+    def days_back(self) -> int:
+        """Return how many days before its own a day reads."""
+        return int(self.reads_day_before)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return the columns of `calls` that the table is computed from, without the day and the agent."""
+        return tuple(dict.fromkeys(source for column in self.columns for source in column.sources))
 
 
 @dataclass(frozen=True)
 class View:
-    """A view on the tables, for readers; its query is the `.sql` file of the same name."""
+    """A view for readers; its query is the `.sql` file of the same name."""
 
     name: str
     description: str
@@ -88,7 +155,7 @@ class View:
 
 @dataclass(frozen=True)
 class Macro:
-    """A table macro, for readers; its query is the `.sql` file of the same name."""
+    """A table macro for readers; its query is the `.sql` file of the same name."""
 
     name: str
     parameters: tuple[str, ...]
@@ -97,4 +164,4 @@ class Macro:
 
 
 DAY = Column("day", "DATE", "Day that the call started on, in the set time zone.", required=True)
-MODEL_ID = Column("model_id", "VARCHAR", "Agent that the calls were asked for.", required=True)
+MODEL_ID = Column("model_id", "VARCHAR", "Id of the agent that the calls were fetched for.", required=True)

@@ -75,11 +75,15 @@ MENDED = [
     ("within_day", "UPDATE calls SET day = day - 1 WHERE day = '{last}'", "calls started on another day in UTC"),
     ("no_gaps", "DELETE FROM call_loads WHERE day = '{first}'", "{first} Front Desk: never landed"),
     (
-        "call_duration_reconciles",
+        "recount_call_duration_daily",
         "UPDATE call_duration_daily SET p90_duration_seconds = 1",
-        "p90_duration_seconds is 1, by",
+        "p90_duration_seconds is 1, expected ",
     ),
-    ("call_rates_reconcile", "UPDATE call_outcomes_daily SET calls = calls + 1 WHERE value = 'busy'", "busy_calls is "),
+    (
+        "call_rates_reconcile",
+        "UPDATE call_duration_daily SET short_calls = short_calls + 1",
+        " short calls, in call_duration_daily ",
+    ),
 ]
 
 
@@ -126,7 +130,7 @@ def test_fields_that_come_and_go_and_odd_records_are_told_of_in_numbers(
     fields = checks["same_fields"]
     assert re.match(
         rf"{last}: recording_url is empty in all \d+ calls; \d\d % had it in the week before \(and 1 more\)\. "
-        r"Does anything of yours need the field\?",
+        r"If you need the field, tell the maintainers",
         said(fields),
     )
     assert f"- {last}: mood is new, in 1 of " in str(fields.metadata["details"].value)

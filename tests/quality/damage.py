@@ -1,11 +1,27 @@
-"""Damage that each check is there to notice: whose it is, what is done to the tables, what is said of it then."""
+"""Damage that each check must find: (check, SQL that does the damage, part of the problem that the check names)."""
 
-from synthflow_assets.warehouse.metric_tables import (
-    CALL_DURATION_DAILY,
-    DISCONNECT_REASONS_DAILY,
-    METRIC_TABLES,
-    TELEPHONY_TIMING_DAILY,
-)
+from collections.abc import Iterator
+
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.tables import MetricTable
+
+
+def _damage_that_recounts_find(table: MetricTable) -> Iterator[tuple[str, str, str]]:
+    """Yield damage to each number that the check `recount_TABLE` counts again."""
+    name, check = f"synthflow.{table.name}", f"recount_{table.name}"
+    yield check, f"DELETE FROM {name}", "landed, but not computed"
+    yield check, "DELETE FROM synthflow.call_loads", "computed, but never landed"
+    for declared in table.recounts:
+        yield check, f"UPDATE {name} SET {declared.column} = {declared.column} + 1", f"{declared.column}"
+        if declared.share:
+            yield check, f"UPDATE {name} SET {declared.share} = {declared.share} / 2", "sums to 0.5, expected 1"
+    for column in table.columns:
+        if column.ratio:
+            yield check, f"UPDATE {name} SET {column.name} = 1.5", f"{column.name} is not {column.formula} in "
+        if any(column.name.endswith(f"_{one.name}") for one in table.statistics):
+            change = f"SET {column.name} = {column.name} + 1 WHERE {column.name} IS NOT NULL"
+            yield check, f"UPDATE {name} {change}", f"{column.name} is "
+
 
 SHIFTED_REASONS = (
     "INSERT INTO synthflow.disconnect_reasons_daily "
@@ -14,15 +30,6 @@ SHIFTED_REASONS = (
     "UPDATE synthflow.disconnect_reasons_daily SET disconnect_reason = '{}' "
     "WHERE day = '2026-03-10' AND disconnect_reason = 'caller_hangup'"
 )
-# Every mean, percentile, total and extreme of the tables that are computed from single calls.
-STATISTICS = [
-    (check, table.name, [column.name for column in table.columns if column.unit == "seconds"])
-    for check, table in (
-        ("call_duration_reconciles", CALL_DURATION_DAILY),
-        ("disconnect_reasons_reconcile", DISCONNECT_REASONS_DAILY),
-        ("telephony_timing_reconciles", TELEPHONY_TIMING_DAILY),
-    )
-]
 DAMAGE = [
     (
         "unique_call_ids",
@@ -54,77 +61,32 @@ DAMAGE = [
     ("known_values", "UPDATE synthflow.calls SET call_status = 'teleported'", "calls, which is not documented"),
     ("known_values", "UPDATE synthflow.calls SET telephony_hangup = 'Ada, +1415'", "is something unreadable"),
     (
-        "call_duration_reconciles",
-        "UPDATE synthflow.call_duration_daily SET calls = calls + 1",
-        "calls computed",
-    ),
-    (
-        "call_duration_reconciles",
-        "DELETE FROM synthflow.call_duration_daily WHERE day = '2026-03-10'",
-        "landed, but not computed",
-    ),
-    (
-        "call_duration_reconciles",
-        "DELETE FROM synthflow.call_loads WHERE day = '2026-03-10'",
-        "computed, but never landed",
-    ),
-    (
-        "disconnect_reasons_reconcile",
-        "UPDATE synthflow.disconnect_reasons_daily SET share = share / 2",
-        "the shares add up to 0.5",
-    ),
-    (
-        "disconnect_reasons_reconcile",
-        "DELETE FROM synthflow.disconnect_reasons_daily WHERE disconnect_reason = 'caller_hangup'",
-        "calls have a reason",
-    ),
-    ("disconnect_reasons_reconcile", "DELETE FROM synthflow.disconnect_reasons_daily", "0 calls have a reason"),
-    (
-        "call_duration_histogram_reconciles",
-        "DELETE FROM synthflow.call_duration_histogram WHERE call_status = 'completed'",
-        "calls in the histogram",
-    ),
-    (
         "call_duration_histogram_reconciles",
         "UPDATE synthflow.call_duration_histogram SET duration_seconds = duration_seconds + 1",
-        "s by the histogram",
+        "s, in call_duration_daily ",
     ),
-    (
-        "call_duration_histogram_reconciles",
-        "DELETE FROM synthflow.call_duration_histogram",
-        "landed, but not computed",
-    ),
-    (
-        "call_outcomes_reconcile",
-        "DELETE FROM synthflow.call_outcomes_daily WHERE dimension = 'telephony_hangup'",
-        "telephony_hangup: 0 calls counted",
-    ),
-    (
-        "call_outcomes_reconcile",
-        "UPDATE synthflow.call_outcomes_daily SET share = share / 2 WHERE dimension = 'call_status'",
-        "the shares add up to 0.5",
-    ),
-    ("call_rates_reconcile", "DELETE FROM synthflow.call_rates_daily", "landed, but not computed"),
-    ("call_rates_reconcile", "DELETE FROM synthflow.call_loads", "computed, but never landed"),
-    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET calls = calls + 1", "calls computed"),
-    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET busy_calls = busy_calls + 1", "busy_calls is "),
     (
         "call_rates_reconcile",
         "UPDATE synthflow.call_rates_daily SET short_calls = short_calls + 1",
-        "short_calls is ",
+        " short calls, in call_duration_daily ",
     ),
-    ("call_rates_reconcile", "UPDATE synthflow.call_rates_daily SET busy_rate = 1.5", "busy_rate is 1.5, expected 0."),
-    ("call_load_reconciles", "DELETE FROM synthflow.call_load_hourly", "landed, but not computed"),
-    ("call_load_reconciles", "DELETE FROM synthflow.call_loads", "computed, but never landed"),
     (
-        "call_load_reconciles",
-        "UPDATE synthflow.call_load_hourly SET calls_started = calls_started + 1",
-        "calls started",
+        "call_rates_reconcile",
+        "UPDATE synthflow.call_duration_daily SET connected_calls = connected_calls + 1",
+        " connected and ",
+    ),
+    (
+        "call_load_over_midnight",
+        (
+            "UPDATE synthflow.calls SET duration_seconds = 80000 "
+            "WHERE call_id = (SELECT max_by(call_id, start_time) FROM synthflow.calls WHERE day = '2026-03-09')"
+        ),
+        "1 calls of the day before run past midnight, 0 are counted",
     ),
     (
         "call_load_reconciles",
         "DELETE FROM synthflow.call_load_hourly WHERE calls_started = 0",
-        "hours, but the day has 24",
+        "hours, expected 24",
     ),
     (
         "call_load_reconciles",
@@ -142,13 +104,7 @@ DAMAGE = [
             "UPDATE synthflow.calls SET duration_seconds = 200000 "
             "WHERE call_id = (SELECT min(call_id) FROM synthflow.calls WHERE day = '2026-03-09')"
         ),
-        "1 calls run beyond the day after, where they are never counted",
-    ),
-    ("workspace_load_reconciles", "DELETE FROM synthflow.workspace_load_hourly", "landed, but not computed"),
-    (
-        "workspace_load_reconciles",
-        "DELETE FROM synthflow.workspace_load_hourly WHERE local_hour = 12",
-        "calls started",
+        "1 calls run beyond the end of the day after, where they are not counted",
     ),
     (
         "workspace_load_reconciles",
@@ -187,50 +143,24 @@ DAMAGE = [
     ),
     ("actions_reconcile", "DELETE FROM synthflow.actions_daily", "0 actions counted"),
     ("actions_reconcile", "UPDATE synthflow.actions_daily SET failed = executed + 1", "of them failed"),
-    ("telephony_timing_reconciles", "DELETE FROM synthflow.telephony_timing_daily", "landed, but not computed"),
-    ("telephony_timing_reconciles", "DELETE FROM synthflow.call_loads", "computed, but never landed"),
-    ("telephony_timing_reconciles", "UPDATE synthflow.telephony_timing_daily SET calls = calls + 1", "calls computed"),
+    *(damage for table in METRIC_TABLES if table.recounts for damage in _damage_that_recounts_find(table)),
     (
-        "telephony_timing_reconciles",
-        "UPDATE synthflow.telephony_timing_daily SET p90_talk_seconds = 0",
-        "p90_talk_seconds is 0, by the calls ",
-    ),
-    *(
-        (
-            check,
-            f"UPDATE synthflow.{table} SET {column} = {column} + 1 WHERE {column} IS NOT NULL",
-            f"{column} is ",
-        )
-        for check, table, columns in STATISTICS
-        for column in columns
-    ),
-    (
-        "call_duration_reconciles",
+        "recount_call_duration_daily",
         "UPDATE synthflow.call_duration_daily SET median_duration_seconds = NULL",
-        "median_duration_seconds is nothing, by the calls ",
+        "median_duration_seconds is nothing, expected ",
     ),
     (
-        "call_duration_reconciles",
+        "recount_call_duration_daily",
         (
             "DELETE FROM synthflow.calls; "
             "UPDATE synthflow.call_duration_daily SET max_duration_seconds = 1, total_duration_seconds = 0"
         ),
-        "max_duration_seconds is 1, by the calls nothing; 5 other statistics differ too",
+        "max_duration_seconds is 1, expected nothing; 5 more statistics differ",
     ),
     (
-        "call_duration_reconciles",
-        "UPDATE synthflow.call_duration_daily SET short_calls = calls + 1, connected_calls = calls",
-        "of them connected, ",
-    ),
-    (
-        "telephony_timing_reconciles",
-        "UPDATE synthflow.telephony_timing_daily SET compared_calls = talk_calls + 1",
-        "of these compared",
-    ),
-    (
-        "call_rates_reconcile",
-        "UPDATE synthflow.call_duration_daily SET connected_calls = connected_calls + 1",
-        "in call_duration_daily ",
+        "recount_call_outcomes_daily",
+        "DELETE FROM synthflow.call_outcomes_daily WHERE dimension = 'telephony_hangup'",
+        "calls of telephony_hangup sums to 0, expected ",
     ),
     *(
         (

@@ -1,7 +1,7 @@
-"""Every check is kept by a sound warehouse, and broken by the damage that it is there to notice."""
+"""Every check passes on a sound warehouse, and fails on the damage that it is there to find."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import duckdb
 import pytest
@@ -16,35 +16,17 @@ from synthflow_assets.quality import (
     SETTLED,
     Check,
     Problem,
-    count_unwatched,
+    count_retired_agents,
     find_problems,
     merge_days,
 )
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from tests.quality.conftest import DAYS, LAST
 from tests.quality.damage import DAMAGE
 
-LAST = dt.date(2026, 3, 10)
-DAYS = [LAST - dt.timedelta(days=1), LAST]
 BY_NAME = {check.name: check for check in (*CHECKS, *SCHEDULED_CHECKS)}
-
-
-@pytest.fixture
-def settings(start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings]) -> Settings:
-    return settings_for(start_sandbox(calls_per_day=40), timezone="America/New_York")
-
-
-@pytest.fixture
-def connection(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A sound warehouse: two days of two agents, with metrics."""
-    warehouse = Warehouse(settings.warehouse)
-    with SynthflowClient.from_settings(settings) as client:
-        agents = resolve_agents(client, settings).agents
-        list(load_calls(client, warehouse, settings, agents, DAYS, log=lambda _: None))
-    with warehouse.connect() as opened:
-        compute_metrics(opened, DAYS, settings)
-        yield opened
 
 
 def problems(
@@ -54,8 +36,10 @@ def problems(
     return [str(problem) for problem in found]
 
 
-def watched(connection: duckdb.DuckDBPyConnection, settings: Settings, check: Check, last: dt.date = LAST) -> list[str]:
-    """What the clock's check says of all days."""
+def scheduled(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, check: Check, last: dt.date = LAST
+) -> list[str]:
+    """Evaluate a scheduled check on all days."""
     return [str(problem) for problem in merge_days(find_problems(connection, check, None, settings, last))]
 
 
@@ -130,11 +114,11 @@ def test_one_refused_call_of_three_is_no_shift(connection: duckdb.DuckDBPyConnec
 def test_agents_that_are_not_expected_any_more_are_counted(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
-    assert count_unwatched(connection, settings, LAST) == 0
+    assert count_retired_agents(connection, settings, LAST) == 0
     connection.execute("UPDATE call_loads SET day = day - 15 WHERE model_id = (SELECT min(model_id) FROM calls)")
     assert problems(connection, settings, "fresh_per_model") == []
-    assert count_unwatched(connection, settings, LAST) == 1
-    assert count_unwatched(connection, settings.model_copy(update={"model_ids": ("a",)}), LAST) == 0
+    assert count_retired_agents(connection, settings, LAST) == 1
+    assert count_retired_agents(connection, settings.model_copy(update={"model_ids": ("a",)}), LAST) == 0
 
 
 def test_set_agents_are_expected_though_they_never_landed(
@@ -148,9 +132,9 @@ def test_set_agents_are_expected_though_they_never_landed(
 def test_gaps_are_expected_from_the_first_day_that_landed_or_that_is_set(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
-    assert watched(connection, settings, NO_GAPS) == []  # nobody has set it, and the default says nothing
+    assert scheduled(connection, settings, NO_GAPS) == []  # nobody has set it, and the default says nothing
     since = Settings.of(timezone="America/New_York", start_date="2026-03-01")
-    assert sorted(watched(connection, since, NO_GAPS)) == [
+    assert sorted(scheduled(connection, since, NO_GAPS)) == [
         "2026-03-01 to 2026-03-08 Appointment Reminder: never landed",
         "2026-03-01 to 2026-03-08 Front Desk: never landed",
     ]
@@ -158,7 +142,7 @@ def test_gaps_are_expected_from_the_first_day_that_landed_or_that_is_set(
 
 def test_days_on_which_nothing_ran_are_gaps(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     later = LAST + dt.timedelta(days=20)
-    assert min(watched(connection, settings, NO_GAPS, later)) == (
+    assert min(scheduled(connection, settings, NO_GAPS, later)) == (
         "2026-03-11 to 2026-03-30 Appointment Reminder: never landed"
     )
 
@@ -167,10 +151,10 @@ def test_an_agent_that_was_added_lacks_all_days_and_one_that_is_gone_lacks_none(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
     connection.execute("INSERT INTO agents VALUES ('new', 'Night Line', NULL, now())")
-    assert watched(connection, settings, NO_GAPS) == ["2026-03-09 to 2026-03-10 Night Line: never landed"]
+    assert scheduled(connection, settings, NO_GAPS) == ["2026-03-09 to 2026-03-10 Night Line: never landed"]
     connection.execute("UPDATE agents SET loaded_at = now() - INTERVAL 20 DAY WHERE name = 'Front Desk'")
     connection.execute("DELETE FROM agents WHERE model_id = 'new'")
-    assert watched(connection, settings, NO_GAPS, LAST + dt.timedelta(days=1)) == [
+    assert scheduled(connection, settings, NO_GAPS, LAST + dt.timedelta(days=1)) == [
         "2026-03-11 Appointment Reminder: never landed"
     ]
 
@@ -179,8 +163,8 @@ def test_what_the_daily_schedule_fetches_again_may_be_unsettled(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
     connection.execute("UPDATE call_loads SET settled = false")
-    assert watched(connection, settings, SETTLED) == []
-    assert len(watched(connection, settings, SETTLED, LAST + dt.timedelta(days=2))) == 2
+    assert scheduled(connection, settings, SETTLED) == []
+    assert len(scheduled(connection, settings, SETTLED, LAST + dt.timedelta(days=2))) == 2
 
 
 def test_ordinary_weeks_raise_no_alarm(
@@ -211,7 +195,7 @@ def test_days_in_a_row_are_one_line() -> None:
     ]
 
 
-def test_a_day_that_lands_anew_shows_in_the_load_of_the_day_after(
+def test_computing_a_day_refreshes_the_hours_of_the_day_after(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
     connection.execute(
@@ -219,9 +203,11 @@ def test_a_day_that_lands_anew_shows_in_the_load_of_the_day_after(
         "WHERE call_id = (SELECT max_by(call_id, start_time) FROM synthflow.calls WHERE day = $1)",
         [DAYS[0]],
     )
-    compute_metrics(connection, DAYS[:1], settings, ["call_load_hourly"])
-    found = find_problems(connection, BY_NAME["call_load_reconciles"], DAYS[:1], settings, LAST)
-    assert [problem.day for problem in found] == [DAYS[1]]
-    assert "minutes in the hours" in found[0].problem
-    compute_metrics(connection, DAYS[1:], settings, ["call_load_hourly"])
-    assert problems(connection, settings, "call_load_reconciles") == []
+    for name in ("call_load_over_midnight", "call_load_reconciles"):
+        found = find_problems(connection, BY_NAME[name], DAYS[:1], settings, LAST)
+        assert DAYS[1] in [problem.day for problem in found]
+    computed = compute_metrics(connection, DAYS[:1], settings)
+    assert computed["call_load_hourly"] == computed["workspace_load_hourly"] == DAYS
+    assert computed["call_rates_daily"] == DAYS[:1]
+    for name in ("call_load_over_midnight", "call_load_reconciles", "workspace_load_reconciles"):
+        assert problems(connection, settings, name) == []

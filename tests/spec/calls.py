@@ -36,17 +36,17 @@ def land(
     connection.execute("DELETE FROM calls WHERE list_contains($1, day)", [list(days)])
     connection.execute("DELETE FROM call_loads WHERE list_contains($1, day)", [list(days)])
     rows = [_row(number, call, days, timezone) for number, call in enumerate(calls)]
-    for row in rows:
-        names = ", ".join(row)
-        marks = ", ".join(f"${name}" for name in row)
-        connection.execute(f"INSERT INTO calls ({names}) VALUES ({marks})", row)
+    names = sorted({name for row in rows for name in row})
+    if rows:
+        connection.execute(
+            f"INSERT INTO calls ({', '.join(names)}) SELECT unnest($1, max_depth := 2)",
+            [[{name: row.get(name) for name in names} for row in rows]],
+        )
     landed = Counter((row["day"], row["model_id"]) for row in rows)
-    for day in days:
-        for agent in agents:
-            connection.execute(
-                "INSERT INTO call_loads BY NAME SELECT $1 AS day, $2 AS model_id, $3 AS landed, now() AS loaded_at",
-                [day, agent, landed[day, agent]],
-            )
+    connection.execute(
+        "INSERT INTO call_loads BY NAME SELECT unnest($1, max_depth := 2), now() AS loaded_at",
+        [[{"day": day, "model_id": agent, "landed": landed[day, agent]} for day in days for agent in agents]],
+    )
 
 
 def _row(number: int, call: Call, days: Sequence[dt.date], timezone: str) -> Call:

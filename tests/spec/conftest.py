@@ -1,5 +1,6 @@
-"""An empty warehouse for each test."""
+"""An empty warehouse for each test: a copy of one that is made once."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,16 @@ import pytest
 from synthflow_assets.warehouse.connection import Warehouse
 
 
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("empty") / "w.duckdb"
+    with Warehouse(str(path)).connect():
+        return path
+
+
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
-    return Warehouse(str(tmp_path / "w.duckdb"))
+def warehouse(empty_file: Path, tmp_path: Path) -> Warehouse:
+    return Warehouse(str(shutil.copy(empty_file, tmp_path / "w.duckdb")))
 
 
 @pytest.fixture

@@ -6,16 +6,22 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from tests.spec.calls import Call, Row
 
 SHORT_CALL_SECONDS = 10
 _MINUTE_MS = 60_000
+VOICEMAILS = ("hangup_on_voicemail", "left_voicemail")
+CONNECTED = ("completed", *VOICEMAILS)
 
 
 def reported(value: str | None) -> str:
     """A text that may be missing."""
     return (value or "").strip() or "not_reported"
+
+
+def has_status(call: Call, *statuses: str) -> bool:
+    """The API mixes hyphens and underscores."""
+    return reported(call["call_status"]).replace("-", "_") in statuses
 
 
 def percentile(values: Sequence[int], share: float) -> float | None:
@@ -43,10 +49,22 @@ def _present(values: Iterable[int | None]) -> list[int]:
 
 
 def call_duration_daily(calls: Sequence[Call]) -> list[Row]:
-    connected = [call for call in calls if reported(call["call_status"]) in CONNECTED_STATUSES]
+    connected = [call for call in calls if has_status(call, *CONNECTED)]
     seconds = _present(call["duration_seconds"] for call in connected)
     short = sum(one < SHORT_CALL_SECONDS for one in seconds)
     return [(len(calls), len(connected), short, sum(seconds), *statistics(seconds), max(seconds, default=None))]
+
+
+def disconnect_reasons_daily(calls: Sequence[Call]) -> list[Row]:
+    by_reason: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        by_reason[reported(call["telephony_disconnect_reason"])].append(call)
+    rows: list[Row] = []
+    for reason, own in by_reason.items():
+        seconds = _present(call["duration_seconds"] for call in own)
+        mean = sum(seconds) / len(seconds) if seconds else None
+        rows.append((reason, len(own), len(own) / len(calls), mean))
+    return rows
 
 
 def call_duration_histogram(calls: Sequence[Call]) -> list[Row]:
@@ -66,20 +84,20 @@ def call_outcomes_daily(calls: Sequence[Call]) -> list[Row]:
 
 def call_rates_daily(calls: Sequence[Call]) -> list[Row]:
     def count(*statuses: str) -> int:
-        return sum(reported(call["call_status"]) in statuses for call in calls)
+        return sum(has_status(call, *statuses) for call in calls)
 
-    connected = [call for call in calls if reported(call["call_status"]) in CONNECTED_STATUSES]
+    connected = [call for call in calls if has_status(call, *CONNECTED)]
     short = sum((call["duration_seconds"] or 0) < SHORT_CALL_SECONDS for call in connected) - sum(
         call["duration_seconds"] is None for call in connected
     )
-    voicemails = count("hangup_on_voicemail", "left_voicemail")
-    counts = [len(connected), count("no-answer"), count("busy"), count("failed"), voicemails]
+    voicemails = count(*VOICEMAILS)
+    counts = [len(connected), count("no_answer"), count("busy"), count("failed"), voicemails]
     rates = [_ratio(one, len(calls)) for one in counts]
     return [(len(calls), *counts, short, *rates, _ratio(short, len(connected)))]
 
 
 def telephony_timing_daily(calls: Sequence[Call]) -> list[Row]:
-    connected = [call for call in calls if reported(call["call_status"]) in CONNECTED_STATUSES]
+    connected = [call for call in calls if has_status(call, *CONNECTED)]
     ringing = _present(call["telephony_ringing_duration_ms"] for call in calls)
     talk = _present(call["telephony_duration_ms"] for call in connected)
     difference = [

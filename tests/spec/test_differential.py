@@ -8,12 +8,12 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from tests.spec import reference
 from tests.spec.calls import DAY, Call, Row, at, computed, land
 
 BY_AGENT: list[Callable[[Sequence[Call]], list[Row]]] = [
     reference.call_duration_daily,
+    reference.disconnect_reasons_daily,
     reference.call_duration_histogram,
     reference.call_outcomes_daily,
     reference.call_rates_daily,
@@ -37,9 +37,15 @@ CALL = st.fixed_dictionaries(
     {
         "model_id": st.sampled_from("ab"),
         "call_status": MISSING
-        | st.sampled_from([*CONNECTED_STATUSES, " completed", "no-answer", "busy ", "busy", "failed", "odd"]),
+        | st.sampled_from(
+            [
+                *("completed", " completed", "hangup_on_voicemail", "hangup-on-voicemail", "left_voicemail"),
+                *("no-answer", "no_answer", "busy ", "busy", "failed", "odd"),
+            ]
+        ),
         "type_of_call": MISSING | st.sampled_from(["inbound", " outbound", "outbound"]),
         "end_call_reason": MISSING | st.sampled_from(["voicemail", "solar_flare"]),
+        "telephony_disconnect_reason": MISSING | st.sampled_from(["error", " error", "caller_hangup"]),
         "telephony_hangup": MISSING | st.sampled_from(["caller", "callee"]),
         "duration_seconds": st.none() | st.integers(0, 4000),
         "telephony_duration_ms": st.none() | st.integers(0, 4_000_000),
@@ -92,7 +98,7 @@ CHANGES = [DAY, dt.date(2026, 3, 8), dt.date(2026, 11, 1), dt.date(2026, 4, 5), 
         max_size=25,
     ),
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_load_of_a_day(
     connection: duckdb.DuckDBPyConnection, timezone: str, day: dt.date, starts: list[tuple[Any, ...]]
 ) -> None:

@@ -11,7 +11,6 @@ from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.combined import CombinedWarehouse
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from tests.spec.calls import Row, land
 
@@ -40,7 +39,7 @@ def filled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
             {
                 "model_id": chance.choice("ab"),
                 "start_ms": int(dt.datetime.combine(chance.choice(DAYS), dt.time(12), dt.UTC).timestamp() * 1000),
-                "call_status": chance.choice([*CONNECTED_STATUSES, "busy", None]),
+                "call_status": chance.choice(["completed", "hangup_on_voicemail", "left_voicemail", "busy", None]),
                 "type_of_call": chance.choice(["inbound", "outbound", None]),
                 "duration_seconds": chance.choice([None, 0, 7, *range(20, 900, 13)]),
             }

@@ -1,16 +1,21 @@
-"""Load by the hour as tables: calls in, hours out. Calls across hours and midnight, and days of 23 to 25 hours."""
+"""Traffic by the hour as tables: calls in, hours out. Calls across hours and midnight, and days of 23 to 25 hours."""
 
 import datetime as dt
 from collections.abc import Sequence
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from synthflow_assets.days import local_hours
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.settings import Settings
 from tests.spec.calls import DAY, Call, Row, at, computed, land
 
 NEW_YORK, LORD_HOWE = "America/New_York", "Australia/Lord_Howe"
 HOUR = "local_hour, calls_started, calls_in_progress, agent_minutes, peak_concurrent_calls"
+HOURLY = ["call_load_hourly", "workspace_load_hourly"]
 NEXT = DAY + dt.timedelta(days=1)
 
 
@@ -87,6 +92,40 @@ def test_a_day_is_the_same_whatever_is_computed_with_it(connection: duckdb.DuckD
     together = computed(connection, "call_load_hourly", days, "*")
     alone = [row for day in days for row in computed(connection, "call_load_hourly", [day], "*")]
     assert sorted(together) == sorted(alone)
+
+
+@given(
+    order=st.permutations([*range(4), 1]),
+    spans=st.lists(st.tuples(st.integers(0, 95), st.integers(0, 30), st.sampled_from("ab")), max_size=12),
+    later=st.integers(0, 30),
+)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_tables_are_the_same_in_whatever_order_days_land(
+    connection: duckdb.DuckDBPyConnection, order: list[int], spans: list[tuple[int, int, str]], later: int
+) -> None:
+    """One of the days lands twice, with other durations the second time."""
+    days = [DAY + dt.timedelta(days=number) for number in range(4)]
+
+    def calls_of(day: dt.date, *, again: bool) -> list[Call]:
+        calls = []
+        for hour, hours, agent in spans:
+            start = dt.datetime.combine(DAY, dt.time()) + dt.timedelta(hours=hour)
+            if start.date() == day:
+                calls.append(call(str(start), 3600 * (hours if again else later) + 7, agent))
+        return calls
+
+    def landed_in(order: list[int]) -> list[list[Row]]:
+        for table in ("calls", "call_loads", *HOURLY):
+            connection.execute(f"DELETE FROM {table}")
+        for place, number in enumerate(order):
+            again = number != 1 or number in order[:place]
+            land(connection, calls_of(days[number], again=again), [days[number]], "ab")
+            compute_metrics(connection, [days[number]], Settings.of(), HOURLY)
+        return [connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in HOURLY]
+
+    expected = landed_in([0, 1, 1, 2, 3])
+    assert landed_in(order) == expected
+    assert len(expected[0]) == 4 * 24 * 2
 
 
 def test_peaks_of_agents_do_not_add_up(connection: duckdb.DuckDBPyConnection) -> None:
