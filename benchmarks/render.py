@@ -68,7 +68,7 @@ ALONE = {
     "growth": Alone("How the cost grows", growth_table),
     "report": Alone("A report of 365 days of 50 agents", lambda figures: report_table(ReportMeasurement(**figures))),
     "metrics": Alone(
-        "The metrics of a day of 1,000,000 calls, and summaries of a year of 10,000 a day",
+        "The metrics of a day on two cores, and summaries of a year of 10,000 calls a day",
         lambda figures: metrics_table(MetricsMeasurement(**figures)),
     ),
 }

@@ -106,7 +106,7 @@ def tables_page() -> str:
         f"# Tables\n\n{NOTE}Each asset `synthflow/NAME` writes the table `synthflow.NAME`.\n\n"
         + "\n\n".join(parts)
         + "\n\n## Checks\n\n"
-        "Each check is an SQL file in `synthflow_assets/quality/`. If a blocking check fails, no metric is\n"
+        "Each check is one SQL query, from `synthflow_assets/quality/`. If a blocking check fails, no metric is\n"
         "computed.\n\n"
         "| table | check | blocking | passes if |\n|---|---|---|---|\n" + "\n".join(checks) + "\n"
     )

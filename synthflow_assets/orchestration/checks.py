@@ -21,7 +21,7 @@ from synthflow_assets.quality import (
     Check,
     Problem,
     Severity,
-    count_unwatched,
+    count_retired_agents,
     find_problems,
     merge_days,
 )
@@ -105,25 +105,25 @@ def evaluate(
     with workspace.warehouse(context).get_connection() as connection:
         for check in checks:
             problems = find_problems(connection, check, days, settings, latest)
-            unwatched = count_unwatched(connection, settings, latest) if check is FRESHNESS else 0
-            yield _result(workspace, check, problems, unwatched)
+            retired = count_retired_agents(connection, settings, latest) if check is FRESHNESS else 0
+            yield _result(workspace, check, problems, retired)
 
 
-def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], unwatched: int) -> dg.AssetCheckResult:
+def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], retired: int) -> dg.AssetCheckResult:
     key = check_key(workspace, check)
     merged = merge_days(problems)
     lines = [f"- {problem}" for problem in merged[:_SHOWN_PROBLEMS]]
     if len(merged) > _SHOWN_PROBLEMS:
         lines.append(f"- and {len(merged) - _SHOWN_PROBLEMS} more")
     # An agent that is not fetched for two weeks is no longer expected. That must not be silent.
-    retired = f" Not watched: {unwatched} agent(s) that were not fetched in the two weeks before." if unwatched else ""
+    not_expected = f" {retired} agent(s) are no longer expected: not fetched for two weeks." if retired else ""
     is_error = check.blocking or check.severity is Severity.ERROR
     return dg.AssetCheckResult(
         passed=not problems,
         asset_key=key.asset_key,
         check_name=key.name,
         severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
-        description=_headline(workspace, check, merged) if merged else check.description + retired,
+        description=_headline(workspace, check, merged) if merged else check.description + not_expected,
         metadata={
             "problems": len(problems),
             **({"details": dg.MarkdownMetadataValue("\n".join(lines))} if lines else {}),

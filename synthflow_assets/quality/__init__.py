@@ -171,9 +171,6 @@ def count_retired_agents(connection: duckdb.DuckDBPyConnection, settings: Settin
     return int(count)
 
 
-count_unwatched = count_retired_agents
-
-
 def merge_days(problems: Sequence[Problem]) -> list[Problem]:
     """Return the problems, with the same problem of an agent on days in a row as one.
 

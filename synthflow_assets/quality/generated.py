@@ -19,7 +19,7 @@ def known_values() -> Check:
     queries = [
         _sql("unknown_values.sql").format(
             column=column.name,
-            values=", ".join(quoted(value.replace("-", "_")) for value in column.values),
+            values=", ".join(sorted({quoted(value.replace("-", "_")) for value in column.values})),
         )
         for column in CALL_FIELDS
         if column.values

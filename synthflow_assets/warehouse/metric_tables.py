@@ -12,15 +12,15 @@ from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, MetricTable
 NOT_REPORTED = "not_reported"
 
 
-def _spellings(*statuses: str) -> tuple[str, ...]:
+def spellings(*statuses: str) -> tuple[str, ...]:
     """Return the statuses with hyphens and with underscores: the API mixes both."""
     spelled = [one for status in statuses for one in (status, status.replace("_", "-"), status.replace("-", "_"))]
     return tuple(dict.fromkeys(spelled))
 
 
 # A person or a machine picked up. This is not "a person was reached": most connected outbound calls end on a voicemail.
-CONNECTED_STATUSES = _spellings("completed", "hangup_on_voicemail", "left_voicemail")
-VOICEMAIL_STATUSES = _spellings("hangup_on_voicemail", "left_voicemail")
+CONNECTED_STATUSES = spellings("completed", "hangup_on_voicemail", "left_voicemail")
+VOICEMAIL_STATUSES = spellings("hangup_on_voicemail", "left_voicemail")
 
 _BY_DAY_AND_AGENT = ("day", "model_id")
 _NONE = "Nothing."
@@ -239,7 +239,7 @@ def _by_status(name: str, *statuses: str) -> Column:
 
 
 def _counted_status(name: str, *statuses: str) -> Recount:
-    spelled = ", ".join(f"'{status}'" for status in _spellings(*statuses))
+    spelled = ", ".join(f"'{status}'" for status in spellings(*statuses))
     return Recount(name, f"coalesce(trim(call_status) IN ({spelled}), false)::BIGINT")
 
 

@@ -7,7 +7,7 @@ descriptions in Dagster and in the docs. The fields are those of the public refe
 
 from __future__ import annotations
 
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES, spellings
 from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
@@ -38,8 +38,8 @@ _YEAR_SECONDS = 366 * 86_400
 
 _LOADED_AT = Column("loaded_at", "TIMESTAMPTZ", "When the row was written.", required=True)
 
-# Shown by the dashboard as still going on; their duration and end are not known yet.
-OPEN_STATUSES = ("pending", "ringing", "in-progress", "queue", "initiated", "checking", "paused", "registered")
+# Calls that are still going on: their duration and end are not known yet.
+OPEN_STATUSES = spellings("pending", "ringing", "in-progress", "queue", "initiated", "checking", "paused", "registered")
 _CLOSED_STATUSES = ("no-answer", "busy", "failed", "canceled", "user-canceled", "spam")
 
 CALLS = Table(
@@ -62,7 +62,7 @@ CALLS = Table(
         _field(
             "call_status",
             Kind.TEXT,
-            "Where the call stands or how it went.",
+            "State of the call, or its result.",
             values=OPEN_STATUSES + CONNECTED_STATUSES + _CLOSED_STATUSES,
         ),
         _field(
@@ -74,28 +74,36 @@ CALLS = Table(
         _field(
             "end_call_reason",
             Kind.TEXT,
-            "Why the conversation ended, in Synthflow's words; an open set.",
+            "Why the conversation ended; other values may come.",
             values=(
                 "human_pick_up_cut_off",
-                "voicemail",
-                "voicemail_message_left",
-                "agent_ended_call",
+                "human_hangup",
                 "human_ended_call",
                 "human_goodbye",
-                "agent_goodbye",
-                "custom_end_call",
+                "user_disconnected",
                 "user_canceled",
+                "agent_ended_call",
+                "agent_goodbye",
+                "goodbye_detected",
+                "custom_end_call",
+                "voicemail",
+                "voicemail_cut_off",
+                "voicemail_message_left",
                 "timeout",
                 "max_duration",
                 "idle_time_exceeded",
                 "error",
                 "undefined",
+                # The help center calls these reasons as well.
+                "Insufficient Minutes",
+                "608: Rejected",
+                "487: Request Terminated",
             ),
         ),
         _field(
             "telephony_disconnect_reason",
             Kind.TEXT,
-            "Why the line was cut, as the telephony layer says; an open set.",
+            "Why the line was cut, as the telephony layer reports it; other values may come.",
             values=("unknown", "callee_hangup", "caller_hangup", "error", "forbidden"),
         ),
         _field("telephony_hangup", Kind.TEXT, "Who hung up.", values=("caller", "callee", "agent")),

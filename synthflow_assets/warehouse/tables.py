@@ -134,11 +134,6 @@ class MetricTable(Table):
     statistics: tuple[Statistics, ...] = ()
 
     @property
-    def days_back(self) -> int:
-        """Return how many days before its own a day reads."""
-        return int(self.reads_day_before)
-
-    @property
     def sources(self) -> tuple[str, ...]:
         """Return the columns of `calls` that the table is computed from, without the day and the agent."""
         return tuple(dict.fromkeys(source for column in self.columns for source in column.sources))

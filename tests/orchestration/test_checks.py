@@ -146,11 +146,11 @@ def test_freshness_says_how_many_agents_it_watches_no_more(
     launch(settings, instance, f"dg launch --assets group:synthflow --partition {days[1]}")
     fresh = ask(settings, instance, "fresh_per_model")
     assert fresh.passed
-    assert "Not watched" not in str(fresh.description)
+    assert "no longer expected" not in str(fresh.description)
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute(
             "UPDATE call_loads SET day = day - 20 WHERE model_id = (SELECT min(model_id) FROM call_loads)"
         )
     fresh = ask(settings, instance, "fresh_per_model")
     assert fresh.passed
-    assert str(fresh.description).endswith("Not watched: 1 agent(s) that were not fetched in the two weeks before.")
+    assert str(fresh.description).endswith("1 agent(s) are no longer expected: not fetched for two weeks.")

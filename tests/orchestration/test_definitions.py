@@ -407,14 +407,18 @@ def test_exports_hold_what_the_tables_hold_and_recordings_are_stored(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     settings = settings_for(
-        start_sandbox(calls_per_day=30), export_dir=str(tmp_path / "out"), recordings=str(tmp_path / "audio")
+        start_sandbox(calls_per_day=30, seed=9), export_dir=str(tmp_path / "out"), recordings=str(tmp_path / "audio")
     )
-    assert run(settings, instance, "2026-03-09", "2026-03-10").success
-    for table in ("calls", "call_duration_daily", "disconnect_reasons_daily"):
+    # The later day first: its hours are exported again with the calls of the day before that run past midnight.
+    for day in ("2026-03-10", "2026-03-09"):
+        assert run(settings, instance, day).success
+    for table in ("calls", "call_duration_daily", "disconnect_reasons_daily", "call_load_hourly"):
         files = sorted((tmp_path / "out" / table).glob("*.parquet"))
         assert [file.stem for file in files] == ["2026-03-09", "2026-03-10"]
-        rows = sum(len(pd.read_parquet(file)) for file in files)
-        assert rows == len(Warehouse(settings.warehouse).read_frame(table)) > 0
+        exported = pd.concat([pd.read_parquet(file) for file in files])
+        stored_rows = Warehouse(settings.warehouse).read_frame(table)
+        assert len(exported) == len(stored_rows) > 0
         assert days_of(instance, f"{table}_export") == {"2026-03-09", "2026-03-10"}
+    assert exported["calls_in_progress"].sum() == stored_rows["calls_in_progress"].sum()
     stored = Warehouse(settings.warehouse).read_frame("call_recordings")["location"].dropna()
     assert len(stored) == len(list((tmp_path / "audio").rglob("*.wav"))) > 10

@@ -50,6 +50,29 @@ def test_blanks_around_a_value_do_not_make_it_unknown(
     assert problems(connection, settings, "known_values") == []
 
 
+DOCUMENTED = {
+    "call_status": (
+        "pending ringing in-progress completed no-answer busy failed canceled user-canceled hangup_on_voicemail "
+        "left_voicemail spam paused registered checking queue initiated no_answer in_progress left-voicemail"
+    ),
+    "end_call_reason": (
+        "human_pick_up_cut_off human_hangup human_ended_call human_goodbye user_disconnected user_canceled "
+        "agent_ended_call agent_goodbye goodbye_detected custom_end_call voicemail voicemail_cut_off "
+        "voicemail_message_left timeout max_duration idle_time_exceeded error undefined user-canceled"
+    ),
+    "telephony_disconnect_reason": "unknown callee_hangup caller_hangup error forbidden callee-hangup",
+    "telephony_hangup": "caller callee agent",
+    "type_of_call": "inbound outbound",
+}
+
+
+@pytest.mark.parametrize("column", DOCUMENTED)
+def test_documented_values_are_known(connection: duckdb.DuckDBPyConnection, settings: Settings, column: str) -> None:
+    for value in (*DOCUMENTED[column].split(), "Insufficient Minutes" if column == "end_call_reason" else ""):
+        connection.execute(f"UPDATE calls SET {column} = $1", [value])
+        assert problems(connection, settings, "known_values") == []
+
+
 @pytest.mark.parametrize("check", BY_NAME.values(), ids=BY_NAME)
 @pytest.mark.parametrize("all_days", [True, False])
 def test_a_sound_warehouse_passes_every_check(

@@ -13,7 +13,7 @@ from synthflow_assets.orchestration.assets.steps import DailyStep, MetadataByDay
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALLS
-from synthflow_assets.warehouse.tables import Table
+from synthflow_assets.warehouse.tables import MetricTable, Table
 
 EXPORTED_TABLES = (CALLS, *METRIC_TABLES)
 
@@ -24,7 +24,8 @@ def exports_step(workspace: Workspace, folder: Path, partitions: dg.PartitionsDe
     def write(
         context: dg.AssetExecutionContext, days: Sequence[dt.date], keys: AbstractSet[dg.AssetKey]
     ) -> MetadataByDay:
-        from synthflow_assets.warehouse.export import export_days, export_path
+        from synthflow_assets.metrics import affected_days
+        from synthflow_assets.warehouse.export import export_again, export_days, export_path
 
         shown: dict[dg.AssetKey, dict[dt.date, Metadata]] = {}
         with workspace.warehouse(context).get_connection(read_only=True) as connection:
@@ -32,6 +33,10 @@ def exports_step(workspace: Workspace, folder: Path, partitions: dg.PartitionsDe
                 if (key := _key(workspace, table)) not in keys:
                     continue
                 rows_of = export_days(connection, table.name, days, folder)
+                if isinstance(table, MetricTable):
+                    # An hourly table was computed for the next landed day as well.
+                    next_days = [day for day in affected_days(connection, table, days) if day not in days]
+                    export_again(connection, [table.name], next_days, folder)
                 by_day: dict[dt.date, Metadata] = {
                     day: {
                         "dagster/partition_row_count": rows,
