@@ -403,6 +403,30 @@ def test_runs_of_the_hourly_check_are_deleted_after_a_month(
     assert on_disk.all_logs(old[0]) == []
 
 
+def test_the_hours_of_the_next_day_and_their_export_follow_a_backfill_of_the_day_before(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """The usual order of things: the schedule lands a day, and then somebody backfills the days before it."""
+    # Midnight in Auckland is 11:00 UTC, when the sandbox is busy.
+    settings = settings_for(
+        start_sandbox(agents=1, calls_per_day=4000), export_dir=str(tmp_path / "out"), timezone="Pacific/Auckland"
+    )
+    assets = [*LANDED, "call_load_hourly", "call_load_hourly_export"]
+    other = settings.model_copy(update={"warehouse": str(tmp_path / "other.duckdb"), "export_dir": str(tmp_path / "o")})
+    for day in ("2026-03-10", "2026-03-09"):
+        assert run(settings, instance, day, assets=assets).success
+    for day in ("2026-03-09", "2026-03-10"):
+        assert run(other, instance, day, assets=assets).success
+    hours, in_order = (Warehouse(one.warehouse).read_frame("call_load_hourly") for one in (settings, other))
+    pd.testing.assert_frame_equal(hours, in_order)
+    first_hour = hours[hours["hour_start"] == "2026-03-09T11:00Z"]
+    assert int(first_hour["calls_in_progress"].sum()) > int(first_hour["calls_started"].sum())  # some run past midnight
+    exported = pd.read_parquet(tmp_path / "out" / "call_load_hourly" / "2026-03-10.parquet")
+    assert int(exported["calls_in_progress"].sum()) == int(
+        in_order.loc[in_order["day"] == "2026-03-10", "calls_in_progress"].sum()
+    )
+
+
 def test_exports_hold_what_the_tables_hold_and_recordings_are_stored(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""What Dagster shows of the days of an asset: numbers that it plots over them, and which columns others come from."""
+"""The metadata of each day of an asset: numbers that Dagster plots over the partitions, and column lineage."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,13 @@ Metadata = dict[str, Any]
 def metric_metadata(
     workspace: Workspace, table: MetricTable, connection: "DuckDBPyConnection", days: Sequence[dt.date]
 ) -> dict[dt.date, Metadata]:
-    """What is shown of each day of a metric table that was computed.
+    """Return the metadata of each day of a metric table: its row count, and the sums of its summable columns.
 
     Args:
         workspace: whose assets the columns come from.
-        table: the metric.
+        table: the metric table.
         connection: to the warehouse.
-        days: which are shown.
+        days: which days.
     """
     summed = [column.name for column in table.columns if column.summable]
     totals = ", ".join(["day", "count(*)", *(f"coalesce(sum({name}), 0)" for name in summed)])
@@ -40,12 +40,12 @@ def metric_metadata(
 
 
 def export_lineage(workspace: Workspace, table: Table) -> dg.TableColumnLineage:
-    """An export has the columns of its table."""
+    """Return the lineage of an export, which has the columns of its table."""
     return _lineage(workspace.asset_key(table.name), {column.name: [column.name] for column in table.columns})
 
 
 def with_lineage(shown: dict[dt.date, Metadata], lineage: dg.TableColumnLineage) -> dict[dt.date, Metadata]:
-    """Adds the lineage to the latest day, where Dagster looks for it; at each day it would be most of the event log."""
+    """Add the lineage to the latest day, where Dagster reads it; on each day it would fill the event log."""
     if shown:
         shown[max(shown)]["dagster/column_lineage"] = lineage
     return shown
