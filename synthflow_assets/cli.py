@@ -118,7 +118,7 @@ def report(
 @main.command()
 @click.option("--retry", is_flag=True, help="Type the kept records again, for after an upgrade.")
 def rejects(retry: bool) -> None:
-    """List the records that could not be typed, by reason."""
+    """List the records that could not be decoded, by reason."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
     from synthflow_assets.warehouse.rejects import list_rejects, retry_rejects

@@ -33,7 +33,7 @@ def typed_from_extra(column: Column) -> str:
 
 
 def _typed(column: Column, value: str) -> str:
-    """Return SQL for a column's value; NULL if the field's value cannot be typed."""
+    """Return SQL for a column's value; NULL if the field's value cannot be decoded."""
     whole = f"CASE WHEN regexp_full_match({value}, '{_WHOLE_NUMBER}') THEN TRY_CAST({value} AS BIGINT) END"
     match column.kind:
         case Kind.WHOLE_NUMBER:

@@ -91,7 +91,7 @@ def _version(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _move_from_extra(connection: duckdb.DuckDBPyConnection) -> None:
-    """Move fields from `extra`, where unknown fields land, to their column if they have one now and can be typed."""
+    """Move fields from `extra`, where unknown fields land, to their column if they have one now and can be decoded."""
     rows = connection.execute(
         f"SELECT DISTINCT unnest(json_keys(extra)) FROM {CALLS.name} WHERE extra IS NOT NULL"
     ).fetchall()

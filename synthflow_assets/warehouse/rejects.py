@@ -38,9 +38,9 @@ def retry_rejects(
     hash_key: str = "",
     on_landed: Callable[[list[dt.date]], object] = lambda _: None,
 ) -> dict[dt.date, int]:
-    """Decode the stored records again, in one transaction, and move those that can be typed now to `calls`.
+    """Decode the stored records again, in one transaction, and move those that can be decoded now to `calls`.
 
-    A record stays rejected if it still cannot be typed, or if its call lies on another day and has not landed.
+    A record stays rejected if it still cannot be decoded, or if its call lies on another day and has not landed.
 
     Args:
         connection: to the warehouse.

@@ -1,4 +1,4 @@
-"""Every table and column, once: type, unit, meaning, source, personal or not.
+"""Define every table and column: type, unit, meaning, source, and whether it holds personal data.
 
 From here follow the DDL, the decoding of the API's records, the treatment of personal data, and the column
 descriptions in Dagster and in the docs. The fields are those of the public reference of "List calls"
@@ -11,7 +11,7 @@ from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_
 from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
-# Raised with every change of tables, columns, views or macros; a file made by a later version is refused.
+# Raise it with every change of tables, columns, views or macros. A file made by a later version is refused.
 SCHEMA_VERSION = 4
 
 
@@ -38,13 +38,13 @@ _YEAR_SECONDS = 366 * 86_400
 
 _LOADED_AT = Column("loaded_at", "TIMESTAMPTZ", "When the row was written.", required=True)
 
-# Calls that are still going on: their duration and end are not known yet.
+# Calls that have not ended: their duration and end are not known yet.
 OPEN_STATUSES = spellings("pending", "ringing", "in-progress", "queue", "initiated", "checking", "paused", "registered")
 _CLOSED_STATUSES = ("no-answer", "busy", "failed", "canceled", "user-canceled", "spam")
 
 CALLS = Table(
     "calls",
-    "Every call, one row each, with all fields that the API lists.",
+    "Every call, with all fields that the API lists.",
     ("call_id",),
     (
         DAY,
@@ -118,7 +118,7 @@ CALLS = Table(
         _field(
             "telephony_ringing_duration",
             Kind.WHOLE_NUMBER,
-            "Length of the ringing; not in the reference.",
+            "Length of the ringing; not in the API reference.",
             name="telephony_ringing_duration_ms",
             unit="milliseconds",
             maximum=_YEAR_SECONDS * 1000,
@@ -135,20 +135,25 @@ CALLS = Table(
         _field(
             "recording_url", Kind.TEXT, "Address of the recording; the API drops it in January 2027.", personal=True
         ),
-        _field("recording_duration", Kind.TEXT, "Length of the recording as the API writes it; unit not documented."),
-        _field("error_message", Kind.TEXT, "What went wrong, where something did.", personal=True),
+        _field(
+            "recording_duration", Kind.TEXT, "Length of the recording, as the API sends it; the unit is not documented."
+        ),
+        _field("error_message", Kind.TEXT, "Error message of a failed call.", personal=True),
         _field("agents_used", Kind.TEXT_LIST, "Agents that took part."),
-        _field("labels", Kind.TEXT_LIST, "Labels on the call."),
+        _field("labels", Kind.TEXT_LIST, "Labels of the call."),
         _field("judge_results", Kind.JSON, "Verdicts of the judge, check by check.", personal=True),
         _field("executed_actions", Kind.JSON, "Actions that ran, by action id.", personal=True),
         _field(
-            "collected_variables", Kind.JSON, "What the agent asked for and got, by agent and variable.", personal=True
+            "collected_variables",
+            Kind.JSON,
+            "What the agent asked for and what it got, by agent and variable.",
+            personal=True,
         ),
-        _field("telephony_sip_headers", Kind.JSON, "SIP headers; not in the reference.", personal=True),
-        _field("assistant_version", Kind.TEXT, "Version of the agent; not in the reference."),
-        _field("campaign_type", Kind.TEXT, "Kind of campaign that the call belongs to."),
+        _field("telephony_sip_headers", Kind.JSON, "SIP headers; not in the API reference.", personal=True),
+        _field("assistant_version", Kind.TEXT, "Version of the agent; not in the API reference."),
+        _field("campaign_type", Kind.TEXT, "Type of the campaign that the call belongs to."),
         _field("deployment_type", Kind.TEXT, "How the agent was deployed."),
-        _field("timezone", Kind.TEXT, "Time zone that the API notes for the call."),
+        _field("timezone", Kind.TEXT, "Time zone of the call, as the API sends it."),
         Column("extra", "JSON", "Fields that this version of the package does not know.", personal=True),
         _LOADED_AT,
     ),
@@ -156,20 +161,25 @@ CALLS = Table(
 
 CALL_REJECTS = Table(
     "call_rejects",
-    "Records that could not be typed, with the reason; none of them is in `calls`.",
+    "Records that could not be decoded, with the reason. They are not in `calls`.",
     ("day", "model_id", "record"),
     (
         DAY,
         MODEL_ID,
         Column("reason", "VARCHAR", "What is wrong with the record, without its content.", required=True),
-        Column("record", "VARCHAR", "The record as it came; NULL where personal data is not kept.", personal=True),
+        Column(
+            "record",
+            "VARCHAR",
+            "The record as the API sent it; NULL if SYNTHFLOW_PII is not `keep`, or after an erasure.",
+            personal=True,
+        ),
         _LOADED_AT,
     ),
 )
 
 CALL_LOADS = Table(
     "call_loads",
-    "Every day of every agent that was fetched, also where it had no calls.",
+    "The last load of each day of each agent. A day without calls has a row too.",
     ("day", "model_id"),
     (
         DAY,
@@ -177,32 +187,36 @@ CALL_LOADS = Table(
         Column(
             "total_records",
             "BIGINT",
-            "Calls that the API stated for the asked window, margin included, each once.",
+            "Distinct calls in the window, margin included, as the API states.",
             "calls",
         ),
-        Column("fetched", "BIGINT", "Distinct calls that came for the asked window.", "calls"),
+        Column("fetched", "BIGINT", "Distinct calls that were fetched for the window.", "calls"),
         Column("landed", "BIGINT", "Rows written to `calls`.", "calls"),
         Column("rejected", "BIGINT", "Rows written to `call_rejects`.", "calls"),
-        Column("duplicates", "BIGINT", "Calls that came again, from overlaps and repeated pages.", "calls"),
-        Column("outside_window", "BIGINT", "Calls of the margin that start on another day.", "calls"),
-        Column("other_model", "BIGINT", "Calls that belong to another agent, and were left out.", "calls"),
-        Column("open_calls", "BIGINT", "Landed calls that were still going on.", "calls"),
-        Column("requests", "BIGINT", "Requests that it took.", "requests"),
-        Column("fields", "MAP(VARCHAR, BIGINT)", "How many landed calls came with each field of the API.", "calls"),
-        Column("settled", "BOOLEAN", "The window had passed and no call was open: it need not be fetched again."),
-        Column("run_id", "VARCHAR", "Dagster run that fetched it."),
+        Column("duplicates", "BIGINT", "Calls that were received again, from overlaps and repeated pages.", "calls"),
+        Column("outside_window", "BIGINT", "Calls in the margin, which started on another day.", "calls"),
+        Column("other_model", "BIGINT", "Calls of another agent, which were left out.", "calls"),
+        Column("open_calls", "BIGINT", "Landed calls that had not ended.", "calls"),
+        Column("requests", "BIGINT", "Requests that were sent.", "requests"),
+        Column("fields", "MAP(VARCHAR, BIGINT)", "Number of landed calls that had each field of the API.", "calls"),
+        Column(
+            "settled",
+            "BOOLEAN",
+            "Whether the window had passed and no call was open, so that it need not be fetched again.",
+        ),
+        Column("run_id", "VARCHAR", "Id of the Dagster run that fetched it."),
         _LOADED_AT,
     ),
 )
 
 AGENTS = Table(
     "agents",
-    "The agents of the workspace. Their prompts are never read.",
+    "The agents of the workspace, without their prompts.",
     ("model_id",),
     (
         Column("model_id", "VARCHAR", "Id of the agent.", required=True),
         Column("name", "VARCHAR", "Name of the agent."),
-        Column("type", "VARCHAR", "Kind of the agent."),
+        Column("type", "VARCHAR", "Type of the agent."),
         _LOADED_AT,
     ),
 )
@@ -210,14 +224,14 @@ AGENTS = Table(
 
 CALL_RECORDINGS = Table(
     "call_recordings",
-    "The recordings that were downloaded, and the calls that turned out to have none.",
+    "Downloaded recordings, and connected calls that have none.",
     ("call_id",),
     (
         DAY,
         MODEL_ID,
         Column("call_id", "VARCHAR", "Id of the call.", required=True),
-        Column("location", "VARCHAR", "Where the audio is stored; NULL where the call has none."),
-        Column("content_type", "VARCHAR", "Media type that came with it."),
+        Column("location", "VARCHAR", "Location of the audio file; NULL if the call has no recording."),
+        Column("content_type", "VARCHAR", "Media type of the audio."),
         Column("size_bytes", "BIGINT", "Size of the audio.", "bytes"),
         Column("sha256", "VARCHAR", "SHA-256 of the audio, in hexadecimal."),
         _LOADED_AT,
@@ -226,26 +240,26 @@ CALL_RECORDINGS = Table(
 
 FORGOTTEN = Table(
     "forgotten",
-    "Phone numbers whose personal data was removed and must not come back with a later fetch; salted hashes only.",
+    "The suppression list: phone numbers of erased persons, as salted hashes. Later fetches drop their data.",
     ("phone_hash",),
     (
         Column("phone_hash", "VARCHAR", "SHA-256 of salt and digits, in hexadecimal.", required=True),
         Column("salt", "VARCHAR", "Random text, the same for all rows of a warehouse.", required=True),
-        Column("forgotten_at", "TIMESTAMPTZ", "When.", required=True),
+        Column("forgotten_at", "TIMESTAMPTZ", "When the person was erased.", required=True),
     ),
 )
 
 VERSION = Table(
     "schema_version",
-    "The version of these tables; one row.",
+    "The version of the tables, in one row.",
     ("version",),
-    (Column("version", "BIGINT", "SCHEMA_VERSION of the package that made or changed them last.", required=True),),
+    (Column("version", "BIGINT", "SCHEMA_VERSION of the package that last changed the tables.", required=True),),
 )
 
 
 CALL_ACTIONS = View(
     "call_actions",
-    "The actions that ran in calls, one row each, with the JSON that the API hides inside strings as JSON.",
+    "Executed actions, one row each. JSON that the API sends as text is JSON here.",
     (
         DAY,
         MODEL_ID,
@@ -256,7 +270,7 @@ CALL_ACTIONS = View(
         Column("return_value", "JSON", "What the action returned.", personal=True),
         Column("parameters_hard_coded", "JSON", "Parameters that the agent's owner set.", personal=True),
         Column("parameters_from_speech", "JSON", "Parameters taken from the conversation.", personal=True),
-        Column("action", "JSON", "The whole action, as it came.", personal=True),
+        Column("action", "JSON", "The whole action, as the API sent it.", personal=True),
     ),
 )
 
