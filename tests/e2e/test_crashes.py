@@ -26,7 +26,7 @@ from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 import synthflow_assets.loading as loading
-loading._LAND_AT_PARTITIONS = 2  # so that a kill falls between landings as well as into them
+loading.LAND_AT_PARTITIONS = 2  # so that a kill falls between landings as well as into them
 settings = Settings.load()
 days = [dt.date.fromisoformat(day) for day in sys.argv[1:]]
 print("begun", flush=True)
