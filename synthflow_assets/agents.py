@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+_MAX_LABEL_LENGTH = 60
+
 
 class Agent(NamedTuple):
-    """An agent of the workspace. Its prompts are confidential and are never read."""
+    """An agent of the workspace, without its prompts, which are confidential."""
 
     model_id: str
     name: str | None
@@ -14,10 +16,11 @@ class Agent(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What people call it: its name on one line of at most 60 characters, or its id where it has none."""
+        """The name on one line of at most 60 characters; the id if there is no name."""
         return one_line(self.name or "") or one_line(self.model_id)
 
 
 def one_line(text: str) -> str:
-    """At most 60 printable characters on one line: what came from outside must not steer a terminal."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:60]
+    """Return the text on one line of at most 60 printable characters, so that it cannot control a terminal."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())[:_MAX_LABEL_LENGTH]

@@ -1,4 +1,4 @@
-"""What a day is: from local midnight to local midnight, 23 to 25 hours long."""
+"""Days of a time zone: from local midnight to local midnight, 23 to 25 hours long."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ _QUARTER_MS = 15 * 60 * 1000
 
 
 def day_bounds_ms(day: dt.date, timezone: str) -> tuple[int, int]:
-    """Begin and end of a day in epoch milliseconds, half-open.
+    """Return the begin and the end of a day, half-open, in epoch milliseconds.
 
-    Where midnight does not exist the day begins with the first moment after it; where midnight comes twice it begins
+    If midnight does not exist, the day begins with the first moment after it. If midnight occurs twice, the day begins
     with the first. So every moment belongs to exactly one day.
+
+    Args:
+        day: the day.
+        timezone: an IANA name.
     """
     return _midnight_ms(day, timezone), _midnight_ms(day + dt.timedelta(days=1), timezone)
 
 
 class LocalHour(NamedTuple):
-    """An hour on the clock of a time zone, in epoch milliseconds, half-open."""
+    """An hour on the clock of a time zone, half-open, in epoch milliseconds."""
 
     from_ms: int
     to_ms: int
@@ -27,20 +31,25 @@ class LocalHour(NamedTuple):
 
 
 def local_hours(day: dt.date, timezone: str) -> list[LocalHour]:
-    """The hours of a day as the clock shows them, in order.
+    """Return the hours of a day as the local clock shows them, in order.
 
-    Where the clock is put back an hour comes twice, and where it is changed by half an hour, one is only that long.
+    If the clock is set back by an hour, one hour occurs twice. If it is changed by half an hour, one hour is half as
+    long.
+
+    Args:
+        day: the day.
+        timezone: an IANA name.
     """
     zone = zoneinfo.ZoneInfo(timezone)
     from_ms, to_ms = day_bounds_ms(day, timezone)
     hours: list[LocalHour] = []
-    shown = None
-    # Every clock that is in use is changed at a full quarter of an hour, and is whole quarters away from UTC.
+    previous = None
+    # In every time zone of today, offsets from UTC and the times of changes are multiples of a quarter of an hour.
     for quarter_ms in range(from_ms, to_ms, _QUARTER_MS):
         local = dt.datetime.fromtimestamp(quarter_ms / 1000, zone)
-        if shown != (local.utcoffset(), local.hour):
+        if previous != (local.utcoffset(), local.hour):
             hours.append(LocalHour(quarter_ms, quarter_ms + _QUARTER_MS, local.hour))
-            shown = (local.utcoffset(), local.hour)
+            previous = (local.utcoffset(), local.hour)
         else:
             hours[-1] = hours[-1]._replace(to_ms=quarter_ms + _QUARTER_MS)
     return hours
@@ -52,6 +61,11 @@ def _midnight_ms(day: dt.date, timezone: str) -> int:
 
 
 def last_closed_day(timezone: str, now: dt.datetime | None = None) -> dt.date:
-    """Yesterday, in the time zone."""
+    """Return yesterday in a time zone.
+
+    Args:
+        timezone: an IANA name.
+        now: the present, with a time zone; the machine's clock unless given.
+    """
     present = (now or dt.datetime.now(dt.UTC)).astimezone(zoneinfo.ZoneInfo(timezone))
     return present.date() - dt.timedelta(days=1)

@@ -1,4 +1,4 @@
-"""Says how far a long fetch is, at a pace that a person can follow: calls, pages, rate, time left."""
+"""Log how far a long fetch is: calls, pages, rate, time left."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ from synthflow_assets.api.events import FetchProgress
 _LONG_PAUSE_SECONDS = 5.0
 
 
-def _due_seconds() -> Iterator[float]:
-    """When to speak, in seconds from the beginning: short fetches stay silent, long ones are not chatty."""
+def due_seconds() -> Iterator[float]:
+    """Yield when to log, in seconds from the start: never in the first 5 s, and less often the longer a fetch takes."""
     yield from (5.0, 15.0, 30.0)
     minutes = 1
     while True:
         yield minutes * 60.0
-        minutes += 1 if minutes < 10 else 5  # noqa: PLR2004 (after ten minutes nobody watches every line)
+        minutes += 1 if minutes < 10 else 5  # noqa: PLR2004 (after ten minutes, every five)
 
 
 class ProgressLog:
-    """Turns the events of a fetch of `windows` windows into some lines of a log."""
+    """Logs some of the `FetchProgress` events of a fetch.
+
+    Args:
+        windows: how many windows the fetch has, one for each (day, agent) pair.
+        log: gets the messages.
+    """
 
     def __init__(self, windows: int, log: Callable[[str], None]) -> None:
         self._windows = windows
         self._log = log
-        self._begun = time.monotonic()
-        self._due = _due_seconds()
+        self._started = time.monotonic()
+        self._due = due_seconds()
         self._next = next(self._due)
 
     def update(self, progress: FetchProgress) -> None:
-        """Write a line if it is time for one."""
-        seconds = time.monotonic() - self._begun
+        """Log the progress if a message is due."""
+        seconds = time.monotonic() - self._started
         if seconds < self._next:
             return
         while self._next <= seconds:
@@ -40,9 +45,12 @@ class ProgressLog:
 
 
 def describe(progress: FetchProgress, windows: int, seconds: float) -> str:
-    """One line on a fetch that has lasted so many seconds.
+    """Return the progress as one line.
 
-    Windows that were not begun yet are taken to need as many pages as the others, so their share is an estimate.
+    Args:
+        progress: how far the fetch is.
+        windows: how many windows the fetch has. Those that have not started count as many pages as the others.
+        seconds: since the fetch started.
     """
     pages = progress.pages_expected
     if 0 < progress.windows_started < windows:
@@ -56,11 +64,11 @@ def describe(progress: FetchProgress, windows: int, seconds: float) -> str:
     if rate:
         line += f"; {rate:.1f} pages/s, about {_duration((pages - progress.pages_done) / rate)} left"
     if progress.pause_seconds > _LONG_PAUSE_SECONDS:
-        line += f"; the API asked for a pause, {progress.pause_seconds:.0f} s of it left"
+        line += f"; paused for {progress.pause_seconds:.0f} s more, because the API asked for it"
     return line
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 90:  # noqa: PLR2004 (the words below say it)
+    if seconds < 90:  # noqa: PLR2004
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004

@@ -1,6 +1,6 @@
-"""Downloads the recordings of calls by call id, into a folder or to S3, each once.
+"""Download the recordings of calls into a folder or to S3, each recording once.
 
-The list of calls no longer has links to recordings from January 2027 on, so each call is asked for its own.
+From January 2027 on, the list of calls has no links to recordings, so each recording is requested by its call id.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from synthflow_assets.warehouse.statements import sql_file, write
 
-_NOTE_EVERY = 200  # recordings; what a killed run downloads again at most
-_IN_MEMORY_BYTES = 2**20  # a longer recording waits on disk while it comes
+_BATCH_SIZE = 200  # recordings; a killed run downloads at most this many again
+_MAX_MEMORY_BYTES = 2**20  # a longer recording is buffered on disk
 
 
 class RecordedCall(NamedTuple):
@@ -46,7 +46,7 @@ class RecordedCall(NamedTuple):
 
 
 class StoredAudio(NamedTuple):
-    """Where a recording went."""
+    """A stored recording, and its location."""
 
     location: str
     audio: Audio
@@ -54,7 +54,7 @@ class StoredAudio(NamedTuple):
 
 @dataclass
 class RecordingCounts:
-    """What became of the calls that were asked for."""
+    """How many calls have a stored recording, have no recording, or failed."""
 
     stored: int = 0
     without: int = 0
@@ -65,30 +65,33 @@ class RecordingCounts:
 def store_recordings(
     client: SynthflowClient, warehouse: Warehouse, target: str, days: Sequence[dt.date], log: Callable[[str], None]
 ) -> RecordingCounts:
-    """Download what is not stored yet of the connected calls of some days.
+    """Download the recordings of connected calls that are not stored yet.
 
     Args:
-        client: whom to ask.
-        warehouse: with the calls, and the table of what is stored.
+        client: sends the requests.
+        warehouse: has the calls, and the table `call_recordings` of what is stored.
         target: a folder, or `s3://bucket/prefix`.
-        days: whose calls.
-        log: told of each recording that failed.
+        days: the days of the calls.
+        log: gets a message for each recording that failed.
+
+    Returns:
+        Counts of the calls of this run.
 
     Raises:
-        ApiError: what concerns every call.
+        ApiError: it concerns every call.
         WarehouseError: the target or the tables cannot be written.
     """
     recorder = _Recorder(client, target)
-    calls = _missing(warehouse, days)
+    calls = _unsaved_calls(warehouse, days)
     counts = RecordingCounts()
-    for start in range(0, len(calls), _NOTE_EVERY):
-        part = calls[start : start + _NOTE_EVERY]
+    for start in range(0, len(calls), _BATCH_SIZE):
+        batch = calls[start : start + _BATCH_SIZE]
         with ThreadPoolExecutor(client.max_connections, thread_name_prefix="recordings") as pool:
-            outcomes = list(zip(part, pool.map(recorder.store, part), strict=True))
-        _note(warehouse, outcomes)
+            outcomes = list(zip(batch, pool.map(recorder.store, batch), strict=True))
+        _save(warehouse, outcomes)
         for call, outcome in outcomes:
             if isinstance(outcome, ApiError):
-                log(f"the recording of a call of {call.day} did not come: {outcome}")
+                log(f"a recording of {call.day} could not be downloaded: {outcome}")
                 counts.failed += 1
             elif outcome is None:
                 counts.without += 1
@@ -99,7 +102,7 @@ def store_recordings(
 
 
 def delete_recordings(locations: Iterable[str]) -> None:
-    """Delete stored recordings; those that are gone already are no trouble."""
+    """Delete stored recordings; skip those that no longer exist."""
     for location in locations:
         store, path = _open(location)
         if store.get_file_info(path).type == fs.FileType.File:
@@ -107,7 +110,7 @@ def delete_recordings(locations: Iterable[str]) -> None:
 
 
 class _Recorder:
-    """Fetches one recording after the other into a target; safe to share between threads."""
+    """Downloads recordings into a target. Threads may share it."""
 
     def __init__(self, client: SynthflowClient, target: str) -> None:
         self._client = client
@@ -115,13 +118,13 @@ class _Recorder:
         self._store, self._base = _open(self._target)
 
     def store(self, call: RecordedCall) -> StoredAudio | ApiError | None:
-        """None where the call has no recording.
+        """Store the recording of a call, and return it; an error if it failed, None if the call has none.
 
         Raises:
-            ApiError: what concerns every call.
+            ApiError: it concerns every call.
             WarehouseUnusableError: the target cannot be written.
         """
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
+        with tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES) as file:
             try:
                 audio = self._client.fetch_recording(call.call_id, file)  # type: ignore[arg-type]
             except (AuthenticationError, AccessDeniedError, UnknownHostError):
@@ -137,13 +140,13 @@ class _Recorder:
             except OSError as error:
                 reason = error.strerror or type(error).__name__
                 raise WarehouseUnusableError(
-                    f"no recording can be stored where SYNTHFLOW_RECORDINGS says: {reason}. Check folder and rights"
+                    f"the folder of SYNTHFLOW_RECORDINGS cannot be written: {reason}; check its path and permissions"
                 ) from None
         return StoredAudio(f"{self._target}/{name}", audio)
 
     def _write(self, path: str, file: tempfile.SpooledTemporaryFile[bytes]) -> None:
         if isinstance(self._store, fs.LocalFileSystem):
-            # Beside the target and moved over it; an upload to S3 is all or nothing by itself.
+            # Written beside the target and then moved, so that no file is incomplete. An upload to S3 is atomic anyway.
             self._store.create_dir(path.rpartition("/")[0])
             with Path(f"{path}.unfinished").open("wb") as sink:
                 shutil.copyfileobj(file, sink)
@@ -157,15 +160,15 @@ def _open(target: str) -> tuple[fs.FileSystem, str]:
     try:
         store, path = fs.FileSystem.from_uri(target if "://" in target else Path(target).absolute().as_uri())
     except (pa.ArrowInvalid, OSError) as error:
-        # Neither the target nor the reason is quoted: an address may hold a password.
+        # The message quotes neither target nor reason, because an address may hold a password.
         raise WarehouseUnusableError(
-            f"SYNTHFLOW_RECORDINGS cannot be used ({type(error).__name__}): set a folder, or s3://bucket/prefix"
+            f"SYNTHFLOW_RECORDINGS cannot be opened ({type(error).__name__}); set a folder, or s3://bucket/prefix"
         ) from None
     return store, path
 
 
 def _file_name(call: RecordedCall, content_type: str) -> str:
-    """`DAY/AGENT/CALL.wav`, of characters that mean nothing to any file system."""
+    """Return `DAY/AGENT/CALL.wav`, in characters that no file system treats specially."""
 
     def plain(text: str) -> str:
         safe = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:100]
@@ -175,7 +178,7 @@ def _file_name(call: RecordedCall, content_type: str) -> str:
     return f"{call.day}/{plain(call.model_id)}/{plain(call.call_id)}{suffix or '.audio'}"
 
 
-def _missing(warehouse: Warehouse, days: Sequence[dt.date]) -> list[RecordedCall]:
+def _unsaved_calls(warehouse: Warehouse, days: Sequence[dt.date]) -> list[RecordedCall]:
     with warehouse.connect() as connection:
         rows = connection.execute(
             sql_file("synthflow_assets.warehouse.sql", "missing_recordings.sql"),
@@ -184,8 +187,8 @@ def _missing(warehouse: Warehouse, days: Sequence[dt.date]) -> list[RecordedCall
     return [RecordedCall(*row) for row in rows]
 
 
-def _note(warehouse: Warehouse, outcomes: Sequence[tuple[RecordedCall, StoredAudio | ApiError | None]]) -> None:
-    """Write down what is stored, and which calls have nothing; failures are asked for again."""
+def _save(warehouse: Warehouse, outcomes: Sequence[tuple[RecordedCall, StoredAudio | ApiError | None]]) -> None:
+    """Save which calls have a stored recording or none. Failures are not saved, so the next run tries again."""
     now = dt.datetime.now(dt.UTC)
     rows = [
         (*call, *((outcome.location, *outcome.audio) if outcome else (None, None, None, None)), now)

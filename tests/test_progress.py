@@ -1,4 +1,4 @@
-"""A long fetch says how far it is, seldom enough to be read."""
+"""A long fetch logs how far it is, but not too often."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def test_the_lines() -> None:
     late = FetchProgress(39, 40, 990, 1_000, 98_000, 20.4)
     assert describe(late, 40, 198.0) == (
         "98,000 calls; 990 of 1,000 pages, 39 of 40 (day, agent) pairs; 5.0 pages/s, about 2 s left; "
-        "the API asked for a pause, 20 s of it left"
+        "paused for 20 s more, because the API asked for it"
     )
     assert describe(FetchProgress(0, 1, 0, 1, 0, 0.0), 1, 5.0) == "0 calls; 0 of 1 pages, 0 of 1 (day, agent) pairs"
 
@@ -45,7 +45,7 @@ def test_a_slow_fetch_speaks_and_counts_right(
     start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch_module, "PROGRESS_SECONDS", 0.02)
-    monkeypatch.setattr(progress_module, "_due_seconds", lambda: iter([0.05 * number for number in range(1, 10_000)]))
+    monkeypatch.setattr(progress_module, "due_seconds", lambda: iter([0.05 * number for number in range(1, 10_000)]))
     sandbox = start_sandbox(latency_seconds=0.1, calls_per_day=1000, same_volume=True, agents=1)
     settings = settings_for(sandbox)
     lines: list[str] = []

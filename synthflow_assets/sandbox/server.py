@@ -81,6 +81,11 @@ class Sandbox:
             await self._serving
         for server in getattr(self._server, "servers", []):
             server.close()
-        connections: set[Any] = set(self._server.server_state.connections)
-        for connection in connections:
-            connection.transport.abort()
+        connections: set[Any] = self._server.server_state.connections
+        # Connections that are accepted just now appear a moment later, and the loop must not end before theirs do.
+        for _ in range(3):
+            while connections:
+                for connection in list(connections):
+                    connection.transport.abort()
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
