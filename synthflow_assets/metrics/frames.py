@@ -1,4 +1,4 @@
-"""The metrics as pandas frames, for the demo and whoever goes on from here."""
+"""Metrics as pandas frames, for the demo and for notebooks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def named_frame(warehouse: Warehouse, table: str, from_day: dt.date, to_day: dt.date) -> pd.DataFrame:
-    """A daily table with the agents' names in place of their ids, where the names are known.
+    """Return a daily table with the names of agents in place of their ids, if the names are known.
+
+    Args:
+        warehouse: to read.
+        table: name of a table with `day` and `model_id`.
+        from_day: first day.
+        to_day: last day.
 
     Raises:
         WarehouseError: the warehouse cannot be read.
@@ -25,7 +31,16 @@ def named_frame(warehouse: Warehouse, table: str, from_day: dt.date, to_day: dt.
 
 
 def headline(warehouse: Warehouse, from_day: dt.date, to_day: dt.date) -> list[tuple[str, str]]:
-    """The few numbers that everybody asks for first, as (name, text)."""
+    """Return the headline numbers of a range of days as (name, text).
+
+    Args:
+        warehouse: to read.
+        from_day: first day.
+        to_day: last day.
+
+    Raises:
+        WarehouseError: the warehouse cannot be read.
+    """
     with warehouse.connect(read_only=True) as connection:
         row = connection.execute(
             sql_file(__package__ or "", "headline.sql"), {"from_day": from_day, "to_day": to_day}

@@ -12,12 +12,12 @@ SELECT
     day,
     model_id,
     CASE
-        WHEN loads.day IS NULL THEN format('{} calls are stored, but no row in call_loads says that they landed', calls)
+        WHEN loads.day IS NULL THEN format('{} calls are stored, but call_loads has no row of them', calls)
         WHEN fetched < total_records
-            THEN format('{} calls came, of {} that the API states', fetched, total_records)
+            THEN format('{} calls were fetched, the API states {}', fetched, total_records)
         WHEN landed + rejected + outside_window + other_model <> fetched
             THEN format(
-                '{} calls came, but {} landed, {} were rejected, {} lie in the margin and {} are another agent''s',
+                '{} calls were fetched, but {} landed, {} were rejected, {} are in the margin and {} are another agent''s',
                 fetched, landed, rejected, outside_window, other_model
             )
         ELSE format('{} calls landed, but {} are stored', landed, coalesce(calls, 0))

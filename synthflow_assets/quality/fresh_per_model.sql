@@ -1,4 +1,4 @@
--- Expected are the set agents; where none is set, those that were fetched at all in the two weeks before.
+-- Expected are the agents that are set. If none is set, those that were fetched in the two weeks before.
 WITH expected AS (
     SELECT unnest($model_ids::VARCHAR[]) AS model_id
     UNION

@@ -1,5 +1,5 @@
--- Expected is every day of every agent of the workspace: from the first day that is set, or that ever landed, to the
--- latest closed one. Of an agent that the workspace does not have any more, the days between its first and its last.
+-- Expected is every day of every agent: from the first day that is set, or the first that landed, to the latest closed
+-- day. An agent that no longer exists is expected from its first landed day to its last.
 WITH landed AS (
     SELECT model_id, min(day) AS first_day, max(day) AS last_day
     FROM call_loads

@@ -1,6 +1,6 @@
--- Fields that have gone missing, or turned up, beside the week before: what is missing comes first. A field that is empty
--- on a day of few calls says nothing: at least 20 of them should have had it. Days that landed before `fields` was counted
--- say nothing either.
+-- Fields that are missing or new, compared with the week before; missing ones first. A field counts as missing if at least
+-- 20 calls of the day should have had it: on a day of few calls it may be empty by chance. Days that landed before
+-- `fields` was counted are ignored.
 WITH scoped AS (
     SELECT day, landed, fields
     FROM call_loads
@@ -35,7 +35,7 @@ SELECT
     NULL::VARCHAR AS model_id,
     CASE
         WHEN filled IS NULL THEN
-            format('{} is empty in all {} calls; {:.0f} % had it in the week before', field, calls, 100 * filled_before / calls_before)
+            format('{} is empty in all {} calls; in the week before, {:.0f} % had it', field, calls, 100 * filled_before / calls_before)
         ELSE format('{} is new, in {} of {} calls', field, filled, calls)
     END AS problem
 FROM compared

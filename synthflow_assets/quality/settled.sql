@@ -1,4 +1,4 @@
--- The days that the daily schedule fetches again anyhow may be unsettled, unless somebody asks about them.
+-- On all days, those are ignored that the daily schedule fetches again: they may be unsettled.
 SELECT
     day,
     model_id,

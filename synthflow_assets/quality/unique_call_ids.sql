@@ -1,5 +1,5 @@
--- The days that were landed now are held against the whole table: by hashes of the ids first, which take a quarter of the
--- memory; only ids whose hash comes again are looked at themselves.
+-- The ids of these days are compared with the whole table. Hashes are compared first, because they take a quarter of the
+-- memory. Then only ids with a repeated hash are compared.
 WITH suspects AS (
     SELECT hash(call_id) AS id_hash
     FROM calls

@@ -1,7 +1,7 @@
--- The share of each reason beside the four weeks before. What counts is a shift that chance does not explain (four
--- standard errors, which say little of a few calls) and that matters: 5 percentage points more of errors and refusals, in
--- five calls at least, or 20 points of anything, if those are five calls. Bad reasons that rose come first, then others
--- that rose, then those that fell.
+-- The share of each reason, compared with the four weeks before. A shift is a problem if it is above four standard errors
+-- and at least five calls, and if it is 20 percentage points, or 5 points more of errors and refusals.
+-- On a quiet Sunday one refused call of three is chance: hence the five calls.
+-- Bad reasons that rose come first, then others that rose, then those that fell.
 WITH judged AS (
     SELECT day, model_id, sum(calls) AS calls
     FROM disconnect_reasons_daily
@@ -25,7 +25,7 @@ compared AS (
         before.calls AS calls_before,
         coalesce(reasons.calls, 0) AS calls_by_reason,
         calls_by_reason / judged.calls AS share,
-        -- Half a call more, so that a reason which never occurred has a share as well.
+        -- Half a call is added, so that a reason without calls has a share above 0.
         (coalesce(earlier.calls, 0) + 0.5) / (before.calls + 1) AS usual
     FROM (FROM disconnect_reasons_daily SEMI JOIN judged USING (day, model_id)) AS reasons
     FULL JOIN earlier USING (day, model_id, disconnect_reason)
@@ -37,7 +37,7 @@ SELECT
     model_id,
     format(
         '{} {} from {:.0f} % of the calls in the four weeks before to {:.0f} % ({} of {})',
-        -- What is not a plain word may be anything, so it is not shown.
+        -- Only plain words are shown: anything else may be personal data.
         CASE
             WHEN regexp_full_match(disconnect_reason, '[A-Za-z_-]{1,40}') THEN disconnect_reason
             ELSE 'something unreadable'

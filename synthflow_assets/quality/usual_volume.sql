@@ -1,7 +1,7 @@
--- The calls of a day beside those of the same weekday in the eight weeks before; the median of at least four of them is
--- what is expected. The spread around it is the largest of three: that of those days (1.4826 times the median deviation,
--- which for a bell curve is its standard deviation), what chance alone does to a count (its root), and a tenth of the
--- median, because no business is as even as chance. A day four spreads off comes by chance once in 16,000.
+-- The calls of a day, compared with the median of the same weekday in the eight weeks before, of at least four days.
+-- The spread is the largest of three: 1.4826 times the median absolute deviation, which is the standard deviation of a
+-- normal distribution; the root of the median, which is that of a count; and a tenth of the median, because no business is
+-- as even as chance. By chance a day is four spreads off once in 16,000 days.
 WITH judged AS (
     FROM call_loads
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
@@ -22,7 +22,7 @@ compared AS (
             AND dayofweek(earlier.day) = dayofweek(judged.day)
     GROUP BY ALL
 )
-SELECT day, model_id, format('{} calls, where {:.0f} are usual on this weekday', landed, usual::DOUBLE) AS problem
+SELECT day, model_id, format('{} calls, usual on this weekday are {:.0f}', landed, usual::DOUBLE) AS problem
 FROM compared
 WHERE weeks >= 4 AND abs(landed - usual) > 4 * greatest(1.4826 * deviation, sqrt(usual + 1), usual / 10)
 ORDER BY ALL

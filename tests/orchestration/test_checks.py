@@ -71,7 +71,7 @@ def test_every_check_says_what_to_do() -> None:
 
 
 MENDED = [
-    ("complete", "UPDATE call_loads SET total_records = total_records + 3", "calls came, of "),
+    ("complete", "UPDATE call_loads SET total_records = total_records + 3", "calls were fetched, the API states "),
     ("within_day", "UPDATE calls SET day = day - 1 WHERE day = '{last}'", "calls started on another day in UTC"),
     ("no_gaps", "DELETE FROM call_loads WHERE day = '{first}'", "{first} Front Desk: never landed"),
     (
@@ -129,7 +129,7 @@ def test_fields_that_come_and_go_and_odd_records_are_told_of_in_numbers(
     checks = launch(settings, instance, f"dg launch --assets group:synthflow --partition {last}")
     fields = checks["same_fields"]
     assert re.match(
-        rf"{last}: recording_url is empty in all \d+ calls; \d\d % had it in the week before \(and 1 more\)\. "
+        rf"{last}: recording_url is empty in all \d+ calls; in the week before, \d\d % had it \(and 1 more\)\. "
         r"If you need the field, tell the maintainers",
         said(fields),
     )

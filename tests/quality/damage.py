@@ -36,8 +36,12 @@ DAMAGE = [
         "INSERT INTO synthflow.calls SELECT * REPLACE (DATE '2020-01-01' AS day) FROM synthflow.calls LIMIT 1",
         "1 calls have a call_id that is in the table 2 times",
     ),
-    ("complete", "UPDATE synthflow.call_loads SET total_records = total_records + 3", "calls came, of"),
-    ("complete", "UPDATE synthflow.call_loads SET landed = landed + 1", "calls came, but"),
+    (
+        "complete",
+        "UPDATE synthflow.call_loads SET total_records = total_records + 3",
+        "calls were fetched, the API states ",
+    ),
+    ("complete", "UPDATE synthflow.call_loads SET landed = landed + 1", "calls were fetched, but "),
     (
         "complete",
         "DELETE FROM synthflow.calls WHERE call_id = (SELECT min(call_id) FROM synthflow.calls)",
@@ -186,7 +190,7 @@ DAMAGE = [
             "SELECT loads.* REPLACE (loads.day - 7 * week::INTEGER AS day, 3 * landed AS landed) "
             "FROM synthflow.call_loads AS loads, range(1, 5) AS weeks(week)"
         ),
-        "are usual on this weekday",
+        "usual on this weekday are ",
     ),
     (
         "usual_disconnects",
