@@ -50,7 +50,7 @@ DAMAGE = [
     (
         "complete",
         "DELETE FROM synthflow.call_loads WHERE day = '2026-03-10'",
-        "calls are stored, but no row in call_loads",
+        "calls are stored, but call_loads has no row of them",
     ),
     (
         "within_day",
