@@ -16,12 +16,15 @@ import pytest
 from playwright.sync_api import Browser
 
 from synthflow_assets.local import say_checked
+from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+_CHECKS = len(CHECKS) + len(SCHEDULED_CHECKS)
+ALL_PASSED = f"{_CHECKS} of {_CHECKS} checks passed"
 
 StartSandbox = Callable[..., Sandbox]
 
@@ -66,7 +69,7 @@ def test_demo_lands_what_the_sandbox_counts_and_is_idempotent(project: Path, bro
     assert len(calls) > 100
     assert "synthflow.call_duration_daily" in first
     assert "synthflow.disconnect_reasons_daily" in first
-    assert "33 of 33 checks passed" in first
+    assert ALL_PASSED in first
     assert "make dev" in first
     second = run(project, "synthflow-assets", "demo")
     again = warehouse.read_frame("calls")
@@ -75,7 +78,7 @@ def test_demo_lands_what_the_sandbox_counts_and_is_idempotent(project: Path, bro
     loads = warehouse.read_frame("call_loads")["day"].dt.date
     with warehouse.connect() as connection:  # as after midnight, until the window's margin is over
         connection.execute("UPDATE call_loads SET settled = false WHERE day = $1", [loads.max()])
-    assert say_checked(warehouse, loads.min(), loads.max()) == "33 of 33 checks passed"
+    assert say_checked(warehouse, loads.min(), loads.max()) == ALL_PASSED
     page = browser.new_page()
     page.goto((project / "data/sandbox/report.html").as_uri())
     page.wait_for_selector("body[data-drawn-in-ms]")
