@@ -126,7 +126,7 @@ class WindowFetch:
         """Account for a page, and return the events that follow from it."""
         self._requests += 1
         part = request.slice
-        if self.done or part.is_split:
+        if self.done:
             return []
         try:
             self._validate_page(part, page)

@@ -31,6 +31,7 @@ class Call:
     start_ms: int | None
     end_ms: int = 0
     model_id: str | None = "m"
+    duration_seconds: int | None = None  # as the API states it; the time between start and end unless given
 
     @property
     def record(self) -> CallRecord:
@@ -55,7 +56,7 @@ class Api:
             last = call.start_ms or 0 if self.filters == "start" else call.end_ms
             after = first >= low if self.includes_begin else first > low
             before = last <= high if self.includes_end else last < high
-            seconds = (call.end_ms - (call.start_ms or 0)) // SECOND
+            seconds = call.duration_seconds or (call.end_ms - (call.start_ms or 0)) // SECOND
             if after and before and seconds >= (request.slice.duration_min or 0):
                 chosen.append(call)
         return chosen
@@ -347,6 +348,7 @@ def test_big_windows_are_split_so_that_no_offset_is_deep(monkeypatch: pytest.Mon
 
 def test_a_total_just_below_the_limit_is_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window_module, "MAX_OFFSET", 300)
+    monkeypatch.setattr(window_module, "SLICE_TARGET", 150)
     _, _, requests = fetch(Api(calls_between(299)))
     assert {request.slice is requests[0].slice for request in requests} == {True}
     _, _, requests = fetch(Api(calls_between(300)))
@@ -366,6 +368,23 @@ def test_calls_across_the_borders_of_slices_are_found(monkeypatch: pytest.Monkey
     ids, result, _ = fetch(Api(calls, "start_and_end"), margin_ms=12 * HOUR)
     assert isinstance(result, FetchResult), result
     assert sorted(ids) == sorted(call.id for call in calls)
+
+
+@pytest.mark.parametrize("longer_ms", [-1_000, 5_000, 60_000])
+def test_a_call_across_the_old_and_the_new_border_is_found_by_its_duration(
+    monkeypatch: pytest.MonkeyPatch, longer_ms: int
+) -> None:
+    """It is about half a slice long, starts just before a border, and its duration is stated 29 s too short."""
+    monkeypatch.setattr(window_module, "MAX_OFFSET", 100)
+    monkeypatch.setattr(window_module, "SLICE_TARGET", 50)
+    _, _, requests = fetch(Api(calls_between(300), "start_and_end"))
+    slices = sorted({(one.slice.from_ms, one.slice.to_ms) for one in requests[1:]})
+    half_ms = (slices[2][1] - slices[2][0]) // 2 + longer_ms
+    start_ms = slices[2][0] - 2 * SECOND
+    long = Call("long", start_ms, start_ms + half_ms, duration_seconds=half_ms // SECOND - 29)
+    ids, result, _ = fetch(Api([*calls_between(299), long], "start_and_end"))
+    assert isinstance(result, FetchResult), result
+    assert "long" in ids
 
 
 def test_slices_are_completed_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
