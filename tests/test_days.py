@@ -1,4 +1,4 @@
-"""Days are as long as the clock makes them, and no moment is in two of them or in none."""
+"""Days have the length of the local clock, and each moment is in exactly one day."""
 
 import datetime as dt
 import zoneinfo

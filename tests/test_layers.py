@@ -1,4 +1,4 @@
-"""The contracts on imports refuse what they are there to refuse."""
+"""Each contract on imports rejects an import that breaks it."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ def test_a_forbidden_import_is_found(tmp_path: Path, module: str, imported: str,
     shutil.copytree(ROOT / "synthflow_assets", tmp_path / "synthflow_assets", ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     with (tmp_path / "synthflow_assets" / module).open("a") as file:
-        # Inside a function, where circles hide.
+        # Inside a function, where a circle does not fail at import.
         file.write(f"\ndef late() -> None:\n    import synthflow_assets.{imported}\n")
     done = subprocess.run(
         [sys.executable, "-c", LINT, "--no-cache"], cwd=tmp_path, capture_output=True, text=True, check=False

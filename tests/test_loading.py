@@ -1,4 +1,4 @@
-"""Which agents are loaded, and what becomes of each (day, agent) pair."""
+"""Agents are resolved, and each (day, agent) pair lands as a whole or not at all."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def fast_failures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "path", "kind", "says"),
+    ("status", "path", "kind", "message"),
     [
         (404, "/v2", UnlistedAgentsError, "does not list its agents; set SYNTHFLOW_MODEL_IDS"),
         (403, "/v2", UnlistedAgentsError, "does not list its agents; set SYNTHFLOW_MODEL_IDS"),
@@ -57,11 +57,11 @@ def fast_failures(monkeypatch: pytest.MonkeyPatch) -> None:
         (500, "/v2", ServerError, "Server error"),
     ],
 )
-def test_why_agents_are_not_listed(status: int, path: str, kind: type[Exception], says: str) -> None:
+def test_each_reason_why_agents_are_not_listed(status: int, path: str, kind: type[Exception], message: str) -> None:
     with (
         serving(lambda _: (status, b"{}")) as url,
         SynthflowClient("k", url.replace("/v2", path)) as client,
-        pytest.raises(kind, match=says) as caught,
+        pytest.raises(kind, match=message) as caught,
     ):
         discover_agents(client)
     assert type(caught.value) is kind
@@ -82,7 +82,7 @@ def test_without_configured_ids_all_agents_are_loaded() -> None:
     )
 
 
-def test_configured_agents_are_loaded_in_their_order_and_unknown_ones_are_told() -> None:
+def test_configured_agents_keep_their_order_and_unknown_ones_are_named() -> None:
     resolved = resolve(200, ["a", "b", "c"], ("c", "x", "a", "y"))
     assert [agent.name for agent in resolved.agents] == ["c", "a"]
     assert resolved.unknown == ["x", "y"]
@@ -90,12 +90,12 @@ def test_configured_agents_are_loaded_in_their_order_and_unknown_ones_are_told()
 
 
 @pytest.mark.parametrize(("status", "path"), [(404, "/v2"), (403, "/v2"), (404, "/v1")])
-def test_where_agents_are_not_listed_the_configured_ids_are_taken(status: int, path: str) -> None:
+def test_if_agents_are_not_listed_the_configured_ids_are_used(status: int, path: str) -> None:
     assert resolve(status, [], ("a", "b"), path) == ([Agent("a", None, None), Agent("b", None, None)], [])
 
 
 @pytest.mark.parametrize(
-    ("status", "ids", "configured", "kind", "says"),
+    ("status", "ids", "configured", "kind", "message"),
     [
         (404, [], (), UnlistedAgentsError, "set SYNTHFLOW_MODEL_IDS"),
         (200, [], (), SettingsError, "the workspace has no agents; check that SYNTHFLOW_API_KEY"),
@@ -105,9 +105,9 @@ def test_where_agents_are_not_listed_the_configured_ids_are_taken(status: int, p
     ],
 )
 def test_no_agent_to_load_is_an_error(
-    status: int, ids: list[str], configured: tuple[str, ...], kind: type[Exception], says: str
+    status: int, ids: list[str], configured: tuple[str, ...], kind: type[Exception], message: str
 ) -> None:
-    with pytest.raises(kind, match=says):
+    with pytest.raises(kind, match=message):
         resolve(status, ids, configured)
 
 
@@ -173,10 +173,10 @@ def test_skipped_pairs_are_not_fetched(run: Callable[..., Run]) -> None:
     summaries = one.load(skipped=skipped)
     assert len(summaries) == 4
     assert not {summary.partition for summary in summaries} & skipped
-    assert len({(asked["model_id"], asked["from_date"]) for asked in one.sandbox.api.requests}) == 4
+    assert len({(request["model_id"], request["from_date"]) for request in one.sandbox.api.requests}) == 4
 
 
-def test_a_pair_that_fails_costs_no_other(run: Callable[..., Run]) -> None:
+def test_a_pair_that_fails_does_not_affect_others(run: Callable[..., Run]) -> None:
     one = run(poisoned_day=DAYS[1])
     summaries = one.load()
     assert {summary.day for summary in summaries} == {DAYS[0], DAYS[2]}
@@ -232,21 +232,19 @@ def test_the_settings_reach_the_requests(run: Callable[..., Run]) -> None:
     one = run({"page_size": 33, "window_margin_seconds": 120, "timezone": "Asia/Tokyo"})
     one.load()
     from_ms, to_ms = day_bounds_ms(DAYS[0], "Asia/Tokyo")
-    asked = one.sandbox.api.requests[0]
-    assert (int(asked["from_date"]), int(asked["to_date"])) == (from_ms - 1, to_ms + 120_000)
-    assert asked["limit"] == "33"
+    request = min(one.sandbox.api.requests, key=lambda one: one["from_date"])
+    assert (int(request["from_date"]), int(request["to_date"])) == (from_ms - 1, to_ms + 120_000)
+    assert request["limit"] == "33"
 
 
-def test_personal_data_is_treated_as_the_settings_say(run: Callable[..., Run]) -> None:
+def test_personal_data_is_treated_by_the_settings(run: Callable[..., Run]) -> None:
     one = run({"pii": "drop"})
     one.load()
     assert one.warehouse.read_frame("calls")["lead_phone_number"].isna().all()
 
 
 @pytest.mark.parametrize(("vanished_fields", "kept"), [("keep", True), ("mirror", False)])
-def test_vanished_fields_are_treated_as_the_settings_say(
-    run: Callable[..., Run], vanished_fields: str, kept: bool
-) -> None:
+def test_vanished_fields_are_treated_by_the_settings(run: Callable[..., Run], vanished_fields: str, kept: bool) -> None:
     one = run({"vanished_fields": vanished_fields}, agents=1)
     one.load()
     with one.warehouse.connect() as connection:
@@ -257,7 +255,7 @@ def test_vanished_fields_are_treated_as_the_settings_say(
     assert (one.warehouse.read_frame("calls")["transcript"] == "as it landed before").any() == kept
 
 
-def test_a_location_of_no_use_fails_before_the_first_request(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_an_unusable_location_fails_early(run: Callable[..., Run], tmp_path: Path) -> None:
     one = run()
     one.warehouse = Warehouse(str(tmp_path / "calls.duckdb" / "no-folder"))
     (tmp_path / "calls.duckdb").write_text("a file")
@@ -266,7 +264,7 @@ def test_a_location_of_no_use_fails_before_the_first_request(run: Callable[..., 
     assert len(one.sandbox.api.requests) <= 2 * one.settings.max_connections
 
 
-def test_an_agent_without_a_name_is_called_by_its_id() -> None:
+def test_an_agent_without_a_name_is_shown_by_its_id() -> None:
     failure = FailedPartition(DAY, Agent("model-7", None, None), ApiError("x"))
     assert str(failure) == "2026-03-10 of model-7: x"
     assert failure.partition == Partition(DAY, "model-7")

@@ -52,8 +52,8 @@ def test_a_slow_fetch_speaks_and_counts_right(
     with SynthflowClient.from_settings(settings) as client:
         agents = resolve_agents(client, settings).agents
         list(load_calls(client, Warehouse(settings.warehouse), settings, agents, [DAY], log=lines.append))
-    said = [line for line in lines if "pages" in line]
-    assert len(said) >= 3
+    logged = [line for line in lines if "pages" in line]
+    assert len(logged) >= 3
     # The margin's hour brings some more calls than the day's thousand.
-    assert any(" of 11 pages" in line for line in said)
-    assert "left" in said[-1]
+    assert any(" of 11 pages" in line for line in logged)
+    assert "left" in logged[-1]

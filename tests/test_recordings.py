@@ -1,4 +1,4 @@
-"""Recordings are downloaded once, verified, and the key never follows the redirect."""
+"""Recordings are downloaded once, and the API key is not sent to the address of a redirect."""
 
 import datetime as dt
 import hashlib
@@ -45,9 +45,9 @@ def landed(
     return land
 
 
-def store(settings: Settings, target: str, said: list[str] | None = None) -> RecordingCounts:
+def store(settings: Settings, target: str, messages: list[str] | None = None) -> RecordingCounts:
     with SynthflowClient.from_settings(settings) as client:
-        log = (said if said is not None else []).append
+        log = (messages if messages is not None else []).append
         return store_recordings(client, Warehouse(settings.warehouse), target, [DAY], log)
 
 
@@ -56,7 +56,7 @@ def rows(settings: Settings) -> dict[str, dict[str, object]]:
     return {str(row["call_id"]): dict(row) for _, row in frame.iterrows()}
 
 
-def test_each_recording_comes_once_and_is_what_the_table_says(
+def test_each_recording_is_downloaded_once_and_matches_the_table(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path
 ) -> None:
     sandbox, settings = landed()
@@ -81,7 +81,7 @@ def test_each_recording_comes_once_and_is_what_the_table_says(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_recording_that_breaks_off_or_whose_link_expired_is_asked_for_again(
+def test_an_incomplete_recording_or_an_expired_link_is_retried(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path
 ) -> None:
     _, settings = landed(faults={"broken_audio": 3, "expired_link": 2})
@@ -91,18 +91,18 @@ def test_a_recording_that_breaks_off_or_whose_link_expired_is_asked_for_again(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_did_not_come_is_said_and_asked_for_by_the_next_run(
+def test_a_failure_is_logged_and_retried_by_the_next_run(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("synthflow_assets.errors.TransientApiError.retry_for_seconds", 0.0)
     monkeypatch.setattr("synthflow_assets.errors.ConnectionFailedError.retry_for_seconds", 0.0)
     _, settings = landed(faults={"broken_audio": 4})
-    said: list[str] = []
-    first = store(settings, str(tmp_path / "audio"), said)
+    messages: list[str] = []
+    first = store(settings, str(tmp_path / "audio"), messages)
     assert first.failed == 4
-    assert len(said) == 4
-    assert "broke before the response was complete" in said[0]
-    assert "signature" not in "".join(said)
+    assert len(messages) == 4
+    assert "broke before the response was complete" in messages[0]
+    assert "signature" not in "".join(messages)
     second = store(settings, str(tmp_path / "audio"))
     assert (second.stored, second.failed) == (4, 0)
     assert not list((tmp_path / "audio").rglob("*.unfinished"))
@@ -140,23 +140,25 @@ def test_forgetting_a_person_deletes_the_recordings_on_s3(
     _, settings = landed()
     stored = store(settings, s3).stored
     calls = Warehouse(settings.warehouse).read_frame("calls").set_index("call_id")
-    heard = {
+    stored_at = {
         call_id: str(row["location"]) for call_id, row in rows(settings).items() if isinstance(row["location"], str)
     }
-    phone = calls.loc[list(heard), "lead_phone_number"].iloc[0]
-    theirs = {location for call_id, location in heard.items() if calls.loc[call_id, "lead_phone_number"] == phone}
-    assert f"{len(theirs)} recordings deleted" in list(erase_person(settings, phone))
+    phone = calls.loc[list(stored_at), "lead_phone_number"].iloc[0]
+    of_person = {
+        location for call_id, location in stored_at.items() if calls.loc[call_id, "lead_phone_number"] == phone
+    }
+    assert f"{len(of_person)} recordings deleted" in list(erase_person(settings, phone))
     bucket, _ = _open(s3)
     left = {
         f"s3://{file.path}" for file in bucket.get_file_info(fs.FileSelector("bucket", recursive=True)) if file.is_file
     }
-    assert left == set(heard.values()) - theirs
-    assert len(left) == stored - len(theirs)
-    assert store(settings, s3).stored == 0  # and it does not come back
+    assert left == set(stored_at.values()) - of_person
+    assert len(left) == stored - len(of_person)
+    assert store(settings, s3).stored == 0  # also in the next run
 
 
 @pytest.mark.parametrize("target", ["s3://", "gopher://x/y", "s3://key:secret@bucket/x"])
-def test_what_is_neither_folder_nor_bucket_is_refused(target: str) -> None:
+def test_a_target_that_is_neither_folder_nor_bucket_is_rejected(target: str) -> None:
     with pytest.raises(SettingsError, match=r"^recordings is not usable.*s3://bucket/prefix") as caught:
         Settings.of(recordings=target)
     assert "secret" not in str(caught.value)
@@ -167,7 +169,7 @@ def test_recordings_and_hidden_data_exclude_each_other(tmp_path: Path) -> None:
         Settings.of(recordings=str(tmp_path), pii="drop")
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(landed: Callable[..., tuple[Sandbox, Settings]]) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(landed: Callable[..., tuple[Sandbox, Settings]]) -> None:
     _, settings = landed()
     with pytest.raises(WarehouseUnusableError, match="SYNTHFLOW_RECORDINGS"):
         store(settings, "/proc/none")

@@ -1,4 +1,4 @@
-"""A window holds exactly the calls that started in it, whatever the API means and however it misbehaves."""
+"""A window has exactly the calls that started in it, under every reading of the API and every fault."""
 
 import collections
 import itertools
@@ -48,7 +48,7 @@ def day_of(model_id: str, days: int = 0) -> CallWindow:
 def fetch(
     sandbox: Sandbox, windows: Sequence[CallWindow], *, margin_seconds: int = 3600, page_size: int = 100, **options: Any
 ) -> tuple[dict[CallWindow, list[str]], dict[CallWindow, FetchResult | Exception]]:
-    """The ids that came of each window, and how each ended."""
+    """Return the ids of each window's calls, and how each window ended."""
     ids: dict[CallWindow, list[str]] = collections.defaultdict(list)
     ends: dict[CallWindow, FetchResult | Exception] = {}
     with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
@@ -68,8 +68,8 @@ def assert_exact(sandbox: Sandbox, windows: Sequence[CallWindow], **options: Any
     for window in windows:
         stats = ends[window]
         assert isinstance(stats, FetchResult), stats
-        truth = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
-        assert sorted(ids[window]) == sorted(truth)  # sorted lists: nothing missing, nothing twice
+        expected = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
+        assert sorted(ids[window]) == sorted(expected)  # sorted lists: nothing missing, nothing twice
         assert stats.fetched == len(ids[window]) + stats.outside_window + stats.other_model
     return [stats for stats in ends.values() if isinstance(stats, FetchResult)]
 
@@ -80,7 +80,9 @@ READINGS = list(itertools.product(FILTERS, ENDS, ["descending", "ascending", "ar
 
 
 @pytest.mark.parametrize(("filters", "ends", "order"), READINGS)
-def test_days_are_exact_under_every_reading(start_sandbox: StartSandbox, filters: str, ends: str, order: str) -> None:
+def test_days_are_complete_under_every_reading(
+    start_sandbox: StartSandbox, filters: str, ends: str, order: str
+) -> None:
     """Calls start in the first and last millisecond of each day, where the readings differ."""
     sandbox = start_sandbox(
         window_filters=filters, window_ends=ends, order=order, calls_per_day=150, agents=1, border_calls=True
@@ -92,7 +94,7 @@ def test_days_are_exact_under_every_reading(start_sandbox: StartSandbox, filters
 
 
 def test_without_margin_a_call_across_midnight_is_lost(start_sandbox: StartSandbox) -> None:
-    """Shows that the margin is needed, and that these tests would notice its absence."""
+    """The margin is needed, and these tests notice if it is missing."""
     sandbox = start_sandbox(window_filters="start_and_end", calls_per_day=3000, agents=1)
     window = day_of(sandbox.model_ids[0])
     ids, _ = fetch(sandbox, [window], margin_seconds=0)
@@ -100,16 +102,16 @@ def test_without_margin_a_call_across_midnight_is_lost(start_sandbox: StartSandb
 
 
 @pytest.mark.parametrize("filters", ["start", "end", "start_and_end"])
-def test_big_days_are_cut_so_that_no_offset_is_deep(
+def test_big_days_are_split_so_that_no_offset_is_deep(
     start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, filters: str
 ) -> None:
     monkeypatch.setattr(window_module, "MAX_OFFSET", 400)
     monkeypatch.setattr(window_module, "SLICE_TARGET", 200)
     sandbox = start_sandbox(window_filters=filters, calls_per_day=3000, same_volume=True, agents=1)
     [stats] = assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
-    assert max(int(asked["offset"]) for asked in sandbox.api.requests) < 400
-    # Slices cost their last, partly filled page and the first look at the whole. Calls across their borders, where the
-    # API lists them in neither, cost a second round with other borders.
+    assert max(int(request["offset"]) for request in sandbox.api.requests) < 400
+    # Each slice has a last page that is not full, and the first page of the whole window comes on top. If the API lists
+    # calls across the borders of slices in no slice, a second round with other borders is needed.
     assert stats.requests <= (5 if filters == "start_and_end" else 2.5) * stats.fetched / 100
 
 
@@ -131,28 +133,28 @@ def test_big_days_are_cut_so_that_no_offset_is_deep(
     ids=str,
 )
 @pytest.mark.usefixtures("impatient")
-def test_drift_and_faults_are_noticed_and_mended(start_sandbox: StartSandbox, config: dict[str, Any]) -> None:
+def test_days_are_complete_in_spite_of_drift_and_faults(start_sandbox: StartSandbox, config: dict[str, Any]) -> None:
     sandbox = start_sandbox(calls_per_day=700, same_volume=True, agents=1, **config)
     assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_calls_that_change_places_from_page_to_page_are_not_missed(start_sandbox: StartSandbox, seed: int) -> None:
-    """PostgreSQL does so with equal ones; a call that comes twice for one that does not come must not make it up."""
+def test_calls_that_change_places_between_pages_are_not_missed(start_sandbox: StartSandbox, seed: int) -> None:
+    """PostgreSQL does so with equal sort keys. A call on two pages must not make up for a call on none."""
     sandbox = start_sandbox(seed=seed, calls_per_day=310 + 30 * seed, same_volume=True, agents=1, order="tied")
     assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
 
 
-def test_an_api_that_ignores_the_offset_is_given_up_soon(start_sandbox: StartSandbox) -> None:
+def test_a_day_is_complete_although_the_api_ignores_the_offset(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(calls_per_day=250, same_volume=True, agents=1, faults={"ignore_offset": 10_000})
     window = day_of(sandbox.model_ids[0])
     ids, ends = fetch(sandbox, [window])
-    assert isinstance(ends[window], FetchResult)  # by slices of time that fit on a page
+    assert isinstance(ends[window], FetchResult)  # read in slices of one page
     assert len(ids[window]) == len(set(ids[window])) == 250
     assert len(sandbox.api.requests) < 60
 
 
-def test_a_small_day_of_another_agent_is_refused(start_sandbox: StartSandbox) -> None:
+def test_a_small_day_of_another_agent_fails(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(calls_per_day=2, same_volume=True, agents=2, faults={"other_model": 1000})
     window = day_of(sandbox.model_ids[0])
     _, ends = fetch(sandbox, [window])
@@ -169,17 +171,18 @@ def test_a_day_that_stays_short_fails_after_a_bounded_number_of_requests(start_s
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"), [("ignore_window", "ignore from_date and to_date"), ("other_model", "belong to another agent")]
+    ("fault", "message"),
+    [("ignore_window", "ignore from_date and to_date"), ("other_model", "belong to another agent")],
 )
-def test_an_answer_to_another_question_is_said(start_sandbox: StartSandbox, fault: str, says: str) -> None:
+def test_a_response_to_another_request_fails_the_day(start_sandbox: StartSandbox, fault: str, message: str) -> None:
     sandbox = start_sandbox(faults={fault: 1000})
     window = day_of(sandbox.model_ids[0])
     _, ends = fetch(sandbox, [window])
     assert isinstance(ends[window], UnexpectedResponseError)
-    assert says in str(ends[window])
+    assert message in str(ends[window])
 
 
-def test_one_agents_failure_does_not_cost_the_others(start_sandbox: StartSandbox) -> None:
+def test_an_agent_that_fails_does_not_affect_others(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
     windows = [day_of("nobody"), *(day_of(model_id) for model_id in sandbox.model_ids)]
     ids, ends = fetch(sandbox, windows)
@@ -188,7 +191,7 @@ def test_one_agents_failure_does_not_cost_the_others(start_sandbox: StartSandbox
 
 
 class Lister:
-    """Lists calls in this process: what `respond` returns or raises for the window's number."""
+    """Lists calls without HTTP: what `respond` returns or raises for the number of the window."""
 
     pause_seconds = 0.0
 
@@ -207,7 +210,7 @@ class Lister:
 
 
 def failures_before_the_end(respond: Callable[[int], CallPage], connections: int = 1) -> tuple[int, Exception | None]:
-    """How many windows of 30 failed, and the error that ended the fetch."""
+    """Return how many of 30 windows failed, and the error that ended the fetch."""
     windows, failed = [day_of(str(number)) for number in range(30)], 0
     try:
         for event in fetch_windows(Lister(respond, connections), windows, margin_seconds=0):
@@ -232,7 +235,7 @@ def fail(error: Exception) -> CallPage:
         (BadRequestError("x"), 5, 9),
     ],
 )
-def test_what_every_window_meets_ends_the_fetch(error: ApiError, connections: int, failed: int) -> None:
+def test_an_error_of_every_window_ends_the_fetch(error: ApiError, connections: int, failed: int) -> None:
     assert failures_before_the_end(lambda _: fail(error), connections) == (failed, error)
 
 
@@ -245,25 +248,25 @@ def test_after_a_success_only_an_api_that_stops_responding_ends_the_fetch(error:
     assert raised is (error if failed == 3 else None)
 
 
-def test_a_success_among_failures_shows_that_the_api_responds() -> None:
+def test_a_success_among_failures_keeps_the_fetch_going() -> None:
     error = ServerError("x")
     assert failures_before_the_end(lambda n: fail(error) if n % 4 else CallPage(0, [])) == (22, None)
 
 
-def test_a_defect_of_the_client_fails_its_window_and_does_not_hang() -> None:
+def test_an_unexpected_exception_fails_its_window() -> None:
     [event] = fetch_windows(Lister(lambda _: fail(KeyError("Jane Doe"))), [day_of("0")], margin_seconds=0)
     assert isinstance(event, FailedWindow)
     assert "unexpected KeyError" in str(event.error)
     assert "Jane" not in str(event.error)
 
 
-def test_every_connection_is_used_and_no_more() -> None:
+def test_all_connections_are_used_and_no_more() -> None:
     lister = Lister(lambda _: time.sleep(0.02) or CallPage(0, []), max_connections=4)  # type: ignore[func-returns-value]
     list(fetch_windows(lister, [day_of(str(number)) for number in range(12)], margin_seconds=0))
     assert lister.most_in_flight == 4
 
 
-def test_progress_is_told_while_no_response_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_yielded_while_no_response_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch_module, "PROGRESS_SECONDS", 0.02)
     records = [CallRecord(str(number), "0", DAY_START_MS + number, b"{}") for number in range(50)]
 
@@ -281,7 +284,7 @@ def test_progress_is_told_while_no_response_comes(monkeypatch: pytest.MonkeyPatc
     assert [event.pages_done for event in progress] == sorted(event.pages_done for event in progress)
 
 
-def test_windows_begin_in_order_as_connections_are_free() -> None:
+def test_windows_start_in_order_when_connections_are_free() -> None:
     taken: list[int] = []
 
     def windows() -> Iterator[CallWindow]:
@@ -333,7 +336,7 @@ def test_totals_that_do_not_follow_the_window_fail_soon(monkeypatch: pytest.Monk
     assert len(requests) < 300
 
 
-def test_small_days_cost_one_request(start_sandbox: StartSandbox) -> None:
+def test_a_small_day_needs_one_request(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(calls_per_day=60, agents=1)
     stats = assert_exact(sandbox, [day_of(sandbox.model_ids[0], day) for day in range(10)])
     assert [one.requests for one in stats] == [1] * 10
@@ -356,7 +359,7 @@ def test_no_window_no_request(start_sandbox: StartSandbox) -> None:
     assert sandbox.api.requests == []
 
 
-def test_a_consumer_that_stops_leaves_no_thread_waiting(start_sandbox: StartSandbox) -> None:
+def test_a_consumer_may_stop_early(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(calls_per_day=2000)
     with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
         events = fetch_windows(client, [day_of(sandbox.model_ids[0])], margin_seconds=0)
@@ -366,8 +369,8 @@ def test_a_consumer_that_stops_leaves_no_thread_waiting(start_sandbox: StartSand
 
 @given(data=st.data())
 @hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
-    """Random calls, windows, page sizes, orders, readings and drift: each id once, or a failed window."""
+def test_any_window_of_any_api_is_complete(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
+    """With random calls, windows, page sizes, orders, readings and drift, each call comes once or the window fails."""
     sliced = data.draw(st.booleans(), "sliced")
     monkeypatch.setattr(window_module, "MAX_OFFSET", 60 if sliced else 10_000)
     monkeypatch.setattr(window_module, "SLICE_TARGET", 30 if sliced else 5_000)
@@ -390,11 +393,11 @@ def test_any_window_of_any_api_equals_the_plain_truth(monkeypatch: pytest.Monkey
     with Sandbox(config) as sandbox:
         window = CallWindow(sandbox.model_ids[0], start, start + length)
         ids, ends = fetch(sandbox, [window], page_size=data.draw(st.integers(5, 100), "page size"))
-        truth = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
+        expected = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
         assert len(ids[window]) == len(set(ids[window]))
         if isinstance(ends[window], FetchResult):
-            assert set(ids[window]) == truth
+            assert set(ids[window]) == expected
         else:
             assert isinstance(ends[window], IncompleteFetchError)
-            # Giving up is right only where a single question cannot settle it.
+            # A window may fail only if several requests are needed.
             assert config.faults or (sliced and config.window_filters == "start_and_end")

@@ -1,4 +1,4 @@
-"""The set of ids is a set, however many there are."""
+"""`IdSet` behaves as a set of any size."""
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -14,7 +14,7 @@ KEYS = st.integers(0, 60) | st.sampled_from([-(2**63), 2**63 - 1, -1])
 
 @given(pages=st.lists(st.lists(KEYS, max_size=20), max_size=40))
 @hypothesis_settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_ids_are_new_once(monkeypatch: pytest.MonkeyPatch, pages: list[list[int]]) -> None:
+def test_each_id_is_new_once(monkeypatch: pytest.MonkeyPatch, pages: list[list[int]]) -> None:
     monkeypatch.setattr(ids_module, "MAX_RECENT", 5)
     ids, plain = IdSet(), set()
     for page in pages:

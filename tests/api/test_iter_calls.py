@@ -1,4 +1,4 @@
-"""`SynthflowResource` alone, in an asset that knows nothing else of this package."""
+"""`iter_calls`, and `SynthflowResource` in an asset that uses nothing else of this package."""
 
 import datetime as dt
 import os
@@ -21,7 +21,7 @@ def ms(moment: dt.datetime) -> int:
 
 
 @pytest.mark.parametrize("window_filters", ["start", "end", "start_and_end"])
-def test_exactly_the_calls_that_start_in_the_span_each_once(start_sandbox: StartSandbox, window_filters: str) -> None:
+def test_each_call_that_starts_in_the_span_comes_once(start_sandbox: StartSandbox, window_filters: str) -> None:
     sandbox = start_sandbox(agents=2, calls_per_day=400, window_filters=window_filters)
     model_id = sandbox.model_ids[0]
     with SynthflowClient(sandbox.api.config.api_key, sandbox.url) as client:
@@ -35,7 +35,7 @@ def test_exactly_the_calls_that_start_in_the_span_each_once(start_sandbox: Start
     assert all(int(call["duration"]) >= 0 for call in calls)
 
 
-def test_a_resource_in_an_asset_of_somebody_else(start_sandbox: StartSandbox) -> None:
+def test_the_resource_in_another_projects_asset(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
     os.environ["THEIR_KEY"] = sandbox.api.config.api_key  # removed by clean_environment
 
@@ -56,7 +56,7 @@ def test_a_resource_without_a_key_names_its_argument() -> None:
         SynthflowResource(base_url="http://127.0.0.1:9/v2").get_client()
 
 
-def test_what_cannot_be_asked_is_said_at_once(start_sandbox: StartSandbox) -> None:
+def test_invalid_arguments_are_rejected_at_the_call(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
     with SynthflowClient(sandbox.api.config.api_key, sandbox.url) as client:
         with pytest.raises(ValueError, match=r"^start is '2026-03-10 00:00:00'; allowed is .* with a time zone"):

@@ -1,4 +1,4 @@
-"""What the probe says of the API is what the sandbox was told to do."""
+"""The probe finds the reading that the sandbox is configured for."""
 
 import dataclasses
 import datetime as dt
@@ -22,13 +22,13 @@ def read(sandbox: Sandbox) -> ApiReading:
 
 
 @pytest.mark.parametrize("filters", ["start", "end", "start_and_end"])
-@pytest.mark.parametrize("ends", ["half_open", "inclusive", "exclusive"])
+@pytest.mark.parametrize("ends", ["half_open", "inclusive", "exclusive", "exclusive_begin"])
 def test_window(start_sandbox: StartSandbox, filters: str, ends: str) -> None:
     sandbox = start_sandbox(window_filters=filters, window_ends=ends, agents=1)
     reading = read(sandbox)
     assert (reading.from_filters, reading.to_filters) == SIDES[filters]
-    assert reading.from_inclusive == (None if filters == "end" else ends != "exclusive")
-    assert reading.to_inclusive == (ends == "inclusive" if filters == "start" else None)
+    assert reading.from_inclusive == (None if filters == "end" else ends in ("half_open", "inclusive"))
+    assert reading.to_inclusive == (ends in ("inclusive", "exclusive_begin") if filters == "start" else None)
     assert reading.honours_window
     assert reading.honours_offset
     assert reading.refuses_larger_pages
@@ -42,18 +42,18 @@ def test_order(start_sandbox: StartSandbox, order: str, seen: str) -> None:
     assert read(start_sandbox(order=order, agents=1)).order == seen
 
 
-def test_an_ignored_window_is_noticed(start_sandbox: StartSandbox) -> None:
+def test_an_ignored_window_is_found(start_sandbox: StartSandbox) -> None:
     assert not read(start_sandbox(faults={"ignore_window": 1000}, agents=1)).honours_window
 
 
-def test_open_calls_are_noticed(start_sandbox: StartSandbox) -> None:
-    # So many that some go on at every hour, at night and on Sundays too.
+def test_open_calls_are_found(start_sandbox: StartSandbox) -> None:
+    # Enough that some are in progress at any hour, at night and on Sundays too.
     busy = {"agents": 1, "calls_per_day": 50_000, "same_volume": True}
     assert read(start_sandbox(**busy)).lists_open_calls
     assert read(start_sandbox(**busy, hide_open_calls=True)).lists_open_calls is None
 
 
-def test_no_calls_tell_nothing(start_sandbox: StartSandbox) -> None:
+def test_without_calls_nothing_is_known(start_sandbox: StartSandbox) -> None:
     reading = read(start_sandbox(agents=1, calls_per_day=0))
     assert (reading.sample, reading.order, reading.longest_call_seconds) == (0, None, None)
     assert (reading.from_filters, reading.to_filters, reading.honours_offset) == (None, None, None)

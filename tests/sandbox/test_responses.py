@@ -1,4 +1,4 @@
-"""The sandbox answers as the live API was seen to, and knows the truth about its own calls."""
+"""The sandbox responds as the live API does, and knows which calls exist."""
 
 import datetime as dt
 import json
@@ -23,7 +23,7 @@ def get(sandbox: Sandbox, path: str, key: str | None = DEFAULT_API_KEY, **parame
         return answer.status_code, answer.json()
 
 
-def test_calls_look_as_they_really_do(start_sandbox: StartSandbox) -> None:
+def test_calls_look_like_the_live_apis(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
     status, body = get(
         sandbox, "/v2/calls", model_id=sandbox.model_ids[0], from_date=START_MS, to_date=START_MS + DAY_MS, limit=100
@@ -53,7 +53,7 @@ def test_default_limit_and_unknown_parameters(start_sandbox: StartSandbox) -> No
 
 
 @pytest.mark.parametrize(
-    ("path", "key", "parameters", "status", "says"),
+    ("path", "key", "parameters", "status", "message"),
     [
         ("/v2/calls", DEFAULT_API_KEY, {"model_id": "x", "limit": 101}, 400, "Limit must be between 1 and 100"),
         ("/v2/calls", DEFAULT_API_KEY, {"model_id": "x", "limit": 0}, 400, "Limit must be between 1 and 100"),
@@ -66,15 +66,15 @@ def test_default_limit_and_unknown_parameters(start_sandbox: StartSandbox) -> No
         ("/nothing", DEFAULT_API_KEY, {}, 404, "not_found"),
     ],
 )
-def test_errors_have_their_true_shapes(
-    start_sandbox: StartSandbox, path: str, key: str | None, parameters: dict[str, Any], status: int, says: str
+def test_errors_have_the_live_apis_shapes(
+    start_sandbox: StartSandbox, path: str, key: str | None, parameters: dict[str, Any], status: int, message: str
 ) -> None:
     code, body = get(start_sandbox(), path, key, **parameters)
     assert code == status
-    assert says in json.dumps(body)
+    assert message in json.dumps(body)
 
 
-def test_calls_are_the_same_however_they_are_asked_for() -> None:
+def test_calls_do_not_depend_on_the_request() -> None:
     one, other = CallStore(SandboxConfig()), CallStore(SandboxConfig())
     model_id = next(iter(one.agents))
     day = Window(START_MS, START_MS + DAY_MS)
@@ -86,14 +86,14 @@ def test_calls_are_the_same_however_they_are_asked_for() -> None:
     ).page(0, 1000, 10**14)
 
 
-def test_its_own_count_equals_what_it_lists(start_sandbox: StartSandbox) -> None:
+def test_the_count_equals_what_is_listed(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
     _, counted = get(sandbox, "/sandbox/count", from_date=START_MS, to_date=START_MS + DAY_MS)
     for model_id in sandbox.model_ids:
         assert counted[model_id] == len(sandbox.api.store.ids_between(model_id, START_MS, START_MS + DAY_MS))
 
 
-def test_calls_of_the_present_are_open(start_sandbox: StartSandbox) -> None:
+def test_calls_in_progress_are_open(start_sandbox: StartSandbox) -> None:
     now = dt.datetime(2026, 3, 10, 14, tzinfo=dt.UTC)
     sandbox = start_sandbox(calls_per_day=20_000, now=now)
     listing = {"model_id": sandbox.model_ids[0], "from_date": START_MS, "limit": 100}
@@ -115,12 +115,12 @@ def test_hundreds_of_thousands_of_calls_a_day() -> None:
     assert len(deep) == 10
 
 
-def test_unknown_faults_are_named() -> None:
+def test_an_unknown_fault_is_rejected() -> None:
     with pytest.raises(ValueError, match="unknown fault gremlins"):
         SandboxConfig(faults={"gremlins": 1})
 
 
 def test_prompts_are_listed_as_the_live_api_does(start_sandbox: StartSandbox) -> None:
-    """Otherwise no test could show that they are never stored."""
+    """Without them, no test could show that they are never stored."""
     _, body = get(start_sandbox(), "/v2/assistants/")
     assert "CONFIDENTIAL PROMPT" in json.dumps(body)
