@@ -14,6 +14,7 @@ from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.report import write_report
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.decoding import derived_columns_sql
 from synthflow_assets.warehouse.statements import sql_file
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def fill_warehouse(warehouse: Warehouse, first: dt.date, days: int, agents: int,
     last = first + dt.timedelta(days=days - 1)
     amounts = {"first": first, "last": last, "agents": agents, "calls_per_day": calls_per_day}
     with warehouse.connect() as connection:
-        connection.execute(sql_file(__package__ or "", "report_calls.sql"), amounts)
+        calls = sql_file(__package__ or "", "report_calls.sql")
+        connection.execute(f"INSERT INTO calls BY NAME {derived_columns_sql(f'({calls})')}", amounts)
         connection.execute(_LOADS)
         connection.execute(_AGENTS, [agents])
         compute_metrics(connection, [first + dt.timedelta(days=number) for number in range(days)], Settings.of())

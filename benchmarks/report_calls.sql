@@ -1,5 +1,4 @@
 -- Made-up calls where landing would put them, millions in seconds: what there is of each follows from a hash.
-INSERT INTO calls BY NAME
 SELECT
     day,
     'agent-' || agent AS model_id,
@@ -28,6 +27,10 @@ SELECT
             'polite', ['true', 'true', 'true', 'partial', 'hard to say'][h // 31 % 5 + 1]
         )
     END AS judge_results,
+    NULL::JSON AS executed_actions,
+    NULL::JSON AS collected_variables,
+    NULL::VARCHAR AS transcript,
+    NULL::VARCHAR AS error_message,
     now() AS loaded_at
 FROM (
     SELECT day, agent, number, (hash(day, agent, number) % 100000007)::BIGINT AS h

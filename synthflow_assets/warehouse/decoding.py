@@ -10,7 +10,7 @@ import json
 
 from synthflow_assets.warehouse.personal import EMPTY, SuppressionList, private_sql
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES
-from synthflow_assets.warehouse.statements import quoted
+from synthflow_assets.warehouse.statements import quoted, sql_file
 from synthflow_assets.warehouse.tables import Column, Kind
 
 _WHOLE_NUMBER = "[+-]?[0-9]{1,19}"
@@ -77,6 +77,17 @@ def _reject_reason(column: Column) -> str | None:
     return f"CASE {' '.join(cases)} END" if cases else None
 
 
+def derived_columns_sql(source: str) -> str:
+    """Return SQL that adds `DERIVED_COLUMNS` to a relation.
+
+    Args:
+        source: name of a relation with the columns of `calls` that they are derived from; its other columns stay.
+    """
+    open_statuses = ", ".join(map(quoted, OPEN_STATUSES))
+    query = sql_file("synthflow_assets.warehouse.sql", "derived_columns.sql")
+    return query.replace("{source}", source).replace("{open_statuses}", open_statuses)
+
+
 def decode_sql(source: str, pii: str, hash_key: str = "", suppressed: SuppressionList = EMPTY) -> str:
     """Return SQL that decodes the records of a relation.
 
@@ -88,8 +99,8 @@ def decode_sql(source: str, pii: str, hash_key: str = "", suppressed: Suppressio
         suppressed: people whose personal data is dropped for any `pii`.
 
     Returns:
-        A query with the columns of `calls` except `loaded_at`, and `reason`, `record`, `is_open` and `filled`. If
-        `reason` is not NULL, the record is rejected. `filled` is a list of booleans, one for each of `CALL_FIELDS`: the
+        A query with the columns of `calls` except `loaded_at`, and `reason`, `record` and `filled`. If `reason` is not
+        NULL, the record is rejected. `filled` is a list of booleans, one for each of `CALL_FIELDS`: the
         record has a value in this field.
     """
     shape = {
@@ -106,7 +117,6 @@ def decode_sql(source: str, pii: str, hash_key: str = "", suppressed: Suppressio
     decoded = [column for column in CALLS.columns if column.name != "loaded_at"]
     columns = ",\n    ".join(private_sql(column, pii, hash_key) for column in decoded)
     filled = ", ".join(f"{column.name} IS NOT NULL" for column in CALL_FIELDS)
-    is_open = ", ".join(quoted(status) for status in OPEN_STATUSES)
     are_known, are_unique = f"list_has_all([{known_names}], keys)", "list_unique(keys) = len(keys)"
     # Nearly all records have the fields of the first one, so only the fields of the others are checked one by one.
     # Comparing two lists takes a tenth of the time of the check.
@@ -145,20 +155,22 @@ typed AS (
         END AS extra
     FROM parsed
 ),
+derived AS (
+{derived_columns_sql("typed")}
+),
 judged AS (
     SELECT
         *,
         nullif(concat_ws('; ', {reasons}), '') AS reason,
         [{filled}] AS filled,
         coalesce({suppressed.sql()}, false) AS is_suppressed
-    FROM typed
+    FROM derived
 )
 SELECT
     {columns},
     reason,
     CASE WHEN reason IS NOT NULL AND NOT is_suppressed THEN {"record" if pii == "keep" else "NULL::VARCHAR"} END
         AS record,
-    coalesce(trim(call_status) IN ({is_open}), false) AS is_open,
     filled
 FROM judged
 """

@@ -29,16 +29,14 @@ _DTYPES = {
     "DOUBLE": "float64",
     "INTEGER": "Int32",
     "JSON": "str",
-    "MAP(VARCHAR, BIGINT)": "object",
     "TIMESTAMPTZ": "datetime64[us, UTC]",
     "VARCHAR": "str",
-    "VARCHAR[]": "object",
 }
 
 
 def dtype_of(column: Column) -> str:
     """Return the pandas dtype of a column."""
-    dtype = _DTYPES[column.sql_type]
+    dtype = _DTYPES.get(column.sql_type, "object")
     return dtype.lower() if column.required and dtype.startswith("Int") else dtype
 
 

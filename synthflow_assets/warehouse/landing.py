@@ -13,7 +13,14 @@ from synthflow_assets.agents import Agent
 from synthflow_assets.interfaces import FetchCounts, FetchResult
 from synthflow_assets.warehouse.erasure import read_suppression_list
 from synthflow_assets.warehouse.personal import HASH_PATTERN
-from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, LANDED_TABLES, PERSONAL_COLUMNS, UNREADABLE_FIELD
+from synthflow_assets.warehouse.schema import (
+    CALL_FIELDS,
+    CALLS,
+    DERIVED_COLUMNS,
+    LANDED_TABLES,
+    PERSONAL_COLUMNS,
+    UNREADABLE_FIELD,
+)
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import lacks_memory, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
@@ -88,7 +95,7 @@ def land(
         # An erasure between this check and the commit would conflict, and `write` would run this check again.
         if read_suppression_list(connection) != batch.suppressed:
             raise SuppressionListChangedError
-        if vanished_fields == "keep" and pii != "drop":
+        if vanished_fields == "keep":
             connection.execute(sql_file(_SQL, "note_earlier.sql"), {"days": keys["days"], **files})
         for table in LANDED_TABLES:
             connection.execute(sql_file(_SQL, "delete_partitions.sql").format(table=table.name), keys)
@@ -98,7 +105,7 @@ def land(
             connection.execute(sql_file(_SQL, "recount_moved.sql"))
         connection.execute(sql_file(_SQL, "note_repeated.sql"), files)
         connection.execute(sql_file(_SQL, "insert_calls.sql"), {**files, **stamp})
-        if vanished_fields == "keep" and pii != "drop":
+        if vanished_fields == "keep":
             connection.execute(_restore_sql(pii))
             connection.execute("DROP TABLE temp.earlier")
         connection.execute(sql_file(_SQL, "insert_rejects.sql"), {**files, **stamp})
@@ -132,18 +139,22 @@ def _with_little_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[]
 
 
 def _restore_sql(pii: str) -> str:
-    """Return SQL that fills NULLs in personal columns with the values that landed before.
+    """Return SQL that fills NULLs in personal and derived columns with the values that landed before.
 
-    Under `hash`, only hashes are filled in, not plain data that landed under an earlier setting.
+    Personal columns are not filled under `drop`; under `hash`, only with hashes. Values that landed under an earlier
+    setting do not come back.
     """
 
     def earlier(column: Column) -> str:
-        if pii == "keep" or column.sql_type != Kind.TEXT.value:
-            return f"earlier.{column.name}" if pii == "keep" else f"NULL::{column.sql_type}"
+        if pii == "keep" or not column.personal:
+            return f"earlier.{column.name}"
+        if pii == "drop" or column.sql_type != Kind.TEXT.value:
+            return f"NULL::{column.sql_type}"
         return f"CASE WHEN regexp_full_match(earlier.{column.name}, '{HASH_PATTERN}') THEN earlier.{column.name} END"
 
     filled = ", ".join(
-        f"{column.name} = coalesce(calls.{column.name}, {earlier(column)})" for column in PERSONAL_COLUMNS
+        f"{column.name} = coalesce(calls.{column.name}, {earlier(column)})"
+        for column in (*PERSONAL_COLUMNS, *DERIVED_COLUMNS)
     )
     return f"UPDATE {CALLS.name} SET {filled} FROM temp.earlier WHERE earlier.call_id = calls.call_id"
 

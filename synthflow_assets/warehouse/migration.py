@@ -5,9 +5,18 @@ from __future__ import annotations
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.warehouse.decoding import typed_from_extra
+from synthflow_assets.warehouse.decoding import derived_columns_sql, typed_from_extra
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
-from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, MACROS, SCHEMA_VERSION, TABLES, VERSION, VIEWS
+from synthflow_assets.warehouse.schema import (
+    CALL_FIELDS,
+    CALLS,
+    DERIVED_COLUMNS,
+    MACROS,
+    SCHEMA_VERSION,
+    TABLES,
+    VERSION,
+    VIEWS,
+)
 from synthflow_assets.warehouse.statements import quoted, sql_file, transaction
 
 _SQL = "synthflow_assets.warehouse.sql"
@@ -49,6 +58,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *
     # A second transaction: DuckDB cannot update a table that the same transaction altered. Both can be repeated.
     with transaction(connection):
         _move_from_extra(connection)
+        _fill_derived_columns(connection)
         _create_views(connection, schema)
         connection.execute(f"DELETE FROM {VERSION.name}")
         connection.execute(f"INSERT INTO {VERSION.name} VALUES ({SCHEMA_VERSION})")
@@ -88,6 +98,18 @@ def _version(connection: duckdb.DuckDBPyConnection) -> int:
     except duckdb.CatalogException:  # in a lake, this is faster than listing the tables
         return 0
     return int(found or 0)
+
+
+def _fill_derived_columns(connection: duckdb.DuckDBPyConnection) -> None:
+    """Fill the derived columns of calls that landed before these columns existed, as far as their JSON was kept."""
+    names = [column.name for column in DERIVED_COLUMNS]
+    sources = ", ".join(column.name for column in CALL_FIELDS)
+    older = f"(SELECT {sources} FROM {CALLS.name} WHERE call_outcome IS NULL)"
+    connection.execute(
+        f"UPDATE {CALLS.name} SET {', '.join(f'{name} = derived.{name}' for name in names)} "
+        f"FROM (SELECT call_id, {', '.join(names)} FROM ({derived_columns_sql(older)})) AS derived "
+        f"WHERE {CALLS.name}.call_id = derived.call_id"
+    )
 
 
 def _move_from_extra(connection: duckdb.DuckDBPyConnection) -> None:

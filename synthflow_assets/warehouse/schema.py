@@ -12,7 +12,7 @@ from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
 # Raise it with every change of tables, columns, views or macros. A file made by a later version is refused.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def _field(
@@ -41,6 +41,54 @@ _LOADED_AT = Column("loaded_at", "TIMESTAMPTZ", "When the row was written.", req
 # Calls that have not ended: their duration and end are not known yet.
 OPEN_STATUSES = spellings("pending", "ringing", "in-progress", "queue", "initiated", "checking", "paused", "registered")
 _CLOSED_STATUSES = ("no-answer", "busy", "failed", "canceled", "user-canceled", "spam")
+
+# Derived from the JSON and the texts of a call by `sql/derived_columns.sql`, before personal data is treated. They do
+# not contain what a person said, so they are the same for every SYNTHFLOW_PII.
+DERIVED_COLUMNS = (
+    Column(
+        "call_outcome",
+        "VARCHAR",
+        "What became of the call: `person_reached`, `voicemail`, `no_answer`, `busy`, `failed`, `canceled`, `open` or "
+        "`other`. A `completed` call is `voicemail` if its `end_call_reason` begins with `voicemail`, else "
+        "`person_reached`.",
+        required=True,
+    ),
+    Column(
+        "telephony_error_code",
+        "VARCHAR",
+        "SIP code in `error_message`, such as `404` of `Telephony - 404 - Not Found`; NULL without one.",
+    ),
+    Column("human_turns", "BIGINT", "Transcript lines that begin with `human:`; NULL without a transcript.", "lines"),
+    Column(
+        "agent_turns",
+        "BIGINT",
+        "Transcript lines that begin with `bot:` or `assistant:`; NULL without a transcript.",
+        "lines",
+    ),
+    Column(
+        "judge_verdicts",
+        "MAP(VARCHAR, VARCHAR)",
+        "Verdict of each check in `judge_results`: `true`, `partial`, `false`, `not_applicable`, a score below 1,000, "
+        "or `other` for any other text. Without explanations, aggregates and empty verdicts.",
+    ),
+    Column("judge_found_full_error", "BOOLEAN", "The judge found an error in at least one check."),
+    Column(
+        "judge_found_partial_or_error", "BOOLEAN", "The judge found an error or a partial error in at least one check."
+    ),
+    Column(
+        "actions",
+        'STRUCT("name" VARCHAR, action_type VARCHAR, failed BOOLEAN, status VARCHAR, failed_reason VARCHAR, '
+        '"at" TIMESTAMPTZ, human_connected_at TIMESTAMPTZ)[]',
+        "Actions in `executed_actions`. `failed` is true if the action reports an error in any form. `status` and "
+        "`failed_reason` are of transfers alone; `other` stands for a text that is not a plain code.",
+    ),
+    Column(
+        "variables",
+        'STRUCT("name" VARCHAR, source VARCHAR, collected BOOLEAN)[]',
+        "What the agent was to find out. `source` is `variable` (in `collected_variables`) or `extractor` (in "
+        "`executed_actions`); `collected` is true if it has a value.",
+    ),
+)
 
 CALLS = Table(
     "calls",

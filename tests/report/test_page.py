@@ -38,7 +38,7 @@ _CALLS_OF_CELLS = """
 INSERT INTO calls BY NAME
 SELECT
     day, model_id, day || model_id AS call_id, day + to_hours(9) AS start_time, 60 AS duration_seconds,
-    'completed' AS call_status, 'inbound' AS type_of_call, $reason AS end_call_reason,
+    'completed' AS call_status, 'person_reached' AS call_outcome, 'inbound' AS type_of_call, $reason AS end_call_reason,
     $reason AS telephony_disconnect_reason, now() AS loaded_at
 FROM cells
 """

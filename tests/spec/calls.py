@@ -12,6 +12,8 @@ import duckdb
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.decoding import derived_columns_sql
+from synthflow_assets.warehouse.schema import DERIVED_COLUMNS
 
 DAY = dt.date(2026, 3, 10)
 Call = dict[str, Any]
@@ -38,10 +40,13 @@ def land(
     rows = [_row(number, call, days, timezone) for number, call in enumerate(calls)]
     names = sorted({name for row in rows for name in row})
     if rows:
+        derived = ", ".join(column.name for column in DERIVED_COLUMNS)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE given AS SELECT * EXCLUDE ({derived}) FROM calls LIMIT 0")
         connection.execute(
-            f"INSERT INTO calls ({', '.join(names)}) SELECT unnest($1, max_depth := 2)",
+            f"INSERT INTO given ({', '.join(names)}) SELECT unnest($1, max_depth := 2)",
             [[{name: row.get(name) for name in names} for row in rows]],
         )
+        connection.execute(f"INSERT INTO calls BY NAME {derived_columns_sql('temp.given')}")
     landed = Counter((row["day"], row["model_id"]) for row in rows)
     connection.execute(
         "INSERT INTO call_loads BY NAME SELECT unnest($1, max_depth := 2), now() AS loaded_at",

@@ -21,9 +21,10 @@ def with_calls(location: Path, schema: str = "synthflow") -> Warehouse:
     warehouse = Warehouse(str(location), schema)
     with warehouse.connect() as connection:
         connection.execute(
-            "INSERT INTO calls (day, model_id, call_id, start_time, duration_seconds, labels, extra, loaded_at) VALUES "
-            "($1, 'm', $2, '2026-03-10 23:59:59.999+00', 9007199254740991, ['a', 'b'], '{\"x\": 1}', now()), "
-            "($3, 'm', 'z', '2026-03-11 00:00:00+00', NULL, NULL, NULL, now())",
+            "INSERT INTO calls "
+            "(day, model_id, call_id, start_time, call_outcome, duration_seconds, labels, extra, loaded_at) VALUES "
+            "($1, 'm', $2, '2026-03-10 23:59:59.999+00', 'other', 9007199254740991, ['a', 'b'], '{\"x\": 1}', now()), "
+            "($3, 'm', 'z', '2026-03-11 00:00:00+00', 'other', NULL, NULL, NULL, now())",
             [DAY, f"{schema}-a", NEXT],
         )
         connection.execute("INSERT INTO agents VALUES ('m', NULL, NULL, now())")

@@ -25,7 +25,7 @@ from synthflow_assets.warehouse.erasure import read_suppression_list
 from synthflow_assets.warehouse.export import export_days
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.personal import numbers_sql
-from synthflow_assets.warehouse.schema import CALLS, PERSONAL_COLUMNS
+from synthflow_assets.warehouse.schema import CALLS, DERIVED_COLUMNS, PERSONAL_COLUMNS
 from synthflow_assets.warehouse.staging import Partition, Staging
 
 DAY = dt.date(2026, 3, 10)
@@ -287,6 +287,7 @@ def test_every_column_that_may_hold_a_person_is_classed() -> None:
         "end_call_reason", "telephony_disconnect_reason", "telephony_hangup", "telephony_duration_ms",
         "telephony_ringing_duration_ms", "telephony_start", "telephony_end", "recording_duration", "agents_used",
         "labels", "assistant_version", "campaign_type", "deployment_type", "timezone", "loaded_at",
+        *(column.name for column in DERIVED_COLUMNS),
     }  # fmt: skip
     assert {column.name for column in CALLS.columns} - {column.name for column in PERSONAL_COLUMNS} == innocent
 

@@ -13,7 +13,7 @@ WITH fetched AS (
         unnest($closed::BOOLEAN[]) AS closed
 ),
 batch AS (
-    SELECT day, model_id, reason, is_open, filled, extra
+    SELECT day, model_id, reason, call_outcome, filled, extra
     FROM read_parquet($files, filename = true, file_row_number = true)
     ANTI JOIN temp.repeated USING (filename, file_row_number)
 ),
@@ -23,7 +23,7 @@ landed AS (
         model_id,
         count(*) FILTER (reason IS NULL) AS landed,
         count(*) FILTER (reason IS NOT NULL) AS rejected,
-        count(*) FILTER (reason IS NULL AND is_open) AS open_calls
+        count(*) FILTER (reason IS NULL AND call_outcome = 'open') AS open_calls
     FROM batch
     GROUP BY ALL
 ),

@@ -12,7 +12,7 @@ FROM (
         model_id,
         count(*) FILTER (outcome = 'landed') AS landed,
         count(*) FILTER (outcome = 'known') AS known,
-        count(*) FILTER (outcome = 'landed' AND is_open) AS open_calls
+        count(*) FILTER (outcome = 'landed' AND call_outcome = 'open') AS open_calls
     FROM temp.typed
     GROUP BY day, model_id
 ) AS moved

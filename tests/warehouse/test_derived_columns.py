@@ -1,0 +1,405 @@
+"""The columns that are derived from a call's JSON and texts: record in, columns out, in the shapes of the live API."""
+
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+
+from synthflow_assets.warehouse.schema import DERIVED_COLUMNS
+from tests.warehouse.test_decoding import call, decode
+
+JUDGE = {
+    "persona": "true",
+    "persona_feedback": "",
+    "style": "True",
+    "style_feedback": "Polite throughout",
+    "goal": "partial",
+    "goal_feedback": "Ada agreed to call back",
+    "objections": "not_applicable",
+    "objections_feedback": "",
+    "steps": "",
+    "steps_feedback": "",
+    "knowledge": None,
+    "knowledge_feedback": None,
+    "call_summary": "true",
+    "call_summary_feedback": "Ada called about her invoice",
+    "all_feedback": "Mostly fine",
+    "judge_found_partial_or_error": "true",
+    "judge_found_full_error": "false",
+}
+EXTRACT, TRANSFER = "extract_info_action_type", "transfer_call_action_type"
+AT = dt.datetime(2026, 3, 10, 12, 0, 9, 250_000, dt.UTC)
+
+
+def derive(**fields: Any) -> dict[str, Any]:
+    [row] = decode(call(**fields))
+    assert row["reason"] is None
+    return row
+
+
+def action(
+    name: str = "Book", action_type: str | None = "custom_function_action_type", **fields: Any
+) -> dict[str, Any]:
+    """An action as the live API lists it: texts of JSON inside, empty texts for what there is not."""
+    fields = {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in fields.items()}
+    return {
+        "name": name,
+        "action_type": action_type,
+        "description": "what the agent's owner wrote",
+        "parameters_hard_coded": "{}",
+        "parameters_from_llm": "{}",
+        "error_message": "",
+        "return_value": "{}",
+        "return_value_status": "",
+        "is_relevant_action": "true",
+        "timestamp": f"{AT.timestamp()}",
+        "timestamp_datetime": "2026-03-10T12:00:09.250000",
+        **fields,
+    }
+
+
+def derived_actions(*actions: dict[str, Any]) -> Any:
+    return derive(executed_actions={one["name"]: one for one in actions})["actions"]
+
+
+def failed(**fields: Any) -> bool:
+    [one] = derived_actions(action(**fields))
+    return bool(one["failed"])
+
+
+# Judge
+
+
+def test_verdicts_are_those_of_the_checks() -> None:
+    row = derive(judge_results=JUDGE)
+    assert row["judge_verdicts"] == {
+        "persona": "true",
+        "style": "true",
+        "goal": "partial",
+        "objections": "not_applicable",
+        "call_summary": "true",
+    }
+    assert (row["judge_found_full_error"], row["judge_found_partial_or_error"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        ("true", "true"),
+        (" FALSE ", "false"),
+        (True, "true"),
+        ("Not_Applicable", "not_applicable"),
+        (7, "7"),
+        ("8.5", "8.5"),
+        ("-1", "-1"),
+        ("", None),
+        ("  ", None),
+        (None, None),
+        # Evaluations in words may be what a person said; long numbers may be phone numbers.
+        ("agree", "other"),
+        ("Ada said yes", "other"),
+        ("4155550123", "other"),
+        (4155550123, "other"),
+        ("415.5550123", "other"),
+        ({"score": "Ada"}, "other"),
+        (["Ada"], "other"),
+    ],
+)
+def test_a_verdict_is_a_closed_word_or_a_score(value: Any, verdict: str | None) -> None:
+    expected = {} if verdict is None else {"opinion": verdict}
+    assert derive(judge_results={"opinion": value})["judge_verdicts"] == expected
+
+
+def test_only_what_stands_beside_its_check_explains_it() -> None:
+    results = {"polite": "true", "polite_reason": "false", "polite_feedback": "7", "asked_reason": "false"}
+    assert derive(judge_results=results)["judge_verdicts"] == {"polite": "true", "asked_reason": "false"}
+
+
+@pytest.mark.parametrize("results", [None, [], "good", 5, [["a", "b"]]])
+def test_what_is_no_object_has_no_verdicts(results: Any) -> None:
+    row = derive(judge_results=results)
+    assert (row["judge_verdicts"] or {}, row["judge_found_full_error"]) == ({}, None)
+
+
+def test_a_check_that_occurs_twice_has_no_verdict_and_costs_its_neighbours_none() -> None:
+    twice = f'{{"call_id":"a","start_time":{call()["start_time"]},"judge_results":{{"goal":"true","goal":"false"}}}}'
+    rows = decode(twice, call(judge_results={"goal": "true"}))
+    assert [row["judge_verdicts"] for row in rows] == [None, {"goal": "true"}]
+
+
+# Actions
+
+
+def test_actions_come_by_name_or_as_a_list() -> None:
+    one, other = action("Send SMS", "send_sms_action_type"), action("Book a table", "calcom_booking_action_type")
+    expected = [
+        {
+            "name": one["name"],
+            "action_type": one["action_type"],
+            "failed": False,
+            "status": None,
+            "failed_reason": None,
+            "at": AT,
+            "human_connected_at": None,
+        }
+        for one in (one, other)
+    ]
+    assert derived_actions(one, other) == expected
+    assert derive(executed_actions=[one, other])["actions"] == expected
+    assert derive(executed_actions={"Send SMS": {**one, "name": None}})["actions"] == expected[:1]
+
+
+@pytest.mark.parametrize("executed", [None, "none", 5, True])
+def test_what_is_neither_object_nor_list_has_no_actions(executed: Any) -> None:
+    row = derive(executed_actions=executed)
+    assert (row["actions"], row["variables"] or []) == (None, [])
+
+
+@pytest.mark.parametrize("executed", [{}, [], {"a": None, "b": "x"}, [1]])
+def test_nothing_ran(executed: Any) -> None:
+    assert derive(executed_actions=executed)["actions"] == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"error_message": "timeout"},
+        {"return_value": {"status": "transfer-failed-timeout"}},
+        {"return_value": {"status": "Transfer_Failed"}},
+        {"return_value": {"status": "error"}},
+        {"return_value": {"status": " Failed"}},
+        {"return_value": {"status": "failure"}},
+        {"return_value": {"success": False}},
+        {"return_value": {"success": "False"}},
+        {"return_value": {"error": "no such slot"}},
+        {"return_value": {"error": {"code": 5}}},
+        {"return_value": {"status_code": 400}},
+        {"return_value": {"status_code": "503"}},
+        {"return_value_status": "failed"},
+        {"return_value_status": "transfer-failed-connection-error"},
+    ],
+    ids=str,
+)
+def test_each_sign_of_a_failure_is_enough(fields: dict[str, Any]) -> None:
+    assert failed(**fields)
+    if isinstance(fields.get("return_value"), dict):  # as in the documents: an object, not a text
+        whole = {**action(), "return_value": fields["return_value"]}
+        assert derive(executed_actions={"a": whole})["actions"][0]["failed"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"error_message": None},
+        {"error_message": "  "},
+        {"return_value": {"status": "transfer-success"}},
+        {"return_value": {"status": "ok", "success": True, "error": None, "status_code": 200}},
+        {"return_value": {"error": ""}},
+        {"return_value": {"error": False}},
+        {"return_value": {"error": {}}},
+        {"return_value": "not JSON at all {"},
+        {"return_value": [1, 2]},
+        {"return_value": None},
+        {"return_value_status": "success"},
+        {"return_value": {"message": "the transfer-failed earlier, error"}},
+    ],
+    ids=str,
+)
+def test_without_a_sign_nothing_failed(fields: dict[str, Any]) -> None:
+    assert not failed(**fields)
+
+
+@pytest.mark.parametrize(
+    ("returned", "status", "reason"),
+    [
+        ({"status": "transfer-success"}, "transfer-success", None),
+        (
+            {"status": "transfer-failed-connection-error", "failed_reason": "number_not_found"},
+            "transfer-failed-connection-error",
+            "number_not_found",
+        ),
+        ({"status": "Transfer-Failed-Timeout", "failed_reason": ""}, "transfer-failed-timeout", None),
+        ({"status": "Ada hung up", "failed_reason": "she was busy"}, "other", "other"),
+        ({"status": "4155550123", "failed_reason": "tel_415_555_0123"}, "other", "other"),
+        ({"status": "x" * 61}, "other", None),
+        ({"status": {"who": "Ada"}}, "other", None),
+        ({}, None, None),
+    ],
+)
+def test_a_transfer_tells_how_it_went_in_codes(returned: Any, status: str | None, reason: str | None) -> None:
+    [transfer] = derived_actions(action("To sales", TRANSFER, return_value=returned))
+    assert (transfer["status"], transfer["failed_reason"]) == (status, reason)
+
+
+def test_what_other_actions_return_may_be_personal() -> None:
+    [other] = derived_actions(action(return_value={"status": "ada", "failed_reason": "divorced"}))
+    assert (other["status"], other["failed_reason"]) == (None, None)
+
+
+@pytest.mark.parametrize("moment", ["2026-03-10T12:00:09.25", "2026-03-10T13:00:09.25+01:00", f"{AT.timestamp()}"])
+def test_when_a_human_was_connected(moment: str) -> None:
+    returned = {"status": "transfer-success", "human_connected_at": moment}
+    assert derived_actions(action("Warm", TRANSFER, return_value=returned))[0]["human_connected_at"] == AT
+
+
+@pytest.mark.parametrize("timestamp", [None, "", "soon", "nan", "-1", "1e300"])
+def test_a_timestamp_that_is_none_is_read_from_its_date_time(timestamp: Any) -> None:
+    assert derived_actions(action(timestamp=timestamp))[0]["at"] == AT
+    assert derived_actions(action(timestamp=timestamp, timestamp_datetime="infinity"))[0]["at"] is None
+
+
+# Variables
+
+
+def variables(**fields: Any) -> list[tuple[Any, ...]]:
+    return [tuple(one.values()) for one in derive(**fields)["variables"]]
+
+
+COLLECTED = {
+    "order": {"value": "A-1207", "collected": True},
+    "day": {"value": None, "collected": False},
+    "wants callback": {"value": False},
+    "empty": {"value": ""},
+    "flagged": {"value": None, "collected": "true"},
+    "unflagged": {"value": "Thursday", "collected": None},
+    "nested": {"value": {"a": {"b": 1}}, "collected": True},
+}
+FOUND = [
+    ("order", "variable", True),
+    ("day", "variable", False),
+    ("wants callback", "variable", True),
+    ("empty", "variable", False),
+    ("flagged", "variable", True),
+    ("unflagged", "variable", True),
+    ("nested", "variable", True),
+]
+
+
+def test_variables_come_by_agent_or_by_themselves() -> None:
+    assert variables(collected_variables=COLLECTED) == FOUND
+    assert variables(collected_variables={"agent-1": COLLECTED, "agent-2": {"order": {"value": None}}}) == [
+        *FOUND,
+        ("order", "variable", False),
+    ]
+
+
+@pytest.mark.parametrize("collected", [{}, [], "none", {"a": None}, {"agent": {}}])
+def test_nothing_was_to_be_collected(collected: Any) -> None:
+    assert variables(collected_variables=collected) == []
+
+
+@pytest.mark.parametrize(
+    ("returned", "collected"),
+    [
+        ({"extract_info_Preferred Day": "Thursday"}, True),
+        ({"info_extractor_Preferred Day": 5}, True),
+        ({"extract_info_Preferred Day": False}, True),
+        ({"extract_info_Preferred Day": {"a": {"b": 1}}}, True),
+        ({"extract_info_Preferred Day": None}, False),
+        ({"extract_info_Preferred Day": " "}, False),
+        ({"extract_info_Preferred Day": {}}, False),
+        ({}, False),
+        (None, False),
+        ("not JSON {", False),
+    ],
+    ids=str,
+)
+def test_what_an_extractor_found(returned: Any, collected: bool) -> None:
+    extractor = action("Day", EXTRACT, return_value=returned, parameters_hard_coded={"identifier": "Preferred Day"})
+    assert variables(executed_actions={"Day": extractor}) == [("Preferred Day", "extractor", collected)]
+
+
+def test_an_extractor_without_an_identifier_names_nothing() -> None:
+    assert variables(executed_actions={"Day": action("Day", EXTRACT)}) == []
+    other = action("Day", return_value={"extract_info_day": "Thursday"})
+    assert variables(executed_actions={"Day": other}) == []
+
+
+def test_both_sources_are_told_apart() -> None:
+    found = variables(
+        collected_variables={"day": {"value": "Thursday"}},
+        executed_actions=[action("x", EXTRACT, return_value={"extract_info_day": None})],
+    )
+    assert found == [("day", "variable", True), ("day", "extractor", False)]
+    assert derive()["variables"] is None
+
+
+# The rest
+
+
+@pytest.mark.parametrize(
+    ("transcript", "human", "agent"),
+    [
+        ("\nbot: Hello\nhuman: Hi\nbot: My human: friend\nhuman: Bye", 2, 2),
+        ("assistant: Hello\nhuman: hm", 1, 1),
+        ("bot: Hello? bot: again", 0, 1),
+        ("", 0, 0),
+        (None, None, None),
+    ],
+)
+def test_turns_are_lines(transcript: str | None, human: int | None, agent: int | None) -> None:
+    row = derive(transcript=transcript)
+    assert (row["human_turns"], row["agent_turns"]) == (human, agent)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Telephony - 404 - Not Found", "404"),
+        ("Telephony - 400 - Invalid phone number", "400"),
+        ("608: Rejected", "608"),
+        ("The number 415 - 555 - 0123", None),
+        ("4155550123: busy", None),
+        ("415 - 555 0123", None),
+        ("timeout", None),
+        (None, None),
+    ],
+)
+def test_the_code_of_a_telephony_error(message: str | None, code: str | None) -> None:
+    assert derive(error_message=message)["telephony_error_code"] == code
+
+
+@pytest.mark.parametrize(
+    ("status", "end_reason", "outcome"),
+    [
+        ("completed", "human_goodbye", "person_reached"),
+        ("Completed ", None, "person_reached"),
+        ("completed", "voicemail", "voicemail"),
+        ("completed", "Voicemail_message_left", "voicemail"),
+        ("completed", "no_voicemail", "person_reached"),
+        ("hangup_on_voicemail", "human_goodbye", "voicemail"),
+        ("left-voicemail", None, "voicemail"),
+        ("no-answer", "voicemail", "no_answer"),
+        ("NO_ANSWER", None, "no_answer"),
+        ("busy", None, "busy"),
+        ("failed", "error", "failed"),
+        ("canceled", None, "canceled"),
+        ("user_canceled", None, "canceled"),
+        ("in_progress", None, "open"),
+        ("pending", None, "open"),
+        ("registered", None, "open"),
+        ("spam", None, "other"),
+        ("from the future", None, "other"),
+        ("", None, "other"),
+        (None, "voicemail", "other"),
+    ],
+)
+def test_every_call_has_one_outcome(status: str | None, end_reason: str | None, outcome: str) -> None:
+    assert derive(call_status=status, end_call_reason=end_reason)["call_outcome"] == outcome
+
+
+def test_personal_data_does_not_change_them() -> None:
+    record = call(
+        judge_results=JUDGE,
+        executed_actions={"To sales": action("To sales", TRANSFER, return_value={"status": "transfer-success"})},
+        collected_variables=COLLECTED,
+        transcript="bot: Hello\nhuman: Ada",
+        error_message="Telephony - 404 - Not Found",
+        call_status="failed",
+    )
+    [kept], [hashed], [dropped] = (decode(record, pii=pii, key="k") for pii in ("keep", "hash", "drop"))
+    for column in DERIVED_COLUMNS:
+        assert kept[column.name] == hashed[column.name] == dropped[column.name] is not None, column.name
+    assert dropped["transcript"] is dropped["executed_actions"] is None
