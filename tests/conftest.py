@@ -50,7 +50,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first wait before a retry is 5 ms instead of half a second."""
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.005)
 

@@ -57,7 +57,7 @@ def test_no_key_and_no_host() -> None:
     assert "cannot be looked up" in troubles(Settings.of(base_url="http://no-such-host.invalid/v2"))["host"]
 
 
-def test_a_closed_port(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+def test_a_closed_port(fast_retries: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     monkeypatch.setattr("synthflow_assets.errors.ConnectionFailedError.retry_for_seconds", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

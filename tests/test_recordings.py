@@ -80,7 +80,7 @@ def test_each_recording_is_downloaded_once_and_matches_the_table(
     assert sandbox.api.audio_served == served
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_an_incomplete_recording_or_an_expired_link_is_retried(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path
 ) -> None:
@@ -90,7 +90,7 @@ def test_an_incomplete_recording_or_an_expired_link_is_retried(
     assert {path.stat().st_size for path in (tmp_path / "audio").rglob("*.wav")} == {len(tone("any"))}
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_a_failure_is_logged_and_retried_by_the_next_run(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

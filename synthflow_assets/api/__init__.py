@@ -10,5 +10,5 @@ The modules in the order of their layers; none imports one below it in this list
     retries                 repeat a request after a transient error
     transport               requests over HTTP
     client                  `SynthflowClient`: the endpoints
-    probe                   find out by experiment what the API's reference leaves open
+    probe                   find out by experiment what the API's reference does not specify
 """

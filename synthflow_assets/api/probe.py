@@ -1,4 +1,4 @@
-"""Find out by experiment what the reference of "List calls" leaves open, on some recent calls of one agent.
+"""Find out by experiment what the reference of "List calls" does not specify, on some recent calls of one agent.
 
 Fetching is complete under every one of these readings. The present one explains unexpected numbers, such as calls
 outside the window, and shows what to ask Synthflow about.

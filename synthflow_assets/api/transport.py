@@ -147,7 +147,7 @@ class Transport:
                 address,
                 params=parameters,
                 timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-                # A redirect would carry the query, and on the same host the key, to an address nobody set.
+                # A redirect would carry the query, and on the same host the key, to an address that is not configured.
                 allow_redirects=False,
                 stream=True,
             )

@@ -1,15 +1,16 @@
 """Decide which pages a window needs, and when it is complete.
 
-The API leaves three things open:
+Three problems are solved here:
 
-* **Which time its window filters**, start or end, and whether the ends of the window are inclusive. So the requested
-  window begins one millisecond early and ends a margin late, and calls are selected by their own start.
+* **Unknown filters.** The API's reference does not specify whether its window filters starts or ends, nor whether the
+  ends of the window are inclusive. So the requested window begins one millisecond early and ends a margin late, and
+  calls are selected by their own start.
 * **Drift.** Offsets shift while new calls arrive. So the number of distinct calls is compared with the API's total. If
-  calls are missing, the pages are read again, then in thinner slices of time; at last the window fails. It is never
-  incomplete without an error. Duplicates within one response are legitimate, because the API counts both. A call on two
-  pages proves nothing: another call may have slipped between the pages.
-* **Deep offsets.** A window with more than `MAX_OFFSET` calls is split into slices of time, so that the cost grows with
-  the number of calls and not with its square.
+  calls are missing, the pages are read again, then in thinner slices of time. If calls are still missing, the window
+  fails. Duplicates within one response are legitimate, because the API counts both. A call on two pages proves nothing:
+  another call may be on neither of them.
+* **Deep offsets.** A window with `MAX_OFFSET` calls or more is split into slices of time. So the cost grows with the
+  number of calls, not with its square.
 
 Nothing is requested here. `WindowFetch.pending_requests` holds what to request next, and `handle_page` takes the
 responses.
@@ -117,7 +118,7 @@ class WindowFetch:
 
     @property
     def pages_left(self) -> int:
-        """Number of pages still to request, as far as the totals tell."""
+        """Number of pages still to request, by the totals known so far."""
         if not self._root.is_split:
             return len(self.pending_requests)
         return max(len(self.pending_requests), (self._root.total - len(self._seen)) // self._page_size)
@@ -188,7 +189,7 @@ class WindowFetch:
     def _close(self) -> None:
         self.done = True
         self.pending_requests.clear()
-        # Millions of ids would otherwise stay in memory until the window's calls are landed.
+        # There may be millions of ids, and this object may live longer.
         self._seen, self._outside = IdSet(), set()
 
     def _search_across_borders(self) -> Iterator[list[Slice]]:

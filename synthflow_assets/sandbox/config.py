@@ -53,7 +53,7 @@ class SandboxConfig:
     faults: dict[str, float] = field(default_factory=dict)  # chance by name, see `FAULTS`
     poisoned_day: dt.date | None = None  # in UTC; every request for it gets 400
 
-    # What the API's reference leaves open:
+    # What the API's reference does not specify:
     window_filters: Literal["start", "end", "start_and_end"] = "start"  # the time that from_date and to_date filter
     # half_open includes from_date only, exclusive_begin includes to_date only.
     window_ends: Literal["half_open", "inclusive", "exclusive", "exclusive_begin"] = "half_open"

@@ -185,7 +185,7 @@ def test_no_recording_is_none(at: str) -> None:
         assert client.fetch_recording("a", io.BytesIO()) is None
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 @pytest.mark.parametrize(
     ("api", "storage", "kind"),
     [

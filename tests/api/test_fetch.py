@@ -132,7 +132,7 @@ def test_big_days_are_split_so_that_no_offset_is_deep(
     ],
     ids=str,
 )
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_days_are_complete_in_spite_of_drift_and_faults(start_sandbox: StartSandbox, config: dict[str, Any]) -> None:
     sandbox = start_sandbox(calls_per_day=700, same_volume=True, agents=1, **config)
     assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
@@ -308,7 +308,7 @@ def test_a_wrong_key_ends_the_fetch_at_once(start_sandbox: StartSandbox) -> None
     assert client.requests_sent < 50
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_an_api_that_stops_responding_ends_the_fetch(
     start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,7 +320,7 @@ def test_an_api_that_stops_responding_ends_the_fetch(
 
 
 @pytest.mark.parametrize("total", [4, 20_000, 10**12, 10**30])
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_totals_that_do_not_follow_the_window_fail_soon(monkeypatch: pytest.MonkeyPatch, total: int) -> None:
     monkeypatch.setattr(MalformedResponseError, "retry_for_seconds", 0.02)
     requests: list[dict[str, str]] = []

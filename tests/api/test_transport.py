@@ -46,7 +46,7 @@ def client_for(sandbox: Sandbox, api_key: str = DEFAULT_API_KEY, **options: floa
         ({"wrong_json": 1}, MalformedResponseError),
     ],
 )
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_a_transient_failure_is_retried_and_then_raised(
     start_sandbox: StartSandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -159,7 +159,7 @@ def test_an_unknown_host_fails_at_once(address: str) -> None:
     assert client.requests_sent == 1
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_a_closed_port_is_named_and_retried_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.05)
     with (
@@ -203,7 +203,7 @@ def test_netrc_does_not_replace_the_key(
         assert client.list_agents()
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_a_response_that_never_came_is_requested_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.1)  # less than the time-out

@@ -293,6 +293,19 @@ def test_a_short_page_is_read_again() -> None:
     assert (result.fetched, result.requests) == (140, 4)
 
 
+def test_the_largest_total_of_a_pass_counts() -> None:
+    """The second page is short and states one call less, so only the first page shows that a call is missing."""
+    calls = calls_between(150)
+
+    def respond(request: PageRequest) -> CallPage:
+        whole = Api(calls)(request)
+        if request.slice.passes == 1 and request.offset == 100:
+            return CallPage(149, whole.calls[:-1])
+        return whole
+
+    assert result_of(respond).fetched == 150
+
+
 def test_calls_that_the_api_lists_twice_in_one_response_count_twice_in_its_total() -> None:
     calls = [call for call in calls_between(150) for _ in range(2 if call.id.endswith("7") else 1)]
     result = result_of(lambda request: page(calls[request.offset : request.offset + request.limit], 165))
@@ -385,6 +398,13 @@ def test_a_call_across_the_old_and_the_new_border_is_found_by_its_duration(
     ids, result, _ = fetch(Api([*calls_between(299), long], "start_and_end"))
     assert isinstance(result, FetchResult), result
     assert "long" in ids
+
+
+def test_the_limits_of_offsets_and_slices() -> None:
+    for total, requests in ((9_999, 99), (10_000, 2), (20_001, 5)):
+        state = WindowFetch(WINDOW, HOUR, 100, END + DAY)
+        state.handle_page(state.pending_requests.popleft(), page(calls_between(100), total))
+        assert len(state.pending_requests) == requests
 
 
 def test_slices_are_completed_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

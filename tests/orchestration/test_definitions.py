@@ -179,7 +179,7 @@ def test_odd_records_are_rejected_warned_of_and_the_day_lands(
     assert loads["landed"].tolist() == [len(Warehouse(settings.warehouse).read_frame("calls"))]
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_whole_days_stay_recorded_when_another_day_fails(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
@@ -240,7 +240,7 @@ def test_bad_input_is_one_message_and_leaves_the_data(
     assert before.equals(Warehouse(good.warehouse).read_frame("call_loads"))
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("fast_retries")
 def test_an_answer_that_is_no_json_fails_within_seconds(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
