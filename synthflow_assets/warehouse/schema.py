@@ -202,6 +202,7 @@ CALLS = Table(
         _field("campaign_type", Kind.TEXT, "Type of the campaign that the call belongs to."),
         _field("deployment_type", Kind.TEXT, "How the agent was deployed."),
         _field("timezone", Kind.TEXT, "Time zone of the call, as the API sends it."),
+        *DERIVED_COLUMNS,
         Column("extra", "JSON", "Fields that this version of the package does not know.", personal=True),
         _LOADED_AT,
     ),
