@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox.config import FAULTS
 from synthflow_assets.settings import REGION_URLS, Settings, variable
+from synthflow_assets.settings.kinds import kind_of
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.schema import METRICS_OF_PERSONAL_DATA, TABLES
@@ -81,6 +82,25 @@ def settings_page() -> str:
         "[`Settings.of`](python.md): in lower case and without the prefix. The environment is not read then.\n\n"
         "| variable | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"Addresses of the regions:\n\n{regions}\n"
+    )
+
+
+def arguments_module() -> str:
+    """Return the text of synthflow_assets/settings/arguments.py."""
+    kinds = {name: kind_of(field) for name, field in Settings.model_fields.items()}
+    lines = [f"    {name}: {kind.argument}{' | None' if kind.is_optional else ''}\n" for name, kind in kinds.items()]
+    return (
+        '"""The keyword arguments of `Settings.of`, for type checkers and editors.\n\n'
+        'Written by scripts/generate_docs.py (make docs); change `model.Settings` instead.\n"""\n\n'
+        "from __future__ import annotations\n\n"
+        "import datetime as dt\n"
+        "from collections.abc import Sequence\n"
+        "from pathlib import PurePath\n"
+        "from typing import TypedDict\n\n"
+        "from pydantic import SecretStr\n\n\n"
+        "class SettingsArguments(TypedDict, total=False):\n"
+        '    """The fields of `Settings` by name, in every type that is accepted. `dg.EnvVar` is a `str`."""\n\n'
+        + "".join(lines)
     )
 
 
@@ -171,6 +191,7 @@ def env_example() -> str:
 
 
 PAGES = {
+    "synthflow_assets/settings/arguments.py": arguments_module,
     "docs/settings.md": settings_page,
     "docs/tables.md": tables_page,
     "docs/metrics.md": metrics_page,

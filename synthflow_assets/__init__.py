@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from synthflow_assets.orchestration.component import SynthflowCallsComponent as SynthflowCallsComponent
     from synthflow_assets.orchestration.resources import SynthflowResource as SynthflowResource
     from synthflow_assets.orchestration.resources import WarehouseResource as WarehouseResource
-    from synthflow_assets.settings import Settings as Settings
+    from synthflow_assets.settings.model import Settings as Settings
     from synthflow_assets.warehouse.combined import CombinedWarehouse as CombinedWarehouse
     from synthflow_assets.warehouse.connection import Warehouse as Warehouse
 
@@ -41,7 +41,7 @@ _MODULES = {
     "Agent": "agents",
     "ApiError": "errors",
     "CombinedWarehouse": "warehouse.combined",
-    "Settings": "settings",
+    "Settings": "settings.model",
     "SettingsError": "errors",
     "SynthflowCallsComponent": "orchestration.component",
     "SynthflowClient": "api.client",

@@ -1,90 +1,63 @@
-"""The component: a workspace described in a `defs.yaml`, for projects of the `dg` command."""
+"""The component: a workspace that a `defs.yaml` describes."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
 import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
-from pydantic import ConfigDict, Field, SecretStr, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.settings import VARIABLE_NAME, Settings, given_as, renamed, variable
+from synthflow_assets.settings import Settings, variable
+from synthflow_assets.settings.kinds import TEMPLATE, VARIABLE_NAME, kind_of
+from synthflow_assets.settings.messages import nearest, rename
+from synthflow_assets.settings.model import name_settings_as
 
 _BOUNDS = (("ge", "minimum"), ("le", "maximum"))
-_TEMPLATE = r"\{\{.*\}\}"
-_TYPED: dict[Any, tuple[str, str]] = {
-    int: ("integer", "[0-9]+"),
-    int | None: ("integer", "[0-9]+"),
-    float | None: ("number", "[0-9.]+"),
-}
-# Of the others a name says that they are wanted.
+# The attributes of the other secrets have no default: if one is set, the feature is wanted.
 _SECRETS_WITH_DEFAULT = ("api_key", "pii_key")
-# Its default follows from the key prefix.
+# Its default is the key prefix.
 _WITHOUT_DEFAULT = ("warehouse_schema",)
 
 
-def _is_secret(field: FieldInfo) -> bool:
-    return SecretStr in get_args(field.annotation)
-
-
 def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
-    """A setting as an attribute in YAML: its name, and its type with default and description.
+    """Return the name of a setting's attribute in YAML, and its type with default and description.
 
-    What `dg check yaml` and editors see is as narrow as a schema can say; the rest, and what comes out of templates,
-    is up to `Settings`, which has the better messages.
+    `dg check yaml` and editors see what JSON Schema can express; `Settings` validates the rest.
     """
-    if _is_secret(field):
-        text = f"Name of an environment variable, never the key itself. {field.description}"
-        # As it stands: what comes out of a template may be the key.
-        resolver = dg.Resolver(_as_it_stands, model_field_type=str, description=text, inject_before_resolve=False)
+    kind = kind_of(field)
+    if kind.is_secret:
+        text = f"Name of an environment variable, never the secret itself. {field.description}"
+        # Not resolved: the result of a template may be the secret.
+        resolver = dg.Resolver(_unresolved, model_field_type=str, description=text, inject_before_resolve=False)
         default = variable(name) if name in _SECRETS_WITH_DEFAULT else None
-        return f"{name}_variable", _attribute_field(resolver, default, {"pattern": VARIABLE_NAME})
-    kind, allowed = _yaml_type(field)
+        return f"{name}_variable", _attribute_field(resolver, default, kind.json_schema)
     default = None if name in _WITHOUT_DEFAULT or field.default == () else field.default
     default = str(default) if isinstance(default, dt.date) else default
-    resolver = dg.Resolver.default(model_field_type=kind, description=field.description)
-    return name, _attribute_field(resolver, default, allowed)
+    # `Annotated` with None, because every attribute may be null.
+    yaml_type = list[str] if kind.python is tuple else str if kind.python is dt.date else kind.python
+    resolver = dg.Resolver.default(model_field_type=yaml_type | None, description=field.description)
+    bounds = {word: getattr(one, limit) for one in field.metadata for limit, word in _BOUNDS if hasattr(one, limit)}
+    return name, _attribute_field(resolver, default, {**kind.json_schema, **bounds})
 
 
-def _attribute_field(resolver: dg.Resolver, default: Any, allowed: dict[str, Any]) -> Any:
+def _attribute_field(resolver: dg.Resolver, default: Any, json_schema: dict[str, Any]) -> Any:
     # Earlier versions of Dagster 1.13 take no schema from a resolver, and no version a description from elsewhere.
-    return Annotated[Any, resolver], Field(default, json_schema_extra=allowed)
+    return Annotated[Any, resolver], Field(default, json_schema_extra=json_schema)
 
 
-def _as_it_stands(_: dg.ResolutionContext, value: Any) -> Any:
+def _unresolved(_: dg.ResolutionContext, value: Any) -> Any:
     return value
 
 
-def _yaml_type(field: FieldInfo) -> tuple[Any, dict[str, Any]]:
-    """The type of a setting in YAML, and what JSON Schema can say of its values.
-
-    Dagster allows text in place of every type, for templates; the patterns keep it from being anything else.
-    """
-    if get_origin(field.annotation) is tuple:
-        return list[str] | None, {"type": ["array", "string", "null"]}
-    if get_origin(field.annotation) is Literal:
-        return str, {"type": ["string", "null"], "pattern": f"^({'|'.join(get_args(field.annotation))})$|{_TEMPLATE}"}
-    if field.annotation is dt.date:
-        return str, {"type": ["string", "null"], "pattern": rf"^\d{{4}}-\d{{2}}-\d{{2}}$|{_TEMPLATE}"}
-    if field.annotation in (str, str | None):
-        return field.annotation, {"type": ["string", "null"]}
-    bounds = [(word, getattr(one, limit)) for one in field.metadata for limit, word in _BOUNDS if hasattr(one, limit)]
-    # Text that is a number is taken for one; and the message that Dagster makes of a pattern shows what is wanted.
-    kind, digits = _TYPED[field.annotation]
-    return field.annotation, {
-        "type": [kind, "string", "null"],
-        "pattern": rf"^{digits}$|{_TEMPLATE}",
-        **dict(bounds),
-    }
-
-
 class _Scaffolder(dg.Scaffolder[Any]):
-    """Writes a `defs.yaml` that runs as it is, and says where the key is to be put."""
+    """Write a `defs.yaml` that runs as it is, and that says where to put the key."""
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         scaffold_component(
@@ -103,7 +76,7 @@ class _Scaffolder(dg.Scaffolder[Any]):
 if TYPE_CHECKING:
     _Settings = dg.Model
 else:
-    # Every setting is an attribute, also those that are yet to come.
+    # Every setting is an attribute, with no line to add here.
     _Settings = create_model(
         "_Settings", __base__=dg.Model, **dict(_attribute(*item) for item in Settings.model_fields.items())
     )
@@ -119,31 +92,41 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     key_prefix: str | list[str] | None = Field(
-        None, description="Of every asset. It is also the schema, joined by underscores, unless that is set."
+        None,
+        description="Key prefix of every asset, and, joined by underscores, the schema unless warehouse_schema is set.",
     )
-    group_name: str | None = Field(None, description="Of every asset. Default: the key prefix.")
-    tags: dict[str, str] = Field(default_factory=dict, description="Of every asset.")
-    # What a template makes of these is up to `build_synthflow_defs`, which has the better messages.
+    group_name: str | None = Field(None, description="Group of every asset. Default: the key prefix.")
+    tags: dict[str, str] = Field(default_factory=dict, description="Tags of every asset.")
+    # `build_synthflow_defs` validates what templates make of these.
     owners: Annotated[
-        Any, dg.Resolver.default(model_field_type=list[str], description="Of every asset: e-mail addresses, team:NAME.")
-    ] = Field((), json_schema_extra={"type": ["array", "string"], "pattern": _TEMPLATE})
+        Any,
+        dg.Resolver.default(
+            model_field_type=list[str], description="Owners of every asset: e-mail addresses, team:NAME."
+        ),
+    ] = Field((), json_schema_extra={"type": ["array", "string"], "pattern": TEMPLATE})
     automation_condition: Annotated[
         Any,
         dg.Resolver.default(
-            model_field_type=str | None, description="Of every asset, as {{ dg.AutomationCondition... }}."
+            model_field_type=str | None,
+            description="Automation condition of every asset, as {{ dg.AutomationCondition... }}.",
         ),
-    ] = Field(None, json_schema_extra={"type": ["string", "null"], "pattern": _TEMPLATE})
+    ] = Field(None, json_schema_extra={"type": ["string", "null"], "pattern": TEMPLATE})
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
-        """What `dg list components` and Dagster's UI say of it."""
+        """Return what `dg list components` and Dagster's UI show."""
         return dg.ComponentTypeSpec(
             description="Synthflow voice-agent calls: daily partitions, DuckDB tables, metrics, checks.",
             tags=["synthflow", "duckdb"],
         )
 
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """Return the model of the attributes; Dagster validates YAML against it."""
+        return _with_plain_errors(super().model())
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
-        """The definitions of the workspace.
+        """Return the definitions of the workspace; Dagster calls this.
 
         Raises:
             SettingsError: naming each bad attribute, its value and what is allowed.
@@ -165,27 +148,58 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
         values: dict[str, Any] = {}
         for name, field in Settings.model_fields.items():
             attribute, (_, default) = _attribute(name, field)
-            if _is_secret(field):
+            if kind_of(field).is_secret:
                 if given[attribute] is not None and (name != "pii_key" or given["pii"] == "hash"):
                     values[name] = _in_variable(attribute, given)
             elif given[name] is not None and given[name] != default.default:
                 values[name] = given[name]
-        return given_as(_attributes_of_variables(), Settings.of(**values))
+        return name_settings_as(Settings.of(**values), _attributes_of_variables())
+
+
+@cache
+def _with_plain_errors(derived: type[BaseModel]) -> type[BaseModel]:
+    """Return the model with one line for an attribute that does not exist: Dagster would show its value."""
+    known = derived.model_fields
+    secrets = [name for name, field in Settings.model_fields.items() if kind_of(field).is_secret]
+
+    def validate_names(values: Any) -> Any:
+        for name in values if isinstance(values, dict) else ():
+            if name in secrets:
+                raise SettingsError(
+                    f"{name} is not an attribute (its value is not shown): put the secret into a variable, "
+                    f"and set {name}_variable to the name of the variable"
+                )
+            if name not in known:
+                near = nearest(str(name), known)
+                raise SettingsError(f"{name} is not an attribute" + (f"; did you mean {near}?" if near else ""))
+        return values
+
+    # `dg check yaml` prints a line with an unknown attribute. So it knows the names of secrets, and the model refuses
+    # them when the project is loaded.
+    hidden = {name: {"deprecated": True, "description": f"Set {name}_variable instead."} for name in secrets}
+    config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(hidden))
+    base = create_model(
+        derived.__name__,
+        __base__=derived,
+        __validators__={"validate_names": model_validator(mode="before")(validate_names)},  # type: ignore[dict-item]
+    )
+    base.model_config = {**base.model_config, **config}
+    return base
 
 
 def _in_variable(attribute: str, given: dict[str, Any]) -> dg.EnvVar:
     if not re.fullmatch(VARIABLE_NAME, str(given[attribute])):
         raise SettingsError(
             f"{attribute} is not the name of an environment variable (its value is not shown); "
-            "the key itself never goes into YAML"
+            "the secret itself never goes into YAML"
         )
     return dg.EnvVar(given[attribute])
 
 
 def _as_attributes(message: str) -> str:
-    """A message about settings, with the names that they have in YAML."""
+    """Return a message with the names that settings have in YAML."""
     of_variables = _attributes_of_variables()
-    return renamed(message, of_variables | {name: of_variables[variable(name)] for name in Settings.model_fields})
+    return rename(message, of_variables | {name: of_variables[variable(name)] for name in Settings.model_fields})
 
 
 def _attributes_of_variables() -> dict[str, str]:

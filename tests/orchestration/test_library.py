@@ -246,7 +246,7 @@ def test_what_a_run_says_names_arguments_not_variables(
         [failed] = [event for event in result.all_events if event.is_step_failure]
         return str(failed.step_failure_data.user_failure_data.description)
 
-    assert "The key (api_key) is wrong" in failure()
+    assert "Check api_key; " in failure()
     os.environ["THEIR_KEY"] = sandbox.api.config.api_key
     assert failure(model_ids=["nobody"]).startswith("model_ids names nobody, which the workspace does not have")
 

@@ -1,4 +1,7 @@
-"""The keyword arguments of `Settings.of`, for type checkers and editors: what may be given for each field."""
+"""The keyword arguments of `Settings.of`, for type checkers and editors.
+
+Written by scripts/generate_docs.py (make docs); change `model.Settings` instead.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pydantic import SecretStr
 
 
 class SettingsArguments(TypedDict, total=False):
-    """A field of `Settings` by name, in every type that is understood. `dg.EnvVar` is a `str`."""
+    """The fields of `Settings` by name, in every type that is accepted. `dg.EnvVar` is a `str`."""
 
     api_key: SecretStr | str | None
     region: str

@@ -1,0 +1,470 @@
+"""The settings of a workspace: name, type, default, description, and what is allowed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import zoneinfo
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
+from typing import Any, Literal, Self, TypeVar, Unpack
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from synthflow_assets.errors import SettingsError
+from synthflow_assets.settings.arguments import SettingsArguments
+from synthflow_assets.settings.kinds import VARIABLE_NAME, is_path, kind_of
+from synthflow_assets.settings.messages import describe_problem, rename
+from synthflow_assets.settings.sources import PREFIX, VariableSecret, read_environment, variable
+
+# https://docs.synthflow.ai: one cluster a region; the global one is retired at the end of 2026.
+REGION_URLS = {
+    "us": "https://api.us.synthflow.ai/v2",
+    "eu": "https://api.eu.synthflow.ai/v2",
+    "global": "https://api.synthflow.ai/v2",
+}
+
+_TIMEZONES = "an IANA time zone such as UTC or America/New_York"
+# Schemas and catalogs that DuckDB or this package has already: `warehouse.calls` would be looked for elsewhere.
+_RESERVED_SCHEMAS = ("information_schema", "main", "memory", "pg_catalog", "system", "temp", "warehouse")
+
+
+def check_location(location: str) -> None:
+    """Refuse what cannot be a warehouse, and passwords: a location is shown in messages and in Dagster.
+
+    Raises:
+        ValueError: saying what is allowed.
+    """
+    scheme = re.match(r"([A-Za-z0-9+_-]{2,}|):", location)
+    if scheme and scheme[1] not in ("md", "ducklake"):
+        raise ValueError("the path of a DuckDB file, md:NAME, or ducklake:postgres:...")
+    if scheme and re.search(r"(?i)password|token|://[^/@\s]*:[^/@\s]*@", location):
+        raise ValueError(
+            "a location without a password, because it is shown: PostgreSQL's comes from PGPASSWORD, ~/.pgpass or "
+            "PGSERVICE, MotherDuck's from motherduck_token"
+        )
+    if location.startswith("ducklake:") and not location.startswith("ducklake:postgres:"):
+        raise ValueError("ducklake:postgres:dbname=... host=..., the catalog that several machines can write to")
+
+
+def _path(default: str | None, description: str, **extra: Any) -> Any:
+    """Return a field whose value is a path, or may be one."""
+    return Field(default, description=description, json_schema_extra={"path": True, **extra})
+
+
+_Settings = TypeVar("_Settings", bound="Settings")
+
+
+class Settings(BaseModel):
+    """The settings of one Synthflow workspace and its warehouse.
+
+    `Settings.load()` reads the environment and `.env`; `Settings.of(region="eu", ...)` takes its arguments alone.
+    A secret may be given as `dg.EnvVar("NAME")`: it is read when it is needed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    api_key: SecretStr | None = Field(
+        None, description="API key of the workspace. Needed for every fetch, never printed."
+    )
+    region: Literal["us", "eu", "global"] = Field(
+        "us", description="Region of the workspace. A key works in its own region only."
+    )
+    base_url: str | None = Field(
+        None,
+        description="Base URL of the API, for a proxy or the sandbox; ends in `/v2`. Overrides the region.",
+        json_schema_extra={"hidden": True},
+    )
+    model_ids: tuple[str, ...] = Field(
+        (), description="Ids of the agents to fetch, separated by commas. Empty: all agents of the workspace."
+    )
+    timezone: str = Field(
+        "UTC",
+        description="IANA time zone. A day begins and ends at midnight in it.",
+        json_schema_extra={"allowed": _TIMEZONES},
+    )
+    start_date: dt.date = Field(
+        dt.date(2025, 1, 1), description="First daily partition, as YYYY-MM-DD. The last one is yesterday."
+    )
+    warehouse: str = _path(
+        "data/synthflow.duckdb",
+        "Location of the tables: the path of a DuckDB file, `ducklake:postgres:dbname=... host=...`, or `md:NAME`; "
+        "without a password.",
+    )
+    lake_data_path: str | None = _path(
+        None,
+        "Folder, or `s3://bucket/prefix`, of a lake's Parquet files. Required only when the lake is created.",
+        hidden=True,
+    )
+    lake_snapshot_days: int = Field(
+        7,
+        ge=0,
+        le=3650,
+        description="How long a lake keeps deleted or replaced rows; its maintenance removes older ones.",
+    )
+    warehouse_schema: str = Field(
+        "synthflow", description="Schema of the tables. Workspaces that share a warehouse need different schemas."
+    )
+    page_size: int = Field(100, ge=1, le=100, description="Calls per request; the API allows at most 100.")
+    max_connections: int = Field(8, ge=1, le=64, description="Maximum number of concurrent requests.")
+    requests_per_second: float | None = Field(
+        None,
+        ge=0.01,
+        le=10_000,
+        allow_inf_nan=False,
+        description="Maximum request rate of all processes that write to the same warehouse. Unset: no limit.",
+    )
+    window_margin_seconds: int = Field(
+        3600,
+        ge=0,
+        le=86_400,
+        description=(
+            "How far past the end of a day calls are requested, so that calls which end after midnight are found "
+            "whichever time the API's window filters. Set it to the longest call that you expect."
+        ),
+    )
+    lookback_days: int = Field(
+        3, ge=1, le=31, description="Days that the daily schedule fetches again, to pick up late changes."
+    )
+    catch_up_days: int = Field(
+        14,
+        ge=1,
+        le=90,
+        description="Days in which the catch-up schedule looks for partitions that are missing or not settled.",
+    )
+    backfill_days_per_run: int | None = Field(
+        None,
+        ge=1,
+        le=366,
+        description=(
+            "Days per run of a backfill, so that several runs fill a lake at once. Unset: all days in one run, which "
+            "`dg launch --partition-range` needs."
+        ),
+    )
+    short_call_seconds: int = Field(
+        10, ge=0, le=86_400, description="A connected call shorter than this is a short call."
+    )
+    pii: Literal["keep", "hash", "drop"] = Field(
+        "keep",
+        description=(
+            "What happens to personal data before it is written: `keep`; `hash` text with HMAC-SHA-256, so that joins "
+            "still work (phone numbers by their digits); or `drop`."
+        ),
+    )
+    pii_key: SecretStr | None = Field(None, description="Key of the hash. Required for `hash`, never printed.")
+    vanished_fields: Literal["mirror", "keep"] = Field(
+        "mirror",
+        description=(
+            "If Synthflow has deleted personal fields of a call (it may do so after 30 days) and the day is fetched "
+            "again: `mirror` deletes them here too, `keep` keeps what landed before."
+        ),
+    )
+    export_dir: str | None = _path(
+        None,
+        "Folder of Parquet copies of the tables, one file a day, for readers that must not meet the writer. Unset: "
+        "there are no `..._export` assets.",
+    )
+    report: str = _path(
+        "data/report.html", "HTML file that `synthflow/call_report` and `synthflow-assets report` write."
+    )
+    report_days: int = Field(90, ge=1, le=3660, description="Days that the report covers by default.")
+    recordings: str | None = _path(
+        None,
+        "Folder, or `s3://bucket/prefix`, that `synthflow/call_recordings` downloads audio into. Unset: there is no "
+        "such asset.",
+        hidden=True,
+    )
+    alert_webhook_url: SecretStr | None = Field(
+        None,
+        description=(
+            "Address that alerts are posted to, as JSON with a `text` for the incoming webhooks of Slack and "
+            "Mattermost. Never printed."
+        ),
+    )
+    alert_slack_token: SecretStr | None = Field(
+        None, description="Token of a Slack app that may post to the channel, never printed. Needs the extra `slack`."
+    )
+    alert_slack_channel: str | None = Field(None, description="Slack channel of alerts, such as `#calls`.")
+    alert_smtp_url: SecretStr | None = Field(
+        None,
+        description=(
+            "Mail server of alerts: `smtps://USER:PASSWORD@HOST:465`, or `smtp://...`, encrypted if the server offers "
+            "it. Never printed."
+        ),
+    )
+    alert_email_to: tuple[str, ...] = Field((), description="Recipients of alerts, separated by commas.")
+    alert_email_from: str | None = Field(None, description="Sender of alerts. Default: the first recipient.")
+    webserver_url: str | None = Field(
+        None, description="Address of Dagster's UI, such as `http://127.0.0.1:3000`, for links in alerts."
+    )
+
+    # How messages name the settings, by environment variable; empty if they came from the environment.
+    _names: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the settings from the environment and `.env`.
+
+        Raises:
+            SettingsError: naming each bad variable, its value and what is allowed.
+        """
+        settings = cls._validated(read_environment(cls.model_fields))
+        # Secrets as the names of their variables, so that they can be passed on to Dagster.
+        secrets = {
+            name: VariableSecret(variable(name)) for name in cls._secrets() if getattr(settings, name) is not None
+        }
+        return settings.model_copy(update=secrets)
+
+    @classmethod
+    def of(cls, **values: Unpack[SettingsArguments]) -> Self:
+        """Build settings from keyword arguments; the environment is not read.
+
+        Raises:
+            SettingsError: naming each bad argument, its value and what is allowed.
+        """
+        names = {variable(field): field for field in cls.model_fields}
+        try:
+            return name_settings_as(cls._validated({**values}), names)
+        except SettingsError as error:
+            # If the name of a variable was given as an argument, the message keeps it.
+            message = rename(str(error), {name: field for name, field in names.items() if name not in values})
+        raise SettingsError(message)
+
+    @classmethod
+    def _secrets(cls) -> list[str]:
+        return [name for name, field in cls.model_fields.items() if kind_of(field).is_secret]
+
+    @classmethod
+    def _validated(cls, values: dict[str, Any]) -> Self:
+        """Return the settings with these values; errors name them by their variables."""
+        for name, value in list(values.items()):
+            if name in cls._secrets() and isinstance(variable_name := getattr(value, "env_var_name", None), str):
+                if not re.fullmatch(VARIABLE_NAME, variable_name):
+                    raise SettingsError(
+                        f"{variable(name)} is not the name of an environment variable (its value is not shown); "
+                        "give the name, never the secret itself"
+                    )
+                values[name] = VariableSecret(variable_name)
+            elif isinstance(value, PurePath):
+                values[name] = str(value)
+            elif isinstance(value, str) and not value.isprintable():
+                raise SettingsError(
+                    f"{variable(name)} holds characters that cannot be printed (its value is not shown); remove them"
+                )
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            problems = [
+                describe_problem(problem, values, cls.model_fields, PREFIX)
+                for problem in error.errors(include_url=False)
+            ]
+        raise SettingsError("; ".join(dict.fromkeys(problems)))
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _secret_is_read_later(cls, value: object, handler: Callable[[object], object]) -> object:
+        return value if isinstance(value, VariableSecret) else handler(value)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _boolean_is_boolean(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic takes `true` for 1, and 1 for `true`.
+        is_boolean = kind_of(cls.model_fields[str(info.field_name)]).python is bool
+        if isinstance(value, bool) and not is_boolean:
+            raise PydanticCustomError("bool_type", "neither true nor false")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object, info: ValidationInfo) -> object:
+        if kind_of(cls.model_fields[str(info.field_name)]).python is not tuple:
+            return value
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            return value
+        # An id that is named twice would be fetched twice; the order is kept for readable logs.
+        return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _usable_path(cls, value: object, info: ValidationInfo) -> object:
+        if not is_path(cls.model_fields[str(info.field_name)]) or not isinstance(value, str) or ":" in value:
+            return value
+        if "?" in value or "*" in value:
+            raise ValueError("a path without ? and *, which DuckDB takes for patterns")
+        try:
+            return str(Path(value).expanduser()) if value.startswith("~") else value
+        except RuntimeError:
+            raise ValueError("a path; there is no user whose home folder it begins with") from None
+
+    @field_validator("alert_webhook_url", "alert_smtp_url")
+    @classmethod
+    def _is_address(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        schemes = ("http", "https") if info.field_name == "alert_webhook_url" else ("smtp", "smtps")
+        if value is None or isinstance(value, VariableSecret):
+            return value
+        parts = urlsplit(value.get_secret_value().strip())
+        if parts.scheme not in schemes or not parts.hostname or re.search(r"\s", value.get_secret_value().strip()):
+            raise ValueError(" or ".join(f"an {scheme}:// address" for scheme in schemes))
+        return SecretStr(value.get_secret_value().strip())
+
+    @field_validator("alert_email_to", "alert_email_from")
+    @classmethod
+    def _email_addresses(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
+        for address in (value,) if isinstance(value, str) else value or ():
+            if not re.fullmatch(r"[^@\s,<>\"]+@[^@\s,<>\"]+", address):
+                raise ValueError("e-mail addresses such as calls@example.com")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if isinstance(value, VariableSecret):
+            return value
+        key = value.get_secret_value().strip() if value else ""
+        if not re.fullmatch(r"[!-~]*", key):
+            raise ValueError("printable ASCII without spaces")
+        return SecretStr(key) if key else None
+
+    @field_validator("warehouse")
+    @classmethod
+    def _known_warehouse(cls, value: str) -> str:
+        check_location(value)
+        return value
+
+    @field_validator("warehouse_schema")
+    @classmethod
+    def _plain_schema(cls, value: str) -> str:
+        # `Acme` and `acme` are the same schema to DuckDB, and different keys to Dagster.
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value) or value in _RESERVED_SCHEMAS:
+            raise ValueError(
+                "lower-case letters, digits and underscores, beginning with a letter, and none of "
+                + ", ".join(_RESERVED_SCHEMAS)
+            )
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            known = bool(zoneinfo.ZoneInfo(value))
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            known = False
+        # Python finds these as files, and DuckDB does not know them.
+        if not known or value.startswith(("posix/", "right/")) or value in ("localtime", "posixrules", "Factory"):
+            raise ValueError(_TIMEZONES)
+        return value
+
+    @field_validator("base_url", "webserver_url")
+    @classmethod
+    def _http_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[@?#\s]", value):
+            raise ValueError("an http(s) address without user name or query, such as https://host/path")
+        return value.rstrip("/")
+
+    @field_validator("recordings", "lake_data_path")
+    @classmethod
+    def _folder_or_bucket(cls, value: str | None) -> str | None:
+        if value and "://" in value and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[^?#@]*)?", value):
+            raise ValueError("a folder, or s3://bucket/prefix; S3 keys and endpoint come from AWS_... variables")
+        return value
+
+    @field_validator("start_date")
+    @classmethod
+    def _plausible_start(cls, value: dt.date) -> dt.date:
+        # A later start would mean no partition at all. In the first time zones it is already tomorrow.
+        tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+        if not dt.date(2020, 1, 1) <= value <= tomorrow:
+            raise ValueError("a date from 2020-01-01 to today")
+        return value
+
+    @model_validator(mode="after")
+    def _recordings_are_personal(self) -> Self:
+        if self.recordings and self.pii != "keep":
+            raise ValueError(
+                f"{PREFIX}RECORDINGS is set, but recordings are personal data and {PREFIX}PII is {self.pii}: "
+                "unset the first, or set the second to keep"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _hash_has_key(self) -> Self:
+        known = isinstance(self.pii_key, VariableSecret) or (self.pii_key and self.pii_key.get_secret_value())
+        if self.pii == "hash" and not known:
+            raise ValueError(f"{PREFIX}PII is hash, which needs {PREFIX}PII_KEY: set it to a long random text")
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_have_receivers(self) -> Self:
+        pairs = (("alert_slack_token", "alert_slack_channel"), ("alert_smtp_url", "alert_email_to"))
+        for sender, receiver in pairs:
+            if bool(getattr(self, sender)) != bool(getattr(self, receiver)):
+                raise ValueError(
+                    f"{variable(sender)} and {variable(receiver)} are needed together: set both or neither"
+                )
+        return self
+
+    @property
+    def hash_key(self) -> str:
+        """The key of the hash of personal data; empty if none is set.
+
+        Raises:
+            SettingsError: its environment variable is not set.
+        """
+        return self.pii_key.get_secret_value() if self.pii_key is not None else ""
+
+    @property
+    def export_folder(self) -> Path | None:
+        """Folder of the exports: `export_dir`, or a folder in it named after a schema other than the default.
+
+        None if no exports are written.
+        """
+        return self._own_folder(Path(self.export_dir)) if self.export_dir else None
+
+    @property
+    def report_path(self) -> Path:
+        """Path of the report: `report`, or its name in a folder named after a schema other than the default."""
+        path = Path(self.report)
+        return self._own_folder(path.parent) / path.name
+
+    def _own_folder(self, folder: Path) -> Path:
+        """Return the folder, or one in it for a schema other than the default, so that workspaces share no files."""
+        default = type(self).model_fields["warehouse_schema"].default
+        return folder if self.warehouse_schema == default else folder / self.warehouse_schema
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the API, without a slash at its end."""
+        return self.base_url or REGION_URLS[self.region]
+
+
+def name_settings_as(settings: _Settings, names: Mapping[str, str]) -> _Settings:
+    """Return the same settings, named otherwise in messages.
+
+    Args:
+        settings: the settings.
+        names: the names to use, by environment variable.
+    """
+    same = settings.model_copy()
+    same._names = names  # noqa: SLF001 (not a part of what users see)
+    return same
+
+
+def with_setting_names(message: str, settings: Settings) -> str:
+    """Return a message in which settings are named as the user gave them."""
+    return rename(message, settings._names)  # noqa: SLF001
