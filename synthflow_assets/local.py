@@ -1,12 +1,15 @@
-"""Runs the project on this machine: the demo, and Dagster's UI with its history in one folder.
+"""Run the demo and the Dagster UI on this machine, with all data in the folder `data` of the working directory.
 
-What the sandbox makes up is kept apart from real calls: in `data/sandbox`, with a warehouse and a Dagster home of
-its own.
+The sandbox's made-up calls are kept apart from real calls: `data/sandbox` has a warehouse and a Dagster home of its
+own. Works in a clone and, from an installed package, in an empty folder.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
+import importlib.resources
+import importlib.util
 import os
 import signal
 import socket
@@ -17,13 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import dotenv
 
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import SynthflowError
 from synthflow_assets.metrics.frames import headline, named_frame
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS, SETTLED, find_problems
-from synthflow_assets.settings import PREFIX, Settings, variable
+from synthflow_assets.settings import Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
 
 if TYPE_CHECKING:
@@ -34,24 +36,27 @@ _SANDBOX_DATA = _DATA / "sandbox"
 _SANDBOX_WAREHOUSE = _SANDBOX_DATA / "synthflow.duckdb"
 _SANDBOX_REPORT = _SANDBOX_DATA / "report.html"
 _DEMO_DAYS = 7
+_HOME_FILES = ("dagster.yaml", "workspace.yaml")
+_SANDBOX_MODULES = ("dagster_dg_cli", "dagster_webserver", "httptools", "starlette", "uvicorn")
 
 
 class LocalRunError(SynthflowError):
-    """Dagster could not be started here, or its run failed."""
+    """Dagster cannot be started on this machine, or its run failed."""
 
 
 def run_demo() -> None:
-    """Run the whole pipeline for the last seven days over the sandbox, and show what came of it.
+    """Run the pipeline for the last seven days over the sandbox API, and print the results.
 
     Raises:
-        LocalRunError: the run failed.
+        LocalRunError: the extra `sandbox` is not installed, or the run failed.
     """
+    validate_sandbox_extra()
     from synthflow_assets.sandbox.server import Sandbox
 
     last = last_closed_day("UTC")
     first = last - dt.timedelta(days=_DEMO_DAYS - 1)
     with Sandbox() as sandbox:
-        environment = _environment(_SANDBOX_DATA, _sandbox_settings(sandbox.url))
+        environment = _environment(prepare_home(_SANDBOX_DATA), _sandbox_settings(sandbox.url))
         click.echo(f"Sandbox API with made-up calls at {sandbox.url}")
         click.echo(f"Dagster materializes {first} to {last} ...")
         _launch(first, last, environment)
@@ -60,96 +65,119 @@ def run_demo() -> None:
             for model_id in sandbox.model_ids
         }
         requests = len(sandbox.api.requests)
-    _show(Warehouse(str(_SANDBOX_WAREHOUSE)), first, last, sum(started.values()), requests)
+    _print_results(Warehouse(str(_SANDBOX_WAREHOUSE)), first, last, sum(started.values()), requests)
 
 
 def run_dev(host: str, port: int) -> int:
-    """Start Dagster's UI and daemon; over the sandbox where no key is set. Returns its exit code.
+    """Run the Dagster UI and daemon until they are stopped; over the sandbox API if no key is set.
+
+    Args:
+        host: host name or address to listen on.
+        port: TCP port.
+
+    Returns:
+        The exit code of Dagster.
 
     Raises:
-        LocalRunError: the port is taken.
+        LocalRunError: the extra `sandbox` is not installed, or the address cannot be used.
     """
-    _refuse_taken_port(host, port)
+    validate_sandbox_extra()
+    _validate_address(host, port)
     with ExitStack() as stack:
         if Settings.load().api_key is not None:
-            folder, environment = Path(), _environment(_DATA, {})
+            folder, home, settings = Path(), prepare_home(), {}
         else:
             from synthflow_assets.sandbox.server import Sandbox
 
             sandbox = stack.enter_context(Sandbox())
-            folder, environment = _sandbox_project(), _environment(_SANDBOX_DATA, _sandbox_settings(sandbox.url))
-            click.echo("SYNTHFLOW_API_KEY is not set, so this runs over the sandbox: made-up calls, kept apart in")
-            click.echo(f"{_SANDBOX_DATA}. Put your key into .env and start again to see your own.")
-        command = [_script("dg"), "dev", "--host", host, "--port", str(port)]
-        return _run_until_stopped(command, environment, folder)
+            folder, home, settings = _SANDBOX_DATA, prepare_home(_SANDBOX_DATA), _sandbox_settings(sandbox.url)
+            click.echo("SYNTHFLOW_API_KEY is not set, so Dagster runs over the sandbox API. Its made-up calls are in")
+            click.echo(f"{_SANDBOX_DATA}. To fetch your own calls, set SYNTHFLOW_API_KEY in .env and start again.")
+        command = ["dev", "--workspace", str(home / "workspace.yaml"), "--host", host, "--port", str(port)]
+        return _run_until_stopped(_dg(*command), _environment(home, settings), folder)
 
 
-def _refuse_taken_port(host: str, port: int) -> None:
-    """Dagster's UI would die of it while the rest of `dg dev` goes on, without a word on where to look."""
+def prepare_home(folder: Path = _DATA) -> Path:
+    """Return the absolute path of the Dagster home below a folder; make it, with its storages, if necessary.
+
+    Dagster reads `dagster.yaml` only from its home, so a link there leads to the file of this package. A file of your
+    own in its place is kept. The storages are made here because several runs that start at once on a fresh home fail
+    while each makes them ("table secondary_indexes already exists").
+    """
+    home = (folder / "dagster").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in _HOME_FILES:
+            link = home / name
+            if not link.exists():
+                link.unlink(missing_ok=True)  # leads to an environment that was removed
+                link.symlink_to(str(importlib.resources.files("synthflow_assets") / name))
+        _make_storages(home)
+    return home
+
+
+def _make_storages(home: Path) -> None:
+    from dagster import DagsterInstance
+
+    os.environ["DAGSTER_HOME"] = str(home)  # which storages that `dagster.yaml` names read
+    DagsterInstance.from_config(str(home)).dispose()
+
+
+def validate_sandbox_extra() -> None:
+    """Check that the extra `sandbox` is installed.
+
+    Raises:
+        LocalRunError: it is not.
+    """
+    missing = [name for name in _SANDBOX_MODULES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise LocalRunError(
+            f"this command needs {', '.join(missing)}; install the extra: pip install 'synthflow-assets[sandbox]'"
+        )
+
+
+def _validate_address(host: str, port: int) -> None:
+    """Refuse an address that cannot be used: Dagster's UI would end, while the rest of `dg dev` goes on."""
     try:
         socket.create_server((host, port)).close()
     except socket.gaierror:
-        raise LocalRunError(f"{host} is no address of this machine; leave --host out for 127.0.0.1") from None
+        raise LocalRunError(f"{host} is not an address of this machine; omit --host to use 127.0.0.1") from None
     except OSError as error:
         raise LocalRunError(
-            f"{host}:{port} cannot be used ({os.strerror(error.errno or 0)}). Something else runs there, perhaps "
-            f"another `make dev`; choose another port: make dev PORT={port + 1}"
+            f"{host}:{port} cannot be used ({os.strerror(error.errno or 0)}); if another program uses the port, "
+            f"choose another one: synthflow-assets dev --port {port + 1}"
         ) from None
 
 
 def _run_until_stopped(command: list[str], environment: dict[str, str], folder: Path) -> int:
-    """Run a server until it ends or this process is told to; then it ends too, with all that it started."""
-    # A shell's background jobs ignore this signal and would hand that on to the server, which could not be stopped.
+    """Return the exit code of a server, which SIGINT and SIGTERM stop together with its child processes."""
+    # Background jobs of a shell ignore SIGINT. The server would inherit that, and nothing could stop it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A session of its own, so that a stop from the terminal and one from a service manager take the same way.
+    # In a session of its own, so that Ctrl-C in a terminal and a service manager stop it in the same way.
     with subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True) as server:
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, lambda *_: os.killpg(server.pid, signal.SIGINT))
         return server.wait()
 
 
-def _sandbox_project() -> Path:
-    """The sandbox's folder, made a Dagster project by two links.
-
-    `dg` reads the `.env` of the project that it runs in, over the environment; from here it finds none, so that no
-    made-up call can land in the real warehouse, and no real key is sent anywhere.
-    """
-    _SANDBOX_DATA.mkdir(parents=True, exist_ok=True)
-    for name in ("pyproject.toml", "synthflow_assets"):
-        link = _SANDBOX_DATA / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(Path(name).resolve())
-    return _SANDBOX_DATA
-
-
 def _sandbox_settings(url: str) -> dict[str, str]:
-    """Every setting by name, most of them empty: an empty one is unset, and keeps `.env` from filling it."""
-    settings = {variable(field): "" for field in Settings.model_fields}
-    settings |= {
+    """Return all settings by variable, for the sandbox at this address.
+
+    The others are empty, so that no setting of the environment applies. Dagster's processes run in the sandbox's
+    folder, so that they find no `.env`: made-up calls never land in the real warehouse, and no real key is sent.
+    """
+    return {variable(field): "" for field in Settings.model_fields} | {
         variable("api_key"): "sandbox-key",
         variable("base_url"): url,
         variable("warehouse"): str(_SANDBOX_WAREHOUSE.resolve()),
         variable("report"): str(_SANDBOX_REPORT.resolve()),
     }
-    return settings
 
 
-def _environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
-    """The environment of a Dagster process whose home is below the folder."""
-    from_file = {name: value for name, value in dotenv.dotenv_values(".env").items() if name.startswith(PREFIX)}
-    known = {**os.environ, **(settings or from_file)}
-    known["DAGSTER_HOME"] = str(prepare_home(folder))
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def prepare_home(folder: Path = _DATA) -> Path:
-    """Make the Dagster home below the folder, with this project's `dagster.yaml`: Dagster looks nowhere else for it."""
-    home = (folder / "dagster").resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    link = home / "dagster.yaml"
-    if not link.is_symlink() and not link.exists():
-        link.symlink_to(Path("dagster.yaml").resolve())
-    return home
+def _environment(home: Path, settings: dict[str, str]) -> dict[str, str]:
+    """Return this process's environment, with these settings and this Dagster home."""
+    return {**os.environ, **settings, "DAGSTER_HOME": str(home)}
 
 
 def _launch(first: dt.date, last: dt.date, environment: dict[str, str]) -> None:
@@ -157,13 +185,17 @@ def _launch(first: dt.date, last: dt.date, environment: dict[str, str]) -> None:
     command = ["launch", "--assets", "group:synthflow", "--partition-range", f"{first}...{last}"]
     with log.open("w", encoding="utf-8") as output:
         code = subprocess.call(
-            [_script("dg"), *command], env=environment, cwd=_sandbox_project(), stdout=output, stderr=subprocess.STDOUT
+            _dg(*command, "--module-name", "synthflow_assets.definitions"),
+            env=environment,
+            cwd=_SANDBOX_DATA,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     if code != 0:
-        raise LocalRunError(f"the run failed; {log} tells why:\n{_failures(log)}")
+        raise LocalRunError(f"the run failed; see {log}:\n{_failures(log)}")
 
 
-def _show(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: int, requests: int) -> None:
+def _print_results(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: int, requests: int) -> None:
     import pandas as pd
 
     landed = int(warehouse.read_frame("call_loads", first, last)["landed"].sum())
@@ -176,23 +208,23 @@ def _show(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_count: in
         click.echo(f"\nsynthflow.disconnect_reasons_daily, {last}")
         click.echo(_text(reasons.drop(columns="day")))
     click.echo("\n" + " · ".join(f"{name}: {value}" for name, value in headline(warehouse, first, last)))
-    click.echo(f"The sandbox counts {sandbox_count:,} calls for these days; {landed:,} landed, by {requests} requests.")
-    click.echo(say_checked(warehouse, first, last))
+    click.echo(f"The sandbox has {sandbox_count:,} calls in these days; {landed:,} landed, with {requests} requests.")
+    click.echo(summarize_checks(warehouse, first, last))
     click.echo(f"\nWarehouse  {warehouse.location}\nReport     {_SANDBOX_REPORT}")
-    click.echo("\nNext:  make dev   (Dagster's UI on these days)")
-    click.echo("       then put SYNTHFLOW_API_KEY into .env, as .env.example shows, for your own calls")
+    click.echo("\nNext:  synthflow-assets dev   (the Dagster UI with these days; in a clone: make dev)")
+    click.echo("       then set SYNTHFLOW_API_KEY in .env to fetch your own calls")
 
 
-def say_checked(warehouse: Warehouse, first: dt.date, last: dt.date) -> str:
-    """The asset checks' checks, asked once more for whoever does not open Dagster's UI."""
+def summarize_checks(warehouse: Warehouse, first: dt.date, last: dt.date) -> str:
+    """Return how many asset checks pass for these days, and which fail."""
     days = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
     checks = [*CHECKS, *SCHEDULED_CHECKS]
     with warehouse.connect(read_only=True) as connection:
-        # As the clock asks: in the first hour after midnight the last day is over, but not settled yet.
+        # SETTLED gets no days, as in its schedule: in the first hour of a day, the day before is not settled yet.
         asked = {one.name: None if one is SETTLED else days for one in checks}
-        broken = [one.name for one in checks if find_problems(connection, one, asked[one.name], Settings.of(), last)]
-    kept = f"{len(checks) - len(broken)} of {len(checks)} checks passed"
-    return f"{kept}; look at {', '.join(broken)}" if broken else kept
+        failed = [one.name for one in checks if find_problems(connection, one, asked[one.name], Settings.of(), last)]
+    passed = f"{len(checks) - len(failed)} of {len(checks)} checks passed"
+    return f"{passed}; failed: {', '.join(failed)}" if failed else passed
 
 
 def _text(frame: pd.DataFrame) -> str:
@@ -203,13 +235,13 @@ def _ms(day: dt.date) -> int:
     return int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp() * 1000)
 
 
-def _script(name: str) -> str:
-    """A command of the environment that this Python belongs to, also where that one is not activated."""
-    return str(Path(sys.executable).absolute().with_name(name))
+def _dg(*arguments: str) -> list[str]:
+    """Return a `dg` command of this Python's environment, which need not be activated."""
+    return [sys.executable, "-m", "dagster_dg_cli.cli", *arguments]
 
 
 def _failures(path: Path) -> str:
-    """What Dagster's log says of the failure, without its stack traces."""
+    """Return the failures in a log of Dagster, without stack traces; its last lines if there are none."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line for line in lines if "Failure: " in line or "Error: " in line]
-    return "\n".join(dict.fromkeys(said or lines[-15:]))
+    failures = [line for line in lines if "Failure: " in line or "Error: " in line]
+    return "\n".join(dict.fromkeys(failures or lines[-15:]))

@@ -5,19 +5,14 @@ The environment's Python finds the dependencies in the one that the tests run in
 
 import os
 import shutil
-import site
 import subprocess
-import sys
-import venv
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
+from tests.e2e.processes import ROOT
 
-ROOT = Path(__file__).parents[2]
 DAY = "2026-07-10"
 KEY = "sandbox-key"
 StartSandbox = Callable[..., Sandbox]
@@ -43,23 +38,6 @@ from dagster import definitions, load_from_defs_folder
 def defs():
     return load_from_defs_folder(path_within_project=Path(__file__).parent)
 """
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a fresh environment that the wheel is installed in."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    [wheel] = folder.glob("*.whl")
-    venv.create(folder / "venv", with_pip=False)
-    made = folder / "venv" / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(made), "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
-    # A `.pth` file among these dependencies is not read, so neither is the one of an editable install.
-    [packages] = (folder / "venv" / "lib").glob("python3.*/site-packages")
-    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
-    return made
 
 
 class Project:
@@ -95,7 +73,7 @@ class Project:
 
 
 def test_a_new_project_adds_the_component_and_lands_a_day(
-    start_sandbox: StartSandbox, python: Path, tmp_path: Path
+    start_sandbox: StartSandbox, wheel_python: Path, tmp_path: Path
 ) -> None:
     package = tmp_path / "src" / "voice"
     (package / "defs").mkdir(parents=True)
@@ -104,7 +82,7 @@ def test_a_new_project_adds_the_component_and_lands_a_day(
     (package / "defs" / "__init__.py").touch()
     (package / "definitions.py").write_text(DEFINITIONS, encoding="utf-8")
     sandbox = start_sandbox(api_key=KEY)
-    project = Project(python, tmp_path, {"SYNTHFLOW_API_KEY": KEY})
+    project = Project(wheel_python, tmp_path, {"SYNTHFLOW_API_KEY": KEY})
 
     assert "synthflow_assets.SynthflowCallsComponent" in project.dg("list", "components")
     project.dg("scaffold", "defs", "synthflow_assets.SynthflowCallsComponent", "calls")
@@ -125,15 +103,15 @@ def test_a_new_project_adds_the_component_and_lands_a_day(
 
 
 def test_the_example_of_an_agency_runs_from_the_wheel(
-    start_sandbox: StartSandbox, python: Path, tmp_path: Path
+    start_sandbox: StartSandbox, wheel_python: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "agency"
     shutil.copytree(ROOT / "examples" / "agency", root)
-    project = Project(python, root, {"ACME_SYNTHFLOW_KEY": KEY, "GLOBEX_SYNTHFLOW_KEY": KEY})
+    project = Project(wheel_python, root, {"ACME_SYNTHFLOW_KEY": KEY, "GLOBEX_SYNTHFLOW_KEY": KEY})
     project.point_to(start_sandbox(api_key=KEY, agents=1))
     where = "import synthflow_assets; print(synthflow_assets.__file__)"
-    found = subprocess.run([str(python), "-c", where], check=True, capture_output=True, text=True, cwd=root)
-    assert str(python.parents[1]) in found.stdout  # the wheel's, not the checkout's
+    found = subprocess.run([str(wheel_python), "-c", where], check=True, capture_output=True, text=True, cwd=root)
+    assert str(wheel_python.parents[1]) in found.stdout  # the wheel's, not the checkout's
     project.dg("check", "yaml")
     for client in ("acme", "globex"):
         project.dg(

@@ -1,0 +1,47 @@
+"""An environment with the wheel, and servers that end with their test."""
+
+import site
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import BIN, ROOT, Server
+
+
+@pytest.fixture(scope="session")
+def wheel_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a fresh environment that the wheel is installed in.
+
+    It finds the dependencies in the environment of the tests, but this package only as the wheel.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    [wheel] = folder.glob("*.whl")
+    venv.create(folder / "venv", with_pip=False)
+    made = folder / "venv" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(made), "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    # A `.pth` file among these dependencies is not read, so neither is the one of an editable install.
+    [packages] = (folder / "venv" / "lib").glob("python3.*/site-packages")
+    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers; all are stopped at the end."""
+    with ExitStack() as stack:
+        logs = (tmp_path / f"server{number}.log" for number in range(10))
+
+        def start_one(folder: Path, *command: str, env: dict[str, str], bin: Path = BIN) -> Server:  # noqa: A002
+            server = Server([str(bin / command[0]), *command[1:]], folder, env, next(logs))
+            stack.callback(server.stop)
+            return server
+
+        yield start_one

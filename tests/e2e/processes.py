@@ -1,0 +1,104 @@
+"""Commands and servers as real processes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synthflow_assets.sandbox.server import Sandbox
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
+    ... on RepositoryLocation { repositories { assetNodes { id } } } ... on PythonError { message } } } } } }"""
+RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
+
+
+def environment(sandbox: Sandbox | None = None, **variables: str) -> dict[str, str]:
+    """The environment of a process, with the settings of a sandbox."""
+    own = {"SYNTHFLOW_API_KEY": "sandbox-key", "SYNTHFLOW_BASE_URL": sandbox.url} if sandbox else {}
+    return {**os.environ, **own, **variables}
+
+
+def run(folder: Path, *command: str, env: dict[str, str] | None = None, code: int = 0, bin: Path = BIN) -> str:  # noqa: A002
+    """Run a command of an environment in a folder; its output."""
+    result = subprocess.run(
+        [str(bin / command[0]), *command[1:]],
+        cwd=folder,
+        env=env or environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=180,
+        check=False,
+    )
+    assert result.returncode == code, result.stdout
+    return result.stdout
+
+
+class Server:
+    """A server that is started as its users do, and stopped as a service manager would."""
+
+    def __init__(self, command: Sequence[str], folder: Path, env: dict[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def stop(self) -> None:
+        """Send SIGTERM and wait for the end."""
+        self._process.terminate()
+        self._process.wait(timeout=60)
+
+    def wait_for(self, url: str, query: str | None = None, seconds: float = 120) -> Any:
+        """The first answer of the server to a request."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return ask(url, query)
+            except OSError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise AssertionError(self.log.read_text()) from None
+                time.sleep(0.2)
+
+    def wait_for_assets(self, port: int) -> int:
+        """The number of assets of the one code location, which has its usual name."""
+        answer = self.wait_for(f"http://127.0.0.1:{port}/graphql", LOCATIONS)
+        [entry] = answer["data"]["workspaceOrError"]["locationEntries"]
+        assert entry["name"] == "synthflow_assets"
+        assert "repositories" in entry["locationOrLoadError"], entry
+        return len(entry["locationOrLoadError"]["repositories"][0]["assetNodes"])
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def ask(url: str, query: str | None = None) -> Any:
+    """The JSON answer to a request, which holds a GraphQL query if there is one."""
+    body = json.dumps({"query": query}).encode() if query else None
+    headers = {"content-type": "application/json", "authorization": "Bearer sandbox-key"}
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=5) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def run_states(port: int) -> list[str]:
+    """The status of each run that Dagster's UI lists."""
+    results = ask(f"http://127.0.0.1:{port}/graphql", RUNS)["data"]["runsOrError"]["results"]
+    return [result["status"] for result in results]
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The commands of all processes that name the folder."""
+    listed = subprocess.run(["ps", "-eo", "args"], check=True, capture_output=True, text=True).stdout  # noqa: S607
+    return [line for line in listed.splitlines() if str(folder) in line]

@@ -1,0 +1,102 @@
+"""The wheel, its command, and a folder with nothing in it: demo, home and dev."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from synthflow_assets.local import summarize_checks
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from tests.e2e.processes import ROOT, Server, environment, free_port, processes_in, run, run_states
+
+ASSETS = 3 + len(METRIC_TABLES) + 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "empty"
+    made.mkdir()
+    return made
+
+
+def test_demo_then_dev_over_the_sandbox(
+    folder: Path, wheel_python: Path, start: Callable[..., Server], browser: Browser
+) -> None:
+    env = environment(SYNTHFLOW_EXPORT_DIR="leaked")
+    # A key and settings of a real workspace must not leak into the demo.
+    real = "SYNTHFLOW_API_KEY=real\nSYNTHFLOW_MODEL_IDS=real-agent\nSYNTHFLOW_TIMEZONE=Asia/Tokyo\n"
+    (folder / ".env").write_text(real)
+    first = run(folder, "synthflow-assets", "demo", env=env, bin=wheel_python.parent)
+    warehouse = Warehouse(str(folder / "data/sandbox/synthflow.duckdb"))
+    calls = warehouse.read_frame("calls")
+    assert f"The sandbox has {len(calls):,} calls in these days; {len(calls):,} landed" in first
+    assert len(calls) > 100
+    assert "synthflow.call_duration_daily" in first
+    assert "synthflow.disconnect_reasons_daily" in first
+    assert "synthflow-assets dev" in first
+    days = warehouse.read_frame("call_loads")["day"].dt.date
+    passed = summarize_checks(warehouse, days.min(), days.max())
+    assert passed in first
+    assert "failed" not in passed
+    with warehouse.connect() as connection:  # as after midnight, until the window's margin is over
+        connection.execute("UPDATE call_loads SET settled = false WHERE day = $1", [days.max()])
+    assert summarize_checks(warehouse, days.min(), days.max()) == passed
+    page = browser.new_page()
+    page.goto((folder / "data/sandbox/report.html").as_uri())
+    page.wait_for_selector("body[data-drawn-in-ms]")
+    assert page.inner_text("#headline-calls") == f"{len(calls):,}"
+
+    second = run(folder, "synthflow-assets", "demo", env=env, bin=wheel_python.parent)
+    again = warehouse.read_frame("calls")
+    assert again.drop(columns="loaded_at").equals(calls.drop(columns="loaded_at"))
+    assert second.splitlines()[2:] == first.splitlines()[2:]
+    assert sorted(path.name for path in folder.iterdir()) == [".env", "data"]
+    assert sorted(path.name for path in (folder / "data").iterdir()) == ["sandbox"]
+
+    (folder / ".env").unlink()
+    port = free_port()
+    server = start(folder, "synthflow-assets", "dev", "--port", str(port), env=environment(), bin=wheel_python.parent)
+    assert server.wait_for_assets(port) == ASSETS
+    assert run_states(port) == ["SUCCESS", "SUCCESS"]  # the demos
+    assert "SYNTHFLOW_API_KEY is not set, so Dagster runs over the sandbox API" in server.log.read_text()
+    server.stop()
+    assert processes_in(folder) == []
+
+
+def test_home_then_dev_with_a_key(
+    folder: Path, wheel_python: Path, start: Callable[..., Server], start_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = start_sandbox(agents=1)
+    (folder / ".env").write_text(f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\n")
+    home = Path(run(folder, "synthflow-assets", "home", bin=wheel_python.parent).strip())
+    assert home == folder / "data/dagster"
+    [packages] = wheel_python.parents[1].glob("lib/python3.*/site-packages")
+    for name in ("dagster.yaml", "workspace.yaml"):
+        assert (home / name).resolve() == (packages / "synthflow_assets" / name).resolve()
+        assert (home / name).read_bytes() == (ROOT / name).read_bytes()
+    assert (home / "history/runs/index.db").exists()
+    assert (home / "schedules/schedules.db").exists()
+
+    launch = ("-m", "dagster_dg_cli.cli", "launch", "-m", "synthflow_assets.definitions", "--partition", "2026-03-10")
+    env = environment(DAGSTER_HOME=str(home))
+    run(folder, "python", *launch, "--assets", "synthflow/calls", env=env, bin=wheel_python.parent)
+    assert len(Warehouse(str(folder / "data/synthflow.duckdb")).read_frame("calls")) > 0
+    port = free_port()
+    server = start(folder, "synthflow-assets", "dev", "--port", str(port), env=environment(), bin=wheel_python.parent)
+    assert server.wait_for_assets(port) == ASSETS
+    assert run_states(port) == ["SUCCESS"]
+    assert "sandbox" not in server.log.read_text().replace(sandbox.url, "")
+    assert not (folder / "data/sandbox").exists()
+
+
+def test_a_home_whose_environment_was_removed_is_linked_anew(folder: Path, wheel_python: Path) -> None:
+    home = folder / "data/dagster"
+    home.mkdir(parents=True)
+    (home / "dagster.yaml").symlink_to(folder / "removed")
+    (home / "workspace.yaml").write_text("load_from: []\n")
+    run(folder, "synthflow-assets", "home", bin=wheel_python.parent)
+    assert (home / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
+    assert (home / "workspace.yaml").read_text() == "load_from: []\n"
