@@ -7,11 +7,13 @@ import pytest
 from playwright.sync_api import Browser
 
 from synthflow_assets.local import summarize_checks
+from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from tests.e2e.processes import ROOT, Server, environment, free_port, processes_in, run, run_states
 
+CHECK_COUNT = len(CHECKS) + len(SCHEDULED_CHECKS)
 ASSETS = 3 + len(METRIC_TABLES) + 1
 
 
@@ -38,9 +40,8 @@ def test_demo_then_dev_over_the_sandbox(
     assert "synthflow.disconnect_reasons_daily" in first
     assert "synthflow-assets dev" in first
     days = warehouse.read_frame("call_loads")["day"].dt.date
-    passed = summarize_checks(warehouse, days.min(), days.max())
+    passed = f"{CHECK_COUNT} of {CHECK_COUNT} checks passed"
     assert passed in first
-    assert "failed" not in passed
     with warehouse.connect() as connection:  # as after midnight, until the window's margin is over
         connection.execute("UPDATE call_loads SET settled = false WHERE day = $1", [days.max()])
     assert summarize_checks(warehouse, days.min(), days.max()) == passed
