@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up all they need in .venv; the only requirements are Python 3.11+ and make.
+# Every target sets up what it needs in .venv. Required: Python 3.11+ and make.
 
 PYTHON ?= python3
 PORT ?= 3000
@@ -9,7 +9,7 @@ READY := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: help demo dev test check format docs picture lock bench clean
 
-help:  ## This list
+help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 $(READY): $(VENV)/.locked pyproject.toml
@@ -27,13 +27,13 @@ $(VENV)/.locked: requirements.lock
 demo: $(READY)  ## Run the pipeline for the last seven days over the sandbox API
 	@$(BIN)/synthflow-assets demo
 
-dev: $(READY)  ## Dagster's UI and daemon, at PORT (3000); over the sandbox where no key is set
+dev: $(READY)  ## Run the Dagster UI and daemon at PORT (3000), over the sandbox API if no key is set
 	@$(BIN)/synthflow-assets dev --port $(PORT)
 
-test: $(READY)  ## Run every test
+test: $(READY)  ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal $(PYTEST_ARGUMENTS)
 
-check: $(READY)  ## Lint, formatting, types, layers, generated docs
+check: $(READY)  ## Check lint, formatting, types, layers, generated docs
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -42,21 +42,21 @@ check: $(READY)  ## Lint, formatting, types, layers, generated docs
 	@$(BIN)/python scripts/generate_docs.py --check
 	@$(BIN)/python scripts/take_picture.py --check
 
-format: $(READY)  ## Format the code and mend what can be mended
+format: $(READY)  ## Format the code and fix simple lint errors
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(READY)  ## Write the generated parts of the docs
+docs: $(READY)  ## Write the generated docs
 	@$(BIN)/python scripts/generate_docs.py
 
-picture: $(READY)  ## Take the README's picture of the report anew (needs Chromium)
+picture: $(READY)  ## Take the README's picture of the report again (needs Chromium)
 	@$(BIN)/python scripts/take_picture.py
 
-lock:  ## Resolve the dependencies anew (needs uv)
+lock:  ## Resolve the dependencies again (needs uv)
 	@scripts/lock --upgrade
 
-bench: $(READY)  ## Land the same calls with this package and its peers; SCENARIOS="100k latency" picks some
+bench: $(READY)  ## Run the benchmarks; SCENARIOS="100k latency" selects some
 	@$(BIN)/python -m benchmarks $(SCENARIOS)
 
-clean:  ## Remove what the project made here, its data excepted
+clean:  ## Remove .venv, caches and builds; keep the data
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
