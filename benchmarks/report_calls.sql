@@ -27,8 +27,23 @@ SELECT
             'polite', ['true', 'true', 'true', 'partial', 'hard to say'][h // 31 % 5 + 1]
         )
     END AS judge_results,
-    NULL::JSON AS executed_actions,
-    NULL::JSON AS collected_variables,
+    CASE
+        WHEN h // 11 % 100 < 62 AND h // 37 % 3 = 0 THEN json_object(
+            'preferred day', {'value': 'Monday', 'collected': h // 41 % 4 > 0},
+            'order_number', {'value': NULL, 'collected': h // 43 % 2 > 0}
+        )
+    END AS collected_variables,
+    CASE
+        WHEN h // 11 % 100 < 62 AND h // 47 % 5 = 0 THEN json_object(
+            'action', {
+                'action_type': ['transfer_call_action_type', 'send_sms_action_type'][h // 53 % 2 + 1],
+                'return_value': {'status': ['transfer-success', 'error'][(h // 59 % 9) // 8 + 1]}
+            }
+        )
+    END AS executed_actions,
+    CASE WHEN h // 11 % 100 < 72 THEN 1000 * floor(20 * exp(3.2 * (h // 7 % 1000) / 1000))::BIGINT END
+        AS telephony_duration_ms,
+    1000 + h // 61 % 20000 AS telephony_ringing_duration_ms,
     NULL::VARCHAR AS transcript,
     NULL::VARCHAR AS error_message,
     now() AS loaded_at

@@ -1,4 +1,4 @@
-"""One self-contained HTML page for people who do not write SQL, from the metric tables alone."""
+"""Write the report: one self-contained HTML page for people who do not write SQL, from the metric tables alone."""
 
 from __future__ import annotations
 
@@ -19,15 +19,23 @@ from synthflow_assets.warehouse.connection import Warehouse
 
 __all__ = ["Report", "Span", "last_days", "write_report"]
 
-# What mail servers take without a word is more, but every attachment grows by a third on its way.
+# Mail servers accept more, but an attachment grows by a third in transit.
 LARGEST_BYTES = 3_000_000
-# What is given up, one after the other, until a page is small enough: days before the span; exact durations.
-_THRIFT = ((True, 0), (False, 0), (False, 1), (False, 2), (False, 5), (False, 10))
+# Tried one after the other until the page is small enough: (with the days before the span, percent by which durations
+# may differ to be counted as one).
+_REDUCTIONS = ((True, 0), (False, 0), (False, 1), (False, 2), (False, 5), (False, 10))
 
 
 @dataclass(frozen=True)
 class Report:
-    """A page that was written."""
+    """A report that was written.
+
+    Attributes:
+        path: the HTML file.
+        size_bytes: its size.
+        days: the number of days that it covers, without the days before that it compares them with.
+        agents: the number of agents in it.
+    """
 
     path: Path
     size_bytes: int
@@ -36,21 +44,26 @@ class Report:
 
     @property
     def warning(self) -> str | None:
-        """What is to be said of a page that is too large with all thrift; None of one that is not."""
+        """One line about a report that exceeds `LARGEST_BYTES`; None if it does not."""
         if self.size_bytes <= LARGEST_BYTES:
             return None
         return (
-            f"the report is {self.size_bytes / 1e6:.1f} MB, and many mail servers take {LARGEST_BYTES / 1e6:.1f}; "
-            "choose fewer days (`synthflow-assets report --from ... --to ...`, SYNTHFLOW_REPORT_DAYS) "
-            "or agents (`--model`)"
+            f"the report is {self.size_bytes / 1e6:.1f} MB, and many mail servers reject more than "
+            f"{LARGEST_BYTES / 1e6:.1f} MB; choose fewer days "
+            "(`synthflow-assets report --from ... --to ...`, SYNTHFLOW_REPORT_DAYS) or agents (`--model`)"
         )
 
 
 def last_days(warehouse: Warehouse, settings: Settings, to_day: dt.date | None = None) -> Span:
-    """The days that a report is about unless it is asked for others: `settings.report_days`, or as many as there are.
+    """Return the days that a report covers by default: the last `settings.report_days`, or fewer if fewer have landed.
 
-    They end yesterday. Where nothing of them has landed they end with the last day that has, so that who begins with
-    days long gone sees those.
+    The span ends yesterday. If none of its days has landed, it ends on the last landed day instead: a first backfill
+    may be of days long ago.
+
+    Args:
+        warehouse: is asked which days have landed.
+        settings: for `report_days` and the time zone.
+        to_day: the last day of the span, whether it has landed or not.
 
     Raises:
         WarehouseError: the warehouse cannot be read.
@@ -74,33 +87,33 @@ def write_report(
     agents: Sequence[str] = (),
     made_at: dt.datetime | None = None,
 ) -> Report:
-    """Write the page over the days `from_day` to `to_day` inclusive; an older page is replaced as a whole.
+    """Write the report over the days `from_day` to `to_day` inclusive, and replace an older one atomically.
 
     Args:
-        warehouse: whose metric tables are read.
-        settings: for the time zone and the length of a short call.
-        path: of the page.
+        warehouse: holds the metric tables.
+        settings: for the time zone and the threshold of short calls.
+        path: of the HTML file; missing folders are created.
         from_day: the first day.
         to_day: the last day.
-        agents: ids or names; none of them means all agents.
-        made_at: what the page says of its age; now, unless given.
+        agents: ids or names of the agents to include; all agents if empty.
+        made_at: the time that the report states as its own; now by default.
 
     Raises:
-        ReportError: no agent is called so, or the page cannot be written.
+        ReportError: an agent is unknown, or the file cannot be written.
         WarehouseError: the warehouse cannot be read.
     """
     span = Span(from_day, to_day)
-    page, content = _page(warehouse, settings, span, agents, made_at or dt.datetime.now(dt.UTC))
+    page, content = _render_small_enough(warehouse, settings, span, agents, made_at or dt.datetime.now(dt.UTC))
     _replace(path, page)
     return Report(path, len(page), span.days, len(content.facts["agents"]))
 
 
-def _page(
+def _render_small_enough(
     warehouse: Warehouse, settings: Settings, span: Span, agents: Sequence[str], made_at: dt.datetime
 ) -> tuple[bytes, Content]:
-    """The page with as much in it as is small enough."""
+    """Return the page with as much content as fits in `LARGEST_BYTES`; if nothing fits, the smallest."""
     with warehouse.connect(read_only=True) as connection:
-        for with_before, percent in _THRIFT:
+        for with_before, percent in _REDUCTIONS:
             content = read_content(connection, span, agents, with_before=with_before, percent=percent)
             page = render(content, settings, made_at)
             if len(page) <= LARGEST_BYTES:
@@ -109,7 +122,7 @@ def _page(
 
 
 def _replace(path: Path, page: bytes) -> None:
-    """Beside the target and moved over it, so that a reader never meets half a page."""
+    """Write the page beside `path` and rename it, so that readers see the old or the new page as a whole."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -123,4 +136,4 @@ def _replace(path: Path, page: bytes) -> None:
                 Path(unfinished).unlink()
             raise
     except OSError as error:
-        raise ReportError(f"no report at {path}: {error.strerror}; give another path") from None
+        raise ReportError(f"cannot write the report to {path}: {error.strerror}; give another path") from None

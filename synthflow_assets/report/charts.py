@@ -1,7 +1,7 @@
-"""The charts as Vega-Lite: on the page they take their colours from its style sheet, in pictures from `PRINTED`.
+"""The charts in Vega-Lite. On the page they take their colours from the style sheet, in previews from `LIGHT`.
 
-Each names its data sets, which the page or a picture fills: `rows`, and where it says so `gaps`, `marks` and `names`.
-Times are epoch milliseconds of UTC midnights, because a day is a day wherever the page is read.
+A chart refers to data sets that the page or the preview fills: `rows`, and some charts also `gaps`, `marks` or `names`.
+Days are the epoch milliseconds of their UTC midnights, so that they look the same in every time zone.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from typing import Any
 
 Spec = dict[str, Any]
 
-# Seven series at most: six that colour-blind people tell apart (after Okabe and Ito), and the rest in grey. What was
-# not reported has a darker grey on the page.
+# Six series in colours that colour-blind people can tell apart (Okabe and Ito), and one for all others, in grey.
 SERIES = 7
-_COLOURS = SERIES + 1
+_COLOURS = SERIES + 1  # "not reported" has a darker grey of its own
 HEAT_CLASSES = 6
 STATES = 6
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
-# The light colours of page.css, where there is no style sheet.
-PRINTED = {
+# The light colours of page.css, for previews, which have no style sheet.
+LIGHT = {
     "ink": "#17212b",
     "soft": "#55626f",
     "line": "#dde2e8",
@@ -31,7 +30,13 @@ PRINTED = {
 
 _NUMBER: Spec = {"tickCount": 5, "labelExpr": "format(datum.value, datum.value % 1 ? ',.1f' : ',.0f')"}
 PERCENT: Spec = {"tickCount": 4, "labelExpr": "format(datum.value, '.0%')"}
-# A label stands under the middle of what begins on its day.
+# Minutes as minutes:seconds, as everywhere on the page. Values are in minutes, so that ticks fall on round ones.
+_SECONDS = "round(datum.value * 60)"
+MINUTES: Spec = {
+    "tickCount": 5,
+    "labelExpr": f"format(floor({_SECONDS} / 60), ',d') + ':' + pad({_SECONDS} % 60, 2, '0', 'left')",
+}
+# A label stands below the middle of its column, `half` after the start of its day.
 _DATE = (
     "utcFormat(datum.value - half, utcmonth(datum.value - half) == 0 && utcdate(datum.value - half) < 8 "
     "? '%-d %b %Y' : '%-d %b')"
@@ -44,13 +49,13 @@ _TOOLTIP = [
 
 
 def page_charts() -> dict[str, Spec]:
-    """Every kind of chart of the page, compiled to Vega; one kind may be drawn several times."""
+    """Return the kinds of charts on the page, compiled to Vega. Several figures may share a kind."""
     import vl_convert
 
     kinds = {
         "columns": columns(),
         "shares": shares(),
-        "lines": lines(),
+        "minutes": lines(axis=MINUTES),
         "rates": lines(axis=PERCENT),
         "histogram": _histogram(),
         "bars": _bars(),
@@ -61,13 +66,17 @@ def page_charts() -> dict[str, Spec]:
 
 
 def config(colour: dict[str, str] | None = None) -> Spec:
-    """How all charts look."""
+    """Return the fonts and colours of all charts.
+
+    Args:
+        colour: colours by name, such as `LIGHT`; the page's style sheet decides if None. So in all functions here.
+    """
     ink, soft, line = (_colour(name, colour) for name in ("ink", "soft", "line"))
     return {
         "font": FONT,
         "background": "transparent" if colour is None else colour["paper"],
         "view": {"stroke": None},
-        "aria": False,  # the figure around the chart says what it shows
+        "aria": False,  # the figure around the chart describes it
         "axis": {
             "labelColor": soft,
             "labelFontSize": 11,
@@ -86,22 +95,28 @@ def config(colour: dict[str, str] | None = None) -> Spec:
     }
 
 
-def columns(colour: dict[str, str] | None = None, names: list[str] | None = None) -> Spec:
-    """Columns over time, piled on each other from `low` to `high`, with the gaps behind them."""
-    pile = {"y": _amount("low"), "y2": {"field": "high"}}
-    bar = {"mark": "rect", "encoding": {**_over_time(), **pile, **_series(colour, names)}}
+def columns(colour: dict[str, str] | None = None, names: list[str] | None = None, axis: Spec | None = None) -> Spec:
+    """Return stacked columns over time, each part from `low` to `high`, with the gaps behind them.
+
+    Args:
+        colour: as in `config`.
+        names: of the series, for a legend in the picture; without them `rows` have the number of their series.
+        axis: properties of the vertical axis, such as `MINUTES`.
+    """
+    stack = {"y": _amount("low", axis), "y2": {"field": "high"}}
+    bar = {"mark": "rect", "encoding": {**_over_time(), **stack, **_series(colour, names)}}
     return {"params": _time_params(), "layer": [_gaps(colour), {"data": {"name": "rows"}, **bar}]}
 
 
 def shares(colour: dict[str, str] | None = None, names: list[str] | None = None) -> Spec:
-    """Columns that are parts of a whole."""
+    """Return stacked columns over time as parts of 100 %."""
     chart = columns(colour, names)
     chart["layer"][1]["encoding"]["y"] = _share("low")
     return chart
 
 
 def lines(colour: dict[str, str] | None = None, names: list[str] | None = None, axis: Spec | None = None) -> Spec:
-    """A line for each series over time, broken where nothing is known."""
+    """Return a line over time for each series; a `value` of null interrupts it."""
     encoding = {
         "x": _over_time()["x"] | {"field": "middle"},
         "y": _amount("value", axis),
@@ -115,12 +130,12 @@ def lines(colour: dict[str, str] | None = None, names: list[str] | None = None, 
 
 
 def _histogram() -> Spec:
-    """Calls by duration, with a rule and its name at each of `marks`."""
+    """Return calls by duration in minutes, with a vertical line and a label at each of `marks`."""
     bar = {
         "data": {"name": "rows"},
         "mark": {"type": "rect", "color": _colour("series-0")},
         "encoding": {
-            "x": {"field": "from", "type": "quantitative", "axis": {**_NUMBER, "tickCount": 8, "grid": False},
+            "x": {"field": "from", "type": "quantitative", "axis": {**MINUTES, "tickCount": 8, "grid": False},
                   "scale": {"nice": False, "domain": {"expr": "span"}}},
             "x2": {"field": "to"},
             "y": _amount("value"),
@@ -132,7 +147,8 @@ def _histogram() -> Spec:
     rule = {
         "data": {"name": "marks"},
         "mark": {"type": "rule", "color": _colour("ink"), "strokeDash": [4, 3]},
-        "encoding": at,
+        # From its label down, so that it does not cross the label of another one.
+        "encoding": at | {"y": {"field": "height", "type": "quantitative", "scale": None}, "y2": {"value": "height"}},
     }
     label: Spec = {
         "data": {"name": "marks"},
@@ -145,7 +161,7 @@ def _histogram() -> Spec:
 
 
 def _bars() -> Spec:
-    """Parts of a whole from `low` to `high`, a bar for each of `names`, with its name above it: long ones have room."""
+    """Return a horizontal bar in parts from `low` to `high` for each of `names`, which stand above their bars."""
     band = {"field": "position", "type": "ordinal", "axis": None, "scale": {"paddingInner": 0.58, "paddingOuter": 0.3}}
     bar = {
         "data": {"name": "rows"},
@@ -169,7 +185,7 @@ def _bars() -> Spec:
 
 
 def _heat() -> Spec:
-    """Hours by days of the week, in classes of colour."""
+    """Return hours by days of the week, in classes of colour."""
     fills = [_colour(f"heat-{number}") for number in range(HEAT_CLASSES)]
     return {
         "height": {"step": 26},
@@ -190,7 +206,7 @@ def _heat() -> Spec:
 
 
 def _states() -> Spec:
-    """What is known of each agent over time, a row each."""
+    """Return a row for each agent over time, coloured by the state of its days."""
     fills = [_colour(f"state-{number}") for number in range(STATES)]
     room = "(containerSize()[0] < 520 ? 110 : 220)"
     return {
@@ -225,13 +241,13 @@ def _colour(name: str, colour: dict[str, str] | None = None) -> str:
 
 
 def _time_params() -> list[Spec]:
-    """What a page sets anew with each filter: the ends of the time axis, its labels, `half` behind their days."""
+    """Return the parameters that change with the filter: the ends of the time axis, its labels, and their offset."""
     return [{"name": "span", "value": [0, 86_400_000]}, {"name": "ticks", "value": []}, {"name": "half", "value": 0}]
 
 
 def _shortened(text: str, pixels: str) -> str:
-    """A text without its middle, where there is no room for it: names often begin alike."""
-    return f"truncate({text}, floor({pixels} / 7), 'center')"  # most letters are narrower
+    """Return an expression for a text of limited width, cut in the middle, because names often start alike."""
+    return f"truncate({text}, floor({pixels} / 7), 'center')"  # most letters are narrower than 7 pixels
 
 
 def _over_time() -> Spec:
@@ -256,18 +272,18 @@ def _share(field: str) -> Spec:
 
 
 def _series(colour: dict[str, str] | None = None, names: list[str] | None = None) -> Spec:
-    """Colours by the number of the series; with names, a legend of them."""
+    """Return the colours by number of the series; with names, by name and with a legend if there are several."""
     fills = [_colour(f"series-{number}", colour) for number in range(_COLOURS)]
     domain: list[Any] = [*(names or range(_COLOURS))]
     scale = {"domain": domain, "range": fills}
     field = "name" if names else "series"
-    legend = {"orient": "bottom", "columns": 4, "labelExpr": _shortened("datum.label", "150")} if names else None
-    color = {"field": field, "type": "nominal", "scale": scale, "legend": legend}
+    legend = {"orient": "bottom", "columns": 4, "labelExpr": _shortened("datum.label", "150")}
+    color = {"field": field, "type": "nominal", "scale": scale, "legend": legend if names and names[1:] else None}
     return {"color": color, "tooltip": _TOOLTIP}
 
 
 def _gaps(colour: dict[str, str] | None = None) -> Spec:
-    """Days of which calls are missing, from top to bottom; the paler, the fewer are."""
+    """Return shaded days with missing data; the larger their `share` of missing data, the stronger."""
     opacity = {"field": "share", "type": "quantitative", "scale": None}
     return {
         "data": {"name": "gaps"},

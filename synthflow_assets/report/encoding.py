@@ -1,4 +1,4 @@
-"""Puts columns of numbers into a page: small, and harmless whatever the names say."""
+"""Encode columns of numbers and names for a script element of the page: small, and safe whatever the names contain."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ import numpy.typing as npt
 
 from synthflow_assets.report.content import Columns
 
-# What could end a script element, or begin a comment in one, as JSON may write it too.
-_HARMLESS = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
+# Characters that can end a script element, start a comment in it, or end a line, and their escapes in JSON.
+_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 
 
 def pack(columns: Columns) -> dict[str, Any]:
-    """The columns as gzip in base64, which browsers unpack by themselves, with their names, widths and lengths.
+    """Return the columns as gzip in base64, which browsers can unpack, with the name, width and length of each.
 
-    The lowest bytes of a column come first, then the next: so the many zeros of the higher ones cost almost nothing.
+    The lowest bytes of all values of a column come first, then the next ones. Most higher bytes are zero, so the long
+    runs of zeros compress to almost nothing.
     """
-    packed = gzip.compress(b"".join(_planes(values) for values in columns.values()), compresslevel=6, mtime=0)
+    packed = gzip.compress(b"".join(_bytes_by_significance(values) for values in columns.values()), 6, mtime=0)
     return {
         "columns": [[name, values.itemsize, len(values)] for name, values in columns.items()],
         "bytes": base64.b64encode(packed).decode(),
     }
 
 
-def _planes(values: npt.NDArray[np.unsignedinteger[Any]]) -> bytes:
-    little = values.astype(values.dtype.newbyteorder("<"))
-    return little.view(np.uint8).reshape(len(values), values.itemsize).T.tobytes()
+def _bytes_by_significance(values: npt.NDArray[np.unsignedinteger[Any]]) -> bytes:
+    little_endian = values.astype(values.dtype.newbyteorder("<"))
+    return little_endian.view(np.uint8).reshape(len(values), values.itemsize).T.tobytes()
 
 
 def script_json(value: Any) -> str:
-    """JSON that can stand in a script element."""
-    return json.dumps(value, separators=(",", ":")).translate(_HARMLESS)
+    """Return the value as JSON that is safe in a script element."""
+    return json.dumps(value, separators=(",", ":")).translate(_ESCAPES)

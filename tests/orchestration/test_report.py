@@ -108,7 +108,7 @@ def test_a_report_that_cannot_be_written_fails_alone(
     result = run(settings, instance)
     failed = [event for event in result.all_events if event.is_step_failure]
     assert [event.step_key for event in failed] == ["synthflow__write_report"]
-    assert "no report at file/report.html" in str(failed[0].step_failure_data.error)
+    assert "cannot write the report to file/report.html" in str(failed[0].step_failure_data.error)
     assert set(metadata_of(instance, dg.AssetKey(["synthflow", "call_rates_daily"]))) == {
         f"{FIRST}", "2026-03-09", f"{LAST}",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A warehouse of made-up calls, reports of it, and those opened in a browser that lets nothing out."""
+"""A warehouse of made-up calls, reports of it, and those reports in a browser."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -19,10 +19,12 @@ LAST = FIRST + dt.timedelta(days=DAYS - 1)
 AGENTS = 5
 
 Open = Callable[..., "OpenReport"]
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
 
 
 class OpenReport:
-    """A report in a browser, with everything that went wrong in it."""
+    """A report in a browser, and the problems that the browser reports: messages, errors and network requests."""
 
     def __init__(self, page: Page, path: Path) -> None:
         self.page = page
@@ -38,17 +40,17 @@ class OpenReport:
             self.problems.append(f"asked for {url[:100]}")
 
     def wait(self) -> None:
-        """Until all charts are drawn."""
+        """Wait until all charts are drawn."""
         self.page.wait_for_selector("body[data-drawn-in-ms]")
 
     def choose_days(self, first: dt.date, last: dt.date) -> None:
         for field, day in (("#from", FIRST), ("#to", last), ("#from", first)):
             self.page.fill(field, day.isoformat())
             self.page.dispatch_event(field, "change")
-            self.wait()  # for this change: else the end of one drawing would be taken for the end of all
+            self.wait()  # for this change, because the page does not say which change it has drawn
 
     def choose_agents(self, *names: str) -> None:
-        self.page.click("#chosen")
+        self.page.click("#selected")
         self.page.click("#none")
         for name in names:
             self.page.locator("#agents label").get_by_text(name, exact=True).click()
@@ -56,13 +58,13 @@ class OpenReport:
         self.wait()
 
     def headline(self) -> dict[str, float | None]:
-        """The exact numbers behind what the cards show."""
+        """Return the exact numbers of the cards."""
         cards = self.page.locator("dd.value")
         found = cards.evaluate_all("cards => cards.map(card => [card.id.replace('headline-', ''), card.dataset.value])")
         return {name: float(value) if value else None for name, value in found}
 
     def table(self, figure: str) -> list[dict[str, str]]:
-        """A figure's table, row by row."""
+        """Return the rows of a figure's table."""
         details = self.page.locator(f"#{figure} details")
         if details.get_attribute("open") is None:
             details.locator("summary").click()
@@ -76,34 +78,53 @@ def rows_of(table: Any) -> list[dict[str, str]]:
     return [dict(zip(heads, row, strict=True)) for row in rows]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """Forty days of five agents, in which `agent-4` begins late, lacks days, has an unsettled one and rejects."""
+    """Forty days of five agents. `agent-4` starts late and has missing days, an unsettled day and rejects."""
     made = Warehouse(str(tmp_path_factory.mktemp("warehouse") / "w.duckdb"))
     fill_warehouse(made, FIRST, DAYS, AGENTS, 20)
     with made.connect() as connection:
-        lacking = "model_id = 'agent-4' AND (day < '2026-08-10' OR day BETWEEN '2026-08-20' AND '2026-08-22')"
+        missing = "model_id = 'agent-4' AND (day < '2026-08-10' OR day BETWEEN '2026-08-20' AND '2026-08-22')"
         for (table,) in connection.execute(
             "SELECT table_name FROM duckdb_columns() WHERE column_name = 'model_id' AND table_name <> 'agents' "
             "AND table_name IN (SELECT table_name FROM duckdb_tables())"
         ).fetchall():
-            connection.execute(f"DELETE FROM {table} WHERE {lacking}")
+            connection.execute(f"DELETE FROM {table} WHERE {missing}")
         connection.execute("UPDATE call_loads SET settled = false WHERE model_id = 'agent-4' AND day = '2026-09-09'")
         connection.execute("UPDATE call_loads SET rejected = 3 WHERE model_id = 'agent-4' AND day = '2026-08-30'")
     return made
 
 
+def open_page(browser: Browser, warehouse: Warehouse, first: dt.date, last: dt.date, **context: Any) -> OpenReport:
+    """Open the report of a warehouse, which is written once for each span of days."""
+    path = Path(f"{warehouse.location}.{first}.{last}.html")
+    if not path.exists():
+        write_report(warehouse, Settings.of(), path, first, last)
+    return OpenReport(browser.new_context(**{**DESKTOP, **context}).new_page(), path)
+
+
+@pytest.fixture(scope="module")
+def desktop(warehouse: Warehouse, browser: Browser) -> OpenReport:
+    """The report of all days, opened once for all tests of a module."""
+    return open_page(browser, warehouse, FIRST, LAST)
+
+
+@pytest.fixture
+def report(desktop: OpenReport) -> Iterator[OpenReport]:
+    """The report of all days with everything selected."""
+    desktop.page.click("#reset")
+    desktop.wait()
+    yield desktop
+    assert desktop.problems == []
+
+
 @pytest.fixture
 def open_report(browser: Browser) -> Iterator[Open]:
-    """Writes a report beside its warehouse and opens it; in the end nothing may have gone wrong in any of them."""
+    """Open reports in pages of their own, and fail if any of them has a problem at the end."""
     opened: list[OpenReport] = []
 
     def make(warehouse: Warehouse, first: dt.date = FIRST, last: dt.date = LAST, **context: Any) -> OpenReport:
-        path = Path(f"{warehouse.location}.{first}.{last}.html")
-        if not path.exists():
-            write_report(warehouse, Settings.of(), path, first, last)
-        pages = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
-        opened.append(OpenReport(pages.new_page(), path))
+        opened.append(open_page(browser, warehouse, first, last, **context))
         return opened[-1]
 
     yield make

@@ -1,15 +1,10 @@
 """The numbers on the page are those of SQL over the calls, for every choice of days and agents."""
 
 import datetime as dt
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
 
-from synthflow_assets.report import write_report
-from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from tests.report.conftest import FIRST, LAST, Open, OpenReport, rows_of
@@ -27,7 +22,7 @@ HEADLINE = """
 SELECT
     count(*)::DOUBLE AS calls,
     count(*) FILTER (connected) / count(*) AS connected,
-    coalesce(sum(duration_seconds) FILTER (connected), 0) / 60 AS minutes,
+    coalesce(sum(duration_seconds) FILTER (connected), 0) AS "call-time",
     quantile_cont(duration_seconds, 0.5) FILTER (connected) AS median,
     quantile_cont(duration_seconds, 0.9) FILTER (connected) AS p90,
     count(*) FILTER (call_status LIKE '%voicemail%') / count(*) AS voicemail,
@@ -38,22 +33,6 @@ FROM (
     WHERE day BETWEEN $first AND $last AND list_contains($agents, model_id)
 )
 """
-
-
-@pytest.fixture(scope="module")
-def opened(warehouse: Warehouse, browser: Browser) -> Iterator[OpenReport]:
-    path = Path(f"{warehouse.location}.html")
-    write_report(warehouse, Settings.of(), path, FIRST, LAST)
-    yield (report := OpenReport(browser.new_page(viewport={"width": 1280, "height": 900}), path))
-    assert report.problems == []
-
-
-@pytest.fixture
-def report(opened: OpenReport) -> OpenReport:
-    """The same page for every test, with everything chosen."""
-    opened.page.click("#reset")
-    opened.wait()
-    return opened
 
 
 def ask(warehouse: Warehouse, query: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -85,29 +64,55 @@ def test_headline(warehouse: Warehouse, report: OpenReport, first: dt.date, last
     assert report.page.inner_text("#headline-connected") == f"{wanted['connected']:.1%}".replace("%", " %")
 
 
-def test_changes_are_against_the_equally_many_days_before(warehouse: Warehouse, report: OpenReport) -> None:
-    # There are no days before the first one to compare with.
-    assert report.page.inner_text("#headline-calls-change") == "-"
-    assert "No change is shown" in report.page.inner_text("#compared")
+def shown_change(now: float, before: float) -> str:
+    change = 100 * (now - before) / before
+    return f"{'▲' if change > 0 else '▼'} {abs(change):.1f} %"
+
+
+def test_changes_compare_with_the_days_before(warehouse: Warehouse, report: OpenReport) -> None:
     report.choose_days(LAST - 6 * DAY, LAST)
     now = headline(warehouse, LAST - 6 * DAY, LAST, EVERYONE)
     before = headline(warehouse, LAST - 13 * DAY, LAST - 7 * DAY, EVERYONE)
-    change = 100 * (now["median"] - before["median"]) / before["median"]
-    assert report.page.inner_text("#headline-median-change") == f"{'▲' if change > 0 else '▼'} {abs(change):.1f} %"
+    assert report.page.inner_text("#headline-median-change") == shown_change(now["median"], before["median"])
     points = 100 * (now["connected"] - before["connected"])
     assert (
         report.page.inner_text("#headline-connected-change") == f"{'▲' if points > 0 else '▼'} {abs(points):.1f} points"
     )
-    assert "7 days before: 27 Aug to 2 Sept 2026" in report.page.inner_text("#compared")
+    assert report.page.inner_text("#compared") == "Changes compare with the 7 days before (27 Aug to 2 Sept 2026)."
+
+
+def test_changes_compare_as_many_days_as_there_are(warehouse: Warehouse, report: OpenReport) -> None:
+    # Of all 40 days, the last 20 can be compared with the 20 before.
+    now = headline(warehouse, FIRST + 20 * DAY, LAST, EVERYONE)
+    before = headline(warehouse, FIRST, FIRST + 19 * DAY, EVERYONE)
+    for name in ("calls", "median"):
+        assert report.page.inner_text(f"#headline-{name}-change") == shown_change(now[name], before[name])
+    assert report.headline()["calls"] == now["calls"] + before["calls"]
+    said = report.page.inner_text("#compared")
+    assert said.startswith(
+        "Changes compare the last 20 days (21 Aug to 9 Sept 2026) with the 20 days before (1 Aug to 20 Aug 2026), "
+    )
+    assert said.endswith("Data is missing, so changes may be wrong.")
+    # Of days 2 to 32 the last 16 have 16 days before them, because the page has day 1 as well.
+    report.choose_days(FIRST + DAY, FIRST + 31 * DAY)
+    assert "the last 16 days (17 Aug to 1 Sept 2026)" in report.page.inner_text("#compared")
+    # `agent-4` has days 19 to 21 missing: of its last 10 days none can be compared with as many landed ones.
+    report.choose_agents("Agent 4")
+    report.choose_days(FIRST + 21 * DAY, FIRST + 31 * DAY)
+    assert report.page.inner_text("#headline-calls-change") == "-"
+    assert report.page.inner_text("#compared") == (
+        "No changes are shown: too few of the days before have been fetched."
+    )
+    report.choose_days(FIRST, FIRST)
+    assert report.page.inner_text("#headline-calls-change") == "-"
 
 
 def test_days_before_the_report_are_in_it_for_comparison(warehouse: Warehouse, open_report: Open) -> None:
     report = open_report(warehouse, LAST - 9 * DAY, LAST)
     now = headline(warehouse, LAST - 9 * DAY, LAST, EVERYONE)["calls"]
     before = headline(warehouse, LAST - 19 * DAY, LAST - 10 * DAY, EVERYONE)["calls"]
-    change = 100 * (now - before) / before
     assert report.headline()["calls"] == now
-    assert report.page.inner_text("#headline-calls-change") == f"{'▲' if change > 0 else '▼'} {abs(change):.1f} %"
+    assert report.page.inner_text("#headline-calls-change") == shown_change(now, before)
 
 
 def test_calls_per_day_by_agent(warehouse: Warehouse, report: OpenReport) -> None:
@@ -126,7 +131,7 @@ def test_calls_per_day_by_agent(warehouse: Warehouse, report: OpenReport) -> Non
 
 def test_reasons_and_ends(warehouse: Warehouse, report: OpenReport) -> None:
     report.choose_agents("Agent 1")
-    for figure, column in (("reasons", "telephony_disconnect_reason"), ("ends", "end_call_reason")):
+    for figure, column in (("disconnects", "telephony_disconnect_reason"), ("ends", "end_call_reason")):
         query = f"""
             SELECT coalesce({column}, 'not_reported') AS value, count(*) AS calls
             FROM calls WHERE model_id = 'agent-1' GROUP BY ALL
@@ -155,10 +160,8 @@ def test_durations(warehouse: Warehouse, report: OpenReport) -> None:
 
 
 def shown_seconds(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
     whole = int(seconds + 0.5)
-    return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 60}:{whole % 60:02} min"
 
 
 def test_hours_of_the_week(warehouse: Warehouse, report: OpenReport) -> None:
@@ -179,18 +182,18 @@ def test_peaks_of_the_workspace_and_of_single_agents(warehouse: Warehouse, repor
     whole = ask(
         warehouse, "SELECT day, max(peak_concurrent_calls) AS peak FROM workspace_load_hourly GROUP BY day ORDER BY day"
     )
-    assert [row["Most calls at once"] for row in report.table("peaks")] == [str(row["peak"]) for row in whole]
-    assert report.headline()["peak"] == max(row["peak"] for row in whole)
-    assert "over all agents" in report.page.inner_text("#peaks-summary")
+    assert [row["Most concurrent calls"] for row in report.table("peaks")] == [str(row["peak"]) for row in whole]
+    assert report.headline()["concurrent"] == max(row["peak"] for row in whole)
+    assert "all agents together" in report.page.inner_text("#peaks-summary")
     report.choose_agents("Agent 0", "Agent 1")
     query = """
         SELECT day, max(peak_concurrent_calls) AS peak FROM call_load_hourly
         WHERE model_id IN ('agent-0', 'agent-1') GROUP BY day ORDER BY day
     """
-    assert [row["Most calls at once"] for row in report.table("peaks")] == [
+    assert [row["Most concurrent calls"] for row in report.table("peaks")] == [
         str(row["peak"]) for row in ask(warehouse, query)
     ]
-    assert "any one of these agents" in report.page.inner_text("#peaks-summary")
+    assert "the highest of these agents alone" in report.page.inner_text("#peaks-summary")
 
 
 def test_judge(warehouse: Warehouse, report: OpenReport) -> None:
@@ -203,7 +206,7 @@ def test_judge(warehouse: Warehouse, report: OpenReport) -> None:
         FROM judge_results_daily AS results GROUP BY judge_check
         ORDER BY sum(results.passes) / (sum(results.passes) + sum(results.partials) + sum(results.fails))
     """
-    shown, wanted = report.table("checks"), ask(warehouse, query)
+    shown, wanted = report.table("judge"), ask(warehouse, query)
     assert len(shown) > 1
     for row, check in zip(shown, wanted, strict=True):
         assert row["Check"] == check["judge_check"].replace("_", " ")
@@ -221,38 +224,39 @@ def test_agent_by_agent_sorted_by_any_column(warehouse: Warehouse, report: OpenR
         FROM calls GROUP BY model_id ORDER BY median DESC, model_id
     """
     wanted = ask(warehouse, query, statuses=list(CONNECTED_STATUSES))
-    table.get_by_role("button", name="Median").click()
-    assert [(row["Agent"], row["Calls"], row["Median"]) for row in rows_of(table)] == [
+    table.get_by_role("button", name="Median duration").click()
+    assert [(row["Agent"], row["Calls"], row["Median duration"]) for row in rows_of(table)] == [
         (row["model_id"].replace("agent-", "Agent "), f"{row['calls']:,}", shown_seconds(row["median"]))
         for row in wanted
     ]
-    table.get_by_role("button", name="Median").press("Enter")
-    assert rows_of(table)[0]["Median"] == shown_seconds(wanted[-1]["median"])
+    table.get_by_role("button", name="Median duration").press("Enter")
+    assert rows_of(table)[0]["Median duration"] == shown_seconds(wanted[-1]["median"])
 
 
 def test_what_is_missing_is_told_from_what_is_quiet(report: OpenReport) -> None:
     notice = report.page.locator("#state")
     # 40 days of four agents, and of the fifth those from its first one on.
     assert notice.inner_text().startswith(
-        "Not complete: of 191 days of agents, 3 never fetched; 1 fetched while calls still went on; 3 records rejected"
+        "Incomplete: of 191 agent days (one day of one agent), 3 were never fetched; "
+        "1 was fetched before all calls had ended; 3 records could not be read."
     )
     [of_agent] = [row for row in report.table("states") if row["Agent"] == "Agent 4"]
     assert of_agent == {
         "Agent": "Agent 4",
-        "Days landed": "28",
-        "Missing": "3",
-        "Not settled": "1",
-        "Not computed": "0",
+        "Days fetched": "28",
+        "Never fetched": "3",
+        "Fetched too early": "1",
+        "Metrics not computed": "0",
         "Rejected records": "3",
-        "Last landed day": "9 Sept 2026",
+        "Last fetched day": "9 Sept 2026",
     }
     assert report.page.locator("#calls .chart path[fill='var(--gap)']").count() == 3
     report.choose_agents("Agent 0")
-    assert notice.inner_text().startswith("Complete: every day of every agent has landed and is settled (40 of 40).")
+    assert notice.inner_text().startswith("Complete: all days of all agents are here (40 agent days).")
     assert report.page.locator("#calls .chart path[fill='var(--gap)']").count() == 0
     report.choose_agents("Agent 4")
     report.choose_days(FIRST, FIRST + 5 * DAY)
-    assert "this is a gap, not a quiet time" in notice.inner_text()
+    assert "have never been fetched" in notice.inner_text()
     assert report.page.locator("#calls .none").is_visible()
 
 
@@ -272,7 +276,7 @@ def test_a_day_that_lacks_calls_is_not_the_quietest(warehouse: Warehouse, report
     assert min(by_day, key=lambda day: by_day[day]) >= FIRST + 19 * DAY
     said = report.page.inner_text("#calls-summary")
     assert f"; fewest of the complete days on {fewest:%a}, {fewest:%-d %b %Y}: {by_day[fewest]:,}." in said
-    assert "2 of the 5 days counted are incomplete" in report.page.inner_text("#hours-summary")
+    assert "2 of 5 days are incomplete" in report.page.inner_text("#hours-summary")
     # A day that was fetched while calls went on lacks some too.
     report.choose_days(LAST - DAY, LAST)
     assert "fewest" not in report.page.inner_text("#calls-summary")
@@ -283,7 +287,7 @@ def test_a_day_that_lacks_calls_is_not_the_quietest(warehouse: Warehouse, report
 
 def test_no_agent_chosen_is_no_gap(report: OpenReport) -> None:
     report.choose_agents()
-    assert report.page.inner_text("#state") == "No agent is chosen: choose at least one in the filter."
+    assert report.page.inner_text("#state") == "No agent is selected. Select at least one in the filter."
     assert "fetched" not in report.page.inner_text("#calls-summary")
     assert not report.page.is_visible("#compared")
 
@@ -291,5 +295,5 @@ def test_no_agent_chosen_is_no_gap(report: OpenReport) -> None:
 def test_the_sum_of_durations_is_not_called_talk_time(report: OpenReport) -> None:
     # In the tables talk time is what the telephony layer measured.
     assert "Call time" in report.page.locator("#headline dt").all_inner_texts()
-    assert "Call time, min" in report.page.locator("#agent-table th").all_inner_texts()
+    assert "Call time" in report.page.locator("#agent-table th").all_inner_texts()
     assert "talk time" not in report.page.content().lower()

@@ -1,24 +1,25 @@
-"""The page as people meet it: in both themes, on a phone, printed, with a keyboard, and whatever agents are called."""
+"""The page in both themes, on a phone, printed, by keyboard, and with odd names of agents."""
 
 import datetime as dt
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
 
 from synthflow_assets import report as report_module
 from synthflow_assets.report import write_report
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.report.conftest import FIRST, LAST, Open, OpenReport
+from tests.report.conftest import FIRST, LAST, PHONE, Open, OpenReport, open_page
 
 CHARTS = (
-    "calls", "hours", "peaks", "rates", "checks", "durations", "trend", "reasons", "reasons-by-agent", "ends",
+    "calls", "hours", "peaks", "rates", "judge", "durations", "trend", "disconnects", "disconnects-by-agent", "ends",
     "ends-by-agent", "states",
 )  # fmt: skip
-PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
 A4_PIXELS = 688  # between the margins
 SCRIPT = "</script><script>alert(1)</script>"
 MARKUP = '<img src=x onerror="alert(1)"> & \u2028 {{ 7 * 7 }}'
@@ -77,8 +78,7 @@ def overflow(report: OpenReport) -> int:
     return int(report.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
-def test_every_chart_is_drawn_named_and_told(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_every_chart_is_drawn_and_described(report: OpenReport) -> None:
     for chart in CHARTS:
         assert is_drawn(report, chart), chart
         image = report.page.locator(f"#{chart} .chart")
@@ -86,28 +86,51 @@ def test_every_chart_is_drawn_named_and_told(warehouse: Warehouse, open_report: 
         for words in ("aria-labelledby", "aria-describedby"):
             assert report.page.inner_text(f"#{image.get_attribute(words)}").strip(), chart
         assert len(report.table(chart)) > 0
-    assert report.page.locator("#reasons .legend li").count() == 5
+    assert report.page.locator("#disconnects .legend li").count() == 5
     report.choose_days(LAST, LAST)
     assert [chart for chart in CHARTS if not is_drawn(report, chart)] == []
 
 
+@pytest.fixture(scope="module")
+def phone(warehouse: Warehouse, browser: Browser) -> OpenReport:
+    """The report on a phone, opened once for all tests."""
+    return open_page(browser, warehouse, FIRST, LAST, **PHONE)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", [{"viewport": {"width": 1280, "height": 900}}, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing_serious(
-    warehouse: Warehouse, open_report: Open, scheme: str, screen: dict[str, object]
-) -> None:
-    report = open_report(warehouse, color_scheme=scheme, **screen)
+@pytest.mark.parametrize("screen", ["report", "phone"], ids=["desktop", "phone"])
+def test_axe_finds_nothing(request: pytest.FixtureRequest, screen: str, scheme: Literal["light", "dark"]) -> None:
+    report: OpenReport = request.getfixturevalue(screen)
+    report.page.emulate_media(color_scheme=scheme)
     report.table("calls")
-    report.page.click("#chosen")
+    report.page.click("#selected")
     found = Axe().run(report.page).response["violations"]
+    report.page.keyboard.press("Escape")
+    report.page.emulate_media(color_scheme="light")
     assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == []
     assert overflow(report) == 0
+    assert report.problems == []
 
 
-def test_axe_would_find_something(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_axe_would_find_something(report: OpenReport) -> None:
     report.page.evaluate("document.querySelector('h1').style.color = '#cccccc'")
-    assert "color-contrast" in [one["id"] for one in Axe().run(report.page).response["violations"]]
+    found = Axe().run(report.page).response["violations"]
+    report.page.evaluate("document.querySelector('h1').style.color = ''")
+    assert "color-contrast" in [one["id"] for one in found]
+
+
+def test_tables_that_scroll_sideways_say_so(report: OpenReport, phone: OpenReport) -> None:
+    phone.table("states")
+    for table in ("#agent-table", "#states details"):
+        hint, box = (phone.page.locator(f"{table} {part}") for part in (".hint", ".scroll"))
+        assert hint.inner_text() == "Scroll sideways to see all columns →"
+        assert "more" in str(box.get_attribute("class"))
+        box.evaluate("box => { box.scrollLeft = box.scrollWidth; }")
+        phone.page.wait_for_selector(f"{table} .scroll:not(.more)")  # at the end nothing is cut
+    report.table("states")
+    for table in ("#agent-table", "#states details"):
+        assert report.page.locator(f"{table} .scroll").count() == 1
+        assert not report.page.is_visible(f"{table} .hint")
 
 
 def test_names_and_reasons_are_only_text(named: Named, open_report: Open) -> None:
@@ -122,11 +145,11 @@ def test_names_and_reasons_are_only_text(named: Named, open_report: Open) -> Non
     assert [re.sub(r"\W+", " ", name) for name in names if name.endswith("Office\ufffe")] == ["Front 0 Office "]
     # Those who share a name are told apart.
     assert sorted(name for name in names if name.startswith("Front Desk")) == ["Front Desk (id-4)", "Front Desk (id-5)"]
-    for chart in ("calls", "reasons", "ends-by-agent", "states"):
+    for chart in ("calls", "disconnects", "ends-by-agent", "states"):
         report.table(chart)
     report.page.hover("#calls .chart svg .mark-rect path >> nth=0", force=True)
     report.choose_agents(SCRIPT)
-    assert report.page.inner_text("#chosen").startswith("</script>")
+    assert report.page.inner_text("#selected").startswith("</script>")
     assert report.page.locator("main img, main script, nav img, nav script").count() == 0
     assert alerts == []
 
@@ -139,7 +162,7 @@ def test_two_hundred_agents_with_long_names(named: Named, open_report: Open) -> 
         assert overflow(report) == 0
         assert report.headline()["calls"] == 400
         assert report.page.locator("#calls .legend li").all_inner_texts()[-1] == "194 other agents"
-        report.page.click("#chosen")
+        report.page.click("#selected")
         report.page.fill("#find", "199 Donau")
         assert report.page.locator("#agents li:visible").count() == 1
         assert overflow(report) == 0
@@ -157,7 +180,7 @@ def test_a_warehouse_without_anything(tmp_path: Path, open_report: Open) -> None
     with empty.connect():
         pass
     report = open_report(empty)
-    assert "No data has landed" in report.page.inner_text("#state")
+    assert report.page.inner_text("#state").startswith("No data: ")
     assert report.headline()["calls"] == 0
     assert report.page.inner_text("#headline-median") == "-"
     assert report.page.locator("figure .none:visible").count() == len(CHARTS)
@@ -172,7 +195,7 @@ def test_a_day_without_calls_is_a_landed_day(named: Named, open_report: Open) ->
 
         compute_metrics(connection, [FIRST], Settings.of())
     report = open_report(warehouse, FIRST, FIRST)
-    assert report.page.inner_text("#state") == "Complete: every day of every agent has landed and is settled (1 of 1)."
+    assert report.page.inner_text("#state") == "Complete: all days of all agents are here (1 agent day)."
     assert report.headline()["calls"] == 0
     assert [row["All"] for row in report.table("calls")] == ["0"]
 
@@ -182,22 +205,22 @@ def test_by_keyboard_alone(warehouse: Warehouse, open_report: Open) -> None:
     keyboard = report.page.keyboard
     for _ in range(50):
         keyboard.press("Tab")
-        if report.page.evaluate("document.activeElement.id") == "chosen":
+        if report.page.evaluate("document.activeElement.id") == "selected":
             break
     keyboard.press("Enter")
     for _ in range(4):  # past search, All and None, to the first agent
         keyboard.press("Tab")
     keyboard.press("Space")
     report.wait()
-    assert report.page.inner_text("#chosen") == "4 of 5 agents"
+    assert report.page.inner_text("#selected") == "4 of 5 agents"
     keyboard.press("Escape")
-    assert report.page.evaluate("document.activeElement.id") == "chosen"
+    assert report.page.evaluate("document.activeElement.id") == "selected"
     assert not report.page.is_visible("#agents")
     assert "4 of 5 agents" in report.page.inner_text("#said")
     report.page.focus("#reset")
     keyboard.press("Enter")
     report.wait()
-    assert report.page.inner_text("#chosen") == "All agents"
+    assert report.page.inner_text("#selected") == "All agents"
 
 
 def test_printed_it_is_light_and_without_controls(warehouse: Warehouse, open_report: Open, tmp_path: Path) -> None:
@@ -220,12 +243,11 @@ def colours(report: OpenReport, figure: str) -> dict[str, str]:
     )
 
 
-def test_what_is_chosen_changes_no_colour(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
-    figures = ("calls", "reasons", "ends", "ends-by-agent")
+def test_a_selection_changes_no_colour(report: OpenReport) -> None:
+    figures = ("calls", "disconnects", "ends", "ends-by-agent")
     before = {figure: colours(report, figure) for figure in figures}
     assert len(set(before["calls"].values())) == 5
-    assert before["reasons"]["not reported"] == before["ends"]["not reported"] == "var(--series-7)"
+    assert before["disconnects"]["not reported"] == before["ends"]["not reported"] == "var(--series-7)"
     report.choose_agents("Agent 3", "Agent 1")
     assert set(colours(report, "calls")) == {"Agent 1", "Agent 3"}
     report.choose_days(LAST - dt.timedelta(days=2), LAST - dt.timedelta(days=1))
@@ -256,7 +278,7 @@ def test_long_names_that_begin_alike_are_told_apart(named: Named, open_report: O
         report = open_report(made, FIRST, FIRST + dt.timedelta(days=1), **screen)
         legend = report.page.locator("#calls .legend span")
         assert legend.evaluate_all("texts => texts.filter(text => text.scrollWidth > text.clientWidth).length") == 0
-        for texts in ("#calls .legend span", "#reasons-by-agent .chart text", "#states .chart text"):
+        for texts in ("#calls .legend span", "#disconnects-by-agent .chart text", "#states .chart text"):
             shown = report.page.locator(texts).all_text_contents()
             alike = [text for text in shown if text.startswith("Custom")]
             assert len(set(alike)) == 2, texts
@@ -264,8 +286,8 @@ def test_long_names_that_begin_alike_are_told_apart(named: Named, open_report: O
         shown = report.page.locator("#agent-table tbody th").all_inner_texts()
         assert sorted(shown) == names  # on several lines
         report.choose_agents(names[1])
-        assert report.page.inner_text("#chosen").startswith("Customer Support")
-        assert report.page.inner_text("#chosen").endswith("Region 2")
+        assert report.page.inner_text("#selected").startswith("Customer Support")
+        assert report.page.inner_text("#selected").endswith("Region 2")
 
 
 def test_printed_the_table_has_all_agents_and_columns(named: Named, open_report: Open) -> None:
@@ -287,8 +309,7 @@ def test_printed_the_table_has_all_agents_and_columns(named: Named, open_report:
     )
 
 
-def test_printed_charts_are_drawn_for_paper(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_printed_charts_are_drawn_for_paper(report: OpenReport) -> None:
     widths = "charts => charts.map(chart => chart.viewBox.baseVal.width)"
     charts = report.page.locator(".chart svg")
     wide = charts.evaluate_all(widths)
@@ -320,11 +341,11 @@ def test_what_does_not_fit_is_less_exact_and_says_so(
     rough_path = tmp_path / "rough.html"
     rough = write_report(warehouse, Settings.of(), rough_path, LAST - dt.timedelta(days=9), LAST)
     assert rough.size_bytes < whole.size_bytes
-    # The days before were given up first, then the exact durations.
+    # The days before the span are left out first, then durations are rounded.
     report = OpenReport(exact.page.context.new_page(), rough_path)
-    assert report.page.inner_text("#headline-calls-change") == "-"
+    assert "the last 5 days" in report.page.inner_text("#compared")
     assert report.headline()["calls"] == exact.headline()["calls"]
-    said = re.search(r"durations that differ by less than (\d+) % are counted as one", report.page.inner_text("footer"))
+    said = re.search(r"Durations that differ by less than (\d+) % are counted as one", report.page.inner_text("footer"))
     if said:
         assert report.headline()["p90"] == pytest.approx(exact.headline()["p90"], rel=int(said[1]) / 100)
     assert report.problems == []

@@ -11,11 +11,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from synthflow_assets.report.previews import _PREVIEWS, drawing, preview_charts, previews
+from synthflow_assets.report.previews import drawing, preview_charts, previews
+from synthflow_assets.report.previews.choice import previews_of
 from synthflow_assets.report.previews.worker import compress_png
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES
+from synthflow_assets.warehouse.metric_tables import CALL_DURATION_DAILY, CONNECTED_STATUSES, METRIC_TABLES
 from synthflow_assets.warehouse.statements import sql_file
+from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, MetricTable
 from tests.report.conftest import FIRST, LAST
 
 LARGEST_BYTES = 50_000  # above it Dagster's event log grows noticeably
@@ -26,12 +28,12 @@ HANGING = f"test(/(a+)+$/, '{'a' * 40}b')"  # a regular expression that backtrac
 HUGE = {"width": 30_000, "height": 30_000}  # 8 GB of pixels
 
 
-def pictures_of(connection: duckdb.DuckDBPyConnection, table: str, last: dt.date = LAST) -> str | None:
-    """The Markdown of a table's pictures, none of which may fail."""
+def pictures_of(connection: duckdb.DuckDBPyConnection, table: MetricTable, last: dt.date = LAST) -> str | None:
+    """Return the Markdown of a table's pictures, none of which may fail."""
     warnings: list[str] = []
-    markdown = previews({table: preview_charts(connection, table, last)}, warnings.append)
+    markdown = previews({table.name: preview_charts(connection, table, last)}, warnings.append)
     assert warnings == []
-    return markdown.get(table)
+    return markdown.get(table.name)
 
 
 def chart(title: str, expression: str = "'a'", **properties: Any) -> dict[str, Any]:
@@ -57,15 +59,15 @@ def pixels(png: bytes) -> bytes:
     return zlib.decompress(found)
 
 
-@pytest.mark.parametrize("table", sorted(_PREVIEWS))
-def test_each_is_small_pictures_of_the_last_days(warehouse: Warehouse, table: str) -> None:
+@pytest.mark.parametrize("table", METRIC_TABLES, ids=lambda table: table.name)
+def test_each_is_small_pictures_of_the_last_days(warehouse: Warehouse, table: MetricTable) -> None:
     with warehouse.connect(read_only=True) as connection:
         markdown = pictures_of(connection, table)
         assert preview_charts(connection, table, FIRST - dt.timedelta(days=1)) == []
     assert markdown is not None
     assert len(markdown) < LARGEST_BYTES
     pictures = markdown.split("\n\n")
-    assert len(pictures) == (2 if table == "call_duration_daily" else 1)
+    assert len(pictures) == (2 if table == CALL_DURATION_DAILY else 1)
     for one in pictures:
         title, _, picture = one.partition("](data:image/png;base64,")
         assert title.startswith("![")
@@ -78,9 +80,10 @@ def test_medians_in_the_picture_are_those_of_the_calls(warehouse: Warehouse) -> 
     span = {"first": FIRST, "last": LAST}
     with warehouse.connect(read_only=True) as connection:
         query = sql_file("synthflow_assets.report.previews", "duration_percentiles.sql")
-        drawn = connection.execute(query, span).fetchall()
+        drawn = connection.execute(query, {**span, "connected_statuses": list(CONNECTED_STATUSES)}).fetchall()
         wanted = connection.execute(
-            "SELECT day, unnest(['90th percentile', 'median']), unnest(quantile_cont(duration_seconds, [0.9, 0.5])) "
+            "SELECT day, unnest(['90th percentile', 'median']), "
+            "unnest(quantile_cont(duration_seconds / 60, [0.9, 0.5])) "
             "FROM calls WHERE day BETWEEN $first AND $last AND list_contains($statuses, call_status) "
             "GROUP BY day ORDER BY ALL",
             {**span, "statuses": list(CONNECTED_STATUSES)},
@@ -96,7 +99,7 @@ def test_mean_durations_in_the_picture_are_those_of_the_calls(warehouse: Warehou
         query = sql_file("synthflow_assets.report.previews", "mean_duration.sql")
         drawn = connection.execute(query, span).fetchall()
         wanted = connection.execute(
-            "SELECT day, 'all agents', avg(duration_seconds) FROM calls "
+            "SELECT day, 'all agents', avg(duration_seconds / 60) FROM calls "
             "WHERE day BETWEEN $first AND $last AND list_contains($statuses, call_status) GROUP BY ALL ORDER BY ALL",
             {**span, "statuses": list(CONNECTED_STATUSES)},
         ).fetchall()
@@ -107,30 +110,93 @@ def test_mean_durations_in_the_picture_are_those_of_the_calls(warehouse: Warehou
 
 def test_days_that_never_landed_are_no_quiet_days(warehouse: Warehouse) -> None:
     with warehouse.connect() as connection:
-        whole = pictures_of(connection, "call_duration_daily")
+        whole = pictures_of(connection, CALL_DURATION_DAILY)
         connection.execute("BEGIN")
         connection.execute("DELETE FROM call_duration_daily WHERE day < $1", [LAST])
         connection.execute("DELETE FROM call_loads WHERE day BETWEEN $1::DATE - 29 AND $1::DATE - 1", [LAST])
-        gaps = pictures_of(connection, "call_duration_daily")
+        gaps = pictures_of(connection, CALL_DURATION_DAILY)
         # No day is missing before the first one that landed.
         connection.execute("DELETE FROM call_loads WHERE day < $1", [LAST])
-        young = pictures_of(connection, "call_duration_daily")
+        young = pictures_of(connection, CALL_DURATION_DAILY)
         connection.execute(
             "INSERT INTO call_loads BY NAME SELECT day::DATE AS day, 'm' AS model_id, 0 AS landed, "
             "0 AS rejected, true AS settled, now() AS loaded_at "
             "FROM range($1::DATE - 29, $1::DATE, INTERVAL 1 DAY) AS days (day)",
             [LAST],
         )
-        quiet = pictures_of(connection, "call_duration_daily")
+        quiet = pictures_of(connection, CALL_DURATION_DAILY)
         connection.execute("ROLLBACK")
     assert len({whole, gaps, quiet}) == 3
     assert young == quiet
 
 
-def test_tables_without_a_picture_have_none(warehouse: Warehouse) -> None:
-    with warehouse.connect(read_only=True) as connection:
-        assert preview_charts(connection, "calls", LAST) == []
-    assert set(_PREVIEWS) <= {table.name for table in METRIC_TABLES}
+def new_table(name: str, grain: tuple[str, ...], *columns: Column) -> MetricTable:
+    """A table that nobody has written a picture for."""
+    return MetricTable(name, "New.", grain, (DAY, MODEL_ID, *columns), excluded="", nulls="")
+
+
+OUTCOME = Column("outcome", "VARCHAR", "Outcome.", required=True)
+TRANSFERS = Column("transfers", "BIGINT", "Transfers.", "transfers", summable=True)
+FAILED = Column("failed", "BIGINT", "Failed ones.", "transfers", summable=True)
+SHARE = Column("share", "DOUBLE", "Share.", "1")
+FAILURE_RATE = Column("failure_rate", "DOUBLE", "Failed divided by all.", "1", ratio=("failed", "transfers"))
+WORST = Column("worst", "DOUBLE", "Worst.", "seconds")
+BY_OUTCOME = ("day", "model_id", "outcome")
+
+
+@pytest.mark.parametrize(
+    ("grain", "columns", "title", "shape", "rows"),
+    [
+        (BY_OUTCOME, (OUTCOME, TRANSFERS), "Transfers by outcome", "columns", [("a b", 4.0), ("c", 8.0)]),
+        (BY_OUTCOME, (OUTCOME, TRANSFERS, SHARE), "Transfers by outcome", "shares", [("a b", 4.0), ("c", 8.0)]),
+        (BY_OUTCOME, (OUTCOME, TRANSFERS, FAILED, FAILURE_RATE), "Failure rate by outcome", "rates",
+         [("a b", 0.5), ("c", 0.25)]),
+        (("day", "model_id"), (FAILED,), "Failed transfers by agent", "columns", [("Agent 0", 3.0), ("new", 1.0)]),
+        (("day", "model_id"), (TRANSFERS, FAILED, FAILURE_RATE), "Failure rate", "rates", [("failure rate", 4 / 12)]),
+        (("day",), (FAILED,), "Failed transfers", "columns", [("all agents", 4.0)]),
+    ],
+)  # fmt: skip
+def test_the_preview_of_a_new_table_follows_from_its_entry(
+    warehouse: Warehouse,
+    grain: tuple[str, ...],
+    columns: tuple[Column, ...],
+    title: str,
+    shape: str,
+    rows: list[tuple[str, float]],
+) -> None:
+    table = new_table("new_daily", grain, *columns)
+    [preview] = previews_of(table)
+    assert (preview.title, preview.shape.value) == (title, shape)
+    with warehouse.connect() as connection:
+        connection.execute("BEGIN")
+        connection.execute(
+            "CREATE TABLE new_daily AS SELECT $1::DATE AS day, * FROM (VALUES "
+            "('agent-0', 'a_b', 1, 0, 0.1), ('agent-0', 'c', 4, 1, 0.4), ('agent-0', 'a_b', 3, 2, 0.3), "
+            "('new', 'c', 4, 1, 0.4)) AS rows (model_id, outcome, transfers, failed, share)",
+            [LAST],
+        )
+        found = connection.execute(preview.query, {"first": FIRST, "last": LAST}).fetchall()
+        assert pictures_of(connection, table) is not None
+        connection.execute("ROLLBACK")
+    assert found == [(LAST, *row) for row in rows]
+
+
+def test_a_table_without_numbers_that_add_up_has_no_preview() -> None:
+    assert previews_of(new_table("new_daily", ("day", "model_id"), WORST)) == ()
+
+
+def test_lines_are_those_of_the_largest_denominators(warehouse: Warehouse) -> None:
+    table = new_table("new_daily", BY_OUTCOME, OUTCOME, TRANSFERS, FAILED, FAILURE_RATE)
+    with warehouse.connect() as connection:
+        connection.execute("BEGIN")
+        connection.execute(
+            "CREATE TABLE new_daily AS SELECT $1::DATE AS day, 'm' AS model_id, 'o' || n AS outcome, "
+            "n AS transfers, 10 - n AS failed FROM range(10) AS numbers (n)",
+            [LAST],
+        )
+        found = connection.execute(previews_of(table)[0].query, {"first": FIRST, "last": LAST}).fetchall()
+        connection.execute("ROLLBACK")
+    assert [name for _, name, _ in found] == ["o6", "o7", "o8", "o9"]
 
 
 def test_compressed_pictures_have_the_same_pixels() -> None:
@@ -149,25 +215,26 @@ def test_compressed_pictures_have_the_same_pixels() -> None:
 
 
 def test_characters_that_xml_forbids_are_drawn_as_others(warehouse: Warehouse) -> None:
-    drawn_tables = sorted(_PREVIEWS)
+    names = [table.name for table in METRIC_TABLES]
     with warehouse.connect() as connection:
         texts = connection.execute(
             "SELECT table_name, column_name FROM duckdb_columns() "
             "WHERE list_contains($1, table_name) AND data_type = 'VARCHAR' "
             "AND column_name NOT IN ('dimension', 'call_status', 'model_id')",
-            [[*drawn_tables, "agents"]],
+            [[*names, "agents"]],
         ).fetchall()
         connection.execute("BEGIN")
         for of_table, column in texts:
             connection.execute(f"UPDATE {of_table} SET {column} = left({column}, 2) || $1 || {column}", [FORBIDDEN])
-        charts = {table: preview_charts(connection, table, LAST) for table in drawn_tables}
+        charts = {table.name: preview_charts(connection, table, LAST) for table in METRIC_TABLES}
         connection.execute("ROLLBACK")
     named = {table for table, of_table in charts.items() if json.dumps(FORBIDDEN)[1:-1] in json.dumps(of_table)}
-    assert named == {"call_duration_daily", "call_outcomes_daily", "disconnect_reasons_daily", "judge_results_daily"}
+    by_name = {"call_duration_daily", "call_outcomes_daily", "disconnect_reasons_daily", "judge_results_daily"}
+    assert by_name <= named
     warnings: list[str] = []
     drawn = previews(charts, warnings.append)
     assert warnings == []
-    assert set(drawn) == set(drawn_tables)
+    assert set(drawn) == set(names)
 
 
 def test_every_text_of_a_chart_can_be_drawn() -> None:
@@ -178,24 +245,29 @@ def test_every_text_of_a_chart_can_be_drawn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "reason"),
+    ("bad", "reason", "seconds"),
     [
-        (chart("it", ABORTING), "the drawing process ended with SIGABRT"),
-        (chart("it", HANGING), "drawing it takes more than 4 s"),
-        (chart("it", **HUGE), "the drawing process ended with SIGABRT"),
-        (chart("it", "no expression ("), "the drawing process ended with exit code 1"),
+        (chart("it", ABORTING), "the drawing process ended with SIGABRT", 60),
+        (chart("it", HANGING), "drawing it takes more than 3 s", 3),
+        (chart("it", **HUGE), "the drawing process ended with SIGABRT", 60),
+        (chart("it", "no expression ("), "the drawing process ended with exit code 1", 60),
     ],
     ids=["aborting", "hanging", "huge", "invalid"],
 )
 def test_a_picture_that_cannot_be_drawn_costs_only_itself(
-    bad: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch
+    bad: dict[str, Any], reason: str, seconds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "TIMEOUT_SECONDS", 4)
+    monkeypatch.setattr(drawing, "TIMEOUT_SECONDS", seconds)
     warnings: list[str] = []
-    drawn = previews({"one": [chart("before")], "two": [bad, chart("after")]}, warnings.append)
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        monkeypatch.setattr(drawing, "TIMEOUT_SECONDS", 60)
+
+    drawn = previews({"one": [bad, chart("after")], "two": [chart("later")]}, warn)
     assert {table: markdown.count("](data:image/png") for table, markdown in drawn.items()} == {"one": 1, "two": 1}
-    assert drawn["two"].startswith("![after]")
-    assert warnings == [f"a preview of two is missing: {reason}; its data is not affected"]
+    assert drawn["one"].startswith("![after]")
+    assert warnings == [f"a preview of one is missing: {reason}; its data is not affected"]
 
 
 def test_where_no_process_starts_there_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from synthflow_assets import report as report_module
 from synthflow_assets.cli import main
 from synthflow_assets.days import last_closed_day
+from synthflow_assets.errors import ReportError
 from synthflow_assets.report import Span, last_days, write_report
 from synthflow_assets.report.content import narrow
 from synthflow_assets.report.encoding import pack, script_json
@@ -51,7 +52,10 @@ def test_what_is_too_large_even_with_thrift_is_written_and_said(
     place, warning = run(warehouse=warehouse).splitlines()
     assert place.startswith("data/report.html  (")
     size = (tmp_path / "data" / "report.html").stat().st_size
-    assert warning.startswith(f"Warning: the report is {size / 1e6:.1f} MB, and many mail servers take 0.1; choose ")
+    said = (
+        f"Warning: the report is {size / 1e6:.1f} MB, and many mail servers reject more than 0.1 MB; choose fewer days "
+    )
+    assert warning.startswith(said)
     assert "--from" in warning
     assert "--model" in warning
 
@@ -61,14 +65,14 @@ def test_agents_by_id_and_by_name(warehouse: Warehouse, tmp_path: Path) -> None:
     facts = facts_of(tmp_path / "data" / "report.html")
     assert sorted(facts["agents"]) == ["Agent 1", "Agent 3"]
     said = run("--model", "Agent 9", warehouse=warehouse, code=1)
-    assert said.startswith("Error: no agent with the id or name 'Agent 9' has calls here; known are Agent ")
+    assert said.startswith("Error: no agent with the id or name 'Agent 9' has been fetched; fetched agents: Agent ")
     assert "\n" not in said
 
 
 def test_what_cannot_be_is_one_line(warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     said = run("--output", "file/report.html", warehouse=warehouse, code=1)
-    assert re.fullmatch(r"Error: no report at file/report\.html: [A-Za-z ]+; give another path", said)
+    assert re.fullmatch(r"Error: cannot write the report to file/report\.html: [A-Za-z ]+; give another path", said)
     assert "2026-09-02 is after 2026-09-01" in run(
         "--from", "2026-09-02", "--to", "2026-09-01", warehouse=warehouse, code=2
     )
@@ -80,7 +84,7 @@ def test_a_failure_leaves_the_page_before(
     path = tmp_path / "report.html"
     path.write_text("the page before")
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(Exception, match=r"no report at .*report.html: No space left on device; give another path"):
+    with pytest.raises(ReportError, match=r"cannot write the report to .*: No space left on device; give another path"):
         write_report(warehouse, Settings.of(), path, FIRST, LAST)
     assert path.read_text() == "the page before"
     assert list(tmp_path.iterdir()) == [path]

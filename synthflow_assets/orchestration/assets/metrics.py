@@ -33,7 +33,7 @@ def metrics_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
         # Read-only, so that other runs can read at the same time.
         with warehouse.get_connection(read_only=True) as connection:
             shown = {key: metric_metadata(workspace, table, connection, days) for key, table in selected.items()}
-            charts = {table.name: preview_charts(connection, table.name, max(days)) for table in selected.values()}
+            charts = {table.name: preview_charts(connection, table, max(days)) for table in selected.values()}
         pictures = previews(charts, context.log.warning)
         for key, table in selected.items():
             if table.name in pictures:  # on the latest day alone: Dagster stores metadata with each day

@@ -1,4 +1,4 @@
-"""Puts the page together: template, style, scripts and data in one file that needs no network."""
+"""Render the page: template, style, scripts and data in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -20,15 +20,23 @@ _SCRIPTS = tuple(f"{name}.js" for name in ("numbers", "texts", "shapes", "figure
 
 
 def render(content: Content, settings: Settings, made_at: dt.datetime) -> bytes:
-    """The page, in UTF-8."""
+    """Return the page in UTF-8.
+
+    Args:
+        content: names and numbers.
+        settings: for the time zone and the threshold of short calls.
+        made_at: the time that the page states as its own.
+    """
     facts = {**content.facts, "timezone": settings.timezone, "short_call_seconds": settings.short_call_seconds}
     library, script, style = _library(), page_script(), _text("page.css")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(_text("page.html.j2")).render(
         title=f"Voice agent calls, {facts['from']} to {facts['to']}",
-        notes=_notes(facts, made_at),
+        facts=facts,
+        short_calls=_minutes_text(settings.short_call_seconds),
+        made_at=f"{made_at:%Y-%m-%d %H:%M} UTC",
         policy=_policy([library, script], style),
-        # None of these comes from outside, or can end the element that it stands in.
+        # The package's own files, and JSON that is safe in a script element.
         library=Markup(library),
         script=Markup(script),
         style=Markup(style),
@@ -37,30 +45,14 @@ def render(content: Content, settings: Settings, made_at: dt.datetime) -> bytes:
     return page.encode()
 
 
-def _notes(facts: dict[str, object], made_at: dt.datetime) -> list[str]:
-    """What has to be known to read the numbers right."""
-    meaning = (
-        f"A call belongs to the day that it started on, in {facts['timezone']}, and is connected where somebody, or a "
-        "voicemail, picked up. Durations are of connected calls, ringing included; call time is their sum."
-    )
-    notes = [
-        f"Made at {made_at:%Y-%m-%d %H:%M} UTC from the metric tables.",
-        meaning,
-        "Days of which something was never fetched are shaded in every chart over time: a gap there is no quiet day.",
-    ]
-    if facts["percent"]:
-        notes.append(
-            f"To keep this file small, durations that differ by less than {facts['percent']} % are counted as one, and "
-            "medians and percentiles are as exact. A report of fewer days or agents has them exactly."
-        )
-    else:
-        notes.append("Medians and percentiles are exact for any choice of days and agents.")
-    return notes
+def _minutes_text(seconds: int) -> str:
+    """Return a duration as the page writes it: minutes:seconds."""
+    return f"{seconds // 60}:{seconds % 60:02} min"
 
 
 @cache
 def _library() -> str:
-    """Vega with all that it needs, as one script; it comes with vl-convert, so it is never fetched."""
+    """Return Vega and vega-embed as one script. vl-convert contains it, so it is never downloaded."""
     import vl_convert
 
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
@@ -68,7 +60,7 @@ def _library() -> str:
 
 @cache
 def page_script() -> str:
-    """The page's own scripts, with names of their own."""
+    """Return the page's own scripts as one, in a function, so that their names are not global."""
     parts = "\n".join(_text(name) for name in _SCRIPTS)
     return f'(() => {{\n"use strict";\n{parts}}})();\n'
 
@@ -79,7 +71,7 @@ def _text(name: str) -> str:
 
 
 def _policy(scripts: list[str], style: str) -> str:
-    """Only these very scripts and this style; no code from text, nothing from any network, nothing sent."""
+    """Return a policy that allows these scripts and this style, and no connections, forms or code from strings."""
     allowed = " ".join(_fingerprint(script) for script in scripts)
     sources = f"default-src 'none'; script-src {allowed}; style-src {_fingerprint(style)}"
     return f"{sources}; base-uri 'none'; form-action 'none'"

@@ -1,10 +1,10 @@
-// What each figure shows of a view: its rows for the chart, a sentence, a legend, and the same as a table.
+// What each figure shows of a view: the rows of its chart, a summary, a legend, and a table.
 
 const STATES = [
   ["not-yet", "Before the agent's first day"],
   ["missing", "Never fetched"],
   ["complete", "Complete"],
-  ["unsettled", "Fetched while calls went on"],
+  ["unsettled", "Fetched before all calls had ended"],
   ["rejects", "Some records rejected"],
   ["uncomputed", "Metrics not computed"],
 ];
@@ -21,21 +21,21 @@ function calls(view) {
       isComplete: view.byBucket[place].incomplete === 0,
     }))
     .filter((bucket) => bucket.landedDays);
-  if (known.length === 0) return { ...made, rows: [], summary: view.agents.length ? "No day of these agents has been fetched." : "" };
-  // A part of a week says nothing of weeks, unless there is nothing else.
+  if (known.length === 0) return { ...made, rows: [], summary: view.agents.length ? "These days of these agents have never been fetched." : "" };
+  // Incomplete weeks and months at the ends are compared only if there are no complete ones.
   const whole = known.filter((bucket) => bucket.last - bucket.first + 1 >= Math.min(view.grain, 28));
   const compared = whole.length ? whole : known;
   const most = compared.reduce((best, one) => (one.calls > best.calls ? one : best));
   const least = leastOf(view, compared);
-  const top = made.chosen.shown.length
-    ? `${names[made.chosen.shown[0]]} had ${percent(made.totals[made.chosen.shown[0]], view.total.calls)} of all calls. `
+  const top = made.largest.shown.length
+    ? `${names[made.largest.shown[0]]} had ${percent(made.totals[made.largest.shown[0]], view.total.calls)} of all calls. `
     : "";
-  const average = view.grain === 1 ? "" : ` Columns are averages a day over each ${view.grainName.toLowerCase()}.`;
+  const average = view.grain === 1 ? "" : ` Each column is the average per day of a ${view.grainName.toLowerCase()}.`;
   const span = compared.length > 1 ? `Most on ${most.name}: ${number.format(most.calls)}${least}. ` : "";
   return { ...made, summary: `${span}${top}${average} ${made.gaps.length ? "Shaded: data is missing." : ""}`.trim() };
 }
 
-/** Where the fewest calls were; a day that lacks calls is no quiet day. */
+/** The part of a summary about the fewest calls, among complete days only: missing data must not look like few calls. */
 function leastOf(view, compared) {
   const complete = compared.filter((one) => one.isComplete);
   if (complete.length < 2) return "";
@@ -45,11 +45,11 @@ function leastOf(view, compared) {
 }
 
 function hours(view) {
-  const { started, days, incomplete } = view.numbers.hoursOfWeek(view.first, view.last, view.chosen);
+  const { started, days, incomplete } = view.numbers.hoursOfWeek(view.first, view.last, view.selected);
   const mean = started.map((count, index) => (days[Math.floor(index / 24)] ? count / days[Math.floor(index / 24)] : 0));
   const most = Math.max(...mean);
   if (most === 0) return { rows: [] };
-  // Classes of equal width; the lightest is for no call at all.
+  // Five classes of equal width, and one for no calls.
   const classOf = (value) => (value === 0 ? 0 : Math.min(5, 1 + Math.floor((5 * value) / most)));
   const rows = [...mean.keys()]
     .filter((index) => days[Math.floor(index / 24)])
@@ -61,14 +61,14 @@ function hours(view) {
         hour: index % 24,
         class: classOf(mean[index]),
         when,
-        name: "Calls an hour, on average",
+        name: "Average calls per hour",
         text: number.format(mean[index]),
       };
     });
   const busy = mean.indexOf(most);
   const counted = days.reduce((sum, one) => sum + one, 0);
-  const lacking = incomplete
-    ? ` ${number.format(incomplete)} of the ${plural(counted, "day")} counted ${incomplete === 1 ? "is" : "are"} incomplete, so averages may be too low.`
+  const warning = incomplete
+    ? ` ${number.format(incomplete)} of ${plural(counted, "day")} ${incomplete === 1 ? "is" : "are"} incomplete, so averages may be too low.`
     : "";
   const legend = [
     ["heat-0", "none"],
@@ -77,7 +77,7 @@ function hours(view) {
   return {
     rows,
     legend,
-    summary: `Busiest: ${FULL_WEEKDAYS[Math.floor(busy / 24)]} from ${hourText(busy % 24)}, with ${number.format(most)} calls started on average. Hours in ${view.numbers.facts.timezone}.${lacking}`,
+    summary: `Busiest hour: ${FULL_WEEKDAYS[Math.floor(busy / 24)]} from ${hourText(busy % 24)}, ${number.format(most)} calls on average. Time zone: ${view.numbers.facts.timezone}.${warning}`,
     table: () => ({
       columns: ["Hour", ...WEEKDAYS],
       rows: Array.from({ length: 24 }, (_, hour) => [
@@ -92,43 +92,42 @@ function peaks(view) {
   const known = view.buckets.map((bucket) => {
     let best = { calls: 0, hour: null, day: bucket.first };
     for (let day = bucket.first; day <= bucket.last; day++) {
-      const peak = view.numbers.peakOf(day, view.chosen);
+      const peak = view.numbers.peakOf(day, view.selected);
       if (peak.calls > best.calls) best = { ...peak, day };
     }
     return { bucket, ...best };
   });
   const most = known.reduce((best, one) => (one.calls > best.calls ? one : best), { calls: 0 });
   if (most.calls === 0) return { rows: [] };
-  const whole = view.numbers.facts.all_agents && view.chosen.every(Boolean);
+  const whole = view.numbers.facts.all_agents && view.selected.every(Boolean);
   const what = whole
-    ? "over all agents"
+    ? "all agents together"
     : view.agents.length === 1
-      ? "of this agent"
-      : "of any one of these agents; only the whole workspace is counted together";
+      ? "this agent"
+      : "the highest of these agents alone; their sum is known only for all agents together";
   const at = (one) =>
     `${dayText(view.numbers.firstDay + one.day)}${one.hour === null ? "" : `, ${hourText(one.hour)}`}`;
   return {
     rows: known
       .filter((one) => one.calls)
       .map((one) => ({
-        ...ends(one.bucket),
+        ...extent(one.bucket),
         series: 0,
         low: 0,
         high: one.calls,
         when: at(one),
-        name: "Most at once",
+        name: "Most concurrent calls",
         text: plural(one.calls, "call"),
       })),
     gaps: gaps(view),
-    summary: `Highest: ${plural(most.calls, "call")} at once, on ${at(most)} (${what}).`,
+    summary: `Most: ${plural(most.calls, "concurrent call")} on ${at(most)} (${what}).`,
     table: () => ({
-      columns: [view.grainName, "Most calls at once"],
+      columns: [view.grainName, "Most concurrent calls"],
       rows: known.map((one) => [one.bucket.name, one.bucket.landedDays ? number.format(one.calls) : "-"]),
     }),
   };
 }
 
-const share = (part, whole) => (whole ? part / whole : null);
 const RATES = [
   ["Connected", (sums) => share(sums.connected_calls, sums.calls)],
   ["Voicemail", (sums) => share(sums.voicemail_calls, sums.calls)],
@@ -136,28 +135,25 @@ const RATES = [
 ];
 
 function rates(view) {
-  const text = (value) => `${(100 * value).toFixed(1)} %`;
-  const [connected, voicemail, short] = RATES.map(([, value]) => value(view.total)).map((value) =>
-    value === null ? "-" : text(value),
-  );
+  const [connected, voicemail, short] = RATES.map(([, value]) => rateText(value(view.total)));
   if (view.total.calls === 0) return { rows: [] };
   return {
     ...linesOf(
       view,
-      RATES.map(([name, value]) => [name, value, text]),
+      RATES.map(([name, value]) => [name, value, rateText]),
     ),
-    summary: `${connected} of all calls connected and ${voicemail} ended in voicemail; ${short} of the connected ones lasted less than ${view.numbers.facts.short_call_seconds} s.`,
+    summary: `Connected: ${connected} of all calls. Voicemail: ${voicemail} of all calls. Shorter than ${durationText(view.numbers.facts.short_call_seconds)}: ${short} of connected calls.`,
   };
 }
 
 function trend(view) {
   const made = linesOf(view, [
-    ["Median", (sums) => sums.median, secondsText],
-    ["90th percentile", (sums) => sums.p90, secondsText],
+    ["Median", (sums) => sums.median, durationText, 1 / 60],
+    ["90th percentile", (sums) => sums.p90, durationText, 1 / 60],
   ]);
   return {
     ...made,
-    summary: `Seconds of connected calls. Over all days: median ${secondsText(view.total.median)}, 90th percentile ${secondsText(view.total.p90)}.`,
+    summary: `All days: median ${durationText(view.total.median)}, 90th percentile ${durationText(view.total.p90)}.`,
   };
 }
 
@@ -166,7 +162,7 @@ function durations(view) {
   const counts = view.total.durations;
   const total = counts.reduce((sum, one) => sum + one, 0);
   if (total === 0) return { rows: [] };
-  // The few very long calls would press all others into one column.
+  // The axis ends near the 99th percentile: a few very long calls would leave one column for all others.
   const end = Math.max(quantile(values, counts, 0.99), view.total.p90 * 1.2, 10);
   const width = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200].find((one) => end / one <= 40) ?? 86_400;
   const bins = new Float64Array(Math.ceil((end + 1) / width));
@@ -176,36 +172,35 @@ function durations(view) {
     if (bin < bins.length) bins[bin] += counts[index];
     else beyond += counts[index];
   });
-  const name = (bin) => `${secondsText(bin * width)} to ${secondsText((bin + 1) * width)}`;
-  const air = width * 0.06;
+  const name = (bin) => `${durationText(bin * width)} to ${durationText((bin + 1) * width)}`;
+  const gap = width * 0.06;
   const rules = [
     ["Median", view.total.median],
-    ["90 %", view.total.p90],
+    ["90th percentile", view.total.p90],
   ];
   return {
     rows: [...bins.keys()].map((bin) => ({
-      from: bin * width + air,
-      to: (bin + 1) * width - air,
+      from: (bin * width + gap) / 60,
+      to: ((bin + 1) * width - gap) / 60,
       value: bins[bin],
       when: name(bin),
       name: "Connected calls",
       text: plural(bins[bin], "call"),
     })),
     marks: rules.map(([label, value], place) => ({
-      value,
-      label: `${label}: ${secondsText(value)}`,
+      value: value / 60,
+      label: `${label}: ${durationText(value)}`,
       height: 2 + 18 * place,
     })),
-    span: [0, bins.length * width],
+    span: [0, (bins.length * width) / 60],
     summary:
-      `Half of the connected calls last ${secondsText(view.total.median)} or less, nine in ten ${secondsText(view.total.p90)} or less.` +
-      (beyond ? ` ${plural(beyond, "longer call")} than ${secondsText(bins.length * width)} not drawn.` : "") +
-      " Seconds.",
+      `Half of the connected calls last ${durationText(view.total.median)} or less, nine of ten ${durationText(view.total.p90)} or less.` +
+      (beyond ? ` Not drawn: ${plural(beyond, "call")} of ${durationText(bins.length * width)} or more.` : ""),
     table: () => ({
       columns: ["Duration", "Connected calls", "Share"],
       rows: [
         ...[...bins.keys()].map((bin) => [name(bin), number.format(bins[bin]), percent(bins[bin], total)]),
-        ["longer", number.format(beyond), percent(beyond, total)],
+        [`${durationText(bins.length * width)} or more`, number.format(beyond), percent(beyond, total)],
       ],
     }),
   };
@@ -216,10 +211,10 @@ function reasonsOverTime(kind) {
     const names = view.numbers.facts[kind].map(words);
     const made = overTime(view, view.counts[kind].byBucket, kind, names, "others", false);
     const whole = made.totals.reduce((sum, one) => sum + one, 0);
-    const leading = made.chosen.shown
+    const leading = made.largest.shown
       .slice(0, 3)
       .map((index) => `${names[index]} ${percent(made.totals[index], whole)}`);
-    return { ...made, summary: leading.length ? `Most often: ${leading.join(", ")}.` : "" };
+    return { ...made, summary: leading.length ? `Most frequent: ${leading.join(", ")}.` : "" };
   };
 }
 
@@ -235,20 +230,21 @@ function reasonsByAgent(kind) {
       "others",
       series(totals, view.numbers, kind),
     );
-    const rest = others ? `The ${shown.length} busiest agents; ${others} more are in the filter.` : "";
-    return { ...made, summary: rest || "Shares of each agent's calls." };
+    const rest = others ? `The ${shown.length} agents with the most calls. Select others in the filter.` : "";
+    return { ...made, summary: rest || "Share of each agent's calls." };
   };
 }
 
 const VERDICTS = [
   ["Passed", "passes", 2],
-  ["In part", "partials", 1],
+  ["Partly passed", "partials", 1],
   ["Failed", "fails", 5],
-]; // green, yellow and red, as far as colours that everybody tells apart go
+];  // the colours closest to green, yellow and red that colour-blind people can tell apart
 
-function checks(view) {
-  const counts = view.numbers.facts.checks.map((_, check) => VERDICTS.map(([, column]) => view.judged[column][check]));
-  const bars = view.numbers.facts.checks.map((name, check) => {
+function judge(view) {
+  const { judge_results: checks } = view.numbers.facts;
+  const counts = checks.map((_, check) => VERDICTS.map(([, column]) => view.total.judged[column][check]));
+  const bars = checks.map((name, check) => {
     const judged = counts[check].reduce((sum, one) => sum + one, 0);
     const note = `${percent(counts[check][0], judged)} passed`;
     return { name: words(name), check, judged, passed: share(counts[check][0], judged), note };
@@ -261,7 +257,7 @@ function checks(view) {
   return {
     ...byBar(shown, shown.map((bar) => counts[bar.check]), names, "", inOrder),
     summary: lowest.length
-      ? `Lowest: ${lowest[0].name}, passed in ${percent(lowest[0].passed, 1)} of ${plural(lowest[0].judged, "call")} with a verdict.`
+      ? `Lowest: ${lowest[0].name}, passed in ${rateText(lowest[0].passed)} of ${plural(lowest[0].judged, "call")} with a verdict.`
       : "",
     table: () => ({
       columns: ["Check", ...names, "Verdicts", "Other answers"],
@@ -269,7 +265,7 @@ function checks(view) {
         bar.name,
         ...counts[bar.check].map((count) => percent(count, bar.judged)),
         number.format(bar.judged),
-        number.format(view.judged.other_answers[bar.check]),
+        number.format(view.total.judged.other_answers[bar.check]),
       ]),
     }),
   };
@@ -306,7 +302,7 @@ function states(view) {
   const worstOfAll = (at) =>
     worst.map((ofAgent) => ofAgent[at]).reduce((one, other) => (rank(other) < rank(one) ? other : one));
   const rows = [
-    ...(order.length > 1 ? rowOf("Worst of all agents", worstOfAll) : []),
+    ...(order.length > 1 ? rowOf("All agents", worstOfAll) : []),
     ...shown.flatMap((place) => rowOf(view.agents[place].name, (at) => worst[place][at])),
   ];
   const present = new Set(rows.map((row) => row.state));
@@ -316,10 +312,11 @@ function states(view) {
     (agent) => agent.lastLanded !== null && agent.lastLanded < view.numbers.days - 1,
   ).length;
   const text = [
-    view.agents.length ? `Complete on every day: ${clean} of ${plural(view.agents.length, "agent")}.` : "",
-    stale ? `${plural(stale, "agent")} stale: the last day of this report has not landed.` : "",
-    rest ? (shown.length ? "Below are those with the most gaps; the table has all." : "") : "",
-    view.grain === 1 ? "" : `Each ${view.grainName.toLowerCase()} shows the worst of its days.`,
+    view.agents.length ? `Complete on all days: ${clean} of ${plural(view.agents.length, "agent")}.` : "",
+    stale ? `Last day not fetched: ${plural(stale, "agent")}.` : "",
+    order.length > 1 ? "The first row has the worst state of all agents." : "",
+    rest && shown.length ? "The chart shows the agents with the most gaps, the table shows all." : "",
+    view.grain === 1 ? "" : `Each ${view.grainName.toLowerCase()} has the worst state of its days.`,
   ];
   return {
     rows,
@@ -328,12 +325,12 @@ function states(view) {
     table: () => ({
       columns: [
         "Agent",
-        "Days landed",
-        "Missing",
-        "Not settled",
-        "Not computed",
+        "Days fetched",
+        "Never fetched",
+        "Fetched too early",
+        "Metrics not computed",
         "Rejected records",
-        "Last landed day",
+        "Last fetched day",
       ],
       rows: order.map((place) => {
         const { name, sums, lastLanded } = view.agents[place];
@@ -352,12 +349,12 @@ const FIGURES = {
   hours: ["heat", hours],
   peaks: ["columns", peaks],
   rates: ["rates", rates],
-  checks: ["bars", checks],
+  judge: ["bars", judge],
   durations: ["histogram", durations],
-  trend: ["lines", trend],
-  reasons: ["shares", reasonsOverTime("reasons")],
-  "reasons-by-agent": ["bars", reasonsByAgent("reasons")],
-  ends: ["shares", reasonsOverTime("ends")],
-  "ends-by-agent": ["bars", reasonsByAgent("ends")],
+  trend: ["minutes", trend],
+  disconnects: ["shares", reasonsOverTime("disconnect_reasons")],
+  "disconnects-by-agent": ["bars", reasonsByAgent("disconnect_reasons")],
+  ends: ["shares", reasonsOverTime("end_reasons")],
+  "ends-by-agent": ["bars", reasonsByAgent("end_reasons")],
   states: ["states", states],
 };

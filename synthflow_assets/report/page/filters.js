@@ -1,6 +1,6 @@
-// The filters: what is chosen, and the controls that show and change it.
+// The filters: the selected days and agents, and the controls that show and change them.
 
-/** What is chosen: days counted from the first known one, and which agents. */
+/** The selection: days counted from the first day of the data, and for each agent whether it is selected. */
 class Filters {
   constructor(numbers, onChange) {
     Object.assign(this, { numbers, onChange });
@@ -19,7 +19,7 @@ class Filters {
   }
 
   setAll() {
-    Object.assign(this, { first: this.start, last: this.end, chosen: Array(this.numbers.agents).fill(true) });
+    Object.assign(this, { first: this.start, last: this.end, selected: Array(this.numbers.agents).fill(true) });
     this.show();
   }
 
@@ -65,7 +65,7 @@ class Filters {
             make("input", {
               type: "checkbox",
               onchange: (event) => {
-                this.chosen[index] = event.target.checked;
+                this.selected[index] = event.target.checked;
                 this.show();
                 this.onChange();
               },
@@ -77,7 +77,7 @@ class Filters {
     );
     const setFound = (value) => {
       [...find("agents").children].forEach((item, index) => {
-        if (!item.hidden) this.chosen[index] = value;
+        if (!item.hidden) this.selected[index] = value;
       });
       this.show();
       this.onChange();
@@ -92,7 +92,7 @@ class Filters {
     details.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       details.open = false;
-      find("chosen").focus();
+      find("selected").focus();
     });
   }
 
@@ -126,15 +126,15 @@ class Filters {
       const isOn = this.last === this.end && this.last - this.first + 1 === Number(button.dataset.days);
       button.setAttribute("aria-pressed", isOn);
     }
-    const names = this.numbers.facts.agents.filter((_, index) => this.chosen[index]);
+    const names = this.numbers.facts.agents.filter((_, index) => this.selected[index]);
     const all = names.length === this.numbers.agents;
-    find("chosen").textContent = all
+    find("selected").textContent = all
       ? "All agents"
       : names.length === 1
         ? shortened(names[0], 40)
         : `${names.length} of ${plural(this.numbers.agents, "agent")}`;
     [...find("agents").querySelectorAll("input")].forEach((box, index) => {
-      box.checked = this.chosen[index];
+      box.checked = this.selected[index];
     });
   }
 }

@@ -1,17 +1,17 @@
-// Unpacks the numbers of the page, and adds them up for the days and agents that are chosen. Knows nothing of the page.
+// Unpacks the numbers of the page and sums them over days and agents. Does not touch the document.
 
 const DAY_MS = 86_400_000;
-// What is known of a day of an agent; report/content.py has the same numbers.
+// The states of a day of an agent; report/content.py has the same numbers.
 const STATE = { NOT_YET: 0, MISSING: 1, COMPLETE: 2, UNSETTLED: 3, WITH_REJECTS: 4, NOT_COMPUTED: 5 };
-const INCOMPLETE = new Set([STATE.MISSING, STATE.UNSETTLED, STATE.NOT_COMPUTED]); // calls are lacking, or may be
+const INCOMPLETE = new Set([STATE.MISSING, STATE.UNSETTLED, STATE.NOT_COMPUTED]); // calls are missing, or may be
 const MEASURES = ["calls", "connected_calls", "connected_seconds", "voicemail_calls", "short_calls", "rejected"];
 
-/** Days since 1970-01-01 of a text such as 2026-03-10. */
+/** The days from 1970-01-01 to a day such as 2026-03-10. */
 function dayNumber(text) {
   return Date.parse(`${text}T00:00:00Z`) / DAY_MS;
 }
 
-/** The columns by name. Their bytes come lowest first: all lowest ones, then all next ones. */
+/** The columns by name. Of each column the lowest bytes of all values come first, then the next ones. */
 async function unpack(packed) {
   const text = atob(packed.bytes);
   const zipped = new Uint8Array(text.length);
@@ -31,14 +31,14 @@ async function unpack(packed) {
   return columns;
 }
 
-/** Where the entries of each cell begin, and after the last cell where they end. */
-function beginnings(entries) {
+/** The positions at which the entries of each cell start, and the end of the last cell. */
+function startsOf(entries) {
   const starts = new Uint32Array(entries.length + 1);
   for (let cell = 0; cell < entries.length; cell++) starts[cell + 1] = starts[cell] + entries[cell];
   return starts;
 }
 
-/** The value under which a share of the calls lies, interpolated as SQL's quantile_cont does; null without calls. */
+/** The quantile of values that occur `counts` times, interpolated like quantile_cont in SQL; null without calls. */
 function quantile(values, counts, share) {
   let total = 0;
   for (const count of counts) total += count;
@@ -55,7 +55,8 @@ function quantile(values, counts, share) {
   return low;
 }
 
-/** All numbers of the page; its methods add them up over days `[first, last]`, counted from the first known one. */
+/** All numbers of the page. Methods sum them over the days `first` to `last` inclusive, counted from the first day of the
+ * data, and over the agents for which `selected` is true. */
 class Numbers {
   constructor(facts, columns) {
     Object.assign(this, { facts, columns });
@@ -64,8 +65,8 @@ class Numbers {
     this.days = this.agents ? columns.state.length / this.agents : 0;
     this.durations = facts.durations;
     this.starts = {};
-    for (const kind of ["histogram", "reasons", "ends", "checks"]) {
-      this.starts[kind] = beginnings(columns[`${kind}_entries`]);
+    for (const kind of ["histogram", "disconnect_reasons", "end_reasons", "judge_results"]) {
+      this.starts[kind] = startsOf(columns[`${kind}_entries`]);
     }
     this.durationOf = this.#durationNumbers();
     this.lastLanded = Array(this.agents).fill(null);
@@ -76,7 +77,7 @@ class Numbers {
     this.ranked = this.#ranked(everyone);
   }
 
-  /** The number of each histogram entry's duration; they are kept as steps within their cell. */
+  /** The number of each histogram entry's duration. The column has the differences within each cell. */
   #durationNumbers() {
     const { histogram_step: steps } = this.columns;
     const numbers = new Uint32Array(steps.length);
@@ -88,28 +89,28 @@ class Numbers {
     return numbers;
   }
 
-  /** Agents and reasons, those with the most calls of the whole page first: whatever is chosen, this is their order. */
+  /** Agents and reasons by their calls on the whole page, so that their order does not depend on the selection. */
   #ranked(everyone) {
     const [first, last] = ["from", "to"].map((end) => dayNumber(this.facts[end]) - this.firstDay);
     const byCalls = (counts) => [...counts.keys()].sort((one, other) => counts[other] - counts[one]);
     const ranked = { agents: byCalls(this.callsByAgent(first, last, everyone, 1, () => 0)[0]) };
-    for (const kind of ["reasons", "ends"]) {
+    for (const kind of ["disconnect_reasons", "end_reasons"]) {
       ranked[kind] = byCalls(this.counts(kind, "calls", first, last, everyone, 1, () => 0)[0]);
     }
     return ranked;
   }
 
-  /** Call `visit(cell, day, agent)` for each chosen cell. */
-  #each(first, last, chosen, visit) {
+  /** Calls `visit(cell, day, agent)` for each selected cell. */
+  #each(first, last, selected, visit) {
     for (let day = Math.max(0, first); day <= Math.min(last, this.days - 1); day++) {
       for (let agent = 0; agent < this.agents; agent++) {
-        if (chosen[agent]) visit(day * this.agents + agent, day, agent);
+        if (selected[agent]) visit(day * this.agents + agent, day, agent);
       }
     }
   }
 
-  /** Sums of every measure, and the counts of the durations, in groups: `groupOf(day, agent)` of `size` groups. */
-  sums(first, last, chosen, size, groupOf) {
+  /** The sums of all measures and the histogram of durations, in `size` groups; `groupOf(day, agent)` is a group. */
+  sums(first, last, selected, size, groupOf) {
     const groups = Array.from({ length: size }, () => ({
       landed: 0,
       missing: 0,
@@ -121,7 +122,7 @@ class Numbers {
       ...Object.fromEntries(MEASURES.map((name) => [name, 0])),
     }));
     const { state, peak, histogram_calls: calls } = this.columns;
-    this.#each(first, last, chosen, (cell, day, agent) => {
+    this.#each(first, last, selected, (cell, day, agent) => {
       const group = groups[groupOf(day, agent)];
       for (const name of MEASURES) group[name] += this.columns[name][cell];
       group.peak = Math.max(group.peak, peak[cell]);
@@ -141,12 +142,12 @@ class Numbers {
     return groups;
   }
 
-  /** Calls by value, such as a reason, in groups: `counts[group][value]`, of the given column. */
-  counts(kind, column, first, last, chosen, size, groupOf) {
+  /** The counts of a column by value, such as a reason, in groups: `counts[group][value]`. */
+  counts(kind, column, first, last, selected, size, groupOf) {
     const groups = Array.from({ length: size }, () => new Float64Array(this.facts[kind].length));
     const values = this.columns[`${kind}_value`];
     const calls = this.columns[`${kind}_${column}`];
-    this.#each(first, last, chosen, (cell, day, agent) => {
+    this.#each(first, last, selected, (cell, day, agent) => {
       const group = groups[groupOf(day, agent)];
       for (let entry = this.starts[kind][cell]; entry < this.starts[kind][cell + 1]; entry++) {
         group[values[entry]] += calls[entry];
@@ -156,46 +157,46 @@ class Numbers {
   }
 
   /** Calls by agent, in groups: `counts[group][agent]`. */
-  callsByAgent(first, last, chosen, size, groupOf) {
+  callsByAgent(first, last, selected, size, groupOf) {
     const groups = Array.from({ length: size }, () => new Float64Array(this.agents));
-    this.#each(first, last, chosen, (cell, day, agent) => {
+    this.#each(first, last, selected, (cell, day, agent) => {
       groups[groupOf(day, agent)][agent] += this.columns.calls[cell];
     });
     return groups;
   }
 
-  /** Whether any chosen agent has landed, day by day. */
-  landedDays(first, last, chosen) {
+  /** For each day, whether any selected agent has landed. */
+  landedDays(first, last, selected) {
     const landed = Array(last - first + 1).fill(false);
-    this.#each(first, last, chosen, (cell, day) => {
+    this.#each(first, last, selected, (cell, day) => {
       landed[day - first] ||= this.columns.state[cell] >= STATE.COMPLETE;
     });
     return landed;
   }
 
-  /** Calls that started in each hour of the week, Monday first; on how many landed days each weekday came, and how many
-   * days of all of them are incomplete. */
-  hoursOfWeek(first, last, chosen) {
+  /** Calls started in each hour of the week, Monday first; the landed days of each weekday; how many landed days are
+   * incomplete. */
+  hoursOfWeek(first, last, selected) {
     const started = new Float64Array(7 * 24);
     const landed = Array.from({ length: 7 }, () => new Set());
-    const lacking = new Set();
-    this.#each(first, last, chosen, (cell, day) => {
+    const withMissing = new Set();
+    this.#each(first, last, selected, (cell, day) => {
       const weekday = this.weekday(day);
       if (this.columns.state[cell] >= STATE.COMPLETE) landed[weekday].add(day);
-      if (INCOMPLETE.has(this.columns.state[cell])) lacking.add(day);
-      for (let hour = 0; hour < 24; hour++) started[weekday * 24 + hour] += this.columns.hours[cell * 24 + hour];
+      if (INCOMPLETE.has(this.columns.state[cell])) withMissing.add(day);
+      for (let hour = 0; hour < 24; hour++) started[weekday * 24 + hour] += this.columns.calls_by_hour[cell * 24 + hour];
     });
-    const incomplete = [...lacking].filter((day) => landed[this.weekday(day)].has(day)).length;
+    const incomplete = [...withMissing].filter((day) => landed[this.weekday(day)].has(day)).length;
     return { started, days: landed.map((days) => days.size), incomplete };
   }
 
-  /** The most calls at once on a day: of the whole workspace, or of whichever chosen agent had the most. */
-  peakOf(day, chosen) {
-    if (this.facts.all_agents && chosen.every(Boolean)) {
+  /** The most concurrent calls on a day: of the workspace if all agents are selected, else of a single agent. */
+  peakOf(day, selected) {
+    if (this.facts.all_agents && selected.every(Boolean)) {
       return { calls: this.columns.workspace_peak[day], hour: this.columns.workspace_peak_hour[day] };
     }
     let calls = 0;
-    this.#each(day, day, chosen, (cell) => {
+    this.#each(day, day, selected, (cell) => {
       calls = Math.max(calls, this.columns.peak[cell]);
     });
     return { calls, hour: null };

@@ -1,4 +1,4 @@
-// Puts the page in motion.
+// Starts the page.
 
 async function start() {
   const data = JSON.parse(find("data").textContent);
@@ -8,18 +8,18 @@ async function start() {
   let latest = 0;
   const draw = async (change) => {
     const started = performance.now();
-    const view = viewOf(numbers, filters.first, filters.last, filters.chosen);
+    const view = viewOf(numbers, filters.first, filters.last, filters.selected);
     drawHeadline(view);
     drawState(view);
     table.draw(view);
     for (const figure of figures) {
-      if (change !== latest) return; // the filters have changed again: only the last choice is drawn to the end
+      if (change !== latest) return; // the filter has changed again
       await figure.draw(view);
-      await new Promise((resume) => setTimeout(resume)); // what is drawn is seen before the rest is
+      await new Promise((resume) => setTimeout(resume)); // shows each figure before the next one is drawn
     }
     if (change === latest) document.body.dataset.drawnInMs = Math.round(performance.now() - started);
   };
-  // One after the other: a filter that changes while charts are drawn waits for them.
+  // Drawings run one after the other: a change of the filter waits until the current figure is drawn.
   let drawing = Promise.resolve();
   const filters = new Filters(numbers, () => {
     delete document.body.dataset.drawnInMs;
@@ -30,14 +30,14 @@ async function start() {
   for (const event of ["beforeprint", "afterprint"]) {
     addEventListener(event, () => {
       document.body.classList.toggle("paper", event === "beforeprint");
-      dispatchEvent(new Event("resize")); // charts are drawn for the width that they have then
+      dispatchEvent(new Event("resize")); // Vega draws the charts again for the new width
     });
   }
 }
 
 function fail(error) {
   find("trouble").hidden = false;
-  find("trouble").textContent = "This page could not be drawn; a current browser can. ";
+  find("trouble").textContent = "This page could not be drawn. Open it in a current browser.";
   console.error(error);
 }
 

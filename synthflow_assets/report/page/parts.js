@@ -1,4 +1,4 @@
-// The parts of the page that are drawn anew with each choice.
+// The parts of the page that change with the selection.
 
 const find = (id) => document.getElementById(id);
 
@@ -9,11 +9,11 @@ function make(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null) element.setAttribute(name, value);
   }
-  element.append(...children); // texts become text nodes: nothing in a name is markup
+  element.append(...children); // names become text nodes, never markup
   return element;
 }
 
-/** How a number changed: relative, or for shares in percentage points. */
+/** The change of a number in percent, or of a share in percentage points. */
 function changeText(now, before, isShare) {
   if (now === null || before === null || before === undefined) return "-";
   const change = isShare ? 100 * (now - before) : before === 0 ? null : (100 * (now - before)) / before;
@@ -23,96 +23,93 @@ function changeText(now, before, isShare) {
   return `${change > 0 ? "▲" : "▼"} ${size} ${isShare ? "points" : "%"}`;
 }
 
+// Name, id, value of sums, text of the value, what it is a part of, whether it is a share.
+const CARDS = [
+  ["Calls", "calls", (sums) => sums.calls, number.format, ""],
+  ["Connected", "connected", RATES[0][1], rateText, "of all calls", true],
+  ["Voicemail", "voicemail", RATES[1][1], rateText, "of all calls", true],
+  ["Short calls", "short", RATES[2][1], rateText, "of connected calls", true],
+  ["Call time", "call-time", (sums) => sums.connected_seconds, minutesText, "of connected calls"],
+  ["Median duration", "median", (sums) => sums.median, durationText, "of connected calls"],
+  ["90th percentile of duration", "p90", (sums) => sums.p90, durationText, "of connected calls"],
+  ["Most concurrent calls", "concurrent", (sums) => sums.concurrent, number.format, ""],
+];
+
 function drawHeadline(view) {
-  const before = beforeOf(view.numbers, view.first, view.last, view.chosen);
-  const peak = (sums, first, last) => {
-    if (!sums) return null;
-    let most = 0;
-    for (let day = first; day <= last; day++) most = Math.max(most, view.numbers.peakOf(day, view.chosen).calls);
-    return most;
-  };
-  const length = view.last - view.first + 1;
-  const rate = (place) => [(sums) => RATES[place][1](sums), (value) => `${(100 * value).toFixed(1)} %`, true];
-  const plain = (name) => [(sums) => sums[name], number.format];
-  const cards = [
-    ["Calls", "calls", ...plain("calls")],
-    ["Connected", "connected", ...rate(0)],
-    ["Call time", "minutes", (sums) => sums.connected_seconds / 60, minutesText],
-    ["Median duration", "median", (sums) => sums.median, secondsText],
-    ["90th percentile", "p90", (sums) => sums.p90, secondsText],
-    ["Voicemail", "voicemail", ...rate(1)],
-    ["Short calls", "short", ...rate(2)],
-    [
-      "Most at once",
-      "peak",
-      (sums) =>
-        sums === view.total ? peak(sums, view.first, view.last) : peak(sums, view.first - length, view.first - 1),
-      number.format,
-    ],
-  ];
+  const { compared } = view;
   find("headline").replaceChildren(
-    ...cards.map(([name, id, value, text, isShare]) => {
+    ...CARDS.map(([name, id, value, text, whole, isShare = false]) => {
       const now = value(view.total);
-      const change = changeText(now, before && value(before), isShare);
+      const change = compared ? changeText(value(compared.now), value(compared.earlier), isShare) : "-";
       return make(
         "div",
         {},
         make("dt", {}, name),
-        make("dd", { class: "value", id: `headline-${id}`, "data-value": now ?? "" }, now === null ? "-" : text(now)),
+        make(
+          "dd",
+          { class: "value", id: `headline-${id}`, "data-value": now ?? "" },
+          now === null ? "-" : text(now),
+        ),
+        make("dd", { class: "whole" }, whole),
         make("dd", { class: "change", id: `headline-${id}-change` }, change),
       );
     }),
   );
+  const length = view.last - view.first + 1;
   const [start, end] = [view.numbers.firstDay + view.first, view.numbers.firstDay + view.last];
   find("compared").hidden = isNobody(view);
-  find("compared").textContent = before
-    ? `Changes are against the ${plural(length, "day")} before: ${daysText(start - length, start - 1)}.` +
-      (view.total.missing + before.missing ? " Days are missing, so these are not equal amounts of data." : "")
-    : `No change is shown: not all of the ${plural(length, "day")} before ${dayText(start)} are here to compare with.`;
+  find("compared").textContent = comparisonText(view);
   const agents =
     view.agents.length === view.numbers.agents
       ? plural(view.agents.length, "agent")
       : `${view.agents.length} of ${plural(view.numbers.agents, "agent")}`;
   find("scope").textContent =
-    `${daysText(start, end)} · ${plural(length, "day")} · ${agents} · days in ${view.numbers.facts.timezone}`;
+    `${daysText(start, end)} · ${plural(length, "day")} · ${agents} · time zone ${view.numbers.facts.timezone}`;
   find("said").textContent = `${find("scope").textContent}: ${plural(view.total.calls, "call")}`;
 }
 
-/** Whether agents are known, and none of them is chosen. */
+/** Which days the changes compare. */
+function comparisonText({ numbers, first, last, compared }) {
+  if (!compared) return "No changes are shown: too few of the days before have been fetched.";
+  const { days } = compared;
+  const nameOf = (day) => daysText(numbers.firstDay + day, numbers.firstDay + day + days - 1);
+  const before = `${days === 1 ? "the day" : `the ${days} days`} before (${nameOf(compared.before)})`;
+  const text =
+    compared.first === first
+      ? `Changes compare with ${before}.`
+      : `Changes compare the last ${plural(days, "day")} (${nameOf(last - days + 1)}) with ${before}, ` +
+        "because earlier days have not been fetched.";
+  const isMissing = compared.now.missing + compared.earlier.missing + compared.now.uncomputed + compared.earlier.uncomputed;
+  return isMissing ? `${text} Data is missing, so changes may be wrong.` : text;
+}
+
+/** Whether there are agents, and none of them is selected. */
 const isNobody = (view) => view.numbers.agents > 0 && view.agents.length === 0;
 
-/** Above all numbers: whether anything is missing from them. */
+/** The notice above all numbers: whether data is missing. */
 function drawState(view) {
   const { landed, missing, uncomputed, unsettled, rejected } = view.total;
+  const were = (count) => `${number.format(count)} ${count === 1 ? "was" : "were"}`;
   const problems = [
-    missing && `${number.format(missing)} never fetched`,
-    uncomputed && `${number.format(uncomputed)} without metrics`,
-    unsettled && `${number.format(unsettled)} fetched while calls still went on`,
-    rejected && `${plural(rejected, "record")} rejected`,
+    missing && `${were(missing)} never fetched`,
+    unsettled && `${were(unsettled)} fetched before all calls had ended`,
+    uncomputed && `${number.format(uncomputed)} ${uncomputed === 1 ? "has" : "have"} no metrics yet`,
+    rejected && `${plural(rejected, "record")} could not be read`,
   ].filter(Boolean);
+  const all = plural(landed + missing + uncomputed, "agent day");
   const notice = find("state");
   notice.hidden = false;
   notice.className = `notice ${problems.length || !landed ? "warn" : "good"}`;
-  const link = make("a", { href: "#completeness" }, "see which");
-  const whole = plural(landed + missing + uncomputed, "day of an agent", "days of agents");
-  if (isNobody(view)) notice.replaceChildren(make("span", {}, "No agent is chosen: choose at least one in the filter."));
-  else if (!landed)
-    notice.replaceChildren(
-      make("span", {}, "No data has landed for these days and agents: this is a gap, not a quiet time."),
-    );
-  else if (problems.length)
-    notice.replaceChildren(make("span", {}, `Not complete: of ${whole}, ${problems.join("; ")} (`, link, ")."));
-  else
-    notice.replaceChildren(
-      make(
-        "span",
-        {},
-        `Complete: every day of every agent has landed and is settled (${number.format(landed)} of ${number.format(landed)}).`,
-      ),
-    );
+  const show = (...children) => notice.replaceChildren(make("span", {}, ...children));
+  if (isNobody(view)) show("No agent is selected. Select at least one in the filter.");
+  else if (!landed) show("No data: these days of these agents have never been fetched. It is unknown whether there were calls.");
+  else if (problems.length) {
+    const link = make("a", { href: "#completeness" }, "Show the state of each day");
+    show(`Incomplete: of ${all} (one day of one agent), ${problems.join("; ")}. `, link, ".");
+  } else show(`Complete: all days of all agents are here (${all}).`);
 }
 
-/** What a time axis of this width has room to name: each day or every few, in the middle of its column; or months. */
+/** The labels of a time axis that fit its width: days in the middle of their columns, or months. */
 function ticksOf(view, width) {
   const [start, end] = [view.numbers.firstDay + view.first, view.numbers.firstDay + view.last];
   const room = Math.max(2, Math.floor(width / 56));
@@ -133,31 +130,36 @@ function ticksOf(view, width) {
   }
 }
 
+/** A part of the page that scrolls sideways if it is too wide, and says so. */
+function scrolling(label, content) {
+  const box = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, content);
+  const hint = make("p", { class: "hint", "aria-hidden": "true", hidden: true }, "Scroll sideways to see all columns →");
+  const update = () => {
+    hint.hidden = box.scrollWidth <= box.clientWidth + 1;
+    const isAtEnd = box.scrollLeft + box.clientWidth >= box.scrollWidth - 1;
+    box.classList.toggle("more", !hint.hidden && !isAtEnd);
+  };
+  box.addEventListener("scroll", update);
+  new ResizeObserver(update).observe(box);
+  return [hint, box];
+}
+
 function tableOf({ columns, rows }) {
   return make(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" },
+    "table",
+    {},
+    make("thead", {}, make("tr", {}, ...columns.map((name) => make("th", { scope: "col" }, name)))),
     make(
-      "table",
+      "tbody",
       {},
-      make("thead", {}, make("tr", {}, ...columns.map((name) => make("th", { scope: "col" }, name)))),
-      make(
-        "tbody",
-        {},
-        ...rows.map(([name, ...values]) =>
-          make(
-            "tr",
-            {},
-            make("th", { scope: "row", title: name }, name),
-            ...values.map((value) => make("td", {}, value)),
-          ),
-        ),
+      ...rows.map(([name, ...values]) =>
+        make("tr", {}, make("th", { scope: "row", title: name }, name), ...values.map((value) => make("td", {}, value))),
       ),
     ),
   );
 }
 
-/** A figure of the page; its chart is made once, and gets other data with each view. */
+/** A figure of the page. Its chart is created once and gets new data with each view. */
 class Figure {
   constructor(id, spec, show) {
     Object.assign(this, { id, spec, show, drawn: null, table: null });
@@ -197,9 +199,9 @@ class Figure {
       const spec = structuredClone(this.spec);
       for (const one of spec.data) if (data[one.name]) one.values = data[one.name];
       for (const one of spec.signals) if (signals[one.name]) one.value = signals[one.name];
-      const place = make("div", { "aria-hidden": "true" }); // the figure says what its marks would say
+      const place = make("div", { "aria-hidden": "true" }); // the figure describes it
       this.chart.replaceChildren(place);
-      // Read by an interpreter, so that the page's policy can forbid to make code from text.
+      // `ast` evaluates expressions with an interpreter, because the policy forbids code from strings.
       const { view: drawn } = await vegaEmbed(place, spec, {
         mode: "vega",
         ast: true,
@@ -220,25 +222,26 @@ class Figure {
   }
 
   fillTable() {
-    this.details.querySelector(".scroll")?.remove();
-    if (this.details.open && this.table) this.details.append(tableOf(this.table()));
+    this.details.querySelectorAll(".scroll, .hint").forEach((element) => element.remove());
+    if (!this.details.open || !this.table) return;
+    this.details.append(...scrolling(`Table: ${find(`${this.id}-name`).textContent}`, tableOf(this.table())));
   }
 }
 
 const AGENT_COLUMNS = [
   ["Agent", (one) => one.name, String],
   ["Calls", (one) => one.sums.calls, number.format],
-  ["Connected", (one) => RATES[0][1](one.sums), (value) => percent(value, 1)],
-  ["Voicemail", (one) => RATES[1][1](one.sums), (value) => percent(value, 1)],
-  ["Short", (one) => RATES[2][1](one.sums), (value) => percent(value, 1)],
-  ["Call time, min", (one) => one.sums.connected_seconds / 60, (value) => number.format(Math.round(value))],
-  ["Median", (one) => one.sums.median, secondsText],
-  ["90th percentile", (one) => one.sums.p90, secondsText],
+  ["Connected", (one) => RATES[0][1](one.sums), rateText],
+  ["Voicemail", (one) => RATES[1][1](one.sums), rateText],
+  ["Short", (one) => RATES[2][1](one.sums), rateText],
+  ["Call time", (one) => one.sums.connected_seconds, minutesText],
+  ["Median duration", (one) => one.sums.median, durationText],
+  ["90th percentile", (one) => one.sums.p90, durationText],
   ["Days missing", (one) => one.sums.missing + one.sums.uncomputed, number.format],
 ];
 const ROWS = 15;
 
-/** The table of all agents: sorted by any column, the first few until all are asked for. */
+/** The table of all agents, sorted by any column. It shows the first `ROWS` until the button is pressed. */
 class AgentTable {
   constructor() {
     Object.assign(this, { column: 1, descending: true, whole: false, view: null });
@@ -278,28 +281,26 @@ class AgentTable {
           this.draw();
         },
       },
-      this.whole ? `Show the first ${ROWS} only` : `Show all ${order.length}`,
+      this.whole ? `Show the first ${ROWS}` : `Show all ${order.length}`,
     );
-    find("agent-table").replaceChildren(
+    const table = make(
+      "table",
+      {},
+      make("thead", {}, make("tr", {}, ...heads)),
       make(
-        "table",
+        "tbody",
         {},
-        make("thead", {}, make("tr", {}, ...heads)),
-        make(
-          "tbody",
-          {},
-          ...rows.map(([name, ...values], place) =>
-            make(
-              "tr",
-              { hidden: !this.whole && place >= ROWS }, // printed all the same
-              make("th", { scope: "row", title: name }, name),
-              ...values.map((one) => make("td", {}, one)),
-            ),
+        ...rows.map(([name, ...values], place) =>
+          make(
+            "tr",
+            { hidden: !this.whole && place >= ROWS }, // printed all the same
+            make("th", { scope: "row", title: name }, name),
+            ...values.map((one) => make("td", {}, one)),
           ),
         ),
       ),
-      ...(order.length > ROWS ? [more] : []),
     );
+    find("agent-table").replaceChildren(...scrolling("Agents", table), ...(order.length > ROWS ? [more] : []));
   }
 
   sort(column) {

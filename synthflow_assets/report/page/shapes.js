@@ -1,10 +1,10 @@
-// The shapes that several figures have: columns and lines over time, and bars of parts.
+// Shapes that several figures share: stacked columns over time, lines over time, and bars in parts.
 
 const SERIES = 7; // the last one is "others"
-const NOT_REPORTED = SERIES; // a colour of its own, the same in every figure
+const NOT_REPORTED = SERIES; // its own colour in every figure
 
-/** The colours of those that are shown, and of the others. The first six of the page have theirs whatever is chosen; one
- * of the rest has the same one too, unless somebody before it in the same figure has it. */
+/** The colours of the shown series and of all others. A series keeps its colour in every selection, which it has by its
+ * rank on the whole page. If two series of a figure have the same one, the smaller gets a free one. */
 function coloursOf(shown, numbers, kind) {
   const colours = Array(SERIES).fill(SERIES - 1);
   const free = new Set(colours.keys());
@@ -22,7 +22,7 @@ function coloursOf(shown, numbers, kind) {
   return colours;
 }
 
-/** The largest few by `amounts`, of agents, `reasons` or `ends`, in the order of their size; all others come last. */
+/** The largest series by `amounts`, of agents or a kind of values, with their colours; all others are one series. */
 function series(amounts, numbers, kind) {
   const most = SERIES - 1;
   const order = [...amounts.keys()].filter((index) => amounts[index] > 0).sort((a, b) => amounts[b] - amounts[a]);
@@ -36,32 +36,32 @@ function series(amounts, numbers, kind) {
   };
 }
 
-function legendOf(chosen, names, others) {
-  const entries = chosen.shown.map((index, place) => [`series-${chosen.colours[place]}`, names[index]]);
-  return chosen.others ? [...entries, [`series-${SERIES - 1}`, `${chosen.others} ${others}`]] : entries;
+function legendOf(largest, names, others) {
+  const entries = largest.shown.map((index, place) => [`series-${largest.colours[place]}`, names[index]]);
+  return largest.others ? [...entries, [`series-${SERIES - 1}`, `${largest.others} ${others}`]] : entries;
 }
 
-/** The ends of a bucket on the time axis, with a little air between the columns. */
-function ends(bucket) {
-  const air = Math.min(0.12, 0.02 * (bucket.last - bucket.first + 1) + 0.06) * DAY_MS;
-  return { from: bucket.from + air, to: bucket.to - air, middle: (bucket.from + bucket.to) / 2, when: bucket.name };
+/** The extent of a bucket on the time axis, with a gap between columns. */
+function extent(bucket) {
+  const gap = Math.min(0.12, 0.02 * (bucket.last - bucket.first + 1) + 0.06) * DAY_MS;
+  return { from: bucket.from + gap, to: bucket.to - gap, middle: (bucket.from + bucket.to) / 2, when: bucket.name };
 }
 
 function gaps(view) {
   return view.buckets.flatMap((bucket, place) => {
     const { landed, missing, uncomputed } = view.byBucket[place];
-    const lacking = missing + uncomputed;
-    if (lacking === 0) return [];
-    const share = lacking / (lacking + landed);
-    const text = `${number.format(lacking)} of ${plural(lacking + landed, "day of an agent", "days of agents")}`;
+    const absent = missing + uncomputed;
+    if (absent === 0) return [];
+    const share = absent / (absent + landed);
+    const text = `${number.format(absent)} of ${plural(absent + landed, "agent day")}`;
     return [
       { from: bucket.from, to: bucket.to, when: bucket.name, name: "Missing data", text, share: 0.35 + 0.65 * share },
     ];
   });
 }
 
-/** Where each amount lies when they are put on each other, divided by something. */
-function piled(amounts, divisor) {
+/** The positive amounts as parts of a stack, each divided by `divisor`. */
+function stacked(amounts, divisor) {
   let low = 0;
   return [...amounts.keys()]
     .filter((one) => amounts[one] > 0)
@@ -73,32 +73,32 @@ function piled(amounts, divisor) {
     });
 }
 
-/** Sums of groups of agents, `reasons` or `ends` over time, stacked; `counts[bucket][value]`. */
+/** Stacked columns over time of agents or a kind of values; `counts[bucket][value]`. */
 function overTime(view, counts, kind, names, others, perDay) {
   const totals = names.map((_, index) => counts.reduce((sum, one) => sum + one[index], 0));
-  const chosen = series(totals, view.numbers, kind);
+  const largest = series(totals, view.numbers, kind);
   const rows = view.buckets.flatMap((bucket, place) => {
     const whole = counts[place].reduce((sum, one) => sum + one, 0);
-    const stacked = new Float64Array(SERIES);
+    const amounts = new Float64Array(SERIES);
     counts[place].forEach((count, index) => {
-      stacked[chosen.of(index)] += count;
+      amounts[largest.of(index)] += count;
     });
     const divisor = perDay ? Math.max(1, bucket.landedDays) : whole;
-    return piled(stacked, divisor).map(({ one, low, high }) => ({
-      ...ends(bucket),
-      series: chosen.colours[one],
+    return stacked(amounts, divisor).map(({ one, low, high }) => ({
+      ...extent(bucket),
+      series: largest.colours[one],
       low,
       high,
-      name: one < chosen.shown.length ? names[chosen.shown[one]] : others,
-      text: `${plural(stacked[one], "call")}, ${percent(stacked[one], whole)}`,
+      name: one < largest.shown.length ? names[largest.shown[one]] : others,
+      text: `${plural(amounts[one], "call")}, ${percent(amounts[one], whole)}`,
     }));
   });
   const table = () => ({
-    columns: [view.grainName, ...chosen.shown.map((index) => names[index]), ...(chosen.others ? [others] : []), "All"],
+    columns: [view.grainName, ...largest.shown.map((index) => names[index]), ...(largest.others ? [others] : []), "All"],
     rows: view.buckets.map((bucket, place) => {
-      const shown = chosen.shown.map((index) => counts[place][index]);
+      const shown = largest.shown.map((index) => counts[place][index]);
       const whole = counts[place].reduce((sum, one) => sum + one, 0);
-      const rest = chosen.others ? [whole - shown.reduce((sum, one) => sum + one, 0)] : [];
+      const rest = largest.others ? [whole - shown.reduce((sum, one) => sum + one, 0)] : [];
       return [
         bucket.name,
         ...(bucket.landedDays
@@ -107,50 +107,51 @@ function overTime(view, counts, kind, names, others, perDay) {
       ];
     }),
   });
-  return { rows, gaps: gaps(view), legend: legendOf(chosen, names, others), table, totals, chosen };
+  return { rows, gaps: gaps(view), legend: legendOf(largest, names, others), table, totals, largest };
 }
 
-/** Parts of a whole, a bar each; `counts[bar][value]`. The parts lie in the order and colours of `chosen`. */
-function byBar(bars, counts, names, others, chosen) {
+/** A bar for each of `bars`, in parts of 100 %, in the order and colours of `largest`; `counts[bar][value]`. */
+function byBar(bars, counts, names, others, largest) {
   const filled = bars.filter((_, place) => counts[place].some((count) => count > 0));
   const wholes = bars.map((_, place) => counts[place].reduce((sum, one) => sum + one, 0));
   const rows = [];
   const labels = filled.map((bar, position) => {
     const place = bars.indexOf(bar);
-    const stacked = new Float64Array(SERIES);
+    const amounts = new Float64Array(SERIES);
     counts[place].forEach((count, index) => {
-      stacked[chosen.of(index)] += count;
+      amounts[largest.of(index)] += count;
     });
-    for (const { one, low, high } of piled(stacked, wholes[place])) {
-      const name = one < chosen.shown.length ? names[chosen.shown[one]] : others;
-      const text = `${plural(stacked[one], "call")}, ${percent(stacked[one], wholes[place])}`;
-      rows.push({ position, series: chosen.colours[one], low, high, when: bar.name, name, text });
+    for (const { one, low, high } of stacked(amounts, wholes[place])) {
+      const name = one < largest.shown.length ? names[largest.shown[one]] : others;
+      const text = `${plural(amounts[one], "call")}, ${percent(amounts[one], wholes[place])}`;
+      rows.push({ position, series: largest.colours[one], low, high, when: bar.name, name, text });
     }
     return { position, name: bar.name, note: bar.note ?? plural(wholes[place], "call") };
   });
   const table = () => ({
-    columns: ["", ...names, "All"],
+    columns: ["Agent", ...names, "All calls"],
     rows: bars.map((bar, place) => [
       bar.name,
       ...[...counts[place]].map((one) => percent(one, wholes[place])),
       number.format(wholes[place]),
     ]),
   });
-  return { rows, names: labels, legend: legendOf(chosen, names, others), table };
+  return { rows, names: labels, legend: legendOf(largest, names, others), table };
 }
 
-/** The busiest agents of the view. */
+/** The agents with the most calls in the view. */
 function busiest(view, most = 10) {
   const order = view.agents.filter((one) => one.sums.calls > 0).sort((a, b) => b.sums.calls - a.sums.calls);
   return { shown: order.slice(0, most), others: Math.max(0, order.length - most) };
 }
 
-/** Lines over time: each is [name, value of a bucket's sums or null, text of a value]. */
+/** Lines over time: each is [name, value of a bucket's sums or null, text of a value, factor from value to chart]. */
 function linesOf(view, lines) {
   const rows = view.buckets.flatMap((bucket, place) =>
-    lines.map(([name, value, text], index) => {
+    lines.map(([name, value, text, factor = 1], index) => {
       const found = bucket.landedDays ? value(view.byBucket[place]) : null;
-      return { ...ends(bucket), series: index, name, value: found, text: found === null ? "-" : text(found) };
+      const drawn = found === null ? null : factor * found;
+      return { ...extent(bucket), series: index, name, value: drawn, text: found === null ? "-" : text(found) };
     }),
   );
   return {

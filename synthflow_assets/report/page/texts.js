@@ -1,15 +1,17 @@
-// How numbers, days and durations are written.
+// Writes numbers, days and durations as text.
 
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const FULL_WEEKDAYS = ["Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays"];
 
 const plural = (count, one, many = `${one}s`) => `${number.format(count)} ${count === 1 ? one : many}`;
-const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "-");
+const rateText = (rate) => (rate === null ? "-" : `${(100 * rate).toFixed(1)} %`);
+const percent = (part, whole) => rateText(share(part, whole));
+const share = (part, whole) => (whole ? part / whole : null);
 const hourText = (hour) => `${String(hour).padStart(2, "0")}:00`;
 const words = (value) => value.replaceAll("_", " ");
 
-/** A text without its middle, where it has more than so many letters: names often begin alike. */
+/** Cuts a text of more than `most` letters in the middle, because names often start alike. */
 function shortened(text, most) {
   const letters = [...text];
   if (letters.length <= most) return text;
@@ -32,15 +34,14 @@ function daysText(first, last) {
   return `${dayText(first, dayText(first, YEAR) === dayText(last, YEAR) ? WITHOUT_YEAR : FULL)} to ${dayText(last)}`;
 }
 
-function secondsText(seconds) {
+/** Seconds as minutes:seconds. */
+function durationText(seconds) {
   if (seconds === null) return "-";
-  if (seconds < 60) return `${number.format(seconds)} s`;
   const whole = Math.round(seconds);
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  return `${number.format(Math.floor(whole / 60))}:${String(whole % 60).padStart(2, "0")} min`;
 }
 
-/** Minutes, or hours where there are very many. */
-function minutesText(minutes) {
-  return minutes < 6000 ? `${number.format(Math.round(minutes))} min` : `${number.format(Math.round(minutes / 60))} h`;
+/** Seconds as whole minutes, for sums. */
+function minutesText(seconds) {
+  return `${number.format(Math.round(seconds / 60))} min`;
 }

@@ -1,9 +1,9 @@
-// The chosen days and agents, added up for the figures.
+// Sums the numbers of the selected days and agents for the figures.
 
-const DAILY = 100; // up to so many days a column is a day, then a week, then a month
+const DAILY = 100; // up to so many days, a column is a day; up to WEEKLY days, a week; then a month
 const WEEKLY = 700;
 
-/** The days of a view in columns: days, weeks from Monday, or months. */
+/** The columns of a view: days, weeks from Monday, or months. */
 function bucketsOf(numbers, first, last) {
   const count = last - first + 1;
   const grain = count <= DAILY ? 1 : count <= WEEKLY ? 7 : 30;
@@ -32,15 +32,16 @@ function bucketsOf(numbers, first, last) {
   return { grain, grainName: { 1: "Day", 7: "Week", 30: "Month" }[grain], buckets, bucketOf };
 }
 
-/** Everything that the figures need of the chosen days and agents. */
-function viewOf(numbers, first, last, chosen) {
-  const view = { numbers, first, last, chosen, ...bucketsOf(numbers, first, last) };
+/** Everything that the figures show of the selected days and agents. */
+function viewOf(numbers, first, last, selected) {
+  const view = { numbers, first, last, selected, ...bucketsOf(numbers, first, last) };
   const bucketOf = (day) => view.bucketOf[day - first];
-  const sums = (size, groupOf) => numbers.sums(first, last, chosen, size, groupOf);
-  [view.total] = sums(1, () => 0);
+  const sums = (size, groupOf) => numbers.sums(first, last, selected, size, groupOf);
+  view.total = totalOf(numbers, first, last, selected);
+  view.compared = comparedSpans(numbers, first, last, selected);
   view.byBucket = sums(view.buckets.length, bucketOf);
-  view.callsByBucket = numbers.callsByAgent(first, last, chosen, view.buckets.length, bucketOf);
-  const landed = numbers.landedDays(first, last, chosen);
+  view.callsByBucket = numbers.callsByAgent(first, last, selected, view.buckets.length, bucketOf);
+  const landed = numbers.landedDays(first, last, selected);
   for (const bucket of view.buckets) {
     bucket.landedDays = landed.slice(bucket.first - first, bucket.last - first + 1).filter(Boolean).length;
   }
@@ -52,28 +53,53 @@ function viewOf(numbers, first, last, chosen) {
       sums: agent,
       lastLanded: numbers.lastLanded[index],
     }))
-    .filter((agent) => chosen[agent.index]);
+    .filter((agent) => selected[agent.index]);
   view.counts = Object.fromEntries(
-    ["reasons", "ends"].map((kind) => [
+    ["disconnect_reasons", "end_reasons"].map((kind) => [
       kind,
       {
-        byBucket: numbers.counts(kind, "calls", first, last, chosen, view.buckets.length, bucketOf),
-        byAgent: numbers.counts(kind, "calls", first, last, chosen, numbers.agents, (_, agent) => agent),
+        byBucket: numbers.counts(kind, "calls", first, last, selected, view.buckets.length, bucketOf),
+        byAgent: numbers.counts(kind, "calls", first, last, selected, numbers.agents, (_, agent) => agent),
       },
-    ]),
-  );
-  view.judged = Object.fromEntries(
-    ["passes", "partials", "fails", "other_answers"].map((name) => [
-      name,
-      numbers.counts("checks", name, first, last, chosen, 1, () => 0)[0],
     ]),
   );
   return view;
 }
 
-/** The sums of the equally many days before, or null where not each of them has landed. */
-function beforeOf(numbers, first, last, chosen) {
-  const start = first - (last - first + 1);
-  if (start < 0 || !numbers.landedDays(start, first - 1, chosen).every(Boolean)) return null;
-  return numbers.sums(start, first - 1, chosen, 1, () => 0)[0];
+/** The sums over all days and agents of a span. */
+function totalOf(numbers, first, last, selected) {
+  const [total] = numbers.sums(first, last, selected, 1, () => 0);
+  total.concurrent = 0;
+  for (let day = first; day <= last; day++) {
+    total.concurrent = Math.max(total.concurrent, numbers.peakOf(day, selected).calls);
+  }
+  total.judged = Object.fromEntries(
+    ["passes", "partials", "fails", "other_answers"].map((name) => [
+      name,
+      numbers.counts("judge_results", name, first, last, selected, 1, () => 0)[0],
+    ]),
+  );
+  return total;
+}
+
+/** The sums of the two spans that changes compare: the last days of the view, and as many days before them.
+ * They are as long as possible: all days of the view if those before have landed, but at least half of them; else null.
+ */
+function comparedSpans(numbers, first, last, selected) {
+  const length = last - first + 1;
+  const start = Math.max(0, first - length);
+  const landed = numbers.landedDays(start, last, selected);
+  for (let days = length; 2 * days >= length; days--) {
+    const before = last - 2 * days + 1;
+    if (before >= start && landed.slice(before - start, before - start + days).every(Boolean)) {
+      return {
+        days,
+        first: before + days,
+        before,
+        now: totalOf(numbers, before + days, last, selected),
+        earlier: totalOf(numbers, before, before + days - 1, selected),
+      };
+    }
+  }
+  return null;
 }

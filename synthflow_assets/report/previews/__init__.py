@@ -1,60 +1,37 @@
-"""Small pictures of the metrics, as Markdown for Dagster's UI; they look like the charts of the page.
-
-Each is a `.sql` file: `day`, `name` and `value` of the days `$first` to `$last`.
-"""
+"""Small pictures of the metric tables for Dagster's UI, as Markdown. They look like the charts of the report."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import duckdb
 
-from synthflow_assets.report.charts import PERCENT, PRINTED, SERIES, columns, config, lines, shares
+from synthflow_assets.report.charts import LIGHT, MINUTES, PERCENT, SERIES, columns, config, lines, shares
+from synthflow_assets.report.previews.choice import Preview, Shape, previews_of
 from synthflow_assets.report.previews.drawing import Chart, DrawingError, Worker
-from synthflow_assets.warehouse.statements import sql_file
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
+from synthflow_assets.warehouse.statements import execute_named
+from synthflow_assets.warehouse.tables import MetricTable
 
 DAYS = 30
 _DAY_MS = 86_400_000
-_sql = partial(sql_file, __name__)
+_OTHERS = "others"
+_AXES = {Shape.RATES: PERCENT, Shape.MINUTES: MINUTES, Shape.MINUTE_COLUMNS: MINUTES}
 
 
-@dataclass(frozen=True)
-class _Preview:
-    """What is drawn of a table."""
-
-    title: str
-    kind: str  # piled, shares, lines or rates
-    query: str  # name of the .sql file
-
-
-_PREVIEWS = {
-    "call_duration_daily": (
-        _Preview("Calls per day", "piled", "calls"),
-        _Preview("Mean duration of connected calls, in seconds", "piled", "mean_duration"),
-    ),
-    "call_duration_histogram": (_Preview("Duration of connected calls, in seconds", "lines", "duration_percentiles"),),
-    "disconnect_reasons_daily": (_Preview("Why the line was cut", "shares", "disconnect_reasons"),),
-    "call_outcomes_daily": (_Preview("Why the conversation ended", "shares", "end_reasons"),),
-    "call_rates_daily": (_Preview("Connected, voicemail and short calls", "rates", "rates"),),
-    "workspace_load_hourly": (_Preview("Most calls at once", "piled", "peaks"),),
-    "judge_results_daily": (_Preview("What the judge passed", "rates", "judge_passes"),),
-}
-
-
-def preview_charts(connection: duckdb.DuckDBPyConnection, table: str, last: dt.date) -> list[Chart]:
+def preview_charts(connection: duckdb.DuckDBPyConnection, table: MetricTable, last: dt.date) -> list[Chart]:
     """Return the charts of a table over the `DAYS` days up to `last`; none if it has no rows in them."""
     first = last - dt.timedelta(days=DAYS - 1)
+    parameters = {"first": first, "last": last, "connected_statuses": list(CONNECTED_STATUSES)}
     gaps = [{"from": _ms(day), "to": _ms(day) + _DAY_MS, "share": 1.0} for day in _missing(connection, first, last)]
     charts = []
-    for drawn in _PREVIEWS.get(table, ()):
-        rows = connection.execute(_sql(f"{drawn.query}.sql"), {"first": first, "last": last}).fetchall()
+    for preview in previews_of(table):
+        rows = execute_named(connection, preview.query, parameters).fetchall()
         if rows:
-            charts.append(_chart(drawn, rows, gaps, first, last) | {"title": f"{drawn.title}, {first} to {last}"})
+            charts.append(_chart(preview, rows, gaps, first, last))
     return charts
 
 
@@ -80,7 +57,7 @@ def previews(charts: Mapping[str, Sequence[Chart]], warn: Callable[[str], None])
 
 
 def _missing(connection: duckdb.DuckDBPyConnection, first: dt.date, last: dt.date) -> list[dt.date]:
-    """The days of which nothing landed; those before the very first that did are not missing."""
+    """Return the days of which no agent has landed, after the first day that has."""
     loads = "SELECT DISTINCT day FROM call_loads WHERE day <= $last"
     landed = {day for (day,) in connection.execute(loads, {"last": last}).fetchall()}
     days = [first + dt.timedelta(days=number) for number in range(DAYS)]
@@ -88,27 +65,30 @@ def _missing(connection: duckdb.DuckDBPyConnection, first: dt.date, last: dt.dat
 
 
 def _chart(
-    preview: _Preview,
+    preview: Preview,
     rows: list[tuple[dt.date, str, float]],
     gaps: list[dict[str, float]],
     first: dt.date,
     last: dt.date,
 ) -> Chart:
+    """Return a chart of the series with the largest values; all others are one series, or left out of lines."""
     sums: dict[str, float] = defaultdict(float)
     for _, name, value in rows:
         sums[name] += value
     largest = sorted(sums, key=lambda name: -sums[name])
     shown = largest if len(largest) <= SERIES else largest[: SERIES - 1]
-    names = [*shown, *(["others"] if len(shown) < len(largest) else [])]
-    if preview.kind in ("lines", "rates"):
-        chart = lines(PRINTED, names, PERCENT if preview.kind == "rates" else None)
-        drawn = [_at(day) | {"name": name, "value": value} for day, name, value in rows if name in shown]
+    names = [*shown, *([_OTHERS] if len(shown) < len(largest) else [])]
+    axis = _AXES.get(preview.shape)
+    if preview.shape in (Shape.RATES, Shape.MINUTES):
+        chart = lines(LIGHT, names, axis)
+        drawn = [_position(day) | {"name": name, "value": value} for day, name, value in rows if name in shown]
     else:
-        chart = (shares if preview.kind == "shares" else columns)(PRINTED, names)
-        drawn = _piled(rows, names, whole=preview.kind == "shares")
+        chart = shares(LIGHT, names) if preview.shape is Shape.SHARES else columns(LIGHT, names, axis)
+        drawn = _stacked(rows, names, is_whole=preview.shape is Shape.SHARES)
     span = [_ms(first), _ms(last) + _DAY_MS]
     return {
         **chart,
+        "title": f"{preview.title}, {first} to {last}",
         "params": [
             {"name": "span", "value": span},
             {"name": "ticks", "value": list(range(span[0] + _DAY_MS // 2, span[1], 5 * _DAY_MS))},
@@ -117,29 +97,30 @@ def _chart(
         "datasets": {"rows": drawn, "gaps": gaps},
         "width": 560,
         "height": 150,
-        "config": config(PRINTED),
+        "config": config(LIGHT),
     }
 
 
-def _piled(rows: list[tuple[dt.date, str, float]], names: list[str], *, whole: bool) -> list[dict[str, Any]]:
-    """The values of each day on each other, in the order of the names; as parts of a whole, where it is asked for."""
+def _stacked(rows: list[tuple[dt.date, str, float]], names: list[str], *, is_whole: bool) -> list[dict[str, Any]]:
+    """Return the values of each day stacked in the order of the names; as parts of 1 if `is_whole`."""
     days: dict[dt.date, dict[str, float]] = defaultdict(lambda: dict.fromkeys(names, 0.0))
     for day, name, value in rows:
-        days[day][name if name in names else "others"] += value
+        days[day][name if name in names else _OTHERS] += value
     drawn = []
     for day, values in days.items():
-        low, divisor = 0.0, (sum(values.values()) or 1) if whole else 1
+        low, divisor = 0.0, (sum(values.values()) or 1) if is_whole else 1
         for name, value in values.items():
             high = low + value / divisor
-            drawn.append(_at(day) | {"name": name, "low": low, "high": high})
+            drawn.append(_position(day) | {"name": name, "low": low, "high": high})
             low = high
     return drawn
 
 
-def _at(day: dt.date) -> dict[str, float]:
-    air = 0.08 * _DAY_MS
-    begin = _ms(day)
-    return {"from": begin + air, "to": begin + _DAY_MS - air, "middle": begin + _DAY_MS / 2}
+def _position(day: dt.date) -> dict[str, float]:
+    """Return the extent of a day's column on the time axis, with a gap to the next one."""
+    gap = 0.08 * _DAY_MS
+    start = _ms(day)
+    return {"from": start + gap, "to": start + _DAY_MS - gap, "middle": start + _DAY_MS / 2}
 
 
 def _ms(day: dt.date) -> int:

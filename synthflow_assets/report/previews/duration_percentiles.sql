@@ -1,10 +1,10 @@
--- Median and 90th percentile of connected calls over all agents, interpolated between the two closest ranks.
+-- Median and 90th percentile in minutes over all agents, interpolated between the two closest ranks.
 WITH counted AS (
     SELECT day, duration_seconds, sum(calls) AS calls
     FROM call_duration_histogram
     WHERE
         day BETWEEN $first AND $last
-        AND call_status IN ('completed', 'hangup_on_voicemail', 'left_voicemail')
+        AND list_contains($connected_statuses::VARCHAR[], call_status)
         AND duration_seconds IS NOT NULL
     GROUP BY day, duration_seconds
 ),
@@ -26,6 +26,6 @@ quantiles AS (
     CROSS JOIN (VALUES ('median', 0.5::DOUBLE), ('90th percentile', 0.9::DOUBLE)) AS shares (name, share)
     GROUP BY day, name
 )
-SELECT day, name, lower + (upper - lower) * fraction AS value
+SELECT day, name, (lower + (upper - lower) * fraction) / 60 AS value
 FROM quantiles
 ORDER BY day, name

@@ -1,4 +1,4 @@
--- Every agent that was ever fetched up to the last day: id, name, first fetched day; the busiest of the days first.
+-- Agents fetched by the last day, with their first fetched day; those with the most calls in the span come first.
 SELECT
     model_id,
     any_value(name) AS name,

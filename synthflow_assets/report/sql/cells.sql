@@ -1,4 +1,4 @@
--- What was fetched of each day and agent, and its counts. The states are those of report/content.py.
+-- The state of each fetched day and agent, as numbered in report/content.py, and its counts of calls.
 WITH peaks AS (
     SELECT day, model_id, max(peak_concurrent_calls) AS peak
     FROM call_load_hourly

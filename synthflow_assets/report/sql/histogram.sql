@@ -1,4 +1,4 @@
--- How many connected calls lasted how long, in the order of cells and durations.
+-- Connected calls by duration; ordered, because the page stores the differences between numbers of durations.
 SELECT
     (day - $first) * $agents + agent AS cell,
     duration_seconds AS seconds,

@@ -1,4 +1,4 @@
--- The most calls at once on each day, over all agents, and the first local hour of it.
+-- The most concurrent calls of the workspace on each day, and the first local hour in which they occurred.
 SELECT
     day - $first AS day_number,
     max(peak_concurrent_calls) AS peak,

@@ -1,4 +1,4 @@
--- Calls that started in each local hour; where the clock is set back, one hour comes twice.
+-- Calls started in each local hour. When the clock is set back, the repeated hour is counted as one.
 SELECT
     (day - $first) * $agents + agent AS cell,
     local_hour AS hour,

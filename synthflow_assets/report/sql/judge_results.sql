@@ -1,4 +1,4 @@
--- What the judge said of the calls, check by check.
+-- Verdicts of the judge by check.
 SELECT
     (day - $first) * $agents + agent AS cell,
     judge_check AS value,

@@ -1,4 +1,4 @@
--- Why the conversation ended.
+-- Calls by end reason.
 SELECT
     (day - $first) * $agents + agent AS cell,
     value,

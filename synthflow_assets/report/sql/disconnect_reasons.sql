@@ -1,4 +1,4 @@
--- Why the line was cut.
+-- Calls by disconnect reason.
 SELECT
     (day - $first) * $agents + agent AS cell,
     disconnect_reason AS value,
