@@ -1,19 +1,20 @@
 """Synthflow voice-agent calls as Dagster assets.
 
-The data's way, which is also the order of the layers; nothing imports what stands behind it:
+The packages in the order of the data; a package imports only those above it:
 
-    settings        every setting, the only reader of the environment
-    api             asks Synthflow: one request (transport), a window of calls (window), all windows (fetch), the client
-    warehouse       what the tables are (schema), how records become rows (decoding, staging, landing), how to open them
-    loading         API -> calls: which agents, which days, what becomes of each
-    metrics         calls -> metrics: one SQL file a table
-    quality         what must hold of both: one SQL file a promise
-    report          metrics -> one page for people
-    orchestration   the thin Dagster shell around all of it
+    settings        every setting; the only code that reads the environment
+    api             fetches calls: one request (transport), one window (window), all windows (fetch), the client
+    warehouse       the tables: their columns (schema), decoding, staging and landing of records, connections
+    loading         API -> calls: decides which days of which agents are fetched, and lands them
+    metrics         calls -> metrics: one SQL file for each table
+    quality         checks of calls and metrics, in SQL
+    report          metrics -> an HTML page
+    orchestration   the thin Dagster shell: assets, checks, schedules, sensors, resources, the component
 
-Beside them: `sandbox`, the stand-in for the API; `local`, which runs demo and UI on this machine; `cli`, the command.
+Outside this order are `sandbox`, an API with made-up calls; `local`, which runs the demo and the Dagster UI; and `cli`,
+the commands. CONTRIBUTING.md has a glossary, and checklists for common changes.
 
-The names in `__all__` are the public API; everything else may change without notice.
+The names in `__all__` are the public API. Everything else may change without notice.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from synthflow_assets.warehouse.combined import CombinedWarehouse as CombinedWarehouse
     from synthflow_assets.warehouse.connection import Warehouse as Warehouse
 
-# Imported when they are asked for: a script that only wants the client need not wait for Dagster.
+# Imported on first use, so that a script that only needs the client does not wait for Dagster.
 _MODULES = {
     "Agent": "agents",
     "ApiError": "errors",
