@@ -7,6 +7,8 @@ import zoneinfo
 from typing import NamedTuple
 
 _QUARTER_MS = 15 * 60 * 1000
+DAILY_RUN_HOUR = 5  # late enough that calls across midnight have ended, early enough for dashboards in the morning
+_DAILY_RUN_TAKES = dt.timedelta(hours=2)  # at most, with retries
 
 
 def day_bounds_ms(day: dt.date, timezone: str) -> tuple[int, int]:
@@ -69,3 +71,15 @@ def last_closed_day(timezone: str, now: dt.datetime | None = None) -> dt.date:
     """
     present = (now or dt.datetime.now(dt.UTC)).astimezone(zoneinfo.ZoneInfo(timezone))
     return present.date() - dt.timedelta(days=1)
+
+
+def last_due_day(timezone: str, now: dt.datetime | None = None) -> dt.date:
+    """Return the latest day that the daily run has had time to land: yesterday, from 07:00 on.
+
+    Args:
+        timezone: an IANA name.
+        now: the present; by default that of this machine's clock.
+    """
+    return last_closed_day(
+        timezone, (now or dt.datetime.now(dt.UTC)) - dt.timedelta(hours=DAILY_RUN_HOUR) - _DAILY_RUN_TAKES
+    )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow_assets.days import day_bounds_ms, last_closed_day
+from synthflow_assets.days import day_bounds_ms, last_closed_day, last_due_day
 
 HOUR_MS = 3_600_000
 
@@ -47,3 +47,13 @@ def test_last_closed_day_is_yesterday_in_the_zone() -> None:
     assert last_closed_day("UTC", now) == dt.date(2026, 3, 9)
     assert last_closed_day("America/New_York", now) == dt.date(2026, 3, 8)
     assert last_closed_day("Asia/Tokyo", now) == dt.date(2026, 3, 9)
+
+
+def test_yesterday_is_due_when_the_daily_run_has_had_time_to_land_it() -> None:
+    """Until then, a check that missed it would send an alert each night."""
+    night, morning = (dt.datetime(2026, 3, 10, hour, 59, tzinfo=dt.UTC) for hour in (6, 7))
+    assert last_due_day("UTC", night) == dt.date(2026, 3, 8)
+    assert last_due_day("UTC", morning) == dt.date(2026, 3, 9)
+    assert last_due_day("America/New_York", morning) == dt.date(2026, 3, 8)
+    assert last_due_day("Asia/Tokyo", dt.datetime(2026, 3, 9, 21, 59, tzinfo=dt.UTC)) == dt.date(2026, 3, 8)
+    assert last_due_day("Asia/Tokyo", dt.datetime(2026, 3, 9, 22, 0, tzinfo=dt.UTC)) == dt.date(2026, 3, 9)

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from synthflow_assets.days import last_closed_day
+from synthflow_assets.days import last_due_day
 from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import (
@@ -101,7 +101,7 @@ def evaluate(
     if not checks:
         return
     settings = workspace.settings
-    latest = last_closed_day(settings.timezone)
+    latest = last_due_day(settings.timezone)
     with workspace.warehouse(context).get_connection() as connection:
         for check in checks:
             problems = find_problems(connection, check, days, settings, latest)

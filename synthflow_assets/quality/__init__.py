@@ -97,16 +97,17 @@ CHECKS = (
 FRESHNESS = Check(
     "calls",
     "fresh_per_model",
-    "The latest closed day has landed for every agent.",
+    "The latest day that is due has landed for every agent. A day is due at 07:00 of the next day, two hours after "
+    "the daily schedule.",
     "Is the daily schedule on, did its run fail, does the agent still exist? Then fetch the day: {fetch}",
     severity=Severity.ERROR,
 )
 NO_GAPS = Check(
     "calls",
     "no_gaps",
-    "Every day of every agent has landed, up to the latest closed day. The first day is SYNTHFLOW_START_DATE if it is "
-    "set, otherwise the first day that landed. For an agent that was added later, backfill it alone with `models` in "
-    "the run config.",
+    "Every day of every agent has landed, up to the latest day that is due. The first day is SYNTHFLOW_START_DATE if "
+    "it is set, otherwise the first day that landed. For an agent that was added later, backfill it alone with "
+    "`models` in the run config.",
     "The catch-up schedule fetches the latest days. Fetch older ones: {fetch_missing}",
 )
 SETTLED = Check(
@@ -125,7 +126,7 @@ def find_problems(
     check: Check,
     days: Sequence[dt.date] | None,
     settings: Settings,
-    last_closed_day: dt.date,
+    last_due_day: dt.date,
 ) -> list[Problem]:
     """Evaluate a check; it passes if nothing is returned.
 
@@ -134,14 +135,14 @@ def find_problems(
         check: the check.
         days: days to look at; None for all days.
         settings: the time zone, the agents and the look-back.
-        last_closed_day: yesterday, in the time zone of the settings.
+        last_due_day: the latest day that must have landed.
     """
     query = check.query or sql_file(__name__, f"{check.name}.sql")
     parameters: dict[str, Any] = {
         "days": list(days) if days is not None else None,
         "timezone": settings.timezone,
         "model_ids": list(settings.model_ids),
-        "last_closed_day": last_closed_day,
+        "last_due_day": last_due_day,
         "lookback_days": settings.lookback_days,
         # The default says nothing about when a workspace began.
         "start_date": settings.start_date if "start_date" in settings.model_fields_set else None,
@@ -157,16 +158,16 @@ def find_problems(
     ]
 
 
-def count_retired_agents(connection: duckdb.DuckDBPyConnection, settings: Settings, last_closed_day: dt.date) -> int:
+def count_retired_agents(connection: duckdb.DuckDBPyConnection, settings: Settings, last_due_day: dt.date) -> int:
     """Return how many agents have landed once and are no longer expected by the freshness check.
 
     Args:
         connection: to the warehouse.
         settings: the agents; if they are set, none is retired.
-        last_closed_day: yesterday, in the time zone of the settings.
+        last_due_day: the latest day that must have landed.
     """
     query = sql_file(__name__, "retired_agents.sql")
-    parameters = {"model_ids": list(settings.model_ids), "last_closed_day": last_closed_day}
+    parameters = {"model_ids": list(settings.model_ids), "last_due_day": last_due_day}
     [count] = connection.execute(query, parameters).fetchone() or [0]
     return int(count)
 

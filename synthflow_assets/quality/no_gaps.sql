@@ -1,5 +1,5 @@
--- Expected is every day of every agent: from the first day that is set, or the first that landed, to the latest closed
--- day. An agent that no longer exists is expected from its first landed day to its last.
+-- Expected is every day of every agent: from the first day that is set, or the first that landed, to the latest day that
+-- is due. An agent that no longer exists is expected from its first landed day to its last.
 WITH landed AS (
     SELECT model_id, min(day) AS first_day, max(day) AS last_day
     FROM call_loads
@@ -16,7 +16,7 @@ spans AS (
     SELECT
         model_id,
         coalesce($start_date::DATE, (SELECT min(first_day) FROM landed)) AS first_day,
-        $last_closed_day::DATE AS last_day
+        $last_due_day::DATE AS last_day
     FROM present
     UNION ALL
     FROM landed
@@ -29,4 +29,8 @@ SELECT day, model_id, 'never landed' AS problem
 FROM expected
 ANTI JOIN call_loads USING (day, model_id)
 WHERE $days IS NULL OR list_contains($days::DATE[], day)
+UNION ALL
+-- If nothing has landed and no agent is known, each day since the start date is a gap.
+SELECT unnest(generate_series($start_date::DATE, $last_due_day::DATE, INTERVAL 1 DAY))::DATE AS day, NULL, 'nothing has landed'
+WHERE NOT EXISTS (FROM expected)
 ORDER BY model_id, day

@@ -6,4 +6,4 @@ FROM (
     FROM call_loads
     GROUP BY model_id
 )
-WHERE len($model_ids::VARCHAR[]) = 0 AND latest < $last_closed_day::DATE - 14
+WHERE len($model_ids::VARCHAR[]) = 0 AND latest < $last_due_day::DATE - 14

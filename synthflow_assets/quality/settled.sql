@@ -10,7 +10,7 @@ FROM call_loads
 WHERE
     settled IS NOT TRUE
     AND CASE
-        WHEN $days IS NULL THEN day <= $last_closed_day::DATE - $lookback_days::INTEGER
+        WHEN $days IS NULL THEN day <= $last_due_day::DATE - $lookback_days::INTEGER
         ELSE list_contains($days::DATE[], day)
     END
 ORDER BY ALL

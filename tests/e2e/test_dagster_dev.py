@@ -21,6 +21,7 @@ import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus, ScheduleInstigatorData
 from playwright.sync_api import Browser
 
+from synthflow_assets.days import last_due_day
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
@@ -334,13 +335,13 @@ def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(
 
 def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment) -> None:
     _, stale = deployment.sandbox.model_ids
-    yesterday = dt.datetime.now(dt.UTC).date() - DAY
+    last = last_due_day("UTC")
     # The day before as well: an agent is expected where it was fetched in the two weeks before.
-    landed = deployment.launch("synthflow_daily", executionMetadata={"tags": range_tags(yesterday - DAY, yesterday)})
+    landed = deployment.launch("synthflow_daily", executionMetadata={"tags": range_tags(last - DAY, last)})
     wait_until(lambda: deployment.status_of(landed) == "SUCCESS", "the run of the last two days")
     with deployment.warehouse.connect() as connection:
-        connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [yesterday, stale])
-        connection.execute("DELETE FROM calls WHERE day = $1 AND model_id = $2", [yesterday, stale])
+        connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [last, stale])
+        connection.execute("DELETE FROM calls WHERE day = $1 AND model_id = $2", [last, stale])
     backfill = deployment.backfill(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
     during = deployment.launch("synthflow_freshness")
     wait_until(lambda: deployment.status_of(during) == "SUCCESS", "the freshness check")

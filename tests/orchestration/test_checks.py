@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from synthflow_assets.days import last_due_day
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox import store
@@ -25,9 +26,9 @@ MakeSettings = Callable[..., Settings]
 
 @pytest.fixture
 def days() -> tuple[str, str]:
-    """The last two days that are over."""
-    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-    return f"{yesterday - dt.timedelta(days=1)}", f"{yesterday}"
+    """The last two days that are due."""
+    last = last_due_day("UTC")
+    return f"{last - dt.timedelta(days=1)}", f"{last}"
 
 
 def run(

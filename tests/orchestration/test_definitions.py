@@ -314,8 +314,8 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     definitions = build_synthflow_defs(settings)
     schedule = definitions.resolve_schedule_def("synthflow_catch_up_schedule")
 
-    def tick() -> Any:
-        when = dt.datetime(2026, 3, 11, 9, tzinfo=dt.UTC)
+    def tick(hour: int = 9) -> Any:
+        when = dt.datetime(2026, 3, 11, hour, tzinfo=dt.UTC)
         with dg.build_schedule_context(
             on_disk,
             scheduled_execution_time=when,
@@ -327,6 +327,12 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     assert "nothing of the last 5 days is missing or unsettled" in tick().skip_message  # nothing ever landed
     run(settings, on_disk, "2026-03-01", "2026-03-10", assets=LANDED)
     assert tick().run_requests == []
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute("DELETE FROM call_loads WHERE day = '2026-03-10'")
+    assert tick(hour=6).run_requests == []  # the daily run is about to fetch it
+    [request] = tick().run_requests
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-03-10"
+    run(settings, on_disk, "2026-03-10", "2026-03-10", assets=LANDED)
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false WHERE day IN ('2026-03-02', '2026-03-07')")
         connection.execute("DELETE FROM call_loads WHERE day = '2026-03-09'")
@@ -347,6 +353,24 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
         connection.execute("UPDATE call_loads SET settled = false")
     under_way = on_disk.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert tick().skip_message == f"run {under_way.run_id} is already fetching"
+
+
+def test_a_vanished_warehouse_is_filled_again_from_the_start_date(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20)
+    settings = settings_for(sandbox, catch_up_days=5, start_date="2026-03-08")
+    definitions = build_synthflow_defs(settings)
+    schedule = definitions.resolve_schedule_def("synthflow_catch_up_schedule")
+    with dg.build_schedule_context(
+        on_disk,
+        scheduled_execution_time=dt.datetime(2026, 3, 11, 9, tzinfo=dt.UTC),
+        repository_def=definitions.get_repository_def(),
+        resources=definitions.resources,
+    ) as context:
+        [request] = schedule.evaluate_tick(context).run_requests
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-03-08"
+    assert request.tags["dagster/asset_partition_range_end"] == "2026-03-10"
 
 
 def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(

@@ -152,6 +152,25 @@ def test_set_agents_are_expected_though_they_never_landed(
     assert problems(connection, with_new, "fresh_per_model") == ["2026-03-10 new: nothing has ever landed"]
 
 
+def test_nothing_is_expected_before_the_first_partition_is_due(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    connection.execute("DELETE FROM call_loads")
+    tomorrow = settings.model_copy(update={"start_date": LAST + dt.timedelta(days=1)})
+    tomorrow.model_fields_set.add("start_date")
+    assert problems(connection, tomorrow, "fresh_per_model") == []
+    assert scheduled(connection, tomorrow, NO_GAPS) == []
+
+
+def test_an_empty_warehouse_lacks_every_day_since_the_start_date(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    connection.execute("DELETE FROM call_loads; DELETE FROM agents")
+    since = settings.model_copy(update={"start_date": LAST - dt.timedelta(days=2)})
+    since.model_fields_set.add("start_date")
+    assert scheduled(connection, since, NO_GAPS) == ["2026-03-08 to 2026-03-10: nothing has landed"]
+
+
 def test_gaps_are_expected_from_the_first_day_that_landed_or_that_is_set(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:

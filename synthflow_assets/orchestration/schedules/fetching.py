@@ -6,15 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from synthflow_assets.days import last_closed_day
+from synthflow_assets.days import DAILY_RUN_HOUR, last_closed_day, last_due_day
 from synthflow_assets.errors import WarehouseLockedError
 from synthflow_assets.orchestration.checks import check_key
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import UnsharedAssets
 from synthflow_assets.quality import NO_GAPS, SCHEDULED_CHECKS, SETTLED, find_problems
 
-# Late enough that calls across midnight have ended, early enough for dashboards in the morning.
-_DAILY_CRON = "0 5 * * *"
+_DAILY_CRON = f"0 {DAILY_RUN_HOUR} * * *"
 _FRESHNESS_CRON = "15 * * * *"
 _CATCH_UP_CRON = "45 */3 * * *"
 # A tick may take a minute. If a run holds the file for longer, the next tick tries again.
@@ -142,11 +141,12 @@ def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext
     """Return the days of the last `catch_up_days` for which `no_gaps` or `settled` fails."""
     settings = workspace.settings
     warehouse = workspace.warehouse(context).get_warehouse(lock_wait_seconds=_LOCK_WAIT_SECONDS)
-    if not warehouse.exists():
-        return set()
-    last = last_closed_day(settings.timezone, context.scheduled_execution_time)
+    last = last_due_day(settings.timezone, context.scheduled_execution_time)
     days = [last - dt.timedelta(days=number) for number in range(settings.catch_up_days)]
     days = [day for day in days if day >= settings.start_date]
+    if not warehouse.exists():
+        # A warehouse that has vanished lacks every day. Without a start date, nobody has said that there should be any.
+        return set(days) if "start_date" in settings.model_fields_set else set()
     with warehouse.connect(read_only=True) as connection:
         problems = [
             problem
