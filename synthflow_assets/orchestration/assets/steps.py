@@ -96,11 +96,8 @@ def table_spec(
         partitions_def=partitions,
         kinds=kinds,
         **common_spec_arguments(workspace),
-        # For Asset Health. Any materialization satisfies it, even a backfill of last year, so the check
-        # `fresh_per_model` asks whether the latest day has landed.
-        freshness_policy=dg.FreshnessPolicy.time_window(
-            fail_window=dt.timedelta(hours=36), warn_window=dt.timedelta(hours=27)
-        ),
+        # No `freshness_policy`: it looks at the last materialization of any partition, so a backfill of last year
+        # satisfies it. The check `fresh_per_model` is the one signal.
         metadata={
             "dagster/table_name": workspace.table_name(table.name),
             "dagster/uri": workspace.settings.warehouse,
