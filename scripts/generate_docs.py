@@ -63,7 +63,11 @@ def source_of(column: Column) -> str:
 def default_of(name: str) -> str:
     """Return the default of a setting as it is written in `.env`, or an empty text."""
     default = Settings.model_fields[name].default
-    return "" if default in (None, (), PydanticUndefined) else str(default)
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return ",".join(default)
+    return "" if default in (None, PydanticUndefined) else str(default)
 
 
 def settings_page() -> str:

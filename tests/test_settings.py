@@ -1,16 +1,24 @@
 """Every bad value ends in one line that names the variable, the value and what is allowed."""
 
 import datetime as dt
+import importlib.util
 import os
 import subprocess
 import sys
-import textwrap
+import threading
 from pathlib import Path
+from types import ModuleType
+from typing import Literal
 
+import duckdb
 import pytest
+from pydantic import Field, SecretStr
+from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
-from synthflow_assets.settings import Settings
+from synthflow_assets.settings import Settings, variable
+from synthflow_assets.settings.kinds import kind_of
+from synthflow_assets.settings.model import path_field
 
 
 @pytest.mark.parametrize(
@@ -176,6 +184,14 @@ def test_base_url_wins_over_region() -> None:
         "export SYNTHFLOW_PII drop",
         "SYNTHFLOW_PI=drop",
         "SYNTHFLOW_PII='drop",
+        "set SYNTHFLOW_PII=drop",
+        "EXPORT SYNTHFLOW_PII=drop",
+        "- SYNTHFLOW_PII=drop",
+        "SYNTHFLOW-PII=drop",
+        "SYNTHFLOW PII=drop",
+        '"SYNTHFLOW_PII"=drop',
+        "\u200bSYNTHFLOW_PII=drop",
+        "SYNTHFLOW_PII:drop=",
     ],
 )
 def test_a_wrong_line_of_the_env_file_stops_everything(tmp_path: Path, line: str) -> None:
@@ -187,16 +203,76 @@ def test_a_wrong_line_of_the_env_file_stops_everything(tmp_path: Path, line: str
     assert "\n" not in str(caught.value)
 
 
+def test_a_line_that_an_open_quote_swallows_stops_everything(tmp_path: Path) -> None:
+    """The parser takes the line for a part of the value before it, without a warning."""
+    (tmp_path / ".env").write_text('OTHER="x\nSYNTHFLOW_PII=drop\nANOTHER="y"\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"^line 2 of \.env .* begins in line 1; close its quotes$"):
+        Settings.load()
+
+
+def test_lines_of_others_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        'MY_SYNTHFLOW_TOKEN=x\nOTHER=x # SYNTHFLOW_PII: drop\nKEY=\'{\n  "project": "synthflow-1"\n}\'\n',
+        encoding="utf-8",
+    )
+    assert Settings.load().model_dump() == Settings.of().model_dump()
+
+
+def test_a_folder_called_env_is_a_virtual_environment(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    assert Settings.load().model_dump() == Settings.of().model_dump()
+
+
+def test_the_env_file_may_be_a_pipe(tmp_path: Path) -> None:
+    """Password managers mount it so; it can be read only once."""
+    os.mkfifo(tmp_path / ".env")
+    writer = threading.Thread(target=(tmp_path / ".env").write_text, args=("SYNTHFLOW_PII=drop",))
+    writer.start()
+    assert Settings.load().pii == "drop"
+    writer.join()
+
+
 @pytest.mark.parametrize("line", ["export SYNTHFLOW_PII=drop", " SYNTHFLOW_PII = drop ", "SYNTHFLOW_PII='drop'"])
 def test_other_ways_to_write_a_line_are_read(tmp_path: Path, line: str) -> None:
     (tmp_path / ".env").write_text(f"theirs: not ours\n# SYNTHFLOW_PII: hash\n{line}\n", encoding="utf-8")
     assert Settings.load().pii == "drop"
 
 
-def test_a_variable_in_another_case_names_its_twin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SYNTHFLOW_Pii", "drop")
-    with pytest.raises(SettingsError, match=r"SYNTHFLOW_Pii is not a setting.*did you mean SYNTHFLOW_PII"):
+@pytest.mark.parametrize("name", ["SYNTHFLOW_Pii", "synthflow_pii", "Synthflow_pi"])
+def test_a_variable_in_another_case_names_its_twin(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "drop")
+    with pytest.raises(SettingsError, match=rf"{name} is not a setting.*did you mean SYNTHFLOW_PII\?"):
         Settings.load()
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_blank_text_is_an_unset_setting(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    defaults = Settings.of().model_dump()
+    assert Settings.of(**dict.fromkeys(Settings.model_fields, blank)).model_dump() == defaults
+    for field in Settings.model_fields:
+        monkeypatch.setenv(variable(field), blank)
+    assert Settings.load().model_dump() == defaults
+
+
+def test_spaces_around_a_value_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNTHFLOW_PII", " drop\n")
+    assert Settings.load().pii == Settings.of(pii=" drop ").pii == "drop"
+
+
+@pytest.mark.parametrize(
+    "value", [20260101, "1767225600", "2026-01-01T00:00", dt.datetime(2026, 1, 1, 5, tzinfo=dt.UTC)]
+)
+def test_a_date_is_a_date(value: object) -> None:
+    """pydantic takes a number for seconds since 1970."""
+    with pytest.raises(SettingsError, match=r"^start_date is .*; allowed is a date such as 2026-01-31$"):
+        Settings.of(start_date=value)
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "https://host:99999/v2", "https://host:port", "https://", "host"])
+@pytest.mark.parametrize("name", ["base_url", "webserver_url", "alert_webhook_url"])
+def test_an_address_that_cannot_be_is_told_what_is_allowed(name: str, address: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name} is .*; allowed is an http"):
+        Settings.of(**{name: address})
 
 
 # What Kubernetes sets in every pod for Services of these names and ports.
@@ -229,141 +305,163 @@ def test_variables_of_kubernetes_service_links_are_not_settings(monkeypatch: pyt
         Settings.load()
 
 
-@pytest.mark.parametrize("name", ["main", "temp", "memory", "system", "warehouse", "information_schema", "pg_catalog"])
-def test_schemas_that_duckdb_has_already_are_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"warehouse_schema is '{name}'; allowed is lower-case letters"):
-        Settings.of(warehouse_schema=name)
+def test_schemas_that_duckdb_has_already_are_refused() -> None:
+    """`memory.calls` would be looked for in DuckDB's own catalog of this name."""
+    with duckdb.connect() as connection:
+        taken = connection.execute(
+            "SELECT schema_name FROM duckdb_schemas() UNION SELECT database_name FROM duckdb_databases()"
+        ).fetchall()
+    assert ("memory",) in taken
+    for name in ("warehouse", *(name for (name,) in taken)):
+        with pytest.raises(SettingsError, match=f"warehouse_schema is '{name}'; allowed is lower-case letters"):
+            Settings.of(warehouse_schema=name)
 
 
-@pytest.mark.parametrize("name", ["warehouse", "export_dir", "report", "recordings"])
-def test_paths_that_no_part_can_use_are_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match=r"a path without \? and \*"):
-        Settings.of(**{name: "data/what?/x"})
-    with pytest.raises(SettingsError, match="there is no user whose home folder"):
-        Settings.of(**{name: "~nosuchuser/x"})
+def test_a_warehouse_that_duckdb_could_create_but_not_write_is_refused() -> None:
+    with pytest.raises(
+        SettingsError, match=r"^warehouse is 'what\?/x.duckdb'; allowed is the path of a DuckDB file with"
+    ):
+        Settings.of(warehouse="what?/x.duckdb")
+    assert Settings.of(report="what?/x.html").report == "what?/x.html"
+
+
+@pytest.mark.parametrize("name", ["warehouse", "lake_data_path", "export_dir", "report", "recordings"])
+def test_paths_may_begin_with_a_home_folder(name: str) -> None:
     assert getattr(Settings.of(**{name: "~/x"}), name) == str(Path.home() / "x")
+    with pytest.raises(SettingsError, match=rf"^{name} is .*; allowed is a path; what follows ~ must be a user"):
+        Settings.of(**{name: "~nosuchuser/x"})
 
 
-# One setting of each kind, as a field of the model would be added.
-NEW_FIELDS = """
-    import datetime as dt, sys
-    from typing import Literal
-    from pydantic import Field, SecretStr
-    from synthflow_assets.settings import model
-    from synthflow_assets.settings.model import _path
+@pytest.mark.parametrize("name", ["export_dir", "report"])
+def test_files_that_are_written_here_are_in_no_bucket(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is 's3://bucket/x'; allowed is a path of this machine$"):
+        Settings.of(**{name: "s3://bucket/x"})
 
-    class Settings(model.Settings):
-        new_bool: bool = Field(False, description="A new boolean.")
-        new_int: int = Field(5, ge=1, le=9, description="A new whole number.")
-        new_float: float = Field(0.5, ge=0, description="A new number.")
-        new_text: str = Field("x", description="A new text.")
-        new_day: dt.date = Field(dt.date(2026, 1, 1), description="A new day.")
-        new_choice: Literal["one", "two"] = Field("one", description="A new choice.")
-        new_list: tuple[str, ...] = Field((), description="A new list.")
-        new_secret: SecretStr | None = Field(None, description="A new secret.")
-        new_path: str | None = _path(None, "A new path.")
 
-    import synthflow_assets.settings
-    synthflow_assets.settings.Settings = Settings
+class Extended(Settings):
+    """The settings with one more of each kind, each a field as it would be added to the model."""
+
+    new_bool: bool = Field(False, description="A new boolean.")  # noqa: FBT003
+    new_int: int = Field(5, ge=-9, le=9, description="A new whole number.")
+    new_float: float = Field(0.5, ge=0, description="A new number.")
+    new_text: str = Field("x", description="A new text.")
+    new_day: dt.date = Field(dt.date(2026, 1, 1), description="A new day.")
+    new_choice: Literal["one", "two"] = Field("one", description="A new choice.")
+    new_list: tuple[str, ...] = Field((), description="A new list.")
+    new_secret: SecretStr | None = Field(None, description="A new secret.")
+    new_path: str | None = path_field(None, "A new path.")
+
+
+NEW_FIELDS = [name for name in Extended.model_fields if name not in Settings.model_fields]
+
+
+def test_a_new_setting_of_any_kind_is_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ("yes", "-7", "1.5", "y", "2026-02-03", "two", "a, b", "hidden", "~/out")
+    for name, value in zip(NEW_FIELDS, given, strict=True):
+        monkeypatch.setenv(variable(name), value)
+    settings = Extended.load()
+    assert [getattr(settings, name) for name in NEW_FIELDS[:-2]] == [
+        True,
+        -7,
+        1.5,
+        "y",
+        dt.date(2026, 2, 3),
+        "two",
+        ("a", "b"),
+    ]
+    assert settings.new_secret is not None
+    assert settings.new_secret.get_secret_value() == "hidden"
+    assert settings.new_path == str(Path.home() / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("1", True), ("No", False), ("0", False), ("FALSE", False)]
+)
+def test_a_boolean_may_be_written_in_several_ways(monkeypatch: pytest.MonkeyPatch, text: str, value: bool) -> None:
+    monkeypatch.setenv("SYNTHFLOW_NEW_BOOL", text)
+    assert Extended.load().new_bool is value
+
+
+def test_a_new_setting_of_any_kind_is_an_argument() -> None:
+    values = {
+        "new_bool": True,
+        "new_int": -3,
+        "new_float": 2.5,
+        "new_text": "y",
+        "new_day": dt.date(2026, 2, 3),
+        "new_choice": "two",
+        "new_list": ("a",),
+        "new_path": "out",
+    }
+    assert Extended.of(**values).model_dump(include=set(values)) == values
+    assert Extended.of(new_path=Path("out"), new_list=["a"], new_int="3", new_day="2026-02-03").new_int == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"new_bool": "perhaps"}, "new_bool is 'perhaps'; allowed is true or false"),
+        ({"new_bool": 2}, "new_bool is 2; allowed is true or false"),
+        ({"new_int": True}, "new_int is True; allowed is a whole number"),
+        ({"new_int": 10}, "new_int is 10; allowed is less than or equal to 9"),
+        ({"new_float": "much"}, "new_float is 'much'; allowed is a number"),
+        ({"new_float": float("inf")}, "new_float is inf; allowed is a finite number"),
+        ({"new_text": 5}, "new_text is 5; allowed is text"),
+        ({"new_day": "soon"}, "new_day is 'soon'; allowed is a date such as 2026-01-31"),
+        ({"new_choice": "three"}, "new_choice is 'three'; allowed is one or two"),
+        ({"new_list": 5}, "new_list is 5; allowed is a list of texts, or text with commas"),
+        ({"new_secret": 5}, "new_secret is not usable (its value is not shown); allowed is text"),
+        ({"new_path": "~nosuchuser"}, "new_path is '~nosuchuser'; allowed is a path; what follows ~ must be a user"),
+        ({"new_day2": "soon"}, "new_day2 is not a setting; did you mean new_day?"),
+    ],
+    ids=str,
+)
+def test_a_bad_value_of_a_new_setting_is_told_what_is_allowed(values: dict[str, object], says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Extended.of(**values)
+    assert str(caught.value).startswith(says)
+
+
+def test_a_new_setting_of_any_kind_is_in_docs_and_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    generate_docs = import_script("generate_docs")
+    monkeypatch.setattr(generate_docs, "Settings", Extended)
+    for name in NEW_FIELDS:
+        description = Extended.model_fields[name].description
+        assert f"| `{variable(name)}` | " in generate_docs.settings_page()
+        assert f"# {description}\n# {variable(name)}=" in generate_docs.env_example()
+    assert "| `SYNTHFLOW_NEW_BOOL` | `false` | A new boolean. |" in generate_docs.settings_page()
+    assert "# SYNTHFLOW_NEW_BOOL=false\n" in generate_docs.env_example()
+    assert generate_docs.arguments_module().endswith(
+        """
+    new_bool: bool
+    new_int: int
+    new_float: float
+    new_text: str
+    new_day: dt.date | str
+    new_choice: str
+    new_list: Sequence[str]
+    new_secret: SecretStr | str | None
+    new_path: str | PurePath | None
 """
-
-
-def with_new_fields(script: str, **environment: str) -> str:
-    """What a script prints in a process in which the model has more fields."""
-    code = textwrap.dedent(NEW_FIELDS) + textwrap.dedent(script)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
-def test_a_new_setting_of_any_kind_is_a_variable_an_argument_an_attribute_and_in_the_docs() -> None:
-    printed = with_new_fields(
-        """
-        from synthflow_assets.errors import SettingsError
-        loaded = Settings.load()
-        print(loaded.new_bool, loaded.new_int, loaded.new_float, loaded.new_day, loaded.new_choice, loaded.new_list)
-        print(loaded.new_secret.get_secret_value(), loaded.new_path.endswith("/out"))
-        given = Settings.of(new_bool=True, new_int=3, new_float=2.5, new_list=["a"], new_path="out")
-        print(given.new_bool, given.new_int, given.new_float, given.new_list, given.new_path)
-        for wrong in ({"new_bool": "perhaps"}, {"new_int": True}, {"new_float": "much"}, {"new_choice": "three"}):
-            try:
-                Settings.of(**wrong)
-            except SettingsError as error:
-                print(error)
-        """,
-        SYNTHFLOW_NEW_BOOL="yes",
-        SYNTHFLOW_NEW_INT="7",
-        SYNTHFLOW_NEW_FLOAT="1.5",
-        SYNTHFLOW_NEW_DAY="2026-02-03",
-        SYNTHFLOW_NEW_CHOICE="two",
-        SYNTHFLOW_NEW_LIST="a, b",
-        SYNTHFLOW_NEW_SECRET="hidden",
-        SYNTHFLOW_NEW_PATH="~/out",
-    )
-    assert printed.splitlines() == [
-        "True 7 1.5 2026-02-03 two ('a', 'b')",
-        "hidden True",
-        "True 3 2.5 ('a',) out",
-        "new_bool is 'perhaps'; allowed is true or false",
-        "new_int is True; allowed is a whole number",
-        "new_float is 'much'; allowed is a number",
-        "new_choice is 'three'; allowed is one or two",
-    ]
-    printed = with_new_fields(
-        f"""
-        import warnings; warnings.simplefilter("ignore")
-        import dagster as dg
-        from synthflow_assets.orchestration import component
-        schema = component.SynthflowCallsComponent.model().model_json_schema()["properties"]
-        for name in sorted(name for name in schema if name.startswith("new_")):
-            print(name, schema[name].get("type", "deprecated"))
-        made = component.SynthflowCallsComponent.resolve_from_yaml(
-            "{{new_bool: true, new_float: 2.5, new_secret_variable: NEW_KEY}}"
-        )
-        settings = made._settings()
-        print(settings.new_bool, settings.new_float, settings.new_secret.variable)
-        sys.path.insert(0, {str(Path(__file__).parents[1] / "scripts")!r})
-        import generate_docs
-        for name in ("new_bool", "new_secret", "new_path"):
-            assert f"SYNTHFLOW_{{name.upper()}}" in generate_docs.settings_page()
-            assert f"SYNTHFLOW_{{name.upper()}}" in generate_docs.env_example()
-        for line in generate_docs.arguments_module().splitlines():
-            if "new_" in line:
-                print(line.strip())
-        """
-    )
-    assert printed.splitlines() == [
-        "new_bool ['boolean', 'string', 'null']",
-        "new_choice ['string', 'null']",
-        "new_day ['string', 'null']",
-        "new_float ['number', 'string', 'null']",
-        "new_int ['integer', 'string', 'null']",
-        "new_list ['array', 'string', 'null']",
-        "new_path ['string', 'null']",
-        "new_secret deprecated",
-        "new_secret_variable string",
-        "new_text ['string', 'null']",
-        "True 2.5 NEW_KEY",
-        "new_bool: bool",
-        "new_int: int",
-        "new_float: float",
-        "new_text: str",
-        "new_day: dt.date | str",
-        "new_choice: str",
-        "new_list: Sequence[str]",
-        "new_secret: SecretStr | str | None",
-        "new_path: str | PurePath | None",
-    ]
+def test_a_setting_of_a_type_that_is_not_supported_is_refused() -> None:
+    with pytest.raises(TypeError, match="a setting cannot be of the type <class 'bytes'>; supported are Literal, bool"):
+        kind_of(FieldInfo.from_annotation(bytes))
+
+
+def import_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_nothing_else_reads_the_environment() -> None:
-    """`make check` refuses it by a lint rule; a process that starts another may hand its environment on."""
+    """A process that starts another may hand its environment on."""
     root = Path(__file__).parents[1]
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "TID251", "--output-format", "concise"]
     banned = ["--config", 'lint.flake8-tidy-imports.banned-api = {"os.environ".msg = "x", "os.getenv".msg = "x"}']

@@ -51,8 +51,8 @@ class Kind:
 _KINDS = {
     # Numbers and booleans may be text in YAML, because templates are.
     bool: Kind(bool, "true or false", "bool", ("boolean", "string"), "true|false"),
-    int: Kind(int, "a whole number", "int", ("integer", "string"), "[0-9]+"),
-    float: Kind(float, "a number", "float", ("number", "string"), "[0-9.]+"),
+    int: Kind(int, "a whole number", "int", ("integer", "string"), "-?[0-9]+"),
+    float: Kind(float, "a number", "float", ("number", "string"), "-?[0-9.]+"),
     str: Kind(str, "text", "str", ("string",)),
     dt.date: Kind(dt.date, "a date such as 2026-01-31", "dt.date | str", ("string",), r"\d{4}-\d{2}-\d{2}"),
     tuple: Kind(tuple, "a list of texts, or text with commas", "Sequence[str]", ("array", "string")),
@@ -73,9 +73,8 @@ def kind_of(field: FieldInfo) -> Kind:
         return Kind(str, words, "str", ("string",), "|".join(choices), is_optional)
     kind = _KINDS.get(get_origin(python) or python)
     if kind is None:
-        raise TypeError(
-            f"a setting cannot be of the type {field.annotation}; supported are {', '.join(map(str, _KINDS))}"
-        )
+        supported = ", ".join(python.__name__ for python in _KINDS)
+        raise TypeError(f"a setting cannot be of the type {field.annotation}; supported are Literal, {supported}")
     if is_path(field):
         kind = replace(kind, argument="str | PurePath")
     return replace(kind, is_optional=is_optional)

@@ -57,9 +57,22 @@ def check_location(location: str) -> None:
         )
     if location.startswith("ducklake:") and not location.startswith("ducklake:postgres:"):
         raise ValueError("ducklake:postgres:dbname=... host=..., the catalog that several machines can write to")
+    # Such a file could be created, but not written.
+    if not scheme and "?" in location:
+        raise ValueError("the path of a DuckDB file without ?, because DuckDB reads what follows it as options")
 
 
-def _path(default: str | None, description: str, **extra: Any) -> Any:
+def _has_host(address: str, schemes: tuple[str, ...]) -> bool:
+    """Return whether an address has one of these schemes, a host, and a port that can be."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # raises if it is not a number up to 65535
+    except ValueError:
+        return False
+    return parts.scheme in schemes and bool(parts.hostname) and not re.search(r"\s", address)
+
+
+def path_field(default: str | None, description: str, **extra: Any) -> Any:
     """Return a field whose value is a path, or may be one."""
     return Field(default, description=description, json_schema_extra={"path": True, **extra})
 
@@ -74,7 +87,7 @@ class Settings(BaseModel):
     A secret may be given as `dg.EnvVar("NAME")`: it is read when it is needed.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     api_key: SecretStr | None = Field(
         None, description="API key of the workspace. Needed for every fetch, never printed."
@@ -98,12 +111,12 @@ class Settings(BaseModel):
     start_date: dt.date = Field(
         dt.date(2025, 1, 1), description="First daily partition, as YYYY-MM-DD. The last one is yesterday."
     )
-    warehouse: str = _path(
+    warehouse: str = path_field(
         "data/synthflow.duckdb",
         "Location of the tables: the path of a DuckDB file, `ducklake:postgres:dbname=... host=...`, or `md:NAME`; "
         "without a password.",
     )
-    lake_data_path: str | None = _path(
+    lake_data_path: str | None = path_field(
         None,
         "Folder, or `s3://bucket/prefix`, of a lake's Parquet files. Required only when the lake is created.",
         hidden=True,
@@ -123,7 +136,6 @@ class Settings(BaseModel):
         None,
         ge=0.01,
         le=10_000,
-        allow_inf_nan=False,
         description="Maximum request rate of all processes that write to the same warehouse. Unset: no limit.",
     )
     window_margin_seconds: int = Field(
@@ -171,16 +183,16 @@ class Settings(BaseModel):
             "again: `mirror` deletes them here too, `keep` keeps what landed before."
         ),
     )
-    export_dir: str | None = _path(
+    export_dir: str | None = path_field(
         None,
         "Folder of Parquet copies of the tables, one file a day, for readers that must not meet the writer. Unset: "
         "there are no `..._export` assets.",
     )
-    report: str = _path(
+    report: str = path_field(
         "data/report.html", "HTML file that `synthflow/call_report` and `synthflow-assets report` write."
     )
     report_days: int = Field(90, ge=1, le=3660, description="Days that the report covers by default.")
-    recordings: str | None = _path(
+    recordings: str | None = path_field(
         None,
         "Folder, or `s3://bucket/prefix`, that `synthflow/call_recordings` downloads audio into. Unset: there is no "
         "such asset.",
@@ -249,20 +261,9 @@ class Settings(BaseModel):
     @classmethod
     def _validated(cls, values: dict[str, Any]) -> Self:
         """Return the settings with these values; errors name them by their variables."""
-        for name, value in list(values.items()):
-            if name in cls._secrets() and isinstance(variable_name := getattr(value, "env_var_name", None), str):
-                if not re.fullmatch(VARIABLE_NAME, variable_name):
-                    raise SettingsError(
-                        f"{variable(name)} is not the name of an environment variable (its value is not shown); "
-                        "give the name, never the secret itself"
-                    )
-                values[name] = VariableSecret(variable_name)
-            elif isinstance(value, PurePath):
-                values[name] = str(value)
-            elif isinstance(value, str) and not value.isprintable():
-                raise SettingsError(
-                    f"{variable(name)} holds characters that cannot be printed (its value is not shown); remove them"
-                )
+        values = {name: cls._prepared(name, value) for name, value in values.items()}
+        # Blank text counts as unset, as it does in the environment.
+        values = {name: value for name, value in values.items() if value != "" or name not in cls.model_fields}
         try:
             return cls(**values)
         except ValidationError as error:
@@ -272,6 +273,31 @@ class Settings(BaseModel):
             ]
         raise SettingsError("; ".join(dict.fromkeys(problems)))
 
+    @classmethod
+    def _prepared(cls, name: str, value: Any) -> Any:
+        """Return a value as pydantic is to see it."""
+        if isinstance(variable_name := getattr(value, "env_var_name", None), str):
+            if name not in cls._secrets():
+                raise SettingsError(
+                    f"{variable(name)} is a dg.EnvVar, which only secrets can be; give its value: "
+                    f'dg.EnvVar("{variable_name}").get_value()'
+                )
+            if not re.fullmatch(VARIABLE_NAME, variable_name):
+                raise SettingsError(
+                    f"{variable(name)} is not the name of an environment variable (its value is not shown); "
+                    "give the name, never the secret itself"
+                )
+            return VariableSecret(variable_name)
+        if isinstance(value, SecretStr) and not isinstance(value, VariableSecret):
+            return value if value.get_secret_value().strip() else ""
+        if isinstance(value, PurePath):
+            return str(value)
+        if isinstance(value, str) and not value.strip().isprintable():
+            raise SettingsError(
+                f"{variable(name)} holds characters that cannot be printed (its value is not shown); remove them"
+            )
+        return value.strip() if isinstance(value, str) else value
+
     @field_validator("*", mode="wrap")
     @classmethod
     def _secret_is_read_later(cls, value: object, handler: Callable[[object], object]) -> object:
@@ -279,11 +305,14 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _boolean_is_boolean(cls, value: object, info: ValidationInfo) -> object:
-        # pydantic takes `true` for 1, and 1 for `true`.
-        is_boolean = kind_of(cls.model_fields[str(info.field_name)]).python is bool
-        if isinstance(value, bool) and not is_boolean:
+    def _no_number_in_disguise(cls, value: object, info: ValidationInfo) -> object:
+        kind = kind_of(cls.model_fields[str(info.field_name)])
+        # pydantic takes `true` for 1, and `1767225600` for a date.
+        if isinstance(value, bool) and kind.python is not bool:
             raise PydanticCustomError("bool_type", "neither true nor false")
+        is_date = isinstance(value, dt.date) or (isinstance(value, str) and re.fullmatch(str(kind.pattern), value))
+        if kind.python is dt.date and not is_date:
+            raise PydanticCustomError("date_type", "a date")
         return value
 
     @field_validator("*", mode="before")
@@ -300,14 +329,12 @@ class Settings(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _usable_path(cls, value: object, info: ValidationInfo) -> object:
-        if not is_path(cls.model_fields[str(info.field_name)]) or not isinstance(value, str) or ":" in value:
+        if not is_path(cls.model_fields[str(info.field_name)]) or not str(value).startswith("~"):
             return value
-        if "?" in value or "*" in value:
-            raise ValueError("a path without ? and *, which DuckDB takes for patterns")
         try:
-            return str(Path(value).expanduser()) if value.startswith("~") else value
+            return str(Path(str(value)).expanduser())
         except RuntimeError:
-            raise ValueError("a path; there is no user whose home folder it begins with") from None
+            raise ValueError("a path; what follows ~ must be a user of this machine, or nothing") from None
 
     @field_validator("alert_webhook_url", "alert_smtp_url")
     @classmethod
@@ -315,10 +342,10 @@ class Settings(BaseModel):
         schemes = ("http", "https") if info.field_name == "alert_webhook_url" else ("smtp", "smtps")
         if value is None or isinstance(value, VariableSecret):
             return value
-        parts = urlsplit(value.get_secret_value().strip())
-        if parts.scheme not in schemes or not parts.hostname or re.search(r"\s", value.get_secret_value().strip()):
+        address = value.get_secret_value().strip()
+        if not _has_host(address, schemes):
             raise ValueError(" or ".join(f"an {scheme}:// address" for scheme in schemes))
-        return SecretStr(value.get_secret_value().strip())
+        return SecretStr(address)
 
     @field_validator("alert_email_to", "alert_email_from")
     @classmethod
@@ -372,8 +399,7 @@ class Settings(BaseModel):
     def _http_address(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[@?#\s]", value):
+        if not _has_host(value, ("http", "https")) or re.search(r"[@?#]", value):
             raise ValueError("an http(s) address without user name or query, such as https://host/path")
         return value.rstrip("/")
 
@@ -382,6 +408,14 @@ class Settings(BaseModel):
     def _folder_or_bucket(cls, value: str | None) -> str | None:
         if value and "://" in value and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[^?#@]*)?", value):
             raise ValueError("a folder, or s3://bucket/prefix; S3 keys and endpoint come from AWS_... variables")
+        return value
+
+    @field_validator("export_dir", "report")
+    @classmethod
+    def _local_path(cls, value: str | None) -> str | None:
+        # `s3://bucket` would become a folder of this name.
+        if value and "://" in value:
+            raise ValueError("a path of this machine")
         return value
 
     @field_validator("start_date")

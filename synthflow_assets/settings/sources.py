@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from dotenv import load_dotenv
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 from pydantic import SecretStr
 
 from synthflow_assets.errors import SettingsError
@@ -27,6 +27,10 @@ _SERVICE_LINK = re.compile(
     r"SYNTHFLOW(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
 _SERVICE_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://")
+# A line of `.env` that is meant for this package, right or wrong: `set SYNTHFLOW_PII=drop`, `- SYNTHFLOW_PII: drop`.
+_OUR_LINE = re.compile(r"[^=#]*(?<!\w)synthflow[\W_]", re.IGNORECASE)
+# The same within a quoted value of several lines, which may be JSON that mentions the name.
+_OUR_LINE_IN_VALUE = re.compile(r"\s*(export\s+)?synthflow_\w+\s*[=:]", re.IGNORECASE)
 
 
 def variable(field: str) -> str:
@@ -82,44 +86,56 @@ def read_environment(fields: Iterable[str]) -> dict[str, str]:
     by_variable = {variable(field): field for field in fields}
     _load_env_file(Path(".env"), by_variable)
     for name, value in sorted(os.environ.items()):
-        _validate_name(name, value, by_variable)
-    # An empty variable counts as unset: that is how `.env` files leave a line blank.
-    return {field: os.environ[name] for name, field in by_variable.items() if os.environ.get(name)}
+        # A misspelt variable would be a silent default.
+        is_ours = re.fullmatch(PREFIX + r"\w*", name, re.IGNORECASE)
+        if is_ours and not _is_known(name, value, by_variable):
+            raise SettingsError(_unknown(name, by_variable))
+    # A blank variable counts as unset: that is how `.env` files leave a line empty.
+    return {field: value for name, field in by_variable.items() if (value := os.environ.get(name, "").strip())}
 
 
 def _load_env_file(path: Path, known: Mapping[str, str]) -> None:
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError):  # some people call the folder of their virtual environment .env
         return
     except (ValueError, OSError) as error:
         raise SettingsError(f".env cannot be read ({type(error).__name__}): save it as UTF-8 text") from None
     for binding in parse_stream(io.StringIO(text)):
-        written = binding.original.string
-        blank = re.match(r"\s*", written)[0]  # type: ignore[index]  # which always matches
-        line = re.sub(r"^export\s+", "", written[len(blank) :]).lstrip("'\"")
-        if not line.upper().startswith(PREFIX):
-            continue
-        # The parser skips wrong lines with a warning, and without SYNTHFLOW_PII personal data would be kept.
-        number = binding.original.line + blank.count("\n")
-        if binding.error or binding.key is None or binding.value is None:
+        _validate_lines(binding, known)
+    # From the text, because a named pipe can be read only once.
+    load_dotenv(stream=io.StringIO(text), override=True)
+
+
+def _validate_lines(binding: Binding, known: Mapping[str, str]) -> None:
+    """Refuse a wrong line: the parser skips it with a warning, and without SYNTHFLOW_PII personal data would be kept.
+
+    Args:
+        binding: what the parser made of one line, or of several lines if a quoted value spans them.
+        known: the settings, by variable.
+
+    Raises:
+        SettingsError: naming the number of the line; the line itself may hold a secret.
+    """
+    lines = enumerate(binding.original.string.split("\n"), binding.original.line)
+    number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
+    if _OUR_LINE.match(first):
+        # `SYNTHFLOW_API_KEY:secret=` is a name to the parser.
+        if binding.error or binding.value is None or not re.fullmatch(r"\w+", binding.key or ""):
             raise SettingsError(f"line {number} of .env cannot be read (it is not shown); write it as NAME=value")
-        if binding.key not in known and not _is_service_link(binding.key, binding.value):
-            raise SettingsError(f"line {number} of .env: {_unknown(binding.key, known)}")
-    load_dotenv(path, override=True)
+        if not _is_known(str(binding.key), binding.value, known):
+            raise SettingsError(f"line {number} of .env: {_unknown(str(binding.key), known)}")
+    for inner, line in lines:
+        if _OUR_LINE_IN_VALUE.match(line):
+            raise SettingsError(
+                f"line {inner} of .env belongs to the quoted value that begins in line {number}; close its quotes"
+            )
 
 
-def _validate_name(name: str, value: str, known: Mapping[str, str]) -> None:
-    """Refuse a misspelt variable: it would be a silent default."""
-    is_ours = name.startswith(PREFIX) or name.upper() in known
-    if is_ours and name not in known and not _is_service_link(name, value):
-        raise SettingsError(_unknown(name, known))
-
-
-def _is_service_link(name: str, value: str) -> bool:
-    if _SERVICE_LINK.fullmatch(name):
-        return True
-    return name.endswith("_PORT") and bool(_SERVICE_PORT_VALUE.match(value))
+def _is_known(name: str, value: str, known: Mapping[str, str]) -> bool:
+    return name in known or bool(
+        _SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_PORT_VALUE.match(value))
+    )
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:

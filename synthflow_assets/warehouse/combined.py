@@ -102,7 +102,8 @@ class CombinedWarehouse:
         for workspace, warehouse in self._warehouses.items():
             identity = warehouse.engine.identity
             if identity not in catalogs:
-                catalogs[identity] = f"warehouse_{len(catalogs)}"
+                # No schema begins with an underscore: a catalog of the same name would make queries ambiguous.
+                catalogs[identity] = f"_{len(catalogs)}"
                 warehouse.attach(connection, catalogs[identity], read_only=True)
             schemas[workspace] = f'{catalogs[identity]}."{warehouse.schema}"'
         return schemas

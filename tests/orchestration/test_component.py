@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +58,7 @@ def test_every_attribute_that_names_a_variable_is_in_the_docs() -> None:
         ({"regoin": "eu"}, "'regoin' was unexpected"),
         ({"region": "mars"}, r"'mars' does not match '\^\(us\|eu\|global\)"),
         ({"page_size": 500}, "500 is greater than the maximum of 100"),
-        ({"page_size": "ten"}, r"'ten' does not match '\^\(\[0-9\]\+"),
+        ({"page_size": "ten"}, r"'ten' does not match '\^\(-\?\[0-9\]\+"),
         ({"requests_per_second": 0}, "0 is less than the minimum of 0.01"),
         ({"start_date": "soon"}, "'soon' does not match"),
         ({"api_key_variable": "sk-123"}, "does not match"),
@@ -176,3 +178,53 @@ def test_an_explicit_schema_wins_over_the_key_prefix() -> None:
     definitions = load("{key_prefix: acme, warehouse_schema: synthflow}")
     node = definitions.get_repository_def().asset_graph.get(dg.AssetKey(["acme", "calls"]))
     assert node.metadata["dagster/table_name"] == "synthflow.calls"
+
+
+@pytest.mark.parametrize("name", ["warehouse", "region", "page_size", "model_ids"])
+def test_only_secrets_may_be_variables_in_python(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.of(**{name: dg.EnvVar("THEIRS")})
+    assert str(caught.value) == (
+        f'{name} is a dg.EnvVar, which only secrets can be; give its value: dg.EnvVar("THEIRS").get_value()'
+    )
+
+
+# The attributes are made when the component is imported, so a process of its own imports it.
+NEW_FIELDS = """
+import sys, warnings
+from tests.test_settings import Extended
+import synthflow_assets.settings
+synthflow_assets.settings.Settings = Extended
+warnings.simplefilter("ignore")
+from synthflow_assets import SynthflowCallsComponent
+schema = SynthflowCallsComponent.model().model_json_schema()["properties"]
+for name in sorted(name for name in schema if name.startswith("new_")):
+    print(name, schema[name].get("type", "deprecated"))
+made = SynthflowCallsComponent.resolve_from_yaml(sys.argv[1])
+settings = made._settings()
+print(settings.new_bool, settings.new_float, settings.new_day, settings.new_list, settings.new_secret.variable)
+"""
+
+
+def test_a_new_setting_of_any_kind_is_an_attribute() -> None:
+    yaml = "{new_bool: true, new_float: 2.5, new_day: 2026-02-03, new_list: [a], new_secret_variable: NEW_KEY}"
+    printed = subprocess.run(
+        [sys.executable, "-c", NEW_FIELDS, yaml],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    ).stdout
+    assert printed.splitlines() == [
+        "new_bool ['boolean', 'string', 'null']",
+        "new_choice ['string', 'null']",
+        "new_day ['string', 'null']",
+        "new_float ['number', 'string', 'null']",
+        "new_int ['integer', 'string', 'null']",
+        "new_list ['array', 'string', 'null']",
+        "new_path ['string', 'null']",
+        "new_secret deprecated",
+        "new_secret_variable string",
+        "new_text ['string', 'null']",
+        "True 2.5 2026-02-03 ('a',) NEW_KEY",
+    ]

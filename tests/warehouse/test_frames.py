@@ -100,14 +100,14 @@ def test_several_workspaces_are_one_table_with_a_column_more(tmp_path: Path) -> 
     combined = CombinedWarehouse(
         {
             "acme": with_calls(tmp_path / "agency.duckdb", "acme"),
-            "globex": with_calls(tmp_path / "agency.duckdb", "globex"),
+            "globex": with_calls(tmp_path / "agency.duckdb", "warehouse_1"),  # the catalogs need other names
             "o'brien": with_calls(tmp_path / "own.duckdb"),
         }
     )
     frame = combined.read_frame("calls", DAY, DAY)
     assert list(zip(frame["workspace"], frame["call_id"], strict=True)) == [
         ("acme", "acme-a"),
-        ("globex", "globex-a"),
+        ("globex", "warehouse_1-a"),
         ("o'brien", "synthflow-a"),
     ]
     assert list(frame.columns) == ["workspace", *(column.name for column in TABLES["calls"].columns)]
