@@ -143,8 +143,8 @@ class Settings(BaseModel):
         ge=0,
         le=86_400,
         description=(
-            "How far past the end of a day calls are requested. Calls that run past midnight are then found even if the "
-            "API's window filters by their end. Set it to the longest call that you expect."
+            "How far past the end of a day calls are requested. Calls that run past midnight are then found even if "
+            "the API's window filters by their end. Set it to the longest call that you expect."
         ),
     )
     lookback_days: int = Field(
