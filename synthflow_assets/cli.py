@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
     from synthflow_assets.warehouse.copying import CopiedTable
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _LONGEST_REPORT_DAYS = 3660
+_FIRST_DAY, _LAST_DAY = dt.date(2020, 1, 1), dt.date(2100, 1, 1)
+_COLOURS = {"ok": "green", "note": "yellow", "trouble": "red"}
 
 
 def _day(_: click.Context, parameter: click.Parameter, value: str | None) -> dt.date | None:
@@ -25,17 +30,21 @@ def _day(_: click.Context, parameter: click.Parameter, value: str | None) -> dt.
     try:
         day = dt.date.fromisoformat(value)
     except ValueError:
-        day = dt.date.min
-    if not dt.date(2020, 1, 1) <= day <= dt.date(2100, 1, 1):
-        raise click.BadParameter(f"{value} is no day from 2020-01-01 on, written YYYY-MM-DD", param=parameter)
+        raise click.BadParameter(f"{value!r} is not a date; write it as YYYY-MM-DD", param=parameter) from None
+    if not _FIRST_DAY <= day <= _LAST_DAY:
+        raise click.BadParameter(f"{day} is not a day from {_FIRST_DAY} to {_LAST_DAY}", param=parameter)
     return day
 
 
 class ErrorFormattingGroup(click.Group):
-    """Shows the package's own errors as one line."""
+    """A group of commands that shows the errors of this package as one line."""
 
     def invoke(self, context: click.Context) -> object:
-        """Run the command; print errors of this package as one line."""
+        """Run the command.
+
+        Raises:
+            ClickException: an error of this package or of the operating system, as one line.
+        """
         try:
             return super().invoke(context)
         except SynthflowError as error:
@@ -67,40 +76,48 @@ def agents() -> None:
 
 @main.command()
 def doctor() -> None:
-    """Examine settings, key, region, agents, the API and the warehouse; exit 1 if anything is wrong."""
+    """Examine settings, key, region, agents, API and warehouse; exit with 1 if anything is wrong."""
     from synthflow_assets.doctor import Verdict, examine
-    from synthflow_assets.settings import Settings, variable
+    from synthflow_assets.settings import Settings
 
-    colours = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.TROUBLE: "red"}
-    settings = Settings.load()
-    differing = [variable(name) for name in Settings.model_fields if name in settings.model_fields_set]
-    click.echo(f"{click.style('ok', fg='green'):<17} settings   {', '.join(differing) or 'all are the defaults'}")
-    trouble = 0
-    for finding in examine(settings):
-        trouble += finding.verdict is Verdict.TROUBLE
-        click.echo(
-            f"{click.style(finding.verdict, fg=colours[finding.verdict]):<17} {finding.subject:<10} {finding.text}"
-        )
-    if trouble:
-        raise click.ClickException(f"{trouble} of these must be mended")
+    troubles = 0
+    for finding in examine(Settings.load()):
+        troubles += finding.verdict is Verdict.TROUBLE
+        verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
+        click.echo(f"{verdict}  {finding.subject:<10} {finding.text}")
+        if finding.remedy:
+            click.echo(f"{'':<20}Run: {finding.remedy}")
+    if troubles:
+        raise click.ClickException(f"{troubles} problem{'s' if troubles > 1 else ''} found; see above what to do")
 
 
 @main.command()
-@click.option("--from", "from_day", callback=_day, help="First day, YYYY-MM-DD. Default: SYNTHFLOW_REPORT_DAYS in all.")
-@click.option("--to", "to_day", callback=_day, help="Last day, YYYY-MM-DD. Default: yesterday.")
-@click.option("--model", "models", multiple=True, metavar="ID_OR_NAME", help="One agent; repeatable. Default: all.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: SYNTHFLOW_REPORT.")
-@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+@click.option(
+    "--from", "from_day", callback=_day, help="First day, YYYY-MM-DD. Default: a report of SYNTHFLOW_REPORT_DAYS days."
+)
+@click.option(
+    "--to", "to_day", callback=_day, help="Last day, YYYY-MM-DD. Default: yesterday. A future day: the last landed day."
+)
+@click.option(
+    "--model", "models", multiple=True, metavar="ID_OR_NAME", help="An agent; repeatable. Default: all agents."
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The HTML file. Default: SYNTHFLOW_REPORT."
+)
+@click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
 def report(
     from_day: dt.date | None, to_day: dt.date | None, models: tuple[str, ...], output: Path | None, show: bool
 ) -> None:
     """Write the HTML report from the metric tables."""
+    from synthflow_assets.days import last_closed_day
     from synthflow_assets.report import last_days, write_report
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
 
     settings = Settings.load()
     warehouse = Warehouse.from_settings(settings)
+    if to_day is not None and to_day > last_closed_day(settings.timezone):
+        to_day = _last_landed_day(warehouse)
     usual = last_days(warehouse, settings, to_day)
     first, last = from_day or usual.from_day, usual.to_day
     if first > last:
@@ -115,8 +132,14 @@ def report(
         click.launch(str(written.path))
 
 
+def _last_landed_day(warehouse: Warehouse) -> dt.date | None:
+    with warehouse.connect(read_only=True) as connection:
+        row = connection.execute("SELECT max(day) FROM call_loads").fetchone()
+    return row[0] if row else None
+
+
 @main.command()
-@click.option("--retry", is_flag=True, help="Type the kept records again, for after an upgrade.")
+@click.option("--retry", is_flag=True, help="Decode the stored records again, for example after an upgrade.")
 def rejects(retry: bool) -> None:
     """List the records that could not be decoded, by reason."""
     from synthflow_assets.settings import Settings
@@ -139,15 +162,15 @@ def rejects(retry: bool) -> None:
     with warehouse.connect(read_only=True) as connection:
         found = list_rejects(connection)
     for one in found:
-        lost = f" ({one.records - one.kept:,} of them without content, which was not kept)"
         days = f"{one.first_day} to {one.last_day}"
-        click.echo(f"{one.records:>9,}  {one.reason}; {days}{lost if one.kept < one.records else ''}")
+        erased = f" ({one.records - one.kept:,} of them without content)" if one.kept < one.records else ""
+        click.echo(f"{one.records:>9,}  {one.reason}; {days}{erased}")
     if not found:
-        click.echo("no record is rejected")
+        click.echo("No records are rejected")
 
 
 def _compute_and_export(connection: DuckDBPyConnection, days: list[dt.date], settings: Settings) -> None:
-    """Compute the metrics of these days, and replace the exports of what changed."""
+    """Compute the metrics of these days, and replace the exports of changed tables."""
     from synthflow_assets.metrics import replace_metrics
     from synthflow_assets.warehouse.export import export_again
     from synthflow_assets.warehouse.schema import CALLS
@@ -160,64 +183,72 @@ def _compute_and_export(connection: DuckDBPyConnection, days: list[dt.date], set
 
 @main.command()
 @click.option("--phone", required=True, help="The person's number with its country code, such as +14155550100.")
-@click.confirmation_option(prompt="This cannot be undone. Remove this person's data?")
-def forget(phone: str) -> None:
-    """Remove one person's data from every table, export and recording, and keep it from coming back."""
-    from synthflow_assets.erasure import erase_person
+@click.option("--yes", is_flag=True, help="Erase without a prompt.")
+def forget(phone: str, yes: bool) -> None:
+    """Erase one person's data from all tables, exports and recordings, and keep later fetches from restoring it."""
+    from synthflow_assets.erasure import count_person, erase_person
     from synthflow_assets.settings import Settings
 
-    for line in erase_person(Settings.load(), phone):
+    settings = Settings.load()
+    calls, rejects = count_person(settings, phone)
+    if not yes:
+        click.echo(f"The number occurs in {calls:,} calls and {rejects:,} rejected records.")
+        click.confirm("This cannot be undone. Erase this person's data?", abort=True)
+    for line in erase_person(settings, phone):
         click.echo(line)
 
 
 @main.command()
-@click.option("--to", "location", required=True, help="The new place, as SYNTHFLOW_WAREHOUSE is to be.")
-@click.option("--data-path", help="Where a new lake's files go, as SYNTHFLOW_LAKE_DATA_PATH is to be.")
+@click.option("--to", "location", required=True, help="The new location, as for SYNTHFLOW_WAREHOUSE.")
+@click.option("--data-path", help="The folder of a new lake's files, as for SYNTHFLOW_LAKE_DATA_PATH.")
 def move(location: str, data_path: str | None) -> None:
-    """Copy all tables to another place, such as from a file into a lake or back, and prove that they arrived."""
+    """Copy all tables to another warehouse, such as from a file to a lake, and verify the copy."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
     from synthflow_assets.warehouse.copying import copy_warehouse
 
     settings = Settings.load()
-    # As the settings will have it, with the same errors.
-    there = Settings.of(warehouse=location, warehouse_schema=settings.warehouse_schema, lake_data_path=data_path)
-    _tell_copied(copy_warehouse(Warehouse.from_settings(settings), Warehouse.from_settings(there)))
-    click.echo(f"Now set SYNTHFLOW_WAREHOUSE={location}; {settings.warehouse} is as it was, for you to remove")
+    # The values are validated as settings, because they become settings.
+    target = Settings.of(warehouse=location, warehouse_schema=settings.warehouse_schema, lake_data_path=data_path)
+    _print_copied(copy_warehouse(Warehouse.from_settings(settings), Warehouse.from_settings(target)))
+    click.echo(f"Set SYNTHFLOW_WAREHOUSE={location}; then remove {settings.warehouse}, which is unchanged")
 
 
 @main.command()
-@click.option("--to", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file.")
-def backup(path: Path) -> None:
-    """Copy all tables into a DuckDB file, and prove that they arrived."""
+@click.option("--to", "path", required=True, type=click.Path(path_type=Path), help="The DuckDB file.")
+@click.option("--force", is_flag=True, help="Replace an existing backup.")
+def backup(path: Path, force: bool) -> None:
+    """Copy all tables into a DuckDB file, and verify the copy."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
     from synthflow_assets.warehouse.copying import back_up
 
-    _tell_copied(back_up(Warehouse.from_settings(Settings.load()), path))
+    _print_copied(back_up(Warehouse.from_settings(Settings.load()), path, replace=force))
 
 
 @main.command()
-@click.option("--from", "path", required=True, type=click.Path(path_type=Path, exists=True), help="The file.")
+@click.option(
+    "--from", "path", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The backup."
+)
 def restore(path: Path) -> None:
-    """Copy all tables of a backup into the warehouse, which must hold nothing, and prove that they arrived."""
+    """Copy all tables of a backup into the warehouse, which must be empty, and verify the copy."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
     from synthflow_assets.warehouse.copying import copy_warehouse
 
     settings = Settings.load()
     source = Warehouse(str(path), settings.warehouse_schema)
-    _tell_copied(copy_warehouse(source, Warehouse.from_settings(settings)))
+    _print_copied(copy_warehouse(source, Warehouse.from_settings(settings)))
 
 
-def _tell_copied(tables: list[CopiedTable]) -> None:
+def _print_copied(tables: list[CopiedTable]) -> None:
     for table in tables:
         click.echo(f"{table.rows:>13,}  {table.name}: the same checksum in both places")
 
 
 @main.command()
 def maintain() -> None:
-    """Keep the warehouse small and fast: merge a lake's files and remove old ones, write a bloated file anew."""
+    """Compact the warehouse: merge the files of a lake and remove old ones, or rewrite a file with free space."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
 
@@ -226,71 +257,112 @@ def maintain() -> None:
         click.echo(f"{count:>13,}  {name.replace('_', ' ')}")
 
 
+_HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Host name or address to listen on.")
+
+
+def _port(default: int) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--port", default=default, show_default=True, type=click.IntRange(1, 65535), help="TCP port to listen on."
+    )
+
+
+def _choice(name: str, *choices: str, help: str) -> Callable[[_Command], _Command]:  # noqa: A002 (as in click)
+    return click.option(name, default=choices[0], show_default=True, type=click.Choice(choices), help=help)
+
+
 @main.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8765, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--api-key", default="sandbox-key", show_default=True, help="The key that it accepts.")
-@click.option("--agents", "agent_count", default=3, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--calls-per-day", default=120, show_default=True, type=click.IntRange(0, 5_000_000))
-@click.option("--same-volume", is_flag=True, help="Exactly so many calls for every agent and day.")
-@click.option("--seed", default=7, show_default=True)
-@click.option("--latency-ms", default=0.0, show_default=True, type=click.FloatRange(0))
-@click.option("--requests-per-second", type=click.FloatRange(0, min_open=True), help="Above it: 429.")
-@click.option("--window-filters", type=click.Choice(["start", "end", "start_and_end"]), default="start")
+@_HOST
+@_port(8765)
+@click.option("--api-key", default="sandbox-key", show_default=True, help="The accepted API key.")
 @click.option(
-    "--window-ends", type=click.Choice(["half_open", "inclusive", "exclusive", "exclusive_begin"]), default="half_open"
+    "--agents", "agent_count", default=3, show_default=True, type=click.IntRange(1, 1000), help="Number of agents."
 )
 @click.option(
-    "--order", type=click.Choice(["descending", "ascending", "arbitrary", "tied", "shuffled"]), default="descending"
+    "--calls-per-day",
+    default=120,
+    show_default=True,
+    type=click.IntRange(0, 5_000_000),
+    help="Calls of the busiest agent on a weekday.",
 )
-@click.option("--hide-open-calls", is_flag=True)
-@click.option("--poisoned-day", callback=_day, help="Questions about this day, YYYY-MM-DD in UTC, are answered 400.")
-@click.option("--fault", "faults", multiple=True, metavar="NAME=CHANCE", help="Repeatable; `help` lists them.")
+@click.option("--same-volume", is_flag=True, help="Make --calls-per-day calls for each agent and day.")
+@click.option("--seed", default=7, show_default=True, help="Seed of the made-up calls; equal seeds make equal calls.")
+@click.option(
+    "--latency-ms", default=0.0, show_default=True, type=click.FloatRange(0), help="Delay of each response in ms."
+)
+@click.option(
+    "--requests-per-second",
+    type=click.FloatRange(0, min_open=True),
+    help="Respond with 429 to more requests than this. Default: no limit.",
+)
+@_choice("--window-filters", "start", "end", "start_and_end", help="The time that from_date and to_date filter.")
+@_choice(
+    "--window-ends",
+    "half_open",
+    "inclusive",
+    "exclusive",
+    "exclusive_begin",
+    help="Which ends of the window are included: half_open only from_date, exclusive_begin only to_date.",
+)
+@_choice("--order", "descending", "ascending", "arbitrary", "tied", "shuffled", help="Order of the calls by start.")
+@click.option("--hide-open-calls", is_flag=True, help="Do not list calls in progress.")
+@click.option("--poisoned-day", callback=_day, help="Respond with 400 to requests for this UTC day, YYYY-MM-DD.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME=CHANCE",
+    help="Switch on a fault; repeatable. `--fault help` lists the faults.",
+)
 def sandbox(
     host: str, port: int, agent_count: int, latency_ms: float, faults: tuple[str, ...], **config: object
 ) -> None:
-    """Serve the stand-in for Synthflow's API, with made-up calls."""
+    """Serve the sandbox API, a stand-in for the Synthflow API with made-up calls."""
     from synthflow_assets.sandbox.config import FAULTS, SandboxConfig
 
     if "help" in faults:
         for name, effect in FAULTS.items():
             click.echo(f"{name:<16} {effect}")
-        click.echo("A CHANCE below 1 is a probability; from 1 on it strikes the first so many requests.")
+        click.echo("CHANCE: below 1, the probability for each request; from 1 on, the number of first requests.")
         return
-    chances: dict[str, float] = {}
-    for fault in faults:
-        name, _, chance = fault.partition("=")
-        try:
-            chances[name] = float(chance or 1)
-            known = SandboxConfig(
-                agents=agent_count,
-                latency_seconds=latency_ms / 1000,
-                faults=chances,
-                **config,  # type: ignore[arg-type]
-            )
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--fault") from None
-    if not faults:
-        known = SandboxConfig(agents=agent_count, latency_seconds=latency_ms / 1000, **config)  # type: ignore[arg-type]
+    try:
+        known = SandboxConfig(
+            agents=agent_count,
+            latency_seconds=latency_ms / 1000,
+            faults=dict(_parse_fault(fault) for fault in faults),
+            **config,  # type: ignore[arg-type]
+        )
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--fault") from None
+    from synthflow_assets.local import SERVER_MODULES, validate_installed
+
+    validate_installed(*SERVER_MODULES)
     from synthflow_assets.sandbox.server import serve
 
     click.echo(f"SYNTHFLOW_BASE_URL=http://{host}:{port}/v2 SYNTHFLOW_API_KEY={known.api_key}")
     serve(known, host, port)
 
 
+def _parse_fault(fault: str) -> tuple[str, float]:
+    name, _, chance = fault.partition("=")
+    try:
+        return name, float(chance or 1)
+    except ValueError:
+        raise click.BadParameter(f"the chance of {name} is {chance!r}, not a number", param_hint="--fault") from None
+
+
 @main.command()
 def demo() -> None:
-    """Run the pipeline for the last seven days over the sandbox and show the result."""
+    """Run the pipeline for the last seven days over the sandbox API, and print the results."""
     from synthflow_assets.local import run_demo
 
     run_demo()
 
 
 @main.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@_HOST
+@_port(3000)
 def dev(host: str, port: int) -> None:
-    """Start Dagster's UI and daemon on this project, over the sandbox where no key is set."""
+    """Run the Dagster UI and daemon; over the sandbox API if SYNTHFLOW_API_KEY is not set."""
     from synthflow_assets.local import run_dev
 
     raise SystemExit(run_dev(host, port))
@@ -298,7 +370,7 @@ def dev(host: str, port: int) -> None:
 
 @main.command()
 def home() -> None:
-    """Make the Dagster home of this project and print it, for DAGSTER_HOME."""
+    """Make the Dagster home data/dagster with its storages, and print its path, for DAGSTER_HOME."""
     from synthflow_assets.local import prepare_home
 
     click.echo(prepare_home())

@@ -1,13 +1,13 @@
-"""Examines everything that a fetch depends on, and says in plain words what is wrong and how to mend it.
+"""Examine everything that a fetch depends on, and report what is wrong and how to correct it.
 
-Nothing is written, neither to the API nor to the warehouse. The examination goes on as far as it can: a warehouse is
-looked at even where the key is wrong.
+Nothing is written, neither to the API nor to the warehouse. The warehouse is examined even if the API fails.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
 import socket
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -30,10 +30,11 @@ from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
 _LOCK_WAIT_SECONDS = 5.0
 _CLOCK_TOLERANCE_SECONDS = 30.0
 _AGENTS_SHOWN = 20
+_MAX_MARGIN_SECONDS = 86_400  # the largest value that the setting allows
 
 
 class Verdict(StrEnum):
-    """How a finding is to be taken."""
+    """The severity of a finding."""
 
     OK = "ok"
     NOTE = "note"
@@ -42,17 +43,40 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at, what was seen, and, where it is trouble, how to mend it."""
+    """The result of one examination."""
 
     verdict: Verdict
     subject: str
-    text: str
+    text: str  # one or two sentences
+    remedy: str = ""  # a shell command that helps, if there is one
 
 
 def examine(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) -> Iterator[Finding]:
-    """Look at everything, in the order in which one thing needs the other; findings come as they are made."""
+    """Examine settings, API and warehouse.
+
+    Args:
+        settings: of the workspace.
+        region_urls: the base URL of the API by region.
+
+    Yields:
+        Findings as they are made: a finding comes after those that it depends on.
+    """
+    changed = [variable(name) for name in Settings.model_fields if name in settings.model_fields_set]
+    text = f"Set are {', '.join(changed)}." if changed else "All settings have their default."
+    yield Finding(Verdict.OK, "settings", text)
     yield from _examine_api(settings, region_urls)
     yield from _examine_warehouse(settings)
+
+
+def _set(field: str, value: object) -> str:
+    """Return the command that sets a setting: the last line of `.env` that names it applies."""
+    return f"echo {shlex.quote(f'{variable(field)}={value}')} >> .env"
+
+
+def _sentence(message: object) -> str:
+    """Return the message of an error as a sentence."""
+    text = str(message)
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator[Finding]:
@@ -62,8 +86,8 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
     if host.verdict is Verdict.TROUBLE:
         return
     if settings.api_key is None:
-        text = f"{variable('api_key')} is not set. Put the key into .env (Synthflow dashboard, Settings, API keys)"
-        yield Finding(Verdict.TROUBLE, "key", text)
+        text = f"{variable('api_key')} is not set. Synthflow's dashboard shows the key under Settings, API keys."
+        yield Finding(Verdict.TROUBLE, "key", text, _set("api_key", "YOUR_KEY"))
         return
     with SynthflowClient.from_settings(settings.model_copy(update={"base_url": url})) as client:
         try:
@@ -72,40 +96,42 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
             yield _examine_regions(settings, region_urls)
             return
         except SettingsError as error:
-            yield Finding(Verdict.OK, "key", f"accepted by {url}")
-            yield Finding(Verdict.TROUBLE, "agents", str(error))
+            yield Finding(Verdict.OK, "key", f"{url} accepts the key.")
+            yield Finding(Verdict.TROUBLE, "agents", _sentence(error))
             return
         except ApiError as error:
-            yield Finding(Verdict.TROUBLE, "API", str(error))
+            yield Finding(Verdict.TROUBLE, "API", _sentence(error))
             return
         if resolved.warning:
-            yield Finding(Verdict.TROUBLE, "agents", resolved.warning)
+            yield Finding(Verdict.TROUBLE, "agents", _sentence(resolved.warning), "synthflow-assets agents")
         try:
             yield from _examine_calls(client, settings, resolved.agents)
         except ApiError as error:
-            yield Finding(Verdict.TROUBLE, "calls", str(error))
+            yield Finding(Verdict.TROUBLE, "calls", _sentence(error))
 
 
 def _examine_host(url: str) -> Finding:
     host = urlsplit(url).hostname or ""
     proxies = urllib.request.getproxies()
     if urlsplit(url).scheme in proxies and not urllib.request.proxy_bypass(host):
-        return Finding(Verdict.OK, "host", f"{host}, by way of the proxy that this machine sets")
+        return Finding(Verdict.OK, "host", f"{host} is reached through the proxy of this machine.")
     try:
         addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not a host name"
-        text = f"{host} cannot be looked up ({reason}). Check SYNTHFLOW_BASE_URL and this machine's network and DNS"
-        return Finding(Verdict.TROUBLE, "host", text)
-    return Finding(Verdict.OK, "host", f"{host} is {', '.join(sorted(addresses)[:3])}")
+        text = f"{host} cannot be resolved ({reason}). Check SYNTHFLOW_BASE_URL, and network and DNS of this machine."
+        return Finding(Verdict.TROUBLE, "host", text, f"nslookup {shlex.quote(host)}")
+    return Finding(Verdict.OK, "host", f"{host} resolves to {', '.join(sorted(addresses)[:3])}.")
 
 
 def _examine_regions(settings: Settings, region_urls: Mapping[str, str]) -> Finding:
-    """The key was refused: is it wrong, or only in the wrong region?"""
-    refused = "refused (401)"
+    """Return whether another region accepts the key that this one refused."""
     if settings.base_url:
-        # The key is not shown to hosts that its owner did not name.
-        text = f"{refused} by SYNTHFLOW_BASE_URL. Check the key; or unset the address to have the regions tried"
+        # The key is not sent to hosts that the user did not name.
+        text = (
+            "SYNTHFLOW_BASE_URL refuses the key (401). Check the key, or remove SYNTHFLOW_BASE_URL so that the doctor "
+            "tries every region."
+        )
         return Finding(Verdict.TROUBLE, "key", text)
     unreached = []
     for region, url in region_urls.items():
@@ -119,15 +145,15 @@ def _examine_regions(settings: Settings, region_urls: Mapping[str, str]) -> Find
             except ApiError:
                 unreached.append(region)
                 continue
-        text = f"{refused} in region {settings.region}, accepted in {region}: set SYNTHFLOW_REGION={region}"
-        return Finding(Verdict.TROUBLE, "key", text)
-    others = f"; {', '.join(unreached)} could not be asked" if unreached else ""
-    text = f"{refused} in every region{others}. Make a new key: Synthflow dashboard, Settings, API keys"
-    return Finding(Verdict.TROUBLE, "key", text)
+        text = f"Region {settings.region} refuses the key (401), but region {region} accepts it."
+        return Finding(Verdict.TROUBLE, "key", text, _set("region", region))
+    others = f" ({', '.join(unreached)} did not respond)" if unreached else ""
+    text = f"Every region refuses the key (401){others}. Make a new key in Synthflow's dashboard: Settings, API keys."
+    return Finding(Verdict.TROUBLE, "key", text, _set("api_key", "NEW_KEY"))
 
 
 def _examine_calls(client: SynthflowClient, settings: Settings, agents: list[Agent]) -> Iterator[Finding]:
-    yield Finding(Verdict.OK, "key", f"accepted by {client.base_url}")
+    yield Finding(Verdict.OK, "key", f"{client.base_url} accepts the key.")
     yield _examine_clock(client)
     day = last_closed_day(settings.timezone)
     from_ms, to_ms = day_bounds_ms(day, settings.timezone)
@@ -145,9 +171,10 @@ def _examine_calls(client: SynthflowClient, settings: Settings, agents: list[Age
     busiest = sorted(agents, key=lambda agent: counts[agent], reverse=True)
     shown = ", ".join(f"{agent.label} {counts[agent][0]:,}" for agent in busiest[:_AGENTS_SHOWN])
     more = f", and {len(agents) - _AGENTS_SHOWN} more" if len(agents) > _AGENTS_SHOWN else ""
-    yield Finding(Verdict.OK, "agents", f"{len(agents):,}, with {calls:,} calls on {day}: {shown}{more}")
+    text = f"{len(agents):,} agents had {calls:,} calls on {day}: {shown}{more}."
+    yield Finding(Verdict.OK, "agents", text)
     if counts[busiest[0]][1] == 0:
-        text = "none of the last 30 days was found, so what the API does with windows could not be tried out"
+        text = "The last 30 days have no calls, so the behaviour of the API could not be examined."
         yield Finding(Verdict.NOTE, "calls", text)
         return
     yield from _describe(probe(client, busiest[0].model_id, OPEN_STATUSES), settings)
@@ -156,37 +183,40 @@ def _examine_calls(client: SynthflowClient, settings: Settings, agents: list[Age
 def _examine_clock(client: SynthflowClient) -> Finding:
     ahead = client.clock_ahead_seconds
     if ahead is None:
-        return Finding(Verdict.NOTE, "clock", "the API does not say its time, so this machine's was not compared")
+        text = "The API does not send its time, so this machine's clock could not be compared with it."
+        return Finding(Verdict.NOTE, "clock", text)
     if abs(ahead) <= _CLOCK_TOLERANCE_SECONDS:
-        return Finding(Verdict.OK, "clock", "agrees with the API's")
-    direction = "ahead of" if ahead > 0 else "behind"
-    text = (
-        f"{abs(ahead):,.0f} s {direction} the API's: days would be closed too {'early' if ahead > 0 else 'late'}. "
-        "Set this machine's clock (NTP)"
-    )
-    return Finding(Verdict.TROUBLE, "clock", text)
+        return Finding(Verdict.OK, "clock", "This machine's clock agrees with the API's.")
+    direction, effect = ("ahead of", "early") if ahead > 0 else ("behind", "late")
+    text = f"This machine's clock is {abs(ahead):,.0f} s {direction} the API's, so days would end too {effect}."
+    return Finding(Verdict.TROUBLE, "clock", text, "sudo timedatectl set-ntp true")
 
 
 def _describe(reading: ApiReading, settings: Settings) -> Iterator[Finding]:
-    """What the API was seen to do, and what this package makes of it."""
+    """Yield how the API behaves, and what that means for fetches."""
     if not reading.honours_window:
         text = (
-            "the API ignores from_date and to_date: every fetch would fail. Is SYNTHFLOW_BASE_URL Synthflow's v2 API?"
+            "The API ignores from_date and to_date, so every fetch would fail. SYNTHFLOW_BASE_URL must be the address "
+            "of Synthflow's v2 API."
         )
-        yield Finding(Verdict.TROUBLE, "window", text)
+        yield Finding(Verdict.TROUBLE, "window", text, _set("base_url", REGION_URLS[settings.region]))
         return
     yield Finding(Verdict.OK, "window", _window_text(reading))
     if reading.honours_offset is False:
-        yield Finding(Verdict.TROUBLE, "pages", "the API ignores offset: days of more than 100 calls would fail")
+        text = "The API ignores offset, so days of more than 100 calls would fail. Report this to Synthflow."
+        yield Finding(Verdict.TROUBLE, "pages", text)
     else:
-        cap = "refuses" if reading.refuses_larger_pages else "does not refuse"
+        limit = "refuses" if reading.refuses_larger_pages else "allows"
         size = min(reading.sample, MAX_PAGE_SIZE)
-        text = f"a page of {size} took {reading.page_seconds:.2f} s; the API {cap} more than {MAX_PAGE_SIZE}"
+        text = f"A page of {size} calls took {reading.page_seconds:.2f} s. The API {limit} more than {MAX_PAGE_SIZE}."
         yield Finding(Verdict.OK, "pages", text)
     if reading.order:
-        yield Finding(Verdict.OK, "order", reading.order if reading.order != "none" else "none that can be seen")
+        order = "in no visible order" if reading.order == "none" else reading.order
+        yield Finding(Verdict.OK, "order", f"The API lists calls {order}.")
     if reading.lists_open_calls:
-        text = "listed while they go on; they land, and their days stay unsettled until they are fetched again"
+        text = (
+            "The API lists calls in progress. They land, and their days are fetched again until the calls have ended."
+        )
         yield Finding(Verdict.OK, "open calls", text)
     longest = reading.longest_call_seconds
     if longest is not None:
@@ -196,36 +226,38 @@ def _describe(reading: ApiReading, settings: Settings) -> Iterator[Finding]:
 
 def _window_text(reading: ApiReading) -> str:
     if reading.from_filters is None or reading.to_filters is None:
-        return "which time it filters could not be seen; every reading is provided for"
+        return "The calls do not show which of their times the window filters. Fetches work with each of them."
 
     def ends(inclusive: bool | None) -> str:
         return "" if inclusive is None else " (inclusive)" if inclusive else " (exclusive)"
 
     return (
-        f"from_date is held against a call's {reading.from_filters}{ends(reading.from_inclusive)}, "
-        f"to_date against its {reading.to_filters}{ends(reading.to_inclusive)}; every reading is provided for"
+        f"from_date filters the {reading.from_filters} of calls{ends(reading.from_inclusive)}, "
+        f"to_date their {reading.to_filters}{ends(reading.to_inclusive)}."
     )
 
 
 def _margin(longest_seconds: int, margin_seconds: int, reading: ApiReading) -> Finding:
-    seen = f"the longest of {reading.sample} recent calls lasted {longest_seconds:,} s"
+    seen = f"The longest of {reading.sample} recent calls took {longest_seconds:,} s"
     if reading.to_filters == "start":
-        return Finding(Verdict.OK, "margin", f"{seen}; with this window no margin is needed")
+        return Finding(Verdict.OK, "margin", f"{seen}. With this window, no margin is necessary.")
     if longest_seconds < margin_seconds:
-        return Finding(Verdict.OK, "margin", f"{seen}; SYNTHFLOW_WINDOW_MARGIN_SECONDS is {margin_seconds:,}")
-    text = f"{seen}, longer than SYNTHFLOW_WINDOW_MARGIN_SECONDS ({margin_seconds:,}): set that higher"
-    return Finding(Verdict.TROUBLE, "margin", text)
+        return Finding(Verdict.OK, "margin", f"{seen}; SYNTHFLOW_WINDOW_MARGIN_SECONDS is {margin_seconds:,}.")
+    enough_seconds = min((longest_seconds // 3600 + 1) * 3600, _MAX_MARGIN_SECONDS)
+    text = f"{seen}, longer than SYNTHFLOW_WINDOW_MARGIN_SECONDS ({margin_seconds:,})."
+    return Finding(Verdict.TROUBLE, "margin", text, _set("window_margin_seconds", enough_seconds))
 
 
 def _fields(reading: ApiReading) -> Iterator[Finding]:
     known = {str(column.source) for column in CALL_FIELDS} | {"model_id"}
-    # A name that is no plain word may be anything, so it is only counted.
+    # An unusual name may hold anything, so it is counted but not shown.
     new = sorted(name for name in reading.fields - known if re.fullmatch(r"[a-z][a-z_]{0,40}", name))
     if reading.fields - known:
-        text = f"{len(reading.fields - known)} that this version does not know; they land in `extra`: {', '.join(new)}"
-        yield Finding(Verdict.NOTE, "fields", text.rstrip(": "))
+        shown = f": {', '.join(new)}" if new else ""
+        text = f"{len(reading.fields - known)} fields have no column in this version and land in `extra`{shown}."
+        yield Finding(Verdict.NOTE, "fields", text)
     else:
-        yield Finding(Verdict.OK, "fields", f"all {len(reading.fields)} that came have a column")
+        yield Finding(Verdict.OK, "fields", f"All {len(reading.fields)} fields of the calls have a column.")
 
 
 def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
@@ -235,31 +267,39 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
             settings.warehouse_schema,
             data_path=settings.lake_data_path,
             lock_wait_seconds=_LOCK_WAIT_SECONDS,
-            on_wait=lambda _: None,  # the finding says it
+            on_wait=lambda _: None,  # the finding reports it
         )
         if not warehouse.exists():
-            obstacle = warehouse.engine.creation_error()
-            if obstacle is None:
-                text = f"{settings.warehouse} does not exist yet; the first run makes it"
+            problem = warehouse.engine.creation_error()
+            if problem is None:
+                text = f"{settings.warehouse} does not exist yet. The first run creates it."
                 yield Finding(Verdict.OK, "warehouse", text)
             else:
-                yield Finding(Verdict.TROUBLE, "warehouse", f"{settings.warehouse} cannot be made there: {obstacle}")
+                text = f"{settings.warehouse} cannot be created: {problem}."
+                default = Settings.model_fields["warehouse"].default
+                yield Finding(Verdict.TROUBLE, "warehouse", text, _set("warehouse", default))
             return
         loads = warehouse.read_frame("call_loads")
     except WarehouseError as error:
-        yield Finding(Verdict.TROUBLE, "warehouse", str(error))
+        yield Finding(Verdict.TROUBLE, "warehouse", _sentence(error))
         return
     if not warehouse.engine.is_writable():
-        text = f"{settings.warehouse} may be read but not written by this user. Change its rights or its owner"
-        yield Finding(Verdict.TROUBLE, "warehouse", text)
+        text = f"{settings.warehouse} is readable but not writable for this user."
+        command = f'sudo chown "$(id -un)" {shlex.quote(settings.warehouse)}'
+        yield Finding(Verdict.TROUBLE, "warehouse", text, command)
     elif loads.empty:
-        yield Finding(Verdict.OK, "warehouse", f"{settings.warehouse} is there; nothing has landed yet")
+        yield Finding(Verdict.OK, "warehouse", f"{settings.warehouse} exists. Nothing has landed yet.")
     else:
         yield _landed(settings, int(loads["landed"].sum()), loads["day"].min().date(), loads["day"].max().date())
 
 
 def _landed(settings: Settings, calls: int, first: dt.date, last: dt.date) -> Finding:
-    text = f"{settings.warehouse}: {calls:,} calls from {first} to {last}"
-    if last < last_closed_day(settings.timezone):
-        return Finding(Verdict.NOTE, "warehouse", f"{text}. {last_closed_day(settings.timezone)} has not landed yet")
-    return Finding(Verdict.OK, "warehouse", text)
+    text = f"{settings.warehouse} has {calls:,} calls from {first} to {last}."
+    expected = last_closed_day(settings.timezone)
+    if last >= expected:
+        return Finding(Verdict.OK, "warehouse", text)
+    command = (
+        f"dg launch -m synthflow_assets.definitions --assets group:{settings.warehouse_schema} "
+        f"--partition-range {last + dt.timedelta(days=1)}...{expected}"
+    )
+    return Finding(Verdict.NOTE, "warehouse", f"{text} {expected} has not landed yet.", command)

@@ -8,10 +8,25 @@ from collections.abc import Iterator
 from synthflow_assets.recordings import delete_recordings
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.erasure import forget_phone
+from synthflow_assets.warehouse.erasure import count_phone, forget_phone
 from synthflow_assets.warehouse.export import export_again, remove_unfinished
 from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.staging import remove_abandoned
+
+
+def count_person(settings: Settings, phone: str) -> tuple[int, int]:
+    """Return how many calls and how many rejected records `erase_person` would change; changes nothing.
+
+    Args:
+        settings: of the warehouse and the key of hashed numbers.
+        phone: the number with its country code.
+
+    Raises:
+        SettingsError: this is not the phone number of a person.
+        WarehouseError: there is no warehouse, or it cannot be read.
+    """
+    with Warehouse.from_settings(settings).connect(read_only=True) as connection:
+        return count_phone(connection, phone, settings.hash_key)
 
 
 def erase_person(settings: Settings, phone: str) -> Iterator[str]:
@@ -44,10 +59,13 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
     remove_abandoned()
     # The old bytes stay in the free space of the file until it is rewritten.
     warehouse.compact()
+    if not (erasure.calls or erasure.rejects):
+        yield "This number occurs in no call and in no rejected record"
     yield f"{erasure.calls:,} calls: personal columns set to NULL; times, durations and reasons stay"
     if erasure.hashed:
         yield f"{erasure.hashed:,} calls have hashed numbers. Was another SYNTHFLOW_PII_KEY used for them?"
     yield f"{erasure.rejects:,} rejected records: content erased"
     yield f"{erasure.exports:,} export files rewritten"
     yield f"{erasure.recordings:,} recordings deleted"
-    yield "Later fetches drop this person's data. Synthflow still stores it; delete it there too"
+    yield "The number is on the suppression list: later fetches drop this person's data"
+    yield "Synthflow still stores the data; delete it there too"

@@ -37,7 +37,8 @@ _SANDBOX_WAREHOUSE = _SANDBOX_DATA / "synthflow.duckdb"
 _SANDBOX_REPORT = _SANDBOX_DATA / "report.html"
 _DEMO_DAYS = 7
 _HOME_FILES = ("dagster.yaml", "workspace.yaml")
-_SANDBOX_MODULES = ("dagster_dg_cli", "dagster_webserver", "httptools", "starlette", "uvicorn")
+SERVER_MODULES = ("httptools", "starlette", "uvicorn")  # of the sandbox API
+_DAGSTER_MODULES = ("dagster_dg_cli", "dagster_webserver")
 
 
 class LocalRunError(SynthflowError):
@@ -50,7 +51,7 @@ def run_demo() -> None:
     Raises:
         LocalRunError: the extra `sandbox` is not installed, or the run failed.
     """
-    validate_sandbox_extra()
+    validate_installed(*SERVER_MODULES, *_DAGSTER_MODULES)
     from synthflow_assets.sandbox.server import Sandbox
 
     last = last_closed_day("UTC")
@@ -81,7 +82,7 @@ def run_dev(host: str, port: int) -> int:
     Raises:
         LocalRunError: the extra `sandbox` is not installed, or the address cannot be used.
     """
-    validate_sandbox_extra()
+    validate_installed(*SERVER_MODULES, *_DAGSTER_MODULES)
     _validate_address(host, port)
     with ExitStack() as stack:
         if Settings.load().api_key is not None:
@@ -124,16 +125,16 @@ def _make_storages(home: Path) -> None:
     DagsterInstance.from_config(str(home)).dispose()
 
 
-def validate_sandbox_extra() -> None:
-    """Check that the extra `sandbox` is installed.
+def validate_installed(*modules: str) -> None:
+    """Check that modules of the extra `sandbox` are installed.
 
     Raises:
-        LocalRunError: it is not.
+        LocalRunError: one of them is not.
     """
-    missing = [name for name in _SANDBOX_MODULES if importlib.util.find_spec(name) is None]
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise LocalRunError(
-            f"this command needs {', '.join(missing)}; install the extra: pip install 'synthflow-assets[sandbox]'"
+            f"{', '.join(missing)} not found; install the extra: pip install 'synthflow-assets[sandbox]'"
         )
 
 

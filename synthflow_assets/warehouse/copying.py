@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,13 +60,20 @@ def copy_warehouse(source: Warehouse, target: Warehouse) -> list[CopiedTable]:
     return target_tables
 
 
-def back_up(warehouse: Warehouse, path: Path) -> list[CopiedTable]:
-    """Copy all tables into a DuckDB file, which atomically replaces an earlier one once the copy is verified.
+def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> list[CopiedTable]:
+    """Copy all tables into a DuckDB file.
+
+    Args:
+        warehouse: the source.
+        path: of the backup, in an existing folder.
+        replace: whether an existing backup may be replaced, atomically and once the copy is verified.
 
     Raises:
-        WarehouseError: the warehouse cannot be opened, or the file cannot be written.
+        WarehouseUnusableError: the backup cannot be written to this path.
+        WarehouseError: the warehouse cannot be opened.
     """
     unfinished = path.with_name(f"{path.name}.unfinished")
+    _validate_backup_path(warehouse, path, unfinished, replace=replace)
     unfinished.unlink(missing_ok=True)
     try:
         copied = copy_warehouse(warehouse, Warehouse(str(unfinished), warehouse.schema))
@@ -73,6 +81,21 @@ def back_up(warehouse: Warehouse, path: Path) -> list[CopiedTable]:
     finally:
         unfinished.unlink(missing_ok=True)
     return copied
+
+
+def _validate_backup_path(warehouse: Warehouse, path: Path, unfinished: Path, *, replace: bool) -> None:
+    own = Path(warehouse.engine.identity)  # no file if the warehouse is a lake or a database of MotherDuck
+    # A backup onto the warehouse itself lost the days that a run landed meanwhile.
+    for written in (path, unfinished):
+        is_log = written.resolve() == own.with_name(f"{own.name}.wal")
+        if is_log or (own.exists() and written.exists() and written.samefile(own)):
+            raise WarehouseUnusableError(f"{path} belongs to the warehouse itself; name another file")
+    if not path.absolute().parent.is_dir():
+        raise WarehouseUnusableError(f"the folder {path.parent} does not exist; create it, or name another file")
+    if os.path.lexists(path) and not path.is_file():
+        raise WarehouseUnusableError(f"{path} is not a regular file; name another file")
+    if path.exists() and not replace:
+        raise WarehouseUnusableError(f"{path} exists; name another file, or add --force to replace it")
 
 
 def _validate_empty(connection: duckdb.DuckDBPyConnection, location: str) -> None:

@@ -26,6 +26,8 @@ from synthflow_assets.warehouse.personal import (
 from synthflow_assets.warehouse.schema import CALL_REJECTS, CALLS, FORGOTTEN, PERSONAL_COLUMNS
 from synthflow_assets.warehouse.statements import write
 
+_IN_RECORD = f"list_contains({numbers_sql('record')}, $digits)"
+
 
 @dataclass(frozen=True)
 class Erasure:
@@ -42,6 +44,27 @@ def read_suppression_list(connection: duckdb.DuckDBPyConnection) -> SuppressionL
     """Return the people whose personal data must not be written again."""
     rows = connection.execute(f"SELECT salt, phone_hash FROM {FORGOTTEN.name} ORDER BY ALL").fetchall()
     return SuppressionList(rows[0][0], tuple(phone_hash for _, phone_hash in rows)) if rows else SuppressionList()
+
+
+def count_phone(connection: duckdb.DuckDBPyConnection, phone: str, hash_key: str = "") -> tuple[int, int]:
+    """Return how many calls and how many rejected records contain the number; changes nothing.
+
+    Args:
+        connection: to the warehouse.
+        phone: the number with its country code; only its digits count.
+        hash_key: the `SYNTHFLOW_PII_KEY` of hashed numbers, to find them.
+
+    Raises:
+        SettingsError: this is not the phone number of a person, or numbers are hashed and no key is set.
+    """
+    digits = _digits(connection, phone)
+    _validate_erasure(connection, digits, hash_key)
+    parameters = {"digits": digits}
+    [[calls]] = connection.execute(f"SELECT count(*) FROM {_persons_calls(hash_key)}", parameters).fetchall()
+    [[rejects]] = connection.execute(
+        f"SELECT count(*) FROM {CALL_REJECTS.name} WHERE {_IN_RECORD}", parameters
+    ).fetchall()
+    return int(calls), int(rejects)
 
 
 def forget_phone(
@@ -70,22 +93,13 @@ def forget_phone(
         SettingsError: this is not the phone number of a person, or numbers are hashed and no key is set.
     """
     digits = _digits(connection, phone)
-    in_phone_column = _in_phone_column(hash_key)
     set_null = ", ".join(f"{column.name} = NULL" for column in PERSONAL_COLUMNS)
-    in_record = f"list_contains({numbers_sql('record')}, $digits)"
     parameters = {"digits": digits}
 
     def erase() -> Erasure:
-        if not hash_key and (hashed := _count_hashed(connection)):
-            raise SettingsError(
-                f"the numbers of {hashed:,} calls are hashed: set SYNTHFLOW_PII_KEY to the key of these hashes, "
-                "to find this person's calls"
-            )
-        _validate_not_an_agents_number(connection, digits, hash_key)
+        _validate_erasure(connection, digits, hash_key)
         connection.execute(
-            "CREATE OR REPLACE TEMP TABLE persons_calls AS "
-            f"SELECT call_id, day FROM (SELECT *, {_personal_text()} AS record FROM {CALLS.name}) "
-            f"WHERE {in_phone_column} OR {in_record}",
+            f"CREATE OR REPLACE TEMP TABLE persons_calls AS SELECT call_id, day FROM {_persons_calls(hash_key)}",
             parameters,
         )
         # Rows are counted before they are changed, because DuckLake does not support RETURNING.
@@ -96,8 +110,8 @@ def forget_phone(
         connection.execute(
             f"UPDATE {CALLS.name} SET {set_null} WHERE call_id IN (SELECT call_id FROM temp.persons_calls)"
         )
-        rejects = connection.execute(f"SELECT 1 FROM {CALL_REJECTS.name} WHERE {in_record}", parameters).fetchall()
-        connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {in_record}", parameters)
+        rejects = connection.execute(f"SELECT 1 FROM {CALL_REJECTS.name} WHERE {_IN_RECORD}", parameters).fetchall()
+        connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {_IN_RECORD}", parameters)
         salt = read_suppression_list(connection).salt or secrets.token_hex(16)
         connection.execute(
             f"INSERT INTO {FORGOTTEN.name} SELECT {phone_hash_sql('$1', '$2')} AS phone_hash, $2, now() "
@@ -121,6 +135,15 @@ def _digits(connection: duckdb.DuckDBPyConnection, phone: str) -> str:
     return str(digits)
 
 
+def _validate_erasure(connection: duckdb.DuckDBPyConnection, digits: str, hash_key: str) -> None:
+    if not hash_key and (hashed := _count_hashed(connection)):
+        raise SettingsError(
+            f"the numbers of {hashed:,} calls are hashed: set SYNTHFLOW_PII_KEY to the key of these hashes, "
+            "to find this person's calls"
+        )
+    _validate_not_an_agents_number(connection, digits, hash_key)
+
+
 def _validate_not_an_agents_number(connection: duckdb.DuckDBPyConnection, digits: str, hash_key: str) -> None:
     row = connection.execute(
         f"SELECT count(*) FROM {CALLS.name} WHERE {_is_number('agent_phone_number', hash_key)}", {"digits": digits}
@@ -139,6 +162,13 @@ def _count_hashed(connection: duckdb.DuckDBPyConnection) -> int:
     )
     [[hashed]] = connection.execute(f"SELECT count(*) FROM {CALLS.name} WHERE {phones}").fetchall()
     return int(hashed)
+
+
+def _persons_calls(hash_key: str) -> str:
+    """Return SQL for the calls that contain `$digits`, with their columns and a text `record`."""
+    return (
+        f"(SELECT *, {_personal_text()} AS record FROM {CALLS.name}) WHERE {_in_phone_column(hash_key)} OR {_IN_RECORD}"
+    )
 
 
 def _in_phone_column(hash_key: str) -> str:

@@ -87,8 +87,8 @@ def test_a_backup_is_restored(lake: Lake, tmp_path: Path, monkeypatch: pytest.Mo
     file = tmp_path / "backup.duckdb"
     fill(lake.warehouse())
     before = tables(lake.warehouse())
-    for _ in range(2):  # the second replaces the first
-        said = run(monkeypatch, lake.environment(), "backup", "--to", str(file))
+    for options in ((), ("--force",)):  # the second replaces the first
+        said = run(monkeypatch, lake.environment(), "backup", "--to", str(file), *options)
         assert said.exit_code == 0, said.output
     assert [one.name for one in tmp_path.glob("backup*")] == ["backup.duckdb"]
     with lake.warehouse().connect() as connection:

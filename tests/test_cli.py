@@ -1,0 +1,154 @@
+"""The commands that change data: what they refuse, and what they say."""
+
+import datetime as dt
+import json
+import os
+import socket
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from synthflow_assets.cli import main
+from synthflow_assets.days import last_closed_day
+from synthflow_assets.interfaces import FetchResult
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import land
+from synthflow_assets.warehouse.personal import SuppressionList
+from synthflow_assets.warehouse.staging import Partition, Staging
+
+DAY = dt.date(2026, 3, 10)
+PHONE = "+14155550123"
+AGENT_PHONE = "+14155550100"
+LOCATION = "data/synthflow.duckdb"
+
+
+def run(*command: str, answer: str | None = None) -> Result:
+    return CliRunner().invoke(main, list(command), input=answer)
+
+
+def refusal(*command: str) -> str:
+    """The one line with which a command is refused."""
+    result = run(*command)
+    assert result.exit_code == 1, result.output
+    assert result.output.startswith("Error: ")
+    assert len(result.output.splitlines()) == 1
+    return result.output
+
+
+@pytest.fixture
+def warehouse() -> Warehouse:
+    """The default warehouse of the working directory, with one call of PHONE."""
+    made = Warehouse(LOCATION)
+    record = {
+        "call_id": "one",
+        "start_time": int(dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC).timestamp() * 1000),
+        "duration": 5,
+        "call_status": "completed",
+        "lead_phone_number": PHONE,
+        "agent_phone_number": AGENT_PHONE,
+    }
+    with Staging("keep", "", SuppressionList) as staging, made.connect() as connection:
+        staging.add(Partition(DAY, "m"), [json.dumps(record).encode()])
+        staging.complete(Partition(DAY, "m"), FetchResult(1, 1, 0, 0, 0, 1, closed=True))
+        land(connection, staging.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
+    return made
+
+
+def calls_in(path: Path) -> int:
+    return len(Warehouse(str(path)).read_frame("calls"))
+
+
+def test_a_backup_never_replaces_the_warehouse(warehouse: Warehouse) -> None:  # noqa: ARG001
+    Path("link.duckdb").symlink_to(LOCATION)
+    Path("hard.duckdb").hardlink_to(LOCATION)
+    Path("other.duckdb.unfinished").symlink_to(LOCATION)  # the name of the file that is written first
+    before = Path(LOCATION).read_bytes()
+    own = (LOCATION, f"./data/../{LOCATION}", str(Path(LOCATION).resolve()), "link.duckdb", "hard.duckdb")
+    for path in (*own, f"{LOCATION}.wal", "other.duckdb"):
+        assert f"{path.removeprefix('./')} belongs to the warehouse itself" in refusal(
+            "backup", "--to", path, "--force"
+        )
+    assert Path(LOCATION).read_bytes() == before
+    assert Path("other.duckdb.unfinished").is_symlink()
+
+
+def test_a_backup_is_written_to_a_file_only(warehouse: Warehouse, tmp_path: Path) -> None:  # noqa: ARG001
+    Path("folder").mkdir()
+    os.mkfifo("fifo")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")
+        for path in ("folder", "fifo", "socket", "/dev/null"):
+            assert f"{path} is not a regular file" in refusal("backup", "--to", path, "--force")
+    assert Path("/dev/null").is_char_device()
+    assert "the folder backpus does not exist" in refusal("backup", "--to", "backpus/b.duckdb")
+    assert not Path("backpus").exists()
+
+
+def test_an_existing_backup_is_replaced_only_if_forced(warehouse: Warehouse, tmp_path: Path) -> None:
+    path = tmp_path / "backup.duckdb"
+    assert run("backup", "--to", str(path)).exit_code == 0
+    with warehouse.connect() as connection:
+        connection.execute("DELETE FROM calls")
+    assert "exists; name another file, or add --force" in refusal("backup", "--to", str(path))
+    assert calls_in(path) == 1
+    assert run("backup", "--to", str(path), "--force").exit_code == 0
+    assert calls_in(path) == 0
+
+
+@pytest.mark.parametrize(("phone", "says"), [("5555", "not a phone number"), (AGENT_PHONE, "an agent's own number")])
+def test_forget_validates_before_it_asks(warehouse: Warehouse, phone: str, says: str) -> None:  # noqa: ARG001
+    assert says in refusal("forget", "--phone", phone)
+
+
+def test_forget_needs_a_warehouse() -> None:
+    assert LOCATION in refusal("forget", "--phone", PHONE)
+    assert not Path("data").exists()
+
+
+def test_forget_says_how_much_it_erases_and_asks(warehouse: Warehouse) -> None:
+    declined = run("forget", "--phone", PHONE, answer="n\n")
+    assert declined.exit_code == 1
+    assert "The number occurs in 1 calls and 0 rejected records." in declined.output
+    assert warehouse.read_frame("calls")["lead_phone_number"].tolist() == [PHONE]
+    erased = run("forget", "--phone", PHONE, answer="y\n")
+    assert "1 calls: personal columns set to NULL" in erased.output
+    assert warehouse.read_frame("calls")["lead_phone_number"].isna().all()
+
+
+def test_forget_says_that_a_number_occurs_nowhere_and_is_on_the_list(warehouse: Warehouse) -> None:
+    said = run("forget", "--phone", "+14155550199", "--yes").output
+    assert "This number occurs in no call and in no rejected record" in said
+    assert "on the suppression list: later fetches drop this person's data" in said
+    with warehouse.connect(read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM forgotten").fetchone() == (1,)
+
+
+def test_a_report_to_a_future_day_ends_at_the_last_landed_day(warehouse: Warehouse) -> None:  # noqa: ARG001
+    tomorrow = last_closed_day("UTC") + dt.timedelta(days=2)
+    said = run("report", "--to", tomorrow.isoformat(), "--from", "2026-03-09")
+    assert said.exit_code == 0, said.output
+    assert "(2 days, 1 agents" in said.output
+    assert Path(Settings.of().report).exists()
+
+
+@pytest.mark.parametrize("value", ["yesterday", "2019-12-31", "2026-02-30"])
+def test_a_bad_day_is_refused_with_its_value(value: str) -> None:
+    result = run("report", "--to", value)
+    assert result.exit_code == 2
+    assert value in result.output
+
+
+def test_a_bad_fault_is_refused_with_its_value() -> None:
+    assert "'often', not a number" in run("sandbox", "--fault", "reset=often").output
+    assert "unknown fault resets" in run("sandbox", "--fault", "resets=1").output
+
+
+def test_every_command_and_option_has_help() -> None:
+    for name, command in main.commands.items():
+        assert command.help, name
+        for option in command.params:
+            assert isinstance(option, click.Option), (name, option.name)
+            assert option.help, (name, option.name)
