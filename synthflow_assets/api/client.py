@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Self
@@ -22,6 +23,7 @@ from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings, with_setting_names
 
 _MAX_AGENTS = 100_000
+MAX_CLOCK_DIFFERENCE_SECONDS = 60.0
 
 
 class SynthflowClient:
@@ -135,10 +137,10 @@ class SynthflowClient:
             IncompleteFetchError: the pages never added up to the API's total.
             ApiError: permanent errors at once, transient errors after retries.
         """
-        for name, time in (("start", start), ("end", end)):
-            if not isinstance(time, dt.datetime) or time.tzinfo is None:
+        for name, moment in (("start", start), ("end", end)):
+            if not isinstance(moment, dt.datetime) or moment.tzinfo is None:
                 raise ValueError(
-                    f"{name} is {str(time)!r}; allowed is a date-time with a time zone, such as "
+                    f"{name} is {str(moment)!r}; allowed is a date-time with a time zone, such as "
                     "datetime(2026, 1, 31, tzinfo=timezone.utc)"
                 )
         if start >= end:
@@ -213,6 +215,15 @@ class SynthflowClient:
         The header has whole seconds and is written before the response travels, so ignore a difference of 2 s.
         """
         return self._transport.clock_ahead_seconds
+
+    @property
+    def now_ms(self) -> int:
+        """The present in epoch milliseconds, by the API's clock if this machine's differs by more than a minute.
+
+        A machine whose clock is ahead would take a day for over that is not, and never fetch the rest of it.
+        """
+        ahead = self.clock_ahead_seconds or 0.0
+        return int((time.time() - (ahead if abs(ahead) > MAX_CLOCK_DIFFERENCE_SECONDS else 0.0)) * 1000)
 
     @property
     def pause_seconds(self) -> float:
