@@ -157,7 +157,7 @@ def load_calls(
         ApiError: it concerns every pair. Pairs that were complete by then have landed.
         WarehouseError: the warehouse cannot be opened or written.
     """
-    loader = _Loader(client, warehouse, settings, agents, run_id, log)
+    loader = _Loader(client, warehouse, settings, agents, days, run_id, log)
     done = set(skipped)
     while True:
         pairs = (Partition(day, agent.model_id) for day in days for agent in agents)
@@ -180,6 +180,7 @@ class _Loader:
         warehouse: Warehouse,
         settings: Settings,
         agents: Sequence[Agent],
+        days: Sequence[dt.date],
         run_id: str,
         log: Log,
     ) -> None:
@@ -187,6 +188,7 @@ class _Loader:
         self._warehouse = warehouse
         self._settings = settings
         self._agents = {agent.model_id: agent for agent in agents}
+        self._days = days
         self._run_id = run_id
         self._log = log
         self._has_landed_agents = False
@@ -256,6 +258,7 @@ class _Loader:
                 batch,
                 self._run_id,
                 dt.datetime.now(dt.UTC),
+                run_days=self._days,
                 vanished_fields=self._settings.vanished_fields,
                 pii=self._settings.pii,
             )

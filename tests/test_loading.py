@@ -298,3 +298,18 @@ def test_the_clock_of_the_api_decides_whether_a_day_is_over(
     said = [message for message in messages if "clock" in message]
     assert len(said) == (not settled)
     assert settled or said[0].startswith("this machine's clock is 172,8")
+
+
+def test_a_call_that_only_another_day_lists_lands_on_its_own(run: Callable[..., Run]) -> None:
+    # The sandbox lists calls by their end. Without a margin, the day of its start does not list a call over midnight.
+    one = run({"window_margin_seconds": 0}, window_filters="end", border_calls=True)
+    one.load()
+    stored = one.warehouse.read_frame("calls").groupby(["day", "model_id"]).size()
+    for day in DAYS[:-1]:
+        for agent in one.agents:
+            from_ms, to_ms = day_bounds_ms(day, "UTC")
+            count = one.sandbox.api.store.started_between(agent.model_id, from_ms, to_ms)
+            assert stored[str(day), agent.model_id] == count
+    assert one.warehouse.read_frame("calls")["listed_day"].notna().sum() > 0
+    # The day before the first is not fetched, so its calls are rejected.
+    assert set(one.warehouse.read_frame("call_rejects")["day"].dt.date) == {DAYS[0]}

@@ -4,7 +4,8 @@ Three problems are solved here:
 
 * **Unknown filters.** The API's reference does not specify whether its window filters starts or ends, nor whether the
   ends of the window are inclusive. So the requested window begins one millisecond early and ends a margin late, and
-  calls are selected by their own start.
+  calls are selected by their own start. A start further away than the margin may be the scheduled one, and the window
+  of its own day may not list the call; landing decides about it.
 * **Drift.** Offsets shift while new calls arrive. So the number of distinct calls is compared with the API's total. If
   calls are missing, the pages are read again, then in thinner slices of time. If calls are still missing, the window
   fails. Duplicates within one response are legitimate, because the API counts both. A call on two pages proves nothing:
@@ -38,9 +39,9 @@ _MAX_CALLS = 50_000_000  # in one window of one agent
 # Splitting a slice adds its total once more. A sum of totals far beyond the window's own total shows that the totals do
 # not follow the window.
 _MAX_TOTAL_RATIO, _TOTAL_SLACK = 20, 400
-_MAX_CALL_DAYS = 7  # no call lasts so long
+# Calls may start this far from the requested window, for example because their start_time is the scheduled start.
+_MAX_SCHEDULE_MS = 7 * _DAY_MS
 _MIN_CALLS_TO_JUDGE = 5  # calls of a page
-_CLOCK_SLACK_MS = 60_000
 _DURATION_SLACK_SECONDS = 30  # how far a call's `duration` may be from the time between its start and end
 _WRONG_ADDRESS = "check that SYNTHFLOW_BASE_URL is Synthflow's v2 API"
 
@@ -100,6 +101,7 @@ class WindowFetch:
         self.window = window
         self.done = False
         self.pending_requests: deque[PageRequest] = deque()
+        self._margin_ms = margin_ms
         self._page_size = page_size
         # One millisecond early, in case the begin of the API's window is exclusive.
         from_ms, to_ms = window.start_ms - 1, window.end_ms + margin_ms
@@ -290,8 +292,7 @@ class WindowFetch:
         if len(page.calls) < _MIN_CALLS_TO_JUDGE:
             return  # landing rejects single calls with a wrong start
         starts = [call.start_ms for call in page.calls if call.start_ms is not None]
-        # A call may start long before the window that it ends in, but not after it.
-        low, high = part.from_ms - _DAY_MS, part.to_ms + _CLOCK_SLACK_MS
+        low, high = part.from_ms - _MAX_SCHEDULE_MS, part.to_ms + _MAX_SCHEDULE_MS
         if 2 * sum(not low <= start <= high for start in starts) > len(page.calls):
             raise UnexpectedResponseError(
                 "most calls of the response start outside the requested window, so the API seems to ignore from_date "
@@ -341,17 +342,14 @@ class WindowFetch:
         if call.model_id not in (None, self.window.model_id):
             self._other_model += 1
             return False
-        if self.window.start_ms <= (call.start_ms or 0) < self.window.end_ms or self._is_start_impossible(call):
+        start_ms, window = call.start_ms, self.window
+        if start_ms is None or window.start_ms <= start_ms < window.end_ms:
+            return True
+        if not window.start_ms - self._margin_ms <= start_ms < window.end_ms + self._margin_ms:
+            # The window of its own day may not list it. Landing puts it on that day, or rejects it.
             return True
         self._outside.add(key)
         return False
-
-    def _is_start_impossible(self, call: CallRecord) -> bool:
-        """Return whether the start is missing or cannot be right; landing rejects such a call with the reason."""
-        if call.start_ms is None:
-            return True
-        earliest_ms = self._root.from_ms - _MAX_CALL_DAYS * _DAY_MS
-        return not earliest_ms <= call.start_ms <= self._root.to_ms + _CLOCK_SLACK_MS
 
 
 def _incomplete(received: int, total: int) -> IncompleteFetchError:

@@ -1,7 +1,7 @@
 """Generate the SQL that decodes a record of the API into a row, from the schema.
 
-It runs on DuckDB's threads while Python continues to fetch. It is strict: a whole number may be `25` or `"25"`, but
-words, fractions and numbers beyond 64 bits reject the record. (DuckDB's own cast would turn 1.7 into 2.)
+It runs on DuckDB's threads while Python continues to fetch. It is strict: a whole number may be `25` or `25.0`, also as
+text, but words, fractions and numbers beyond 64 bits reject the record. (DuckDB's own cast would turn 1.7 into 2.)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES
 from synthflow_assets.warehouse.statements import quoted, sql_file
 from synthflow_assets.warehouse.tables import Column, Kind
 
-_WHOLE_NUMBER = "[+-]?[0-9]{1,19}"
+_INTEGER = "[+-]?[0-9]{1,19}"
 _MAX_EPOCH_MS = 253_402_300_799_999  # the end of the year 9999
 
 
@@ -34,11 +34,12 @@ def typed_from_extra(column: Column) -> str:
 
 def _typed(column: Column, value: str) -> str:
     """Return SQL for a column's value; NULL if the field's value cannot be decoded."""
-    whole = f"CASE WHEN regexp_full_match({value}, '{_WHOLE_NUMBER}') THEN TRY_CAST({value} AS BIGINT) END"
     match column.kind:
         case Kind.WHOLE_NUMBER:
+            whole = f"TRY_CAST(regexp_extract({value}, '^({_INTEGER})(?:[.]0+)?$', 1) AS BIGINT)"
             return f"CASE WHEN {whole} BETWEEN 0 AND {column.maximum} THEN {whole} END"
         case Kind.EPOCH_MS:
+            whole = f"TRY_CAST(regexp_extract({value}, '^{_INTEGER}$') AS BIGINT)"
             return f"CASE WHEN {whole} BETWEEN 0 AND {_MAX_EPOCH_MS} THEN make_timestamptz(({whole}) * 1000) END"
         case Kind.TIMESTAMP:
             timestamp = f"TRY_CAST({value} AS TIMESTAMPTZ)"
@@ -150,6 +151,7 @@ typed AS (
         keys_are_unique,
         r,
 {typed},
+        NULL::DATE AS listed_day,
         CASE
             WHEN NOT keys_are_known THEN json_merge_patch(record, {quoted(known)})
         END AS extra

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,28 +11,24 @@ import duckdb
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.interfaces import FetchCounts, FetchResult
+from synthflow_assets.warehouse.decoding import ANOTHER_DAY
 from synthflow_assets.warehouse.erasure import read_suppression_list
 from synthflow_assets.warehouse.personal import HASH_PATTERN
 from synthflow_assets.warehouse.schema import (
     CALL_FIELDS,
     CALLS,
     DERIVED_COLUMNS,
-    LANDED_TABLES,
     PERSONAL_COLUMNS,
     UNREADABLE_FIELD,
 )
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch
-from synthflow_assets.warehouse.statements import lacks_memory, sql_file, write
+from synthflow_assets.warehouse.statements import execute_named, lacks_memory, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
 
 # Memory and threads for landing; each thread buffers a row group. If the memory does not suffice, the next limits are
 # tried. The second are for long texts that all differ, the third for texts of megabytes.
 _LANDING_LIMITS = (("64MB", 2), ("128MB", 1), ("2GB", 1))
-_FIELDS: dict[str, Any] = {
-    "fields": [column.source for column in CALL_FIELDS],
-    "unreadable": UNREADABLE_FIELD,
-    "max_fields": 500,  # records may contain any number of unknown fields
-}
+_MAX_FIELDS = 500  # in `call_loads`, because records may contain any number of unknown fields
 _SQL = "synthflow_assets.warehouse.sql"
 
 
@@ -63,6 +59,7 @@ def land(
     run_id: str,
     loaded_at: dt.datetime,
     *,
+    run_days: Sequence[dt.date] = (),
     vanished_fields: str = "mirror",
     pii: str = "keep",
 ) -> list[LoadSummary]:
@@ -73,6 +70,7 @@ def land(
         batch: the staged partitions.
         run_id: the run that fetched the batch.
         loaded_at: the value of `loaded_at`.
+        run_days: all days that the run fetches, for calls that are listed for another day than they start on.
         vanished_fields: `keep` keeps the earlier value of a personal column if the new one is NULL; `mirror` does not.
         pii: how personal data of the batch was treated: keep, hash or drop.
 
@@ -83,38 +81,50 @@ def land(
         SuppressionListChangedError: a person was erased after the batch was typed; nothing has changed.
     """
     partitions = list(batch.partitions)
-    keys: dict[str, Any] = {"days": [p.day for p in partitions], "model_ids": [p.model_id for p in partitions]}
-    files: dict[str, Any] = {"files": [str(path) for path in batch.files]}
-    stamp: dict[str, Any] = {"loaded_at": loaded_at}
-    counts: dict[str, Any] = {
-        field.name: [getattr(result, field.name) for result in batch.partitions.values()]
-        for field in fields(FetchResult)
+    parameters: dict[str, Any] = {
+        "days": [partition.day for partition in partitions],
+        "model_ids": [partition.model_id for partition in partitions],
+        "files": [str(path) for path in batch.files],
+        "timezone": batch.timezone,
+        "run_days": list(run_days),
+        "another_day": ANOTHER_DAY,
+        "run_id": run_id,
+        "loaded_at": loaded_at,
+        "fields": [column.source for column in CALL_FIELDS],
+        "unreadable": UNREADABLE_FIELD,
+        "max_fields": _MAX_FIELDS,
+        **{
+            field.name: [getattr(result, field.name) for result in batch.partitions.values()]
+            for field in fields(FetchResult)
+        },
     }
+
+    def execute(name: str) -> duckdb.DuckDBPyConnection:
+        query = sql_file(_SQL, f"{name}.sql").replace("{staged}", sql_file(_SQL, "staged.sql"))
+        return execute_named(connection, query, parameters)
 
     def replace() -> None:
         # An erasure between this check and the commit would conflict, and `write` would run this check again.
         if read_suppression_list(connection) != batch.suppressed:
             raise SuppressionListChangedError
         if vanished_fields == "keep":
-            connection.execute(sql_file(_SQL, "note_earlier.sql"), {"days": keys["days"], **files})
-        for table in LANDED_TABLES:
-            connection.execute(sql_file(_SQL, "delete_partitions.sql").format(table=table.name), keys)
-        connection.execute(sql_file(_SQL, "note_moved.sql"), {"days": keys["days"], **files})
+            execute("note_earlier")
+        for name in ("delete_calls", "delete_rejects", "delete_loads", "note_moved"):
+            execute(name)
         if connection.execute("SELECT 1 FROM temp.moved LIMIT 1").fetchone():
-            connection.execute(sql_file(_SQL, "delete_moved_calls.sql"))
-            connection.execute(sql_file(_SQL, "recount_moved.sql"))
-        connection.execute(sql_file(_SQL, "note_repeated.sql"), files)
-        connection.execute(sql_file(_SQL, "insert_calls.sql"), {**files, **stamp})
+            execute("delete_moved_calls")
+            execute("recount_moved")
+        execute("note_repeated")
+        execute("insert_calls")
         if vanished_fields == "keep":
             connection.execute(_restore_sql(pii))
             connection.execute("DROP TABLE temp.earlier")
-        connection.execute(sql_file(_SQL, "insert_rejects.sql"), {**files, **stamp})
-        load = {**keys, **files, **counts, **_FIELDS, **stamp, "run_id": run_id}
-        connection.execute(sql_file(_SQL, "insert_loads.sql"), load)
+        for name in ("insert_rejects", "insert_loads", "recount_strays"):
+            execute(name)
         connection.execute("DROP TABLE temp.moved; DROP TABLE temp.repeated")
 
     _with_little_memory(connection, lambda: write(connection, replace))
-    rows = connection.execute(sql_file(_SQL, "read_loads.sql"), keys)
+    rows = execute("read_loads")
     names = [column[0] for column in rows.description or []]
     return [LoadSummary(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
 

@@ -49,11 +49,12 @@ class Partition(NamedTuple):
 
 @dataclass
 class ReadyBatch:
-    """Complete partitions, the files of their typed records, and the suppression list that was applied."""
+    """Complete partitions, the files of their typed records, and how these were made."""
 
     partitions: dict[Partition, FetchResult] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     suppressed: SuppressionList = EMPTY
+    timezone: str = "UTC"  # of the days
 
 
 @dataclass
@@ -93,6 +94,7 @@ class Staging:
         self._hash_key = hash_key
         self._read_suppressed = read_suppressed
         self._suppressed = EMPTY
+        self._timezone = timezone
         self._source = _Source(timezone)
         remove_abandoned()
         self._folder, self._lock = _locked_folder()
@@ -151,6 +153,7 @@ class Staging:
         self._wait(0)
         ready, self._ready = self._ready, ReadyBatch()
         ready.suppressed = self._suppressed
+        ready.timezone = self._timezone
         return ready
 
     def _decode_complete(self) -> None:

@@ -123,6 +123,9 @@ class Interrupted:
                 self._other()
         return self._connection.execute(query, *parameters)
 
+    def extract_statements(self, query: str) -> Any:
+        return self._connection.extract_statements(query)
+
 
 def raw(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection as a program has it that knows nothing of turns."""

@@ -59,6 +59,9 @@ def call(**fields: Any) -> dict[str, Any]:
         (0, 0),
         (None, None),
         (31_622_400, 31_622_400),
+        (25.0, 25),
+        ("25.0", 25),
+        ("25.00", 25),
     ],
 )
 def test_whole_numbers_are_taken(value: Any, stored: int | None) -> None:
@@ -88,7 +91,26 @@ def test_what_two_parsers_would_read_differently_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [1.7, "1.7", 25.0, "1e3", "25 s", "", " 25", "0x19", 2**63, 2**63 - 1, -1, True, [25], {"s": 25}]
+    "value",
+    [
+        1.7,
+        "1.7",
+        25.5,
+        "25.",
+        ".0",
+        "25.0.0",
+        "1e3",
+        "25 s",
+        "",
+        " 25",
+        "0x19",
+        2**63,
+        2**63 - 1,
+        -1,
+        True,
+        [25],
+        {"s": 25},
+    ],
 )
 def test_what_is_no_whole_number_rejects_the_record(value: Any) -> None:
     [row] = decode(call(duration=value))

@@ -34,14 +34,20 @@ def records(*ids: str, **fields: Any) -> list[bytes]:
 
 
 def load(
-    warehouse: Warehouse, contents: dict[Partition, list[bytes]], *, closed: bool = True, pii: str = "keep"
+    warehouse: Warehouse,
+    contents: dict[Partition, list[bytes]],
+    *,
+    closed: bool = True,
+    pii: str = "keep",
+    timezone: str = "UTC",
+    **options: Any,
 ) -> list[LoadSummary]:
-    with Staging(pii) as staging, warehouse.connect() as connection:
+    with Staging(pii, timezone=timezone) as staging, warehouse.connect() as connection:
         for partition, lines in contents.items():
             staging.add(partition, lines)
             count = len(lines)
             staging.complete(partition, FetchResult(count, count, 0, 0, 0, 1, closed))
-        return land(connection, staging.take_ready(), "run", NOW)
+        return land(connection, staging.take_ready(), "run", NOW, pii=pii, **options)
 
 
 def stored(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
@@ -241,3 +247,102 @@ def test_frames_have_the_right_types(warehouse: Warehouse) -> None:
     assert str(frame["start_time"].dtype) == "datetime64[us, UTC]"
     assert frame["duration_seconds"].tolist() == [5]
     assert warehouse.read_frame("calls", DAY + dt.timedelta(days=1)).empty
+
+
+# Strays: calls that the API lists for another day than they start on
+
+YESTERDAY = DAY - dt.timedelta(days=1)
+TODAY_A, YESTERDAY_A = Partition(DAY, "a"), Partition(YESTERDAY, "a")
+BOTH = [YESTERDAY, DAY]
+PLACES = "SELECT call_id, day, listed_day, duration_seconds FROM synthflow.calls ORDER BY call_id"
+COUNTS = "SELECT day, fetched, landed, rejected, outside_window FROM synthflow.call_loads ORDER BY day"
+
+
+def strays(*ids: str, **fields: Any) -> list[bytes]:
+    """Calls that start two hours before the day."""
+    return records(*ids, **{"start_time": START_MS - 7_200_000, **fields})
+
+
+def assert_complete(warehouse: Warehouse) -> None:
+    with warehouse.connect() as connection:
+        for check in CHECKS:
+            if check.name in ("complete", "within_day", "unique_call_ids"):
+                assert find_problems(connection, check, BOTH, Settings.of(), DAY) == []
+
+
+def test_a_stray_lands_on_its_own_day_if_the_run_fetches_it(warehouse: Warehouse) -> None:
+    load(warehouse, {YESTERDAY_A: strays("own"), TODAY_A: [*records("today"), *strays("stray")]}, run_days=BOTH)
+    assert stored(warehouse, PLACES) == [
+        ("own", YESTERDAY, None, 5), ("stray", YESTERDAY, DAY, 5), ("today", DAY, None, 5),
+    ]  # fmt: skip
+    assert stored(warehouse, COUNTS) == [(YESTERDAY, 2, 2, 0, 0), (DAY, 2, 1, 0, 1)]
+    assert_complete(warehouse)
+
+
+@pytest.mark.parametrize(("start_ms", "run_days"), [(-7_200_000, [DAY]), (-8 * 86_400_000, None), (86_400_000, BOTH)])
+def test_a_stray_of_a_day_that_is_not_fetched_is_rejected(
+    warehouse: Warehouse, start_ms: int, run_days: list[dt.date] | None
+) -> None:
+    run_days = run_days or [DAY - dt.timedelta(days=number) for number in range(30)]
+    load(warehouse, {TODAY_A: records("stray", start_time=START_MS + start_ms)}, run_days=run_days)
+    assert stored(warehouse, PLACES) == []
+    [(reason, record)] = stored(warehouse, "SELECT reason, record FROM synthflow.call_rejects")
+    assert reason == "start_time lies outside of the asked day"
+    assert json.loads(record)["call_id"] == "stray"
+    assert_complete(warehouse)
+
+
+@pytest.mark.parametrize("first", [YESTERDAY_A, TODAY_A])
+def test_the_order_in_which_days_of_a_run_land_does_not_matter(warehouse: Warehouse, first: Partition) -> None:
+    contents = {YESTERDAY_A: strays("own"), TODAY_A: [*records("today"), *strays("stray", "own", duration=6)]}
+    for _ in range(2):  # and a second run changes nothing
+        for partition in sorted(contents, key=lambda one: one != first):
+            load(warehouse, {partition: contents[partition]}, run_days=BOTH)
+        assert [row[:2] for row in stored(warehouse, PLACES)] == [
+            ("own", YESTERDAY), ("stray", YESTERDAY), ("today", DAY),
+        ]  # fmt: skip
+        assert_complete(warehouse)
+
+
+def test_a_stray_stays_when_its_own_day_is_fetched_alone(warehouse: Warehouse) -> None:
+    load(warehouse, {YESTERDAY_A: strays("own"), TODAY_A: strays("stray")}, run_days=BOTH)
+    load(warehouse, {YESTERDAY_A: strays("own", "new")}, run_days=[YESTERDAY])
+    assert [row[0] for row in stored(warehouse, PLACES)] == ["new", "own", "stray"]
+    assert_complete(warehouse)
+    # If its own day lists it, it is none any more.
+    load(warehouse, {YESTERDAY_A: strays("own", "stray", duration=7)}, run_days=[YESTERDAY])
+    assert stored(warehouse, PLACES) == [("own", YESTERDAY, None, 7), ("stray", YESTERDAY, None, 7)]
+    assert_complete(warehouse)
+
+
+def test_a_stray_is_replaced_or_removed_with_the_days_that_list_it(warehouse: Warehouse) -> None:
+    load(warehouse, {YESTERDAY_A: strays("own"), TODAY_A: strays("stray")}, run_days=BOTH)
+    load(warehouse, {YESTERDAY_A: strays("own"), TODAY_A: strays("stray", duration=8)}, run_days=BOTH)
+    assert stored(warehouse, PLACES)[1] == ("stray", YESTERDAY, DAY, 8)
+    load(warehouse, {YESTERDAY_A: strays("own"), TODAY_A: []}, run_days=BOTH)
+    assert [row[0] for row in stored(warehouse, PLACES)] == ["own"]
+    assert_complete(warehouse)
+
+
+def test_an_open_stray_keeps_the_day_that_lists_it_unsettled(warehouse: Warehouse) -> None:
+    contents = {YESTERDAY_A: strays("own"), TODAY_A: strays("stray", call_status="in-progress")}
+    summaries = load(warehouse, contents, run_days=BOTH)
+    assert {one.day: (one.open_calls, one.settled) for one in summaries} == {YESTERDAY: (0, True), DAY: (1, False)}
+
+
+def test_the_own_day_is_that_of_the_set_time_zone(warehouse: Warehouse) -> None:
+    # In New York, 10 March began four hours later than in UTC.
+    contents = {TODAY_A: strays("stray", start_time=START_MS + 3 * 3_600_000)}
+    load(warehouse, contents, run_days=BOTH, timezone="America/New_York")
+    assert stored(warehouse, PLACES) == [("stray", YESTERDAY, DAY, 5)]
+
+
+def test_a_stray_keeps_what_the_source_has_erased(warehouse: Warehouse) -> None:
+    for name in ("Ada", None):
+        load(
+            warehouse,
+            {YESTERDAY_A: [], TODAY_A: strays("stray", lead_name=name)},
+            run_days=BOTH,
+            vanished_fields="keep",
+        )
+    assert stored(warehouse, "SELECT lead_name FROM synthflow.calls") == [("Ada",)]

@@ -13,16 +13,25 @@ WITH fetched AS (
         unnest($closed::BOOLEAN[]) AS closed
 ),
 batch AS (
-    SELECT day, model_id, reason, call_outcome, filled, extra
-    FROM read_parquet($files, filename = true, file_row_number = true)
+    SELECT
+        coalesce(listed_day, day) AS day,
+        model_id,
+        reason,
+        reason IS NULL AND listed_day IS NULL AS has_landed,
+        listed_day IS NOT NULL AS is_stray,
+        call_outcome,
+        filled,
+        extra
+    FROM ({staged})
     ANTI JOIN temp.repeated USING (filename, file_row_number)
 ),
 landed AS (
     SELECT
         day,
         model_id,
-        count(*) FILTER (reason IS NULL) AS landed,
+        count(*) FILTER (has_landed) AS landed,
         count(*) FILTER (reason IS NOT NULL) AS rejected,
+        count(*) FILTER (is_stray) AS strays,
         count(*) FILTER (reason IS NULL AND call_outcome = 'open') AS open_calls
     FROM batch
     GROUP BY ALL
@@ -41,7 +50,7 @@ with_field AS (
         FROM (
             SELECT day, model_id, filled, count(*) AS calls
             FROM batch
-            WHERE reason IS NULL
+            WHERE has_landed
             GROUP BY ALL
         )
     )
@@ -51,7 +60,7 @@ with_field AS (
     FROM (
         SELECT day, model_id, unnest(json_keys(extra)) AS name
         FROM batch
-        WHERE reason IS NULL AND extra IS NOT NULL
+        WHERE has_landed AND extra IS NOT NULL
     )
 ),
 fields AS (
@@ -67,7 +76,7 @@ SELECT
     coalesce(landed, 0) AS landed,
     coalesce(rejected, 0) AS rejected,
     duplicates,
-    outside_window + coalesce(elsewhere, 0) AS outside_window,
+    outside_window + coalesce(strays, 0) + coalesce(elsewhere, 0) AS outside_window,
     other_model,
     coalesce(open_calls, 0) AS open_calls,
     requests,

@@ -1,4 +1,4 @@
 INSERT INTO call_rejects BY NAME
 SELECT day, model_id, reason, record, $loaded_at::TIMESTAMPTZ AS loaded_at
-FROM read_parquet($files)
+FROM ({staged})
 WHERE reason IS NOT NULL

@@ -1,3 +1,2 @@
--- Delete the rows that an earlier load wrote for these partitions.
-DELETE FROM {table}
+DELETE FROM call_loads
 WHERE (day, model_id) IN (SELECT (unnest($days::DATE[]), unnest($model_ids::VARCHAR[])))

@@ -1,0 +1,2 @@
+DELETE FROM call_rejects
+WHERE (day, model_id) IN (SELECT (unnest($days::DATE[]), unnest($model_ids::VARCHAR[])))
