@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check format docs picture lock bench clean
+.PHONY: help demo dev test test-fast check format docs picture lock bench clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 $(READY): $(VENV)/.locked pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
@@ -29,6 +29,9 @@ demo: $(READY)  ## Run the pipeline for the last seven days over the sandbox API
 
 dev: $(READY)  ## Run the Dagster UI and daemon at PORT (3000), over the sandbox API if no key is set
 	@$(BIN)/synthflow-assets dev --port $(PORT)
+
+test-fast: $(READY)  ## Run units and specs, without browser, servers and Dagster processes
+	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal -m "not slow" $(PYTEST_ARGUMENTS)
 
 test: $(READY)  ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal $(PYTEST_ARGUMENTS)

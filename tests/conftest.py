@@ -23,6 +23,7 @@ hypothesis_settings.register_profile("project", deadline=None, derandomize=True,
 hypothesis_settings.load_profile("project")
 
 DAY = dt.date(2026, 3, 10)
+SLOW_FOLDERS = {"e2e", "lake", "orchestration"}
 
 # As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -105,6 +106,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first: those that start whole Dagster processes come last."""
-    slow = ("orchestration", "e2e")
-    items.sort(key=lambda item: next((i + 1 for i, name in enumerate(slow) if name in item.path.parts), 0))
+    """Mark the tests that start a browser, a server or whole Dagster processes as slow, and run them last."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()) or SLOW_FOLDERS & set(item.path.parts):
+            item.add_marker("slow")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)

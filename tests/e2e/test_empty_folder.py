@@ -1,6 +1,7 @@
 """The wheel, its command, and a folder with nothing in it: demo, home and dev."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,11 @@ def test_home_then_dev_with_a_key(
 ) -> None:
     sandbox = start_sandbox(agents=1)
     (folder / ".env").write_text(f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\n")
-    home = Path(run(folder, "synthflow-assets", "home", bin=wheel_python.parent).strip())
-    assert home == folder / "data/dagster"
+    # Runs that started at once on a fresh home failed while each made its storages; `home` makes them one at a time.
+    with ThreadPoolExecutor(4) as pool:
+        made = pool.map(lambda _: run(folder, "synthflow-assets", "home", bin=wheel_python.parent), range(4))
+        assert {text.strip() for text in made} == {str(folder / "data/dagster")}
+    home = folder / "data/dagster"
     [packages] = wheel_python.parents[1].glob("lib/python3.*/site-packages")
     for name in ("dagster.yaml", "workspace.yaml"):
         assert (home / name).resolve() == (packages / "synthflow_assets" / name).resolve()

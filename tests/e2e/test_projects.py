@@ -1,7 +1,4 @@
-"""From the wheel, in a fresh environment, through the `dg` command: what people do who do not copy this repository.
-
-The environment's Python finds the dependencies in the one that the tests run in, but this package only as the wheel.
-"""
+"""Dagster projects in an environment with the wheel, by the `dg` command."""
 
 import os
 import shutil
@@ -15,6 +12,7 @@ from tests.e2e.processes import ROOT
 
 DAY = "2026-07-10"
 KEY = "sandbox-key"
+IN_PROCESS = '{"execution": {"config": {"in_process": {}}}}'  # all steps in the process of the run
 StartSandbox = Callable[..., Sandbox]
 
 PYPROJECT = """
@@ -41,7 +39,7 @@ def defs():
 
 
 class Project:
-    """A project in a folder of its own, with the commands that a person would type there."""
+    """A project in a folder of its own, and the commands that run in it."""
 
     def __init__(self, python: Path, root: Path, environment: dict[str, str]) -> None:
         self.root = root
@@ -57,7 +55,7 @@ class Project:
         }
 
     def dg(self, *arguments: str, fails: bool = False) -> str:
-        """Run `dg ...`; what it says."""
+        """Run `dg ...`; its output."""
         command = [str(self._python), "-m", "dagster_dg_cli.cli", *arguments]
         done = subprocess.run(
             command, cwd=self.root, env=self._environment, capture_output=True, text=True, check=False
@@ -67,7 +65,7 @@ class Project:
         return said
 
     def point_to(self, sandbox: Sandbox) -> None:
-        """Let every component of the project ask the sandbox."""
+        """Set the base URL of every component to the sandbox."""
         for path in self.root.rglob("defs.yaml"):
             path.write_text(path.read_text("utf-8") + f"\n  base_url: {sandbox.url}\n", encoding="utf-8")
 
@@ -112,7 +110,6 @@ def test_the_example_of_an_agency_runs_from_the_wheel(
     where = "import synthflow_assets; print(synthflow_assets.__file__)"
     found = subprocess.run([str(wheel_python), "-c", where], check=True, capture_output=True, text=True, cwd=root)
     assert str(wheel_python.parents[1]) in found.stdout  # the wheel's, not the checkout's
-    project.dg("check", "yaml")
     for client in ("acme", "globex"):
         project.dg(
             "launch",
@@ -120,8 +117,10 @@ def test_the_example_of_an_agency_runs_from_the_wheel(
             f'key:"{client}/calls" or key:"{client}/call_loads" or key:"{client}/call_duration_daily"',
             "--partition",
             DAY,
+            "--config-json",
+            IN_PROCESS,
         )
-    project.dg("launch", "--assets", "calls_by_client")
+    project.dg("launch", "--assets", "calls_by_client", "--config-json", IN_PROCESS)
     lines = (root / "data" / "calls_by_client.csv").read_text("utf-8").splitlines()
     assert [line.split(",")[0] for line in lines] == ["workspace", "acme", "globex"]
 
