@@ -1,4 +1,4 @@
-"""The docs name only what exists: files, headings, settings, commands, options, public names."""
+"""The docs name only what exists: files, headings, settings, commands, options, targets of make, public names."""
 
 import ast
 import re
@@ -63,6 +63,13 @@ def test_commands_and_options_exist() -> None:
         assert command is not None, f"{page}: synthflow-assets {name}"
         known = {option for one in command.params if isinstance(one, click.Option) for option in one.opts}
         assert set(re.findall(r"--[a-z-]+", arguments)) <= known, f"{page}: synthflow-assets {name}{arguments}"
+
+
+def test_targets_of_make_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(all_found(r"(?m)(?:^|`|&& |bin/)make ([a-z][a-z-]*)"))
+    assert len(named) > 10
+    assert [(page, name) for page, name in named if name not in targets] == []
 
 
 @pytest.mark.parametrize(("page", "code"), list(blocks("python")))
