@@ -205,12 +205,16 @@ def move(location: str, data_path: str | None) -> None:
     """Copy all tables to another warehouse, such as from a file to a lake, and verify the copy."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.copying import copy_warehouse
+    from synthflow_assets.warehouse.copying import copy_warehouse, validate_folder
+    from synthflow_assets.warehouse.engines.file import FileEngine
 
     settings = Settings.load()
     # The values are validated as settings, because they become settings.
     target = Settings.of(warehouse=location, warehouse_schema=settings.warehouse_schema, lake_data_path=data_path)
-    _print_copied(copy_warehouse(Warehouse.from_settings(settings), Warehouse.from_settings(target)))
+    moved = Warehouse.from_settings(target)
+    if isinstance(moved.engine, FileEngine):
+        validate_folder(Path(moved.location))
+    _print_copied(copy_warehouse(Warehouse.from_settings(settings), moved))
     click.echo(f"Set SYNTHFLOW_WAREHOUSE={location}; then remove {settings.warehouse}, which is unchanged")
 
 

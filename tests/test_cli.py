@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from synthflow_assets.cli import main
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.interfaces import FetchResult
+from synthflow_assets.local import LocalRunError, validate_installed
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land
@@ -84,7 +85,9 @@ def test_a_backup_is_written_to_a_file_only(warehouse: Warehouse, tmp_path: Path
             assert f"{path} is not a regular file" in refusal("backup", "--to", path, "--force")
     assert Path("/dev/null").is_char_device()
     assert "the folder backpus does not exist" in refusal("backup", "--to", "backpus/b.duckdb")
+    assert "the folder dtaa does not exist" in refusal("move", "--to", "dtaa/b.duckdb")
     assert not Path("backpus").exists()
+    assert not Path("dtaa").exists()
 
 
 def test_an_existing_backup_is_replaced_only_if_forced(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -144,6 +147,11 @@ def test_a_bad_day_is_refused_with_its_value(value: str) -> None:
 def test_a_bad_fault_is_refused_with_its_value() -> None:
     assert "'often', not a number" in run("sandbox", "--fault", "reset=often").output
     assert "unknown fault resets" in run("sandbox", "--fault", "resets=1").output
+
+
+def test_a_missing_extra_is_one_line() -> None:
+    with pytest.raises(LocalRunError, match=r"no_such_module not found; .*pip install 'synthflow-assets\[sandbox\]'"):
+        validate_installed("click", "no_such_module")
 
 
 def test_every_command_and_option_has_help() -> None:

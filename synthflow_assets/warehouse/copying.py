@@ -83,6 +83,16 @@ def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> list[
     return copied
 
 
+def validate_folder(path: Path) -> None:
+    """Check that the folder of a file exists: a mistyped folder must not be created silently.
+
+    Raises:
+        WarehouseUnusableError: it does not.
+    """
+    if not path.absolute().parent.is_dir():
+        raise WarehouseUnusableError(f"the folder {path.parent} does not exist; create it, or name another file")
+
+
 def _validate_backup_path(warehouse: Warehouse, path: Path, unfinished: Path, *, replace: bool) -> None:
     own = Path(warehouse.engine.identity)  # no file if the warehouse is a lake or a database of MotherDuck
     # A backup onto the warehouse itself lost the days that a run landed meanwhile.
@@ -90,8 +100,7 @@ def _validate_backup_path(warehouse: Warehouse, path: Path, unfinished: Path, *,
         is_log = written.resolve() == own.with_name(f"{own.name}.wal")
         if is_log or (own.exists() and written.exists() and written.samefile(own)):
             raise WarehouseUnusableError(f"{path} belongs to the warehouse itself; name another file")
-    if not path.absolute().parent.is_dir():
-        raise WarehouseUnusableError(f"the folder {path.parent} does not exist; create it, or name another file")
+    validate_folder(path)
     if os.path.lexists(path) and not path.is_file():
         raise WarehouseUnusableError(f"{path} is not a regular file; name another file")
     if path.exists() and not replace:
