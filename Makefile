@@ -30,7 +30,7 @@ demo: $(READY)  ## Run the pipeline for the last seven days over the sandbox API
 dev: $(READY)  ## Run the Dagster UI and daemon at PORT (3000), over the sandbox API if no key is set
 	@$(BIN)/synthflow-assets dev --port $(PORT)
 
-test-fast: $(READY)  ## Run units and specs, without browser, servers and Dagster processes
+test-fast: $(READY)  ## Run units and specs, without browser, databases and Dagster processes
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal -m "not slow" $(PYTEST_ARGUMENTS)
 
 test: $(READY)  ## Run all tests

@@ -23,7 +23,7 @@ hypothesis_settings.register_profile("project", deadline=None, derandomize=True,
 hypothesis_settings.load_profile("project")
 
 DAY = dt.date(2026, 3, 10)
-SLOW_FOLDERS = {"e2e", "lake", "orchestration"}
+SLOW_FOLDERS = {"e2e", "lake", "orchestration", "report"}
 
 # As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,6 +99,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="A skipped test is a failure, as in CI.")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: starts a browser, servers or other processes; not in `make test-fast`")
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.config.getoption("--no-skips") and terminal and terminal.stats.get("skipped"):
@@ -106,7 +110,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a browser, a server or whole Dagster processes as slow, and run them last."""
+    """Mark the tests that start a browser, servers or other processes as slow, and run them last."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()) or SLOW_FOLDERS & set(item.path.parts):
             item.add_marker("slow")

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
 
 
 def test_a_page_is_drawn(browser: Browser) -> None:
