@@ -311,6 +311,13 @@ def test_calls_that_the_api_lists_twice_in_one_response_count_twice_in_its_total
     assert (result.total_records, result.fetched, result.duplicates) == (150, 150, 15)
 
 
+def test_a_repeated_call_that_drifts_to_the_next_page_still_counts_as_repeated() -> None:
+    first = [*calls_between(10)[:9], calls_between(10)[0]]
+    second = [calls_between(10)[9], calls_between(10)[9], calls_between(10)[0]]
+    result = result_of(lambda request: page(second if request.offset else first, 12), page_size=10)
+    assert (result.fetched, result.total_records, result.requests) == (10, 10, 2)
+
+
 def test_a_call_on_two_pages_does_not_make_up_for_one_on_none() -> None:
     calls = calls_between(200)
 
@@ -437,6 +444,12 @@ def test_a_page_of_another_agent_is_refused(own: int, foreign: int, refused: boo
     else:
         assert isinstance(end, FetchResult)
         assert (end.fetched, end.other_model) == (own + foreign, foreign)
+
+
+def test_calls_that_name_no_agent_are_the_windows() -> None:
+    calls = [dataclasses.replace(call, model_id=None) for call in calls_between(20)]
+    result = result_of(lambda _: page(calls, 20))
+    assert (result.fetched, result.other_model) == (20, 0)
 
 
 @pytest.mark.parametrize(
