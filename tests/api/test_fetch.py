@@ -115,6 +115,17 @@ def test_big_days_are_split_so_that_no_offset_is_deep(
     assert stats.requests <= (5 if filters == "start_and_end" else 2.5) * stats.fetched / 100
 
 
+def test_calls_longer_than_half_a_slice_are_requested_by_their_duration(
+    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_module, "MAX_OFFSET", 40)
+    monkeypatch.setattr(window_module, "SLICE_TARGET", 10)
+    sandbox = start_sandbox(window_filters="start_and_end", calls_per_day=2000, same_volume=True, agents=1)
+    noon = DAY_START_MS + 12 * HOUR_MS
+    assert_exact(sandbox, [CallWindow(sandbox.model_ids[0], noon, noon + HOUR_MS)])
+    assert any("duration_min" in request for request in sandbox.api.requests)
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -264,6 +275,16 @@ def test_all_connections_are_used_and_no_more() -> None:
     lister = Lister(lambda _: time.sleep(0.02) or CallPage(0, []), max_connections=4)  # type: ignore[func-returns-value]
     list(fetch_windows(lister, [day_of(str(number)) for number in range(12)], margin_seconds=0))
     assert lister.most_in_flight == 4
+
+
+def test_requests_that_wait_are_not_sent_after_the_consumer_stopped() -> None:
+    sent: list[int] = []
+    lister = Lister(lambda number: sent.append(number) or time.sleep(0.05) or CallPage(0, []), max_connections=4)  # type: ignore[func-returns-value]
+    events = fetch_windows(lister, [day_of(str(number)) for number in range(20)], margin_seconds=0)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    time.sleep(0.2)
+    assert len(sent) < 8  # of the eight that were submitted
 
 
 def test_progress_is_yielded_while_no_response_comes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def test_the_time_counts_for_each_class_from_its_first_failure(clock: Clock) -> 
     attempts = Attempts(clock, *[ServerError("x")] * 8, ConnectionFailedError("y"), None)
     with pytest.raises(ConnectionFailedError, match="gave up after 9 attempts"):
         run(clock, attempts)  # the next wait is 30 s
-    attempts = Attempts(clock, *[ServerError("x")] * 3, ConnectionFailedError("y"), None)
+    attempts = Attempts(clock, *[ServerError("x")] * 4, ConnectionFailedError("y"), None)
     assert run(clock, attempts) == "done"
 
 

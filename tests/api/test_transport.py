@@ -1,10 +1,12 @@
 """Requests over real sockets: the key, time-outs, sizes, retries, and servers that never finish."""
 
+import io
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -193,14 +195,20 @@ def test_closing_wakes_a_thread_that_waits(start_sandbox: StartSandbox) -> None:
             waiting.result(timeout=5)
 
 
-def test_netrc_does_not_replace_the_key(
-    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+def test_netrc_neither_replaces_the_key_nor_goes_to_the_storage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    netrc = tmp_path_factory.mktemp("home") / ".netrc"
+    netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with client_for(start_sandbox()) as client:
-        assert client.list_agents()
+    requests: list[dict[str, str]] = []
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+        return (302, b"", {"Location": "/sound"}) if "recording" in query["path"] else (200, b"sound", {})
+
+    with serving(respond, requests) as url, SynthflowClient("key", url) as client:
+        client.fetch_recording("a", io.BytesIO())
+    assert [request["authorization"] for request in requests] == ["Bearer key", ""]
 
 
 @pytest.mark.usefixtures("fast_retries")
