@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic_core import PydanticUndefined
@@ -12,7 +13,7 @@ from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.settings.kinds import kind_of
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
-from synthflow_assets.warehouse.schema import METRICS_OF_PERSONAL_DATA, TABLES
+from synthflow_assets.warehouse.schema import CALL_VIEWS, TABLES
 from synthflow_assets.warehouse.tables import Column, MetricTable
 
 ROOT = Path(__file__).parents[1]
@@ -34,10 +35,10 @@ FROM synthflow.duration_summary_by('2026-01-01', '2026-12-31', date_trunc('month
 
 Counts can be added over days and agents. Shares and rates cannot: divide the sums instead.
 
-Because JSON is not stored if `SYNTHFLOW_PII` is `hash` or `drop`, these tables are then empty:
-{empty}.
-All other tables are unaffected. If `forget` has erased a person and the day is computed again, these tables no longer
-count that person's calls.
+The metrics are the same for every `SYNTHFLOW_PII`, and `forget` does not change them: they are computed from columns of
+`calls` that hold nothing a person said.
+
+"Connected" means that a person or a machine picked up. For persons, see the outcome `person_reached`.
 
 An agent is an AI, without hold and without work after the call. So the mean is called average call duration, not
 average handle time. The API has no queue, so there is no abandonment rate.
@@ -110,18 +111,12 @@ def arguments_module() -> str:
 
 def tables_page() -> str:
     """Return the text of docs/tables.md."""
-    parts = []
-    for table in TABLES.values():
-        rows = [
-            f"| `{column.name}` | {column.sql_type} | {column.unit or ''} | {'yes' if column.personal else ''} | "
-            f"{cell(column.description)}{source_of(column)} |"
-            for column in table.columns
-        ]
-        grain = ", ".join(f"`{name}`" for name in table.grain)
-        parts.append(
-            f"## {table.qualified_name}\n\n{table.description}\n\nOne row for each {grain}.\n\n"
-            "| column | type | unit | personal | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows)
-        )
+    parts = [
+        f"## {table.qualified_name}\n\n{table.description}\n\n"
+        f"One row for each {', '.join(f'`{name}`' for name in table.grain)}.\n\n{_columns(table.columns)}"
+        for table in TABLES.values()
+    ]
+    parts += [f"## {view.name}\n\nA view. {view.description}\n\n{_columns(view.columns)}" for view in CALL_VIEWS]
     checks = [
         f"| `{one.table}` | `{one.name}` | {'yes' if one.blocking else ''} | {cell(one.description)} |"
         for one in (*CHECKS, *SCHEDULED_CHECKS)
@@ -134,6 +129,15 @@ def tables_page() -> str:
         "computed.\n\n"
         "| table | check | blocking | passes if |\n|---|---|---|---|\n" + "\n".join(checks) + "\n"
     )
+
+
+def _columns(columns: Sequence[Column]) -> str:
+    rows = [
+        f"| `{column.name}` | {column.sql_type} | {column.unit or ''} | {'yes' if column.personal else ''} | "
+        f"{cell(column.description)}{source_of(column)} |"
+        for column in columns
+    ]
+    return "| column | type | unit | personal | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows)
 
 
 def metrics_page() -> str:
@@ -149,9 +153,7 @@ def metrics_page() -> str:
         f"## {view.name}\n\n{view.description}\n\nColumns: " + ", ".join(f"`{one.name}`" for one in view.columns) + "."
         for view in METRIC_VIEWS
     ]
-    *most, last = (code(table.name) for table in METRICS_OF_PERSONAL_DATA)
-    about = _ABOUT_METRICS.format(empty=f"{', '.join(most)} and {last}")
-    return f"# Metrics\n\n{NOTE}{about}" + "\n\n".join(parts) + "\n"
+    return f"# Metrics\n\n{NOTE}{_ABOUT_METRICS}" + "\n\n".join(parts) + "\n"
 
 
 def _metric_table(table: MetricTable) -> str:

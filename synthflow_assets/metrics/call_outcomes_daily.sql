@@ -1,12 +1,31 @@
 -- Calls by each value of several dimensions: every call is in one row of each dimension.
 WITH dimensions AS (
     FROM (
-        SELECT day, model_id, call_status, end_call_reason, telephony_hangup, type_of_call
+        SELECT
+            day,
+            model_id,
+            call_outcome AS outcome,
+            call_status,
+            end_call_reason,
+            telephony_hangup,
+            telephony_error_code,
+            type_of_call,
+            assistant_version,
+            campaign_type
         FROM calls
         WHERE list_contains($days::DATE[], day)
     )
     UNPIVOT INCLUDE NULLS (
-        value FOR dimension IN (call_status, end_call_reason, telephony_hangup, type_of_call)
+        value FOR dimension IN (
+            outcome,
+            call_status,
+            end_call_reason,
+            telephony_hangup,
+            telephony_error_code,
+            type_of_call,
+            assistant_version,
+            campaign_type
+        )
     )
 )
 SELECT

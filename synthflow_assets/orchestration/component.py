@@ -14,14 +14,14 @@ from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.settings import PREFIX, Settings, variable
+from synthflow_assets.settings import Settings, variable
 from synthflow_assets.settings.kinds import TEMPLATE, VARIABLE_NAME, kind_of
 from synthflow_assets.settings.messages import nearest, rename
 from synthflow_assets.settings.model import name_settings_as
 
+_BOUNDS = (("ge", "minimum"), ("le", "maximum"))
 # The attributes of the other secrets have no default: if one is set, the feature is wanted.
 _SECRETS_WITH_DEFAULT = ("api_key", "pii_key")
-_LIST_ATTRIBUTES = "dg utils inspect-component synthflow_assets.SynthflowCallsComponent"
 # Its default is the key prefix.
 _WITHOUT_DEFAULT = ("warehouse_schema",)
 
@@ -43,7 +43,8 @@ def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
     # `Annotated` with None, because every attribute may be null.
     yaml_type = list[str] if kind.python is tuple else str if kind.python is dt.date else kind.python
     resolver = dg.Resolver.default(model_field_type=yaml_type | None, description=field.description)
-    return name, _attribute_field(resolver, default, kind.json_schema)
+    bounds = {word: getattr(one, limit) for one in field.metadata for limit, word in _BOUNDS if hasattr(one, limit)}
+    return name, _attribute_field(resolver, default, {**kind.json_schema, **bounds})
 
 
 def _attribute_field(resolver: dg.Resolver, default: Any, json_schema: dict[str, Any]) -> Any:
@@ -150,8 +151,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
             if kind_of(field).is_secret:
                 if given[attribute] is not None and (name != "pii_key" or given["pii"] == "hash"):
                     values[name] = _in_variable(attribute, given)
-            # True equals 1, and is refused only if it is passed on.
-            elif given[name] is not None and (given[name] != default.default or isinstance(given[name], bool)):
+            elif given[name] is not None and given[name] != default.default:
                 values[name] = given[name]
         return name_settings_as(Settings.of(**values), _attributes_of_variables())
 
@@ -164,18 +164,14 @@ def _with_plain_errors(derived: type[BaseModel]) -> type[BaseModel]:
 
     def validate_names(values: Any) -> Any:
         for name in values if isinstance(values, dict) else ():
-            if name in known:
-                continue
-            # Somebody may write `SYNTHFLOW_PAGE_SIZE` or `page-size`.
-            plain = str(name).lower().replace("-", "_").removeprefix(PREFIX.lower())
-            if plain in secrets:
+            if name in secrets:
                 raise SettingsError(
-                    f"{name} is not an attribute (its value is not shown): put the secret into an environment "
-                    f"variable, and set {plain}_variable to the name of that variable"
+                    f"{name} is not an attribute (its value is not shown): put the secret into a variable, "
+                    f"and set {name}_variable to the name of the variable"
                 )
-            near = nearest(plain, known)
-            hint = f"did you mean {near}?" if near else f"to list the attributes, run: {_LIST_ATTRIBUTES}"
-            raise SettingsError(f"{name} is not an attribute; {hint}")
+            if name not in known:
+                near = nearest(str(name), known)
+                raise SettingsError(f"{name} is not an attribute" + (f"; did you mean {near}?" if near else ""))
         return values
 
     # `dg check yaml` prints a line with an unknown attribute. So it knows the names of secrets, and the model refuses

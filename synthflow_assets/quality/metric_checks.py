@@ -55,27 +55,6 @@ _CHECKS = (
         depends_on=("call_load_hourly",),
         severity=Severity.ERROR,
     ),
-    Check(
-        "judge_results_daily",
-        "judge_results_reconcile",
-        "The answers to a check sum to its judged calls. No check judges more calls than have verdicts.",
-        COMPUTE_AGAIN,
-        severity=Severity.ERROR,
-    ),
-    Check(
-        "collected_variables_daily",
-        "collected_variables_reconcile",
-        "No variable is collected more often than asked for, or asked for in more calls than have variables.",
-        COMPUTE_AGAIN,
-        severity=Severity.ERROR,
-    ),
-    Check(
-        "actions_daily",
-        "actions_reconcile",
-        "The actions are as many as the calls have, and no more of them failed.",
-        COMPUTE_AGAIN,
-        severity=Severity.ERROR,
-    ),
 )
 
 # The checks of a table stand together, in the order in which Dagster shows them.

@@ -25,7 +25,6 @@ VOICEMAIL_STATUSES = spellings("hangup_on_voicemail", "left_voicemail")
 _BY_DAY_AND_AGENT = ("day", "model_id")
 _NONE = "Nothing."
 _BLANK = f"A field that is NULL or blank counts as `{NOT_REPORTED}`."
-_NOT_KEPT = "With SYNTHFLOW_PII `hash` or `drop` the field is not stored, so there is no row."
 
 
 def _count(
@@ -208,7 +207,18 @@ CALL_DURATION_HISTOGRAM = MetricTable(
     recounts=(_ALL_CALLS,),
 )
 
-OUTCOME_DIMENSIONS = ("call_status", "end_call_reason", "telephony_hangup", "type_of_call")
+# The dimensions of call_outcomes_daily, each with its column of `calls`.
+_DIMENSIONS = {
+    "outcome": "call_outcome",
+    "call_status": "call_status",
+    "end_call_reason": "end_call_reason",
+    "telephony_hangup": "telephony_hangup",
+    "telephony_error_code": "telephony_error_code",
+    "type_of_call": "type_of_call",
+    "assistant_version": "assistant_version",
+    "campaign_type": "campaign_type",
+}
+OUTCOME_DIMENSIONS = tuple(_DIMENSIONS)
 
 CALL_OUTCOMES_DAILY = MetricTable(
     "call_outcomes_daily",
@@ -217,10 +227,15 @@ CALL_OUTCOMES_DAILY = MetricTable(
     (
         DAY,
         MODEL_ID,
-        _text("dimension", f"One of {', '.join(OUTCOME_DIMENSIONS)}.", "name of the column", *OUTCOME_DIMENSIONS),
-        _text("value", f"Value of that column, or `{NOT_REPORTED}`.", "the column", *OUTCOME_DIMENSIONS),
-        _count("calls", "Calls with this value.", "count(calls)", *OUTCOME_DIMENSIONS, summable=False),
-        _share("Share of the agent's calls of the day; the shares of a dimension sum to 1.", *OUTCOME_DIMENSIONS),
+        _text(
+            "dimension",
+            f"One of {', '.join(OUTCOME_DIMENSIONS)}.",
+            "name of the column of `calls`; `outcome` is call_outcome",
+            *_DIMENSIONS.values(),
+        ),
+        _text("value", f"Value of that column, or `{NOT_REPORTED}`.", "the column", *_DIMENSIONS.values()),
+        _count("calls", "Calls with this value.", "count(calls)", *_DIMENSIONS.values(), summable=False),
+        _share("Share of the agent's calls of the day; the shares of a dimension sum to 1.", *_DIMENSIONS.values()),
     ),
     excluded=_NONE,
     nulls=_BLANK,
@@ -240,8 +255,18 @@ def _by_status(name: str, *statuses: str) -> Column:
 
 def _counted_status(name: str, *statuses: str) -> Recount:
     spelled = ", ".join(f"'{status}'" for status in spellings(*statuses))
-    return Recount(name, f"coalesce(trim(call_status) IN ({spelled}), false)::BIGINT")
+    return _counted_if(name, f"trim(call_status) IN ({spelled})")
 
+
+def _counted_if(name: str, condition: str) -> Recount:
+    return Recount(name, f"coalesce({condition}, false)::BIGINT")
+
+
+_IS_TRANSFER = "regexp_matches(action.action_type, 'transfer', 'i')"
+_TRANSFERS = f"coalesce([action FOR action IN actions IF {_IS_TRANSFER}], [])"
+_SUCCEEDED = f"list_contains([NOT one.failed AND one.status IS NOT NULL FOR one IN {_TRANSFERS}], true)"
+_FAILED = f"list_contains([one.failed FOR one IN {_TRANSFERS}], true)"
+_REACHED = "call_outcome = 'person_reached'"
 
 CALL_RATES_DAILY = MetricTable(
     "call_rates_daily",
@@ -252,34 +277,103 @@ CALL_RATES_DAILY = MetricTable(
         MODEL_ID,
         _CALLS,
         _CONNECTED_CALLS,
+        _count(
+            "person_reached_calls",
+            "Calls that a person answered, as far as status and end reason tell.",
+            "count(call_outcome = person_reached)",
+            "call_outcome",
+        ),
+        _count(
+            "silent_calls",
+            "Calls in which a person was reached and said nothing. Calls without a transcript are not counted.",
+            "count(call_outcome = person_reached and human_turns = 0)",
+            "call_outcome",
+            "human_turns",
+        ),
         _by_status("no_answer_calls", "no-answer"),
         _by_status("busy_calls", "busy"),
         _by_status("failed_calls", "failed"),
         _by_status("voicemail_calls", "hangup_on_voicemail", "left_voicemail"),
         _SHORT_CALLS,
+        _count(
+            "transferred_calls",
+            "Calls with at least one transfer, whether it succeeded or not.",
+            "count(calls with an action whose type contains transfer)",
+            "actions",
+        ),
+        _count(
+            "transfer_success_calls",
+            "Calls with a transfer that reports a status and no failure.",
+            "count(calls with a transfer that has a status and did not fail)",
+            "actions",
+        ),
+        _count(
+            "transfer_failed_calls",
+            "Calls whose transfers failed: at least one failed, and none is known to have succeeded.",
+            "count(calls with a failed transfer and no successful one)",
+            "actions",
+        ),
+        _count(
+            "contained_calls",
+            "Calls in which a person was reached and no transfer was tried.",
+            "count(call_outcome = person_reached and no transfer)",
+            "call_outcome",
+            "actions",
+        ),
+        _count(
+            "calls_with_full_error",
+            "Calls in which the judge found at least one check failed.",
+            "count(judge_found_full_error)",
+            "judge_found_full_error",
+        ),
+        _count(
+            "calls_with_any_error",
+            "Calls in which the judge found at least one check failed or passed in part.",
+            "count(judge_found_full_error or judge_found_partial_or_error)",
+            "judge_found_full_error",
+            "judge_found_partial_or_error",
+        ),
         _rate("connection_rate", "connected_calls", "calls", "call_status"),
+        _rate("person_reached_rate", "person_reached_calls", "calls", "call_outcome"),
         _rate("no_answer_rate", "no_answer_calls", "calls", "call_status"),
         _rate("busy_rate", "busy_calls", "calls", "call_status"),
         _rate("failed_rate", "failed_calls", "calls", "call_status"),
         _rate("voicemail_rate", "voicemail_calls", "calls", "call_status"),
         _rate("short_call_rate", "short_calls", "connected_calls", *_DURATION),
+        _ratio(
+            "transfer_success_rate",
+            "Successful transfers divided by transfers with a known result, in calls.",
+            "transfer_success_calls",
+            "(transfer_success_calls + transfer_failed_calls)",
+            "actions",
+        ),
+        _rate("containment_rate", "contained_calls", "person_reached_calls", "call_outcome", "actions"),
     ),
     excluded=(
         "Nothing: canceled calls, spam and calls that are still going on count in `calls`, and so in every rate. "
         "Voicemails count as connected too, so the rates do not sum to 1."
     ),
     nulls=(
-        "A call without a status counts in `calls` only. A connected call without a duration is not short. "
+        "A call without a status counts in `calls` only. A connected call without a duration is not short. A transfer "
+        "without a status and without a sign of failure counts in `transferred_calls` only. "
         "If its denominator is 0, a rate is NULL."
     ),
     every_landed_day=True,
     recounts=(
         _ALL_CALLS,
         _COUNTED_CONNECTED,
+        _counted_if("person_reached_calls", _REACHED),
+        _counted_if("silent_calls", f"{_REACHED} AND human_turns = 0"),
         _counted_status("no_answer_calls", "no-answer"),
         _counted_status("busy_calls", "busy"),
         _counted_status("failed_calls", "failed"),
         _counted_status("voicemail_calls", "hangup_on_voicemail", "left_voicemail"),
+        _counted_if("transferred_calls", f"{_TRANSFERS} <> []"),
+        _counted_if("transfer_success_calls", _SUCCEEDED),
+        _counted_if("transfer_failed_calls", f"{_FAILED} AND NOT {_SUCCEEDED}"),
+        _counted_if("contained_calls", f"{_REACHED} AND {_TRANSFERS} = []"),
+        _counted_if("calls_with_full_error", "judge_found_full_error"),
+        _counted_if("calls_with_any_error", "judge_found_full_error OR judge_found_partial_or_error"),
     ),
 )
 
@@ -368,7 +462,18 @@ WORKSPACE_LOAD_HOURLY = MetricTable(
     recounts=(Recount("calls_started"),),
 )
 
-_JUDGE = "judge_results"
+_JUDGE = "judge_verdicts"
+_VERDICTS = f"map_values({_JUDGE})"
+
+
+def _verdict(name: str, description: str, value: str) -> Column:
+    return _count(name, description, f"count(verdict = {value})", _JUDGE, summable=False)
+
+
+def _counted_verdicts(name: str, condition: str) -> Recount:
+    return Recount(name, f"coalesce(len([verdict FOR verdict IN {_VERDICTS} IF {condition}]), 0)")
+
+
 JUDGE_RESULTS_DAILY = MetricTable(
     "judge_results_daily",
     "Verdicts of the judge, by check.",
@@ -376,87 +481,186 @@ JUDGE_RESULTS_DAILY = MetricTable(
     (
         DAY,
         MODEL_ID,
-        _text("judge_check", "Name of the check.", "key of judge_results", _JUDGE),
-        _count("judged_calls", "Calls with an answer to this check.", "count(answer)", _JUDGE, summable=False),
-        _count("passes", "Calls that passed.", "count(answer = true, in any case)", _JUDGE, summable=False),
+        _text("judge_check", "Name of the check.", "key of judge_verdicts", _JUDGE),
         _count(
-            "partials", "Calls that passed in part.", "count(answer = partial, in any case)", _JUDGE, summable=False
+            "judged_calls",
+            "Calls that passed, passed in part or failed.",
+            "passes + partials + fails",
+            _JUDGE,
+            summable=False,
         ),
-        _count("fails", "Calls that failed.", "count(answer = false, in any case)", _JUDGE, summable=False),
-        _count("other_answers", "Calls with any other answer.", "count(any other answer)", _JUDGE, summable=False),
-        _ratio(
-            "pass_share", "Passes divided by the calls with a verdict.", "passes", "(passes + partials + fails)", _JUDGE
+        _verdict("passes", "Calls that passed.", "true"),
+        _verdict("partials", "Calls that passed in part.", "partial"),
+        _verdict("fails", "Calls that failed.", "false"),
+        _verdict("not_applicable", "Calls that the check does not apply to.", "not_applicable"),
+        _count(
+            "other_answers",
+            "Calls with another text as verdict.",
+            "count(verdict is none of these, and no number)",
+            _JUDGE,
+            summable=False,
+        ),
+        _ratio("pass_share", "Passes divided by judged calls.", "passes", "judged_calls", _JUDGE),
+        _count("scored_calls", "Calls with a score.", "count(verdict is a number)", _JUDGE, summable=False),
+        Column(
+            "mean_score",
+            "DOUBLE",
+            "Mean of the scores.",
+            "score",
+            formula="mean(verdict is a number)",
+            sources=(_JUDGE,),
         ),
     ),
     excluded=(
-        "Keys that end in `_reason` and hold a text: they explain another check. Other answers are left out of "
-        "`pass_share`."
+        "Empty verdicts, explanations (`..._feedback`, `..._reason`) and the judge's aggregates (`all_feedback`, "
+        "`judge_found_...`). The aggregates are in call_rates_daily."
     ),
     nulls=(
-        "A call without judge_results, or without an answer to the check, is not counted. If no call has a verdict, "
-        f"`pass_share` is NULL. {_NOT_KEPT}"
+        "A call without a verdict of the check is not counted. If no call is judged, `pass_share` is NULL. If no call "
+        "has a score, `mean_score` is NULL."
+    ),
+    recounts=(
+        _counted_verdicts("judged_calls", "verdict IN ('true', 'partial', 'false')"),
+        _counted_verdicts("passes", "verdict = 'true'"),
+        _counted_verdicts("partials", "verdict = 'partial'"),
+        _counted_verdicts("fails", "verdict = 'false'"),
+        _counted_verdicts("not_applicable", "verdict = 'not_applicable'"),
+        _counted_verdicts("other_answers", "verdict = 'other'"),
+        _counted_verdicts("scored_calls", "regexp_full_match(verdict, '[-0-9.]+')"),
+    ),
+    statistics=(
+        Statistics(
+            "score",
+            f"SELECT day, model_id, key AS judge_check, TRY_CAST(value AS DOUBLE) AS value "
+            f"FROM (SELECT day, model_id, unnest(map_entries({_JUDGE}), max_depth := 2) FROM calls)",
+        ),
     ),
 )
 
-_VARIABLES = "collected_variables"
 COLLECTED_VARIABLES_DAILY = MetricTable(
     "collected_variables_daily",
     "How often each variable was asked for, and how often it was collected.",
-    ("day", "model_id", "variable"),
+    ("day", "model_id", "source", "variable"),
     (
         DAY,
         MODEL_ID,
-        _text("variable", "Name of the variable.", "key of collected_variables, or of the agents in it", _VARIABLES),
-        _count("asked", "Calls that name the variable.", "count(variable is named)", _VARIABLES, summable=False),
+        _text("source", "`variable` (of collected_variables) or `extractor` (an action).", "source", "variables"),
+        _text("variable", "Name of the variable or of what the extractor looks for.", "name", "variables"),
+        _count("asked", "Calls that ask for the variable.", "count(calls)", "variables", summable=False),
         _count(
             "collected",
-            "Calls that collected it.",
-            "count(collected is true, or missing beside a value, for at least one agent of the call)",
-            _VARIABLES,
+            "Calls that collected it, at least once.",
+            "count(calls with collected = true)",
+            "variables",
             summable=False,
         ),
         replace(
-            _ratio("completion_rate", "Collected divided by asked.", "collected", "asked", _VARIABLES), required=True
-        ),
-    ),
-    excluded=(
-        "Entries that are neither a variable (an object with `value` or `collected`) nor an agent with variables in it."
-    ),
-    nulls=(
-        "A variable that is NULL was asked for and not collected. If `collected` is missing, a variable with a value "
-        f"was collected. {_NOT_KEPT}"
-    ),
-)
-
-_ACTIONS = "executed_actions"
-ACTIONS_DAILY = MetricTable(
-    "actions_daily",
-    "Actions that ran in calls, such as transfers and messages, by type.",
-    ("day", "model_id", "action_type"),
-    (
-        DAY,
-        MODEL_ID,
-        _text("action_type", f"Type of the action, or `{NOT_REPORTED}`.", "action_type of the action", _ACTIONS),
-        _count(
-            "executed",
-            "Actions that ran, failed ones included. Several actions of a call count each.",
-            "count(actions)",
-            _ACTIONS,
-            unit="actions",
-        ),
-        _count(
-            "failed",
-            "Actions whose return value reports a failure.",
-            "count(return_value has a status of error, failed or failure, a success of false, or an error that is not "
-            "empty or false)",
-            _ACTIONS,
-            unit="actions",
+            _ratio("completion_rate", "Collected divided by asked.", "collected", "asked", "variables"), required=True
         ),
     ),
     excluded=_NONE,
     nulls=(
-        f"An action without a type counts as `{NOT_REPORTED}`. An action without a return value counts as not failed. "
-        f"{_NOT_KEPT}"
+        "A variable that is NULL was asked for and not collected. If the API does not say whether it was collected, a "
+        "variable with a value was."
+    ),
+    recounts=(
+        Recount("asked", "coalesce(len(list_distinct([(one.source, one.name) FOR one IN variables])), 0)"),
+        Recount(
+            "collected",
+            "coalesce(len(list_distinct([(one.source, one.name) FOR one IN variables IF one.collected])), 0)",
+        ),
+    ),
+)
+
+ACTIONS_DAILY = MetricTable(
+    "actions_daily",
+    "Actions that ran in calls, such as extractors, transfers and messages, by type.",
+    ("day", "model_id", "action_type"),
+    (
+        DAY,
+        MODEL_ID,
+        _text("action_type", f"Type of the action, or `{NOT_REPORTED}`.", "action_type", "actions"),
+        _count(
+            "executed",
+            "Actions that ran, failed ones included. Several actions of a call count each.",
+            "count(actions)",
+            "actions",
+            unit="actions",
+        ),
+        _count(
+            "failed",
+            "Actions that report a failure in any way: an error message, a failed status or transfer, or an HTTP "
+            "status of 400 or more.",
+            "count(failed)",
+            "actions",
+            unit="actions",
+        ),
+        _count(
+            "calls", "Calls with at least one of these actions.", "count(distinct calls)", "actions", summable=False
+        ),
+    ),
+    excluded=_NONE,
+    nulls=f"An action without a type counts as `{NOT_REPORTED}`. Without any sign of a failure, it has not failed.",
+    recounts=(
+        Recount("executed", "coalesce(len(actions), 0)"),
+        Recount("failed", "coalesce(len([one FOR one IN actions IF one.failed]), 0)"),
+        Recount(
+            "calls",
+            "coalesce(len(list_distinct("
+            "[coalesce(nullif(trim(one.action_type), ''), $not_reported) FOR one IN actions])), 0)",
+        ),
+    ),
+)
+
+TRANSFERS_DAILY = MetricTable(
+    "transfers_daily",
+    "Transfers to a human, by outcome and by the reason of a failure.",
+    ("day", "model_id", "outcome", "failed_reason"),
+    (
+        DAY,
+        MODEL_ID,
+        _text(
+            "outcome",
+            f"Status as the API reports it, such as `transfer-success`, or `{NOT_REPORTED}`.",
+            "status",
+            "actions",
+        ),
+        _text(
+            "failed_reason",
+            f"Reason of the failure that the API reports, or `{NOT_REPORTED}`.",
+            "failed_reason",
+            "actions",
+        ),
+        _count("transfers", "Transfers with this outcome.", "count(transfers)", "actions", unit="transfers"),
+        _count("calls", "Calls with at least one of them.", "count(distinct calls)", "actions", summable=False),
+        _seconds(
+            "mean_seconds_to_human",
+            "Mean time from the transfer until a human answered.",
+            "mean(human_connected_at - at)",
+            "actions",
+        ),
+        _seconds(
+            "median_seconds_to_human",
+            "Median of that time, interpolated linearly between the two closest transfers.",
+            "percentile(human_connected_at - at, 0.5)",
+            "actions",
+        ),
+    ),
+    excluded="Actions whose type does not contain `transfer`.",
+    nulls=(
+        f"A missing outcome or reason counts as `{NOT_REPORTED}`. A transfer without both times, or with "
+        "the human before the transfer, is left out of mean and median."
+    ),
+    recounts=(Recount("transfers", f"len({_TRANSFERS})"),),
+    statistics=(
+        Statistics(
+            "seconds_to_human",
+            f"SELECT day, model_id, coalesce(action.status, $not_reported) AS outcome, "
+            "coalesce(action.failed_reason, $not_reported) AS failed_reason, "
+            '(epoch_us(action.human_connected_at) - epoch_us(action."at")) / 1000000 AS value '
+            f"FROM (SELECT day, model_id, unnest({_TRANSFERS}) AS action FROM calls) "
+            'WHERE action.human_connected_at >= action."at"',
+        ),
     ),
 )
 
@@ -550,5 +754,6 @@ METRIC_TABLES = (
     JUDGE_RESULTS_DAILY,
     COLLECTED_VARIABLES_DAILY,
     ACTIONS_DAILY,
+    TRANSFERS_DAILY,
     TELEPHONY_TIMING_DAILY,
 )

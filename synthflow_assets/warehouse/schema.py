@@ -12,7 +12,7 @@ from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
 # Raise it with every change of tables, columns, views or macros. A file made by a later version is refused.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 def _field(
@@ -316,32 +316,63 @@ VERSION = Table(
 )
 
 
-CALL_ACTIONS = View(
-    "call_actions",
-    "Executed actions, one row each. JSON that the API sends as text is JSON here.",
-    (
-        DAY,
-        MODEL_ID,
-        Column("call_id", "VARCHAR", "Id of the call."),
-        Column("action_id", "VARCHAR", "Id of the action."),
-        Column("name", "VARCHAR", "Name of the action."),
-        Column("action_type", "VARCHAR", "Kind of the action."),
-        Column("return_value", "JSON", "What the action returned.", personal=True),
-        Column("parameters_hard_coded", "JSON", "Parameters that the agent's owner set.", personal=True),
-        Column("parameters_from_speech", "JSON", "Parameters taken from the conversation.", personal=True),
-        Column("action", "JSON", "The whole action, as the API sent it.", personal=True),
+_CALL_ID = Column("call_id", "VARCHAR", "Id of the call.")
+_KEPT = "NULL unless SYNTHFLOW_PII is `keep`."
+
+CALL_VIEWS = (
+    View(
+        "call_actions",
+        "Executed actions, one row each. JSON that the API sends as text is JSON here.",
+        (
+            DAY,
+            MODEL_ID,
+            _CALL_ID,
+            Column("name", "VARCHAR", "Name of the action."),
+            Column("action_type", "VARCHAR", "Type of the action."),
+            Column("executed_at", "TIMESTAMPTZ", "When it ran."),
+            Column("failed", "BOOLEAN", "Whether it reports a failure in any way."),
+            Column("status", "VARCHAR", "Of transfers, the status that the API reports."),
+            Column("failed_reason", "VARCHAR", "Of transfers, why it failed."),
+            Column("human_connected_at", "TIMESTAMPTZ", "Of transfers, when a human answered."),
+            Column("return_value", "JSON", f"What it returned. {_KEPT}", personal=True),
+            Column("return_value_status", "VARCHAR", f"Status beside what it returned. {_KEPT}", personal=True),
+            Column("parameters_from_llm", "JSON", f"Parameters that the agent chose. {_KEPT}", personal=True),
+            Column("parameters_hard_coded", "JSON", f"Parameters that the agent's owner set. {_KEPT}", personal=True),
+            Column("action", "JSON", f"The whole action, as the API sent it. {_KEPT}", personal=True),
+        ),
+    ),
+    View(
+        "call_judgements",
+        "Verdicts of the judge, one row for each call and check.",
+        (
+            DAY,
+            MODEL_ID,
+            _CALL_ID,
+            Column("judge_check", "VARCHAR", "Name of the check."),
+            Column("verdict", "VARCHAR", "`true`, `partial`, `false`, `not_applicable`, a score, or `other`."),
+            Column("feedback", "VARCHAR", f"Explanation of the verdict. {_KEPT}", personal=True),
+        ),
+    ),
+    View(
+        "call_variables",
+        "Variables that agents asked for, and what extractors looked for: one row for each call and variable.",
+        (
+            DAY,
+            MODEL_ID,
+            _CALL_ID,
+            Column("source", "VARCHAR", "`variable` or `extractor`."),
+            Column("variable", "VARCHAR", "Name of the variable."),
+            Column("collected", "BOOLEAN", "Whether it was collected, at least once."),
+            Column("value", "JSON", f"Its value. {_KEPT}", personal=True),
+        ),
     ),
 )
 
 LANDED_TABLES = (CALLS, CALL_REJECTS, CALL_LOADS)
 TABLES = {table.name: table for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES, CALL_RECORDINGS, FORGOTTEN, VERSION)}
-VIEWS = (CALL_ACTIONS, *METRIC_VIEWS)
+VIEWS = (*CALL_VIEWS, *METRIC_VIEWS)
 MACROS = METRIC_MACROS
 PERSONAL_COLUMNS = tuple(column for column in CALLS.columns if column.personal)
-# They are computed from JSON, which cannot be hashed: both `hash` and `drop` leave it out.
-METRICS_OF_PERSONAL_DATA = tuple(
-    table for table in METRIC_TABLES if not {column.name for column in PERSONAL_COLUMNS}.isdisjoint(table.sources)
-)
 UNREADABLE_FIELD = "a field of an unreadable name"  # stands for names that are no plain words
 CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not None)
 

@@ -120,17 +120,17 @@ class MetricTable(Table):
     Attributes:
         excluded: which calls are left out, for the docs.
         nulls: how missing values are counted, for the docs.
+        recounts: columns that the check `recount_TABLE` counts again.
         every_landed_day: whether a landed day without calls has rows as well.
         reads_day_before: whether a day is computed from the calls of the day before as well as its own.
-        recounts: columns that the check `recount_TABLE` counts again.
         statistics: statistics that it computes again.
     """
 
     excluded: str
     nulls: str
+    recounts: tuple[Recount, ...] = ()
     every_landed_day: bool = False
     reads_day_before: bool = False
-    recounts: tuple[Recount, ...] = ()
     statistics: tuple[Statistics, ...] = ()
 
     @property

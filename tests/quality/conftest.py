@@ -1,4 +1,4 @@
-"""A sound warehouse, built once; each test gets a copy of its file."""
+"""A sound warehouse, built once in a session."""
 
 import datetime as dt
 import os
@@ -20,6 +20,16 @@ from synthflow_assets.warehouse.connection import Warehouse
 LAST = dt.date(2026, 3, 10)
 DAYS = [LAST - dt.timedelta(days=1), LAST]
 TIMEZONE = "America/New_York"
+# What may be missing among few calls: a score, and the times of a transfer.
+RARE = """
+UPDATE calls SET
+    judge_verdicts = map_concat(coalesce(judge_verdicts, MAP {}), MAP {'rating': '7'}),
+    actions = [{
+        'name': 'To sales', 'action_type': 'transfer_call_action_type', 'failed': false, 'status': 'transfer-success',
+        'failed_reason': NULL, 'at': start_time, 'human_connected_at': start_time + INTERVAL 9 SECOND
+    }]
+WHERE call_id IN (SELECT min(call_id) FROM calls GROUP BY day)
+"""
 _KEY = "TEST_SANDBOX_KEY"
 
 
@@ -38,6 +48,7 @@ def sound_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             list(load_calls(client, warehouse, settings, agents, DAYS, log=lambda _: None))
     del os.environ[_KEY]
     with warehouse.connect() as opened:
+        opened.execute(RARE)
         compute_metrics(opened, DAYS, settings)
     return path
 
@@ -47,9 +58,24 @@ def settings() -> Settings:
     return Settings.of(timezone=TIMEZONE)
 
 
+@pytest.fixture(scope="session")
+def sound_connection(sound_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    copied = shutil.copy(sound_file, tmp_path_factory.mktemp("damaged") / "synthflow.duckdb")
+    with Warehouse(str(copied)).connect() as opened:
+        yield opened
+
+
 @pytest.fixture
-def connection(sound_file: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A copy of the sound warehouse."""
+def connection(sound_connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The sound warehouse, in a transaction: what a test changes is rolled back."""
+    sound_connection.execute("BEGIN")
+    yield sound_connection
+    sound_connection.execute("ROLLBACK")
+
+
+@pytest.fixture
+def own_connection(sound_file: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A copy of the sound warehouse, for a test that needs transactions of its own."""
     copied = shutil.copy(sound_file, tmp_path / "synthflow.duckdb")
     with Warehouse(str(copied)).connect() as opened:
         yield opened

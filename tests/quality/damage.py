@@ -115,39 +115,7 @@ DAMAGE = [
         "UPDATE synthflow.workspace_load_hourly SET peak_concurrent_calls = 1000",
         "2026-03-10: 24 hours differ from those of call_load_hourly",
     ),
-    ("judge_results_reconcile", "DELETE FROM synthflow.judge_results_daily", "calls have verdicts, none is counted"),
-    (
-        "judge_results_reconcile",
-        "UPDATE synthflow.judge_results_daily SET judged_calls = judged_calls + 1000, passes = passes + 1000",
-        "a check has judged",
-    ),
-    (
-        "judge_results_reconcile",
-        "UPDATE synthflow.judge_results_daily SET fails = fails + 1",
-        "not add up to the calls",
-    ),
-    ("judge_results_reconcile", "UPDATE synthflow.judge_results_daily SET pass_share = NULL", "do not add up"),
-    (
-        "collected_variables_reconcile",
-        "DELETE FROM synthflow.collected_variables_daily",
-        "calls have variables, none is counted",
-    ),
-    (
-        "collected_variables_reconcile",
-        (
-            "UPDATE synthflow.collected_variables_daily "
-            "SET asked = asked + 1000, completion_rate = collected / (asked + 1000)"
-        ),
-        "a variable was asked for in",
-    ),
-    (
-        "collected_variables_reconcile",
-        "UPDATE synthflow.collected_variables_daily SET collected = asked + 1",
-        "variables were collected more often than asked for",
-    ),
-    ("actions_reconcile", "DELETE FROM synthflow.actions_daily", "0 actions counted"),
-    ("actions_reconcile", "UPDATE synthflow.actions_daily SET failed = executed + 1", "of them failed"),
-    *(damage for table in METRIC_TABLES if table.recounts for damage in _damage_that_recounts_find(table)),
+    *(damage for table in METRIC_TABLES for damage in _damage_that_recounts_find(table)),
     (
         "recount_call_duration_daily",
         "UPDATE synthflow.call_duration_daily SET median_duration_seconds = NULL",

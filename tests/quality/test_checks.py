@@ -23,6 +23,8 @@ from synthflow_assets.quality import (
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.tables import MetricTable
 from tests.quality.conftest import DAYS, LAST
 from tests.quality.damage import DAMAGE
 
@@ -87,6 +89,15 @@ def test_damage_is_noticed_and_named(
 ) -> None:
     connection.execute(damage)
     assert any(says in problem for problem in problems(connection, settings, name))
+
+
+@pytest.mark.parametrize("table", METRIC_TABLES, ids=lambda table: table.name)
+def test_every_number_of_the_sound_warehouse_has_a_value(
+    connection: duckdb.DuckDBPyConnection, table: MetricTable
+) -> None:
+    """Otherwise damage to it would change nothing."""
+    counts = ", ".join(f"count({column.name})" for column in table.columns)
+    assert 0 not in (connection.execute(f"SELECT {counts} FROM {table.name}").fetchone() or [0])
 
 
 def test_every_check_has_damage_that_it_finds() -> None:
@@ -238,18 +249,18 @@ def test_days_in_a_row_are_one_line() -> None:
 
 
 def test_computing_a_day_refreshes_the_hours_of_the_day_after(
-    connection: duckdb.DuckDBPyConnection, settings: Settings
+    own_connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
-    connection.execute(
+    own_connection.execute(
         "UPDATE synthflow.calls SET duration_seconds = 86400 "
         "WHERE call_id = (SELECT max_by(call_id, start_time) FROM synthflow.calls WHERE day = $1)",
         [DAYS[0]],
     )
     for name in ("call_load_over_midnight", "call_load_reconciles"):
-        found = find_problems(connection, BY_NAME[name], DAYS[:1], settings, LAST)
+        found = find_problems(own_connection, BY_NAME[name], DAYS[:1], settings, LAST)
         assert DAYS[1] in [problem.day for problem in found]
-    computed = compute_metrics(connection, DAYS[:1], settings)
+    computed = compute_metrics(own_connection, DAYS[:1], settings)
     assert computed["call_load_hourly"] == computed["workspace_load_hourly"] == DAYS
     assert computed["call_rates_daily"] == DAYS[:1]
     for name in ("call_load_over_midnight", "call_load_reconciles", "workspace_load_reconciles"):
-        assert problems(connection, settings, name) == []
+        assert problems(own_connection, settings, name) == []

@@ -1,4 +1,4 @@
-"""An empty warehouse for each test: a copy of one that is made once."""
+"""Empty warehouses: one that the tests of a session share, and one for a test alone."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.schema import TABLES, VERSION
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +18,25 @@ def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return path
 
 
+@pytest.fixture(scope="session")
+def shared_connection(
+    empty_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    copied = shutil.copy(empty_file, tmp_path_factory.mktemp("shared") / "w.duckdb")
+    with Warehouse(str(copied)).connect() as opened:
+        yield opened
+
+
+@pytest.fixture
+def connection(shared_connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Empty for each test."""
+    yield shared_connection
+    for name in TABLES:
+        if name != VERSION.name:
+            shared_connection.execute(f"DELETE FROM {name}")
+
+
 @pytest.fixture
 def warehouse(empty_file: Path, tmp_path: Path) -> Warehouse:
+    """For a test that opens it itself."""
     return Warehouse(str(shutil.copy(empty_file, tmp_path / "w.duckdb")))
-
-
-@pytest.fixture
-def connection(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
-    with warehouse.connect() as opened:
-        yield opened

@@ -1,10 +1,12 @@
 """The metrics once more, in plain Python: slow, and so simple that one can see that it is right."""
 
+import json
 import math
 import zoneinfo
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from tests.spec.calls import Call, Row
 
@@ -24,7 +26,7 @@ def has_status(call: Call, *statuses: str) -> bool:
     return reported(call["call_status"]).replace("-", "_") in statuses
 
 
-def percentile(values: Sequence[int], share: float) -> float | None:
+def percentile(values: Sequence[float], share: float) -> float | None:
     """Linear interpolation between the two closest ranks."""
     if not values:
         return None
@@ -75,11 +77,39 @@ def call_duration_histogram(calls: Sequence[Call]) -> list[Row]:
 
 
 def call_outcomes_daily(calls: Sequence[Call]) -> list[Row]:
+    values: dict[str, Callable[[Call], str]] = {
+        "outcome": outcome,
+        "telephony_error_code": lambda call: error_code(call) or "not_reported",
+    }
+    for name in (
+        *("call_status", "end_call_reason", "telephony_hangup", "type_of_call", "assistant_version", "campaign_type"),
+    ):
+        values[name] = lambda call, name=name: reported(call[name])  # type: ignore[misc]
     return [
         (dimension, value, count, count / len(calls))
-        for dimension in ("call_status", "end_call_reason", "telephony_hangup", "type_of_call")
-        for value, count in Counter(reported(call[dimension]) for call in calls).items()
+        for dimension, value_of in values.items()
+        for value, count in Counter(map(value_of, calls)).items()
     ]
+
+
+def outcome(call: Call) -> str:
+    status, reason = reported(call["call_status"]).replace("-", "_"), reported(call["end_call_reason"])
+    if status == "completed":
+        return "voicemail" if reason.startswith("voicemail") else "person_reached"
+    known = {
+        **dict.fromkeys(VOICEMAILS, "voicemail"),
+        **dict.fromkeys(("no_answer", "busy", "failed", "canceled"), status),
+        "user_canceled": "canceled",
+        **dict.fromkeys(
+            ("pending", "ringing", "in_progress", "queue", "initiated", "checking", "paused", "registered"), "open"
+        ),
+    }
+    return known.get(status, "other")
+
+
+def error_code(call: Call) -> str | None:
+    words = (call["error_message"] or "").split(" - ")
+    return words[1] if words[0] == "Telephony" and words[1].isdecimal() else None
 
 
 def call_rates_daily(calls: Sequence[Call]) -> list[Row]:
@@ -87,13 +117,32 @@ def call_rates_daily(calls: Sequence[Call]) -> list[Row]:
         return sum(has_status(call, *statuses) for call in calls)
 
     connected = [call for call in calls if has_status(call, *CONNECTED)]
-    short = sum((call["duration_seconds"] or 0) < SHORT_CALL_SECONDS for call in connected) - sum(
-        call["duration_seconds"] is None for call in connected
-    )
-    voicemails = count(*VOICEMAILS)
-    counts = [len(connected), count("no_answer"), count("busy"), count("failed"), voicemails]
-    rates = [_ratio(one, len(calls)) for one in counts]
-    return [(len(calls), *counts, short, *rates, _ratio(short, len(connected)))]
+    short = sum(call["duration_seconds"] is not None and call["duration_seconds"] < 10 for call in connected)
+    reached = [call for call in calls if outcome(call) == "person_reached"]
+    silent = [call for call in reached if call["transcript"] is not None and "human:" not in call["transcript"]]
+    transferred = [call for call in calls if transfers(call)]
+    succeeded = [call for call in transferred if any(is_success(one) for one in transfers(call))]
+    failed = [call for call in transferred if call not in succeeded and any(map(is_failure, transfers(call)))]
+    contained = [call for call in reached if not transfers(call)]
+    full = [call for call in calls if judged_true(call, "judge_found_full_error")]
+    partial = [call for call in calls if judged_true(call, "judge_found_partial_or_error") or call in full]
+    by_status = [count("no_answer"), count("busy"), count("failed"), count(*VOICEMAILS)]
+    shares = [_ratio(one, len(calls)) for one in (len(connected), len(reached), *by_status)]
+    return [
+        (
+            len(calls),
+            len(connected),
+            len(reached),
+            len(silent),
+            *by_status,
+            short,
+            *(len(transferred), len(succeeded), len(failed), len(contained), len(full), len(partial)),
+            *shares,
+            _ratio(short, len(connected)),
+            _ratio(len(succeeded), len(succeeded) + len(failed)),
+            _ratio(len(contained), len(reached)),
+        )
+    ]
 
 
 def telephony_timing_daily(calls: Sequence[Call]) -> list[Row]:
@@ -127,46 +176,123 @@ def telephony_timing_daily(calls: Sequence[Call]) -> list[Row]:
     ]
 
 
+def judged_true(call: Call, key: str) -> bool:
+    return str((call["judge_results"] or {}).get(key)).lower() == "true"
+
+
+def verdicts(results: dict[str, Any]) -> dict[str, str]:
+    """The verdict of each check, in lower case; explanations, aggregates and empty verdicts are none."""
+    found = {}
+    for check, told in results.items():
+        verdict = "" if told is None else str(told).strip().lower()
+        explains = any(check == f"{other}{suffix}" for other in results for suffix in ("_feedback", "_reason"))
+        aggregate = check in ("all_feedback", "judge_found_full_error", "judge_found_partial_or_error")
+        if verdict and not explains and not aggregate:
+            found[check] = verdict
+    return found
+
+
 def judge_results_daily(calls: Sequence[Call]) -> list[Row]:
     answers: dict[str, list[str]] = defaultdict(list)
     for call in calls:
-        for check, told in (call["judge_results"] or {}).items():
-            answer = (told or "").strip().lower()
-            if answer and (not check.endswith("_reason") or answer in ("true", "partial", "false")):
-                answers[check].append(answer)
+        for check, verdict in verdicts(call["judge_results"] or {}).items():
+            answers[check].append(verdict)
     rows: list[Row] = []
     for check, all_of_them in answers.items():
-        passes, partials, fails = (all_of_them.count(one) for one in ("true", "partial", "false"))
-        verdicts = passes + partials + fails
-        others = len(all_of_them) - verdicts
-        rows.append((check, len(all_of_them), passes, partials, fails, others, _ratio(passes, verdicts)))
+        passes, partials, fails, none = map(all_of_them.count, ("true", "partial", "false", "not_applicable"))
+        judged = passes + partials + fails
+        scores = [float(one) for one in all_of_them if len(one) < 8 and one.replace(".", "").isdecimal()]
+        others = len(all_of_them) - judged - none - len(scores)
+        mean = sum(scores) / len(scores) if scores else None
+        rows.append((check, judged, passes, partials, fails, none, others, _ratio(passes, judged), len(scores), mean))
+    return rows
+
+
+def actions(call: Call) -> list[dict[str, Any]]:
+    """What ran in a call, with what it returned as an object."""
+    executed = call["executed_actions"] or {}
+    named = list(executed.items()) if isinstance(executed, dict) else [(None, one) for one in executed]
+    found = []
+    for _, action in named:
+        returned = action.get("return_value")
+        if isinstance(returned, str):
+            try:
+                returned = json.loads(returned)
+            except ValueError:
+                returned = None
+        found.append({**action, "return_value": returned if isinstance(returned, dict) else {}})
+    return found
+
+
+def is_failure(action: dict[str, Any]) -> bool:
+    returned = action["return_value"]
+    statuses = [str(returned.get("status", "")).lower(), str(action.get("return_value_status") or "").lower()]
+    return any(
+        (
+            bool((action.get("error_message") or "").strip()),
+            any(one.startswith("transfer-failed") or one in ("error", "failed", "failure") for one in statuses),
+            str(returned.get("success")).lower() == "false",
+            returned.get("error") not in (None, "", False),
+            int(returned.get("status_code", 200)) >= 400,
+        )
+    )
+
+
+def transfers(call: Call) -> list[dict[str, Any]]:
+    return [one for one in actions(call) if "transfer" in (one["action_type"] or "")]
+
+
+def is_success(transfer: dict[str, Any]) -> bool:
+    return not is_failure(transfer) and "status" in transfer["return_value"]
+
+
+def actions_daily(calls: Sequence[Call]) -> list[Row]:
+    by_type: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+    for number, call in enumerate(calls):
+        for action in actions(call):
+            by_type[reported(action["action_type"])].append((number, action))
+    return [
+        (kind, len(own), sum(is_failure(action) for _, action in own), len({number for number, _ in own}))
+        for kind, own in by_type.items()
+    ]
+
+
+def transfers_daily(calls: Sequence[Call]) -> list[Row]:
+    by_outcome: dict[tuple[str, str], list[tuple[int, float | None]]] = defaultdict(list)
+    for number, call in enumerate(calls):
+        for transfer in transfers(call):
+            returned = transfer["return_value"]
+            key = reported(returned.get("status")), reported(returned.get("failed_reason"))
+            connected, began = returned.get("human_connected_at"), transfer["timestamp"]
+            waited = None if connected is None else connected - float(began)
+            by_outcome[key].append((number, waited if waited is not None and waited >= 0 else None))
+    rows: list[Row] = []
+    for key, own in by_outcome.items():
+        waits = sorted(wait for _, wait in own if wait is not None)
+        mean = sum(waits) / len(waits) if waits else None
+        rows.append((*key, len(own), len({number for number, _ in own}), mean, percentile(waits, 0.5)))
     return rows
 
 
 def collected_variables_daily(calls: Sequence[Call]) -> list[Row]:
-    asked: Counter[str] = Counter()
-    collected: Counter[str] = Counter()
+    asked: Counter[tuple[str, str]] = Counter()
+    collected: Counter[tuple[str, str]] = Counter()
     for call in calls:
-        answers: dict[str, bool] = {}
+        answers: dict[tuple[str, str], bool] = defaultdict(bool)
         for name, entry in (call["collected_variables"] or {}).items():
             # Told apart by what the test makes, not by what the SQL looks at: agents are called agent-N.
             variables = (entry or {}) if name.startswith("agent-") else {name: entry}
             for variable, answer in variables.items():
-                answers[variable] = answers.get(variable, False) or bool(answer and answer["collected"])
+                answers["variable", variable] |= bool(answer and answer["collected"])
+        for action in actions(call):
+            if action["action_type"] == "extract_info_action_type":
+                found = action["return_value"] or {f"extract_info_{action['identifier']}": None}
+                for key, value in found.items():
+                    name = key.removeprefix("extract_info_").removeprefix("info_extractor_")
+                    answers["extractor", name] |= value not in (None, "", {})
         asked.update(answers.keys())
-        collected.update(variable for variable, was_collected in answers.items() if was_collected)
-    return [(variable, count, collected[variable], collected[variable] / count) for variable, count in asked.items()]
-
-
-def actions_daily(calls: Sequence[Call]) -> list[Row]:
-    executed: Counter[str] = Counter()
-    failed: Counter[str] = Counter()
-    for call in calls:
-        for action in (call["executed_actions"] or {}).values():
-            kind = reported(action["action_type"])
-            executed[kind] += 1
-            failed[kind] += "error" in (action["return_value"] or "")
-    return [(kind, count, failed[kind]) for kind, count in executed.items()]
+        collected.update(key for key, was_collected in answers.items() if was_collected)
+    return [(*key, count, collected[key], collected[key] / count) for key, count in asked.items()]
 
 
 def load_hourly(calls: Sequence[Call], day: date, timezone: str) -> list[Row]:

@@ -118,7 +118,7 @@ def test_one_entry_and_one_query_make_a_metric_table_and_one_line_a_field(change
     with Warehouse(str(file)).connect() as connection:
         connection.execute(
             "INSERT INTO calls BY NAME SELECT DATE '2026-03-09' AS day, 'a' AS model_id, 'old' AS call_id, "
-            """now() AS start_time, now() AS loaded_at, '{"mood": "wistful"}' AS extra"""
+            """now() AS start_time, now() AS loaded_at, 'other' AS call_outcome, '{"mood": "wistful"}' AS extra"""
         )
     # The tests of the changed package run in a process of their own, because this one has imported the real package.
     scripts = PACKAGE.parent / "scripts"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.spec import reference
 from tests.spec.calls import DAY, Call, Row, at, computed, land
+from tests.spec.live import CALL
 
 BY_AGENT: list[Callable[[Sequence[Call]], list[Row]]] = [
     reference.call_duration_daily,
@@ -21,46 +22,8 @@ BY_AGENT: list[Callable[[Sequence[Call]], list[Row]]] = [
     reference.judge_results_daily,
     reference.collected_variables_daily,
     reference.actions_daily,
+    reference.transfers_daily,
 ]
-MISSING = st.sampled_from(["", " ", None])
-GIVEN = st.fixed_dictionaries({"value": st.none() | st.integers() | st.text(max_size=3), "collected": st.booleans()})
-ANSWER = st.none() | GIVEN
-# A variable called `value` that is null cannot be told from a variable called like the agent.
-VARIABLES = st.fixed_dictionaries({}, optional={"born": ANSWER, **dict.fromkeys(("value", "collected"), GIVEN)})
-ACTION = st.fixed_dictionaries(
-    {
-        "action_type": MISSING | st.sampled_from(["SEND_SMS", "TRANSFER"]),
-        "return_value": st.none() | st.sampled_from(["sent", '{"status": "ok"}', '{"status": "error"}']),
-    }
-)
-CALL = st.fixed_dictionaries(
-    {
-        "model_id": st.sampled_from("ab"),
-        "call_status": MISSING
-        | st.sampled_from(
-            [
-                *("completed", " completed", "hangup_on_voicemail", "hangup-on-voicemail", "left_voicemail"),
-                *("no-answer", "no_answer", "busy ", "busy", "failed", "odd"),
-            ]
-        ),
-        "type_of_call": MISSING | st.sampled_from(["inbound", " outbound", "outbound"]),
-        "end_call_reason": MISSING | st.sampled_from(["voicemail", "solar_flare"]),
-        "telephony_disconnect_reason": MISSING | st.sampled_from(["error", " error", "caller_hangup"]),
-        "telephony_hangup": MISSING | st.sampled_from(["caller", "callee"]),
-        "duration_seconds": st.none() | st.integers(0, 4000),
-        "telephony_duration_ms": st.none() | st.integers(0, 4_000_000),
-        "telephony_ringing_duration_ms": st.none() | st.integers(0, 60_000),
-        "judge_results": st.none()
-        | st.dictionaries(
-            st.sampled_from(["polite", "polite_reason", "goal"]),
-            MISSING | st.sampled_from(["true", "True", "false", "Partial", "well, mostly it was"]),
-        ),
-        "collected_variables": st.none()
-        | st.dictionaries(st.sampled_from(["agent-1", "agent-2"]), st.none() | VARIABLES)
-        | st.dictionaries(st.just("born"), GIVEN),
-        "executed_actions": st.none() | st.dictionaries(st.sampled_from(["1", "sms 2"]), ACTION),
-    }
-)
 
 
 @given(calls=st.lists(CALL, max_size=25))

@@ -31,7 +31,17 @@ def test_only_numbers_of_separate_calls_are_summed(table: MetricTable) -> None:
             assert column.required or column.name.startswith("total_")
             assert not shared
             assert column.name not in ("calls_in_progress", "peak_concurrent_calls")
-            assert column.unit in ("calls", "actions", "seconds", "minutes")
+            assert column.unit in ("calls", "actions", "transfers", "seconds", "minutes")
+
+
+@TABLES
+def test_every_table_is_counted_again(table: MetricTable) -> None:
+    names = {column.name for column in table.columns}
+    assert table.recounts
+    for declared in table.recounts:
+        assert {declared.column, declared.share or declared.column} <= names
+    for one in table.statistics:
+        assert any(name.endswith(f"_{one.name}") for name in names)
 
 
 def test_there_is_one_query_for_each_table() -> None:
