@@ -100,7 +100,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: starts a browser, servers or other processes; not in `make test-fast`")
+    config.addinivalue_line(
+        "markers", "slow: takes seconds or starts a browser, servers or other processes; not in `make test-fast`"
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

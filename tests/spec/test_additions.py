@@ -113,6 +113,7 @@ def changed(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_one_entry_and_one_query_make_a_metric_table_and_one_line_a_field(changed: Path, tmp_path: Path) -> None:
     file = tmp_path / "synthflow.duckdb"
     with Warehouse(str(file)).connect() as connection:

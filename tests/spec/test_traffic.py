@@ -99,6 +99,7 @@ def test_a_day_is_the_same_whatever_is_computed_with_it(connection: duckdb.DuckD
     spans=st.lists(st.tuples(st.integers(0, 95), st.integers(0, 30), st.sampled_from("ab")), max_size=12),
     later=st.integers(0, 30),
 )
+@pytest.mark.slow
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_tables_are_the_same_in_whatever_order_days_land(
     connection: duckdb.DuckDBPyConnection, order: list[int], spans: list[tuple[int, int, str]], later: int

@@ -182,6 +182,7 @@ def test_large_partitions_go_to_files_while_they_are_fetched(
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_pages_of_enormous_transcripts_land(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     partition = Partition(DAY, "a")
     ids = [f"a{number}" for number in range(15)]
@@ -220,6 +221,7 @@ def test_a_failure_in_the_middle_leaves_the_old_partition(warehouse: Warehouse) 
     assert stored(warehouse, "SELECT call_id FROM synthflow.calls") == [("a1",)]
 
 
+@pytest.mark.slow
 def test_a_file_does_not_grow_with_each_replacement(warehouse: Warehouse) -> None:
     sizes_bytes = []
     for number in range(20):
