@@ -18,10 +18,10 @@ def busiest_hours(warehouse: Warehouse) -> pd.DataFrame:
     """Return the hours of the week with the most concurrent calls, in SQL."""
     with warehouse.connect(read_only=True) as connection:  # runs wait while it is open
         return connection.execute("""
-            SELECT dayname(day) AS weekday, local_hour, max(peak_concurrent_calls) AS most_at_once
+            SELECT dayname(day) AS weekday, local_hour, max(peak_concurrent_calls) AS most_concurrent_calls
             FROM workspace_load_hourly
             GROUP BY weekday, local_hour
-            ORDER BY most_at_once DESC, weekday, local_hour
+            ORDER BY most_concurrent_calls DESC, weekday, local_hour
             LIMIT 5
         """).df()
 

@@ -1,4 +1,4 @@
-"""Lints the scripts of the report's page as the one script that they become there."""
+"""Lint the scripts of the report joined into one, as they are on the page."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> int:
-    """The linter's exit code."""
+    """Return the exit code of the linter."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "page.js")
         script.write_text(page_script(), encoding="utf-8")

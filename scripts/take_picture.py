@@ -1,6 +1,6 @@
-"""Takes the picture of the report that the README shows; with --check, fails where what it shows has changed since.
+"""Take the screenshot of the report for the docs; with --check, fail if the report has changed since.
 
-The calls are the sandbox's, which are the same for the same days, and come over HTTP as everybody's do.
+The calls are fetched over HTTP from the sandbox, which generates the same calls for the same days.
 """
 
 import datetime as dt
@@ -31,7 +31,7 @@ SIZE = {"width": 1280, "height": 1385}
 
 
 def inputs() -> str:
-    """A fingerprint of everything that the picture shows: the report's sources, the made-up calls, this script."""
+    """Return a hash of everything that the picture depends on: the report, the sandbox's calls, and this script."""
     package = ROOT / "synthflow_assets"
     sources = [path for path in (package / "report").rglob("*") if path.suffix in {".py", ".sql", ".js", ".css", ".j2"}]
     digest = hashlib.sha256()
@@ -41,7 +41,7 @@ def inputs() -> str:
 
 
 def write_sandbox_report(folder: Path) -> Path:
-    """Land two months of the sandbox's calls, and write the report of the second."""
+    """Land two months of the sandbox's calls and return the path of a report on the second."""
     days = [FIRST + dt.timedelta(days=number) for number in range((LAST - FIRST).days + 1)]
     with Sandbox(SandboxConfig(agents=5, calls_per_day=140)) as sandbox:
         os.environ[API_KEY_VARIABLE] = sandbox.api.config.api_key
@@ -60,11 +60,11 @@ def write_sandbox_report(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Take the picture, or say whether it has to be taken anew."""
+    """Return the exit code: 1 if --check finds an outdated picture."""
     if "--check" in sys.argv:
         if RECORD.exists() and RECORD.read_text(encoding="utf-8") == inputs():
             return 0
-        print(f"{PICTURE.relative_to(ROOT)} shows an older report; run: make picture")
+        print(f"{PICTURE.relative_to(ROOT)} is outdated; run: make picture")
         return 1
     from tests.browser import chromium
 

@@ -1,4 +1,4 @@
-"""Finds a Chromium for the tests, or fetches one."""
+"""Find or install a Chromium for the tests."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ _FETCH_SECONDS = 600
 _ARGUMENTS = [
     "--no-sandbox",  # root has none
     "--disable-gpu",
-    # Else it talks to the network on its own account.
+    # Without these, Chromium makes network connections of its own.
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -27,15 +27,15 @@ _ARGUMENTS = [
 
 
 class NoBrowserError(Exception):
-    """There is no Chromium here, and none could be fetched; the text says why."""
+    """There is no Chromium, and none can be installed; the message says why."""
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium: the system's, else Debian's package, else Playwright's own download.
+    """Yield a headless Chromium: an installed one, or Debian's package, or Playwright's download.
 
     Raises:
-        NoBrowserError: none of the three can be had.
+        NoBrowserError: none of the three is available.
     """
     command = _installed() or _fetched()
     with sync_playwright() as playwright:
@@ -52,8 +52,8 @@ def _installed() -> str | None:
 
 
 def _fetched() -> str | None:
-    """Debian's package where root may install it, else Playwright's own; None stands for the latter."""
-    # Tests run in parallel processes, and one of them is to fetch.
+    """Install Debian's package if root can, else Playwright's; return its path, or None for Playwright's."""
+    # Tests run in parallel processes; one of them installs.
     with Path(tempfile.gettempdir(), "synthflow-assets-chromium.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.geteuid() == 0 and shutil.which("apt-get"):
@@ -63,16 +63,16 @@ def _fetched() -> str | None:
                 return command
         problem = _run([sys.executable, "-m", "playwright", "install", "chromium"])
         if problem:
-            raise NoBrowserError(f"no Chromium on this machine, and none can be fetched: {problem}")
+            raise NoBrowserError(f"no Chromium on this machine, and none can be installed: {problem}")
     return None
 
 
 def _run(command: list[str]) -> str:
-    """Run it; empty, or the line that says what went wrong: Playwright's first error, whose last lines are a trace."""
+    """Run a command and return its first line with `Error`, else its last line; empty if it succeeds."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return f"it took more than {_FETCH_SECONDS} s"
+        return f"it takes more than {_FETCH_SECONDS} s"
     lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     if done.returncode == 0:
         return ""

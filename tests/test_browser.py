@@ -1,4 +1,4 @@
-"""The browser that tests drive: without one they are skipped and say why, and CI does not let that pass."""
+"""Without a browser, tests that need one are skipped with a reason, which fails CI."""
 
 import os
 import subprocess
@@ -19,9 +19,7 @@ def test_a_page_is_drawn(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "code"), [([], 0), (["--no-skips"], 1)])
-def test_without_a_browser_tests_are_skipped_which_ci_takes_for_a_failure(
-    tmp_path: Path, arguments: list[str], code: int
-) -> None:
+def test_without_a_browser_tests_are_skipped_and_ci_fails(tmp_path: Path, arguments: list[str], code: int) -> None:
     broken = tmp_path / "bin" / "chromium"
     broken.parent.mkdir()
     broken.write_text("#!/bin/sh\nexit 1\n")
@@ -34,9 +32,9 @@ def test_without_a_browser_tests_are_skipped_which_ci_takes_for_a_failure(
     assert "Chromium does not start" in "".join(done.stdout.splitlines()[-3:])
 
 
-def test_where_none_can_be_fetched_the_skipped_test_says_why(tmp_path: Path) -> None:
+def test_if_no_browser_can_be_installed_the_skipped_test_says_why(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_it(browser):\n    assert False\n")
-    # No Chromium, no apt-get, nothing that Playwright has fetched before, and nobody who answers.
+    # No Chromium, no apt-get, no earlier download of Playwright, and no server to download from.
     environment = {
         **os.environ,
         "PATH": str(tmp_path),
@@ -46,4 +44,4 @@ def test_where_none_can_be_fetched_the_skipped_test_says_why(tmp_path: Path) -> 
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-ra", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "none can be fetched: Error: connect ECONNREFUSED 127.0.0.1:9" in "".join(done.stdout.splitlines()[-3:])
+    assert "none can be installed: Error: connect ECONNREFUSED 127.0.0.1:9" in "".join(done.stdout.splitlines()[-3:])

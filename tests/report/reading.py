@@ -1,4 +1,4 @@
-"""Reads what a report holds without a browser."""
+"""Read the content of a report without a browser."""
 
 import base64
 import gzip
@@ -10,17 +10,17 @@ import numpy as np
 
 
 def facts_of(path: Path) -> dict[str, Any]:
-    """Names, days and other facts."""
+    """Return names, days and other facts."""
     return dict(_data_of(path)["facts"])
 
 
 def columns_of(path: Path) -> dict[str, list[int]]:
-    """The numbers of each column, in the order of the cells."""
+    """Return the numbers of each column, in the order of the cells."""
     return unpacked(_data_of(path))
 
 
 def unpacked(packed: dict[str, Any]) -> dict[str, list[int]]:
-    """What `synthflow_assets.report.encoding.pack` packed."""
+    """Return the columns that `synthflow_assets.report.encoding.pack` packed."""
     data, columns, at = gzip.decompress(base64.b64decode(packed["bytes"])), {}, 0
     for name, width, length in packed["columns"]:
         planes = np.frombuffer(data[at : at + width * length], np.uint8).reshape(width, length)

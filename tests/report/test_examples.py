@@ -1,4 +1,4 @@
-"""The examples run as they stand, and say what SQL over the calls says."""
+"""The examples run, and print the numbers of SQL over the calls."""
 
 import subprocess
 import sys

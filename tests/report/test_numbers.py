@@ -1,4 +1,4 @@
-"""The numbers on the page are those of SQL over the calls, for every choice of days and agents."""
+"""The numbers on the page are those of SQL over the calls, for each selection of days and agents."""
 
 import datetime as dt
 from typing import Any
@@ -59,7 +59,7 @@ def test_headline(warehouse: Warehouse, report: OpenReport, first: dt.date, last
     found = report.headline()
     wanted = headline(warehouse, first, last, agents)
     assert {name: found[name] for name in wanted} == pytest.approx(wanted, rel=1e-9)
-    # Not only behind the cards, but on them.
+    # The cards show these numbers.
     assert report.page.inner_text("#headline-calls") == f"{wanted['calls']:,.0f}"
     assert report.page.inner_text("#headline-connected") == f"{wanted['connected']:.1%}".replace("%", " %")
 
@@ -233,9 +233,9 @@ def test_agent_by_agent_sorted_by_any_column(warehouse: Warehouse, report: OpenR
     assert rows_of(table)[0]["Median duration"] == shown_seconds(wanted[-1]["median"])
 
 
-def test_what_is_missing_is_told_from_what_is_quiet(report: OpenReport) -> None:
+def test_missing_days_differ_from_days_without_calls(report: OpenReport) -> None:
     notice = report.page.locator("#state")
-    # 40 days of four agents, and of the fifth those from its first one on.
+    # 40 days of four agents, and the 31 days of the fifth from its first day on.
     assert notice.inner_text().startswith(
         "Incomplete: of 191 agent days (one day of one agent), 3 were never fetched; "
         "1 was fetched before all calls had ended; 3 records could not be read."
@@ -260,8 +260,8 @@ def test_what_is_missing_is_told_from_what_is_quiet(report: OpenReport) -> None:
     assert report.page.locator("#calls .none").is_visible()
 
 
-def test_a_day_that_lacks_calls_is_not_the_quietest(warehouse: Warehouse, report: OpenReport) -> None:
-    # Of these days, the last two are ones of which an agent never landed: with the fewest calls for that reason.
+def test_an_incomplete_day_never_has_the_fewest_calls(warehouse: Warehouse, report: OpenReport) -> None:
+    # On the last two of these days an agent is missing, and so they have the fewest calls.
     report.choose_days(FIRST + 16 * DAY, FIRST + 20 * DAY)
     by_day = {
         row["day"]: row["calls"]
@@ -277,7 +277,7 @@ def test_a_day_that_lacks_calls_is_not_the_quietest(warehouse: Warehouse, report
     said = report.page.inner_text("#calls-summary")
     assert f"; fewest of the complete days on {fewest:%a}, {fewest:%-d %b %Y}: {by_day[fewest]:,}." in said
     assert "2 of 5 days are incomplete" in report.page.inner_text("#hours-summary")
-    # A day that was fetched while calls went on lacks some too.
+    # A day that was fetched before all calls had ended is incomplete too.
     report.choose_days(LAST - DAY, LAST)
     assert "fewest" not in report.page.inner_text("#calls-summary")
     report.choose_days(FIRST + 16 * DAY, FIRST + 18 * DAY)
@@ -285,15 +285,15 @@ def test_a_day_that_lacks_calls_is_not_the_quietest(warehouse: Warehouse, report
     assert "incomplete" not in report.page.inner_text("#hours-summary")
 
 
-def test_no_agent_chosen_is_no_gap(report: OpenReport) -> None:
+def test_no_selected_agent_is_not_missing_data(report: OpenReport) -> None:
     report.choose_agents()
     assert report.page.inner_text("#state") == "No agent is selected. Select at least one in the filter."
     assert "fetched" not in report.page.inner_text("#calls-summary")
     assert not report.page.is_visible("#compared")
 
 
-def test_the_sum_of_durations_is_not_called_talk_time(report: OpenReport) -> None:
-    # In the tables talk time is what the telephony layer measured.
+def test_the_sum_of_durations_is_called_call_time(report: OpenReport) -> None:
+    # Talk time is what the telephony provider measures.
     assert "Call time" in report.page.locator("#headline dt").all_inner_texts()
     assert "Call time" in report.page.locator("#agent-table th").all_inner_texts()
     assert "talk time" not in report.page.content().lower()

@@ -49,7 +49,7 @@ Named = Callable[..., Warehouse]
 
 @pytest.fixture
 def named(tmp_path: Path) -> Named:
-    """A warehouse with agents of the given names, each with one call of a minute on each day."""
+    """Make a warehouse with agents of the given names, each with one call of a minute on each day."""
 
     def make(names: Sequence[str], days: int = 3) -> Warehouse:
         warehouse = Warehouse(str(tmp_path / "named.duckdb"))
@@ -69,7 +69,7 @@ def named(tmp_path: Path) -> Named:
 
 
 def is_drawn(report: OpenReport, chart: str) -> bool:
-    """Whether there are marks, not only axes."""
+    """Return whether the chart has marks, not only axes."""
     marks = report.page.locator(f"#{chart} .chart svg .mark-rect path, #{chart} .chart svg .mark-line path")
     return any(marks.nth(number).bounding_box() for number in range(min(marks.count(), 3)))
 
@@ -112,7 +112,7 @@ def test_axe_finds_nothing(request: pytest.FixtureRequest, screen: str, scheme: 
     assert report.problems == []
 
 
-def test_axe_would_find_something(report: OpenReport) -> None:
+def test_axe_detects_low_contrast(report: OpenReport) -> None:
     report.page.evaluate("document.querySelector('h1').style.color = '#cccccc'")
     found = Axe().run(report.page).response["violations"]
     report.page.evaluate("document.querySelector('h1').style.color = ''")
@@ -133,7 +133,7 @@ def test_tables_that_scroll_sideways_say_so(report: OpenReport, phone: OpenRepor
         assert not report.page.is_visible(f"{table} .hint")
 
 
-def test_names_and_reasons_are_only_text(named: Named, open_report: Open) -> None:
+def test_names_and_reasons_are_never_markup(named: Named, open_report: Open) -> None:
     alerts: list[str] = []
     report = open_report(
         named([SCRIPT, MARKUP, CONTROLS, "Front Desk", "Front Desk"]), FIRST, FIRST + dt.timedelta(days=2)
@@ -143,7 +143,7 @@ def test_names_and_reasons_are_only_text(named: Named, open_report: Open) -> Non
     assert SCRIPT in names
     assert [name for name in names if name.startswith("<img")] == [" ".join(MARKUP.split())]
     assert [re.sub(r"\W+", " ", name) for name in names if name.endswith("Office\ufffe")] == ["Front 0 Office "]
-    # Those who share a name are told apart.
+    # Agents with the same name are distinguishable.
     assert sorted(name for name in names if name.startswith("Front Desk")) == ["Front Desk (id-4)", "Front Desk (id-5)"]
     for chart in ("calls", "disconnects", "ends-by-agent", "states"):
         report.table(chart)
@@ -175,7 +175,7 @@ def test_two_hundred_agents_with_long_names(named: Named, open_report: Open) -> 
         assert overflow(report) == 0
 
 
-def test_a_warehouse_without_anything(tmp_path: Path, open_report: Open) -> None:
+def test_an_empty_warehouse(tmp_path: Path, open_report: Open) -> None:
     empty = Warehouse(str(tmp_path / "empty.duckdb"))
     with empty.connect():
         pass
@@ -187,7 +187,7 @@ def test_a_warehouse_without_anything(tmp_path: Path, open_report: Open) -> None
     assert overflow(report) == 0
 
 
-def test_a_day_without_calls_is_a_landed_day(named: Named, open_report: Open) -> None:
+def test_a_day_without_calls_is_complete(named: Named, open_report: Open) -> None:
     warehouse = named(["Front Desk"], days=1)
     with warehouse.connect() as connection:
         connection.execute("DELETE FROM calls")
@@ -200,7 +200,7 @@ def test_a_day_without_calls_is_a_landed_day(named: Named, open_report: Open) ->
     assert [row["All"] for row in report.table("calls")] == ["0"]
 
 
-def test_by_keyboard_alone(warehouse: Warehouse, open_report: Open) -> None:
+def test_by_keyboard(warehouse: Warehouse, open_report: Open) -> None:
     report = open_report(warehouse)
     keyboard = report.page.keyboard
     for _ in range(50):
@@ -208,7 +208,7 @@ def test_by_keyboard_alone(warehouse: Warehouse, open_report: Open) -> None:
         if report.page.evaluate("document.activeElement.id") == "selected":
             break
     keyboard.press("Enter")
-    for _ in range(4):  # past search, All and None, to the first agent
+    for _ in range(4):  # from the search over All and None to the first agent
         keyboard.press("Tab")
     keyboard.press("Space")
     report.wait()
@@ -235,7 +235,7 @@ def test_printed_it_is_light_and_without_controls(warehouse: Warehouse, open_rep
 
 
 def colours(report: OpenReport, figure: str) -> dict[str, str]:
-    """The colour of each name in a figure's legend."""
+    """Return the colour of each name in a figure's legend."""
     return dict(
         report.page.locator(f"#{figure} .legend li").evaluate_all(
             "entries => entries.map(one => [one.innerText.trim(), one.querySelector('i').style.background])"
@@ -261,7 +261,7 @@ def test_a_selection_changes_no_colour(report: OpenReport) -> None:
     assert set(drawn) == set(colours(report, "calls").values())
 
 
-def test_agents_beyond_the_colours_are_told_apart(named: Named, open_report: Open) -> None:
+def test_agents_beyond_the_colours_are_distinguishable(named: Named, open_report: Open) -> None:
     report = open_report(named([f"Agent {number}" for number in range(9)], days=2), FIRST, FIRST + dt.timedelta(days=1))
     first = colours(report, "calls")
     assert len(first) == 7
@@ -271,7 +271,7 @@ def test_agents_beyond_the_colours_are_told_apart(named: Named, open_report: Ope
     assert colours(report, "calls")["Agent 0"] == first["Agent 0"]
 
 
-def test_long_names_that_begin_alike_are_told_apart(named: Named, open_report: Open) -> None:
+def test_long_names_that_start_alike_are_distinguishable(named: Named, open_report: Open) -> None:
     names = [f"Customer Support Germany, Inbound Hotline for Orders and Returns, Region {number}" for number in (1, 2)]
     made = named(names, days=2)
     for screen in ({}, PHONE):
@@ -301,7 +301,7 @@ def test_printed_the_table_has_all_agents_and_columns(named: Named, open_report:
     assert not report.page.is_visible("#agent-table > button")
     assert report.page.locator("#agent-table th:visible").count() == 9 + 40
     assert overflow(report) == 0
-    # Nothing is cut: names are on several lines.
+    # No text is cut: long names take several lines.
     cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).length"
     assert report.page.locator("#agent-table th, #agent-table td").evaluate_all(cut) == 0
     assert report.page.evaluate("getComputedStyle(document.querySelector('#agent-table thead')).display") == (
@@ -319,7 +319,7 @@ def test_printed_charts_are_drawn_for_paper(report: OpenReport) -> None:
     assert charts.evaluate_all(widths) == wide
 
 
-def test_the_policy_forbids_the_network_and_code_from_text(warehouse: Warehouse, open_report: Open) -> None:
+def test_the_policy_forbids_connections_and_code_from_strings(warehouse: Warehouse, open_report: Open) -> None:
     report = open_report(warehouse)
     assert report.page.evaluate("fetch('https://example.com').then(() => 'sent', () => 'refused')") == "refused"
     report.page.evaluate("setTimeout('window.ran = 1')")
@@ -328,11 +328,11 @@ def test_the_policy_forbids_the_network_and_code_from_text(warehouse: Warehouse,
     )
     report.page.wait_for_timeout(50)
     assert report.page.evaluate("window.ran") is None
-    assert len(report.problems) >= 3  # each refusal is told on the console
+    assert len(report.problems) >= 3  # the console reports each refusal
     report.problems.clear()
 
 
-def test_what_does_not_fit_is_less_exact_and_says_so(
+def test_a_report_that_does_not_fit_is_less_exact_and_says_so(
     warehouse: Warehouse, open_report: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = open_report(warehouse, LAST - dt.timedelta(days=9), LAST)

@@ -1,4 +1,4 @@
-"""The pictures in Dagster's UI: real PNGs, small, of the right days, and none where there is nothing to show."""
+"""The pictures in Dagster's UI: small PNGs with the right numbers, which can never end a run."""
 
 import base64
 import datetime as dt
@@ -60,7 +60,7 @@ def pixels(png: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("table", METRIC_TABLES, ids=lambda table: table.name)
-def test_each_is_small_pictures_of_the_last_days(warehouse: Warehouse, table: MetricTable) -> None:
+def test_previews_are_small_pictures_of_the_last_days(warehouse: Warehouse, table: MetricTable) -> None:
     with warehouse.connect(read_only=True) as connection:
         markdown = pictures_of(connection, table)
         assert preview_charts(connection, table, FIRST - dt.timedelta(days=1)) == []
@@ -72,7 +72,7 @@ def test_each_is_small_pictures_of_the_last_days(warehouse: Warehouse, table: Me
         title, _, picture = one.partition("](data:image/png;base64,")
         assert title.startswith("![")
         assert title.endswith(f", {LAST - dt.timedelta(days=29)} to {LAST}")
-        # Something is drawn: a picture of one colour has two different bytes or three.
+        # An empty picture has two or three different bytes.
         assert len(set(pixels(base64.b64decode(picture.removesuffix(")"))))) > 50
 
 
@@ -108,14 +108,14 @@ def test_mean_durations_in_the_picture_are_those_of_the_calls(warehouse: Warehou
     assert [row[2] for row in drawn] == pytest.approx([row[2] for row in wanted])
 
 
-def test_days_that_never_landed_are_no_quiet_days(warehouse: Warehouse) -> None:
+def test_missing_days_differ_from_days_without_calls(warehouse: Warehouse) -> None:
     with warehouse.connect() as connection:
         whole = pictures_of(connection, CALL_DURATION_DAILY)
         connection.execute("BEGIN")
         connection.execute("DELETE FROM call_duration_daily WHERE day < $1", [LAST])
         connection.execute("DELETE FROM call_loads WHERE day BETWEEN $1::DATE - 29 AND $1::DATE - 1", [LAST])
         gaps = pictures_of(connection, CALL_DURATION_DAILY)
-        # No day is missing before the first one that landed.
+        # Days before the first landed one are not missing.
         connection.execute("DELETE FROM call_loads WHERE day < $1", [LAST])
         young = pictures_of(connection, CALL_DURATION_DAILY)
         connection.execute(
@@ -270,7 +270,7 @@ def test_a_picture_that_cannot_be_drawn_costs_only_itself(
     assert warnings == [f"a preview of one is missing: {reason}; its data is not affected"]
 
 
-def test_where_no_process_starts_there_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_process_there_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/no/such/python")
     warnings: list[str] = []
     assert previews({"one": [chart("it")]}, warnings.append) == {}

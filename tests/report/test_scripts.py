@@ -1,4 +1,4 @@
-"""What `make check` says of the report: a picture that is too old, and scripts that are wrong."""
+"""The parts of `make check` about the report: an outdated picture and errors in scripts."""
 
 import importlib.util
 import struct
@@ -20,7 +20,7 @@ def script(name: str) -> ModuleType:
     return module
 
 
-def test_a_picture_of_an_older_report_is_noticed(
+def test_an_outdated_picture_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = script("take_picture")
@@ -29,19 +29,19 @@ def test_a_picture_of_an_older_report_is_noticed(
     assert picture.main() == 1
     picture.RECORD.write_text("an older report\n")
     assert picture.main() == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "docs/images/report.png shows an older report; run: make picture"
+    assert capsys.readouterr().out.splitlines()[-1] == "docs/images/report.png is outdated; run: make picture"
     picture.RECORD.write_text(picture.inputs())
     assert picture.main() == 0
 
 
-def test_the_picture_in_the_readme_is_small_and_there() -> None:
+def test_the_picture_in_the_readme_exists_and_is_small() -> None:
     assert "(docs/images/report.png)" in (ROOT / "README.md").read_text()
     content = (ROOT / "docs/images/report.png").read_bytes()
     assert len(content) < 300_000
     assert struct.unpack(">II", content[16:24]) == (1280, 1385)
 
 
-def test_a_wrong_script_is_noticed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_in_a_script_is_detected(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lint = script("lint_page")
     assert lint.main() == 0
     monkeypatch.setattr(lint, "page_script", lambda: "(() => {\nconst forgotten = missing;\n})();\n")

@@ -1,4 +1,4 @@
-"""How the file comes to be: the command, the days, its size, and what is said where it cannot be written."""
+"""The command, the default days, the size of the file, and errors."""
 
 import datetime as dt
 import json
@@ -28,7 +28,7 @@ def run(*arguments: str, warehouse: Warehouse, code: int = 0) -> str:
     return result.output.strip()
 
 
-def test_the_command_writes_where_it_is_told_and_says_what(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_the_command_writes_to_the_output_and_prints_it(warehouse: Warehouse, tmp_path: Path) -> None:
     said = run("--from", "2026-08-11", "--to", "2026-08-20", "--output", "out/calls.html", warehouse=warehouse)
     path = tmp_path / "out" / "calls.html"
     assert said.startswith("out/calls.html  (10 days, 5 agents, ")
@@ -38,14 +38,14 @@ def test_the_command_writes_where_it_is_told_and_says_what(warehouse: Warehouse,
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_without_arguments_it_is_about_the_last_days_that_landed(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_the_default_is_the_last_landed_days(warehouse: Warehouse, tmp_path: Path) -> None:
     run(warehouse=warehouse)
     facts = facts_of(tmp_path / "data" / "report.html")
     usual = last_days(warehouse, Settings.of())
     assert (facts["from"], facts["to"]) == (usual.from_day.isoformat(), usual.to_day.isoformat())
 
 
-def test_what_is_too_large_even_with_thrift_is_written_and_said(
+def test_a_report_that_is_too_large_is_written_with_a_warning(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report_module, "LARGEST_BYTES", 100_000)
@@ -69,7 +69,7 @@ def test_agents_by_id_and_by_name(warehouse: Warehouse, tmp_path: Path) -> None:
     assert "\n" not in said
 
 
-def test_what_cannot_be_is_one_line(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_errors_are_one_line(warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     said = run("--output", "file/report.html", warehouse=warehouse, code=1)
     assert re.fullmatch(r"Error: cannot write the report to file/report\.html: [A-Za-z ]+; give another path", said)
@@ -78,7 +78,7 @@ def test_what_cannot_be_is_one_line(warehouse: Warehouse, tmp_path: Path) -> Non
     )
 
 
-def test_a_failure_leaves_the_page_before(
+def test_a_failure_keeps_the_previous_page(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report.html"
@@ -93,20 +93,20 @@ def test_a_failure_leaves_the_page_before(
 @pytest.mark.parametrize(
     ("report_days", "to_day", "wanted"),
     [
-        (10_0, None, Span(FIRST, LAST)),  # nothing of the last days has landed: the days that have
+        (100, None, Span(FIRST, LAST)),  # none of the last days has landed: the landed days
         (30, dt.date(2026, 9, 5), Span(dt.date(2026, 8, 7), dt.date(2026, 9, 5))),
-        (30, dt.date(2026, 8, 10), Span(FIRST, dt.date(2026, 8, 10))),  # no days before the first one that landed
+        (30, dt.date(2026, 8, 10), Span(FIRST, dt.date(2026, 8, 10))),  # no days before the first landed one
         (30, dt.date(2026, 7, 1), Span(dt.date(2026, 7, 1), dt.date(2026, 7, 1))),
     ],
 )
-def test_the_usual_days(
+def test_the_default_days(
     warehouse: Warehouse, report_days: int, to_day: dt.date | None, wanted: Span, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("synthflow_assets.report.last_closed_day", lambda _: LAST + dt.timedelta(days=200))
     assert last_days(warehouse, Settings.of(report_days=report_days), to_day) == wanted
 
 
-def test_the_usual_days_end_yesterday_where_nothing_has_landed(tmp_path: Path) -> None:
+def test_the_default_days_of_an_empty_warehouse_end_yesterday(tmp_path: Path) -> None:
     empty = Warehouse(str(tmp_path / "empty.duckdb"))
     with empty.connect():
         pass
@@ -115,20 +115,20 @@ def test_the_usual_days_end_yesterday_where_nothing_has_landed(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("values", [[], [0], [255], [256, 1, 0], [65_535], [65_536, 3, 2**32 - 1]])
-def test_columns_come_out_as_they_went_in(values: list[int]) -> None:
+def test_packed_columns_can_be_unpacked(values: list[int]) -> None:
     column = narrow(np.array(values, np.int64))
     packed = pack({"one": column, "other": narrow(np.array([7, 300]))})
     assert packed["columns"] == [["one", column.itemsize, len(values)], ["other", 2, 2]]
     assert unpacked(packed) == {"one": values, "other": [7, 300]}
 
 
-def test_json_in_a_script_element_can_neither_end_nor_begin_one() -> None:
+def test_json_cannot_end_or_start_a_script_element() -> None:
     hostile = {"<!--": "</script>&\u2028\u2029 ]]> \ud83d"}
     written = script_json(hostile)
     assert not set("<>&\u2028\u2029") & set(written)
     assert json.loads(written) == hostile
 
 
-def test_workspaces_do_not_write_the_same_file() -> None:
+def test_each_workspace_has_its_own_file() -> None:
     assert Settings.of().report_path == Path("data/report.html")
     assert Settings.of(warehouse_schema="acme", report="out/calls.html").report_path == Path("out/acme/calls.html")
