@@ -6,6 +6,7 @@ Days are the epoch milliseconds of their UTC midnights, so that they look the sa
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 Spec = dict[str, Any]
@@ -48,6 +49,7 @@ _TOOLTIP = [
 ]
 
 
+@cache
 def page_charts() -> dict[str, Spec]:
     """Return the kinds of charts on the page, compiled to Vega. Several figures may share a kind."""
     import vl_convert

@@ -2,9 +2,9 @@
 
 import datetime as dt
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -14,7 +14,7 @@ from synthflow_assets import report as report_module
 from synthflow_assets.report import write_report
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.report.conftest import FIRST, LAST, PHONE, Open, OpenReport, open_page
+from tests.report.conftest import DESKTOP, FIRST, LAST, PHONE, Open, OpenReport, open_page
 
 CHARTS = (
     "calls", "hours", "peaks", "rates", "judge", "durations", "trend", "disconnects", "disconnects-by-agent", "ends",
@@ -22,6 +22,7 @@ CHARTS = (
 )  # fmt: skip
 A4_PIXELS = 688  # between the margins
 SCRIPT = "</script><script>alert(1)</script>"
+LONG_NAMES = [f"{'Donaudampfschifffahrtsgesellschaft' * 4}, Region {number}" for number in range(200)]
 MARKUP = '<img src=x onerror="alert(1)"> & \u2028 {{ 7 * 7 }}'
 CONTROLS = "Front\x01\x1b]0;\x0bOffice\ufffe"
 
@@ -47,12 +48,12 @@ FROM cells
 Named = Callable[..., Warehouse]
 
 
-@pytest.fixture
-def named(tmp_path: Path) -> Named:
+@pytest.fixture(scope="module")
+def make_named(tmp_path_factory: pytest.TempPathFactory) -> Named:
     """Make a warehouse with agents of the given names, each with one call of a minute on each day."""
 
     def make(names: Sequence[str], days: int = 3) -> Warehouse:
-        warehouse = Warehouse(str(tmp_path / "named.duckdb"))
+        warehouse = Warehouse(str(tmp_path_factory.mktemp("named") / "named.duckdb"))
         with warehouse.connect() as connection:
             numbered = {"names": list(names), "first": FIRST, "days": days}
             connection.execute(_NAMED_CELLS, numbered)
@@ -133,10 +134,10 @@ def test_tables_that_scroll_sideways_say_so(report: OpenReport, phone: OpenRepor
         assert not report.page.is_visible(f"{table} .hint")
 
 
-def test_names_and_reasons_are_never_markup(named: Named, open_report: Open) -> None:
+def test_names_and_reasons_are_never_markup(make_named: Named, open_report: Open) -> None:
     alerts: list[str] = []
     report = open_report(
-        named([SCRIPT, MARKUP, CONTROLS, "Front Desk", "Front Desk"]), FIRST, FIRST + dt.timedelta(days=2)
+        make_named([SCRIPT, MARKUP, CONTROLS, "Front Desk", "Front Desk"]), FIRST, FIRST + dt.timedelta(days=2)
     )
     report.page.on("dialog", lambda dialog: alerts.append(dialog.message))
     names = report.page.locator("#agents label").all_text_contents()
@@ -154,25 +155,46 @@ def test_names_and_reasons_are_never_markup(named: Named, open_report: Open) -> 
     assert alerts == []
 
 
-def test_two_hundred_agents_with_long_names(named: Named, open_report: Open) -> None:
-    names = [f"{number} {'Donaudampfschifffahrtsgesellschaft' * 4} {number}" for number in range(200)]
-    made = named(names, days=2)
-    for screen in ({}, PHONE):
-        report = open_report(made, FIRST, FIRST + dt.timedelta(days=1), **screen)
-        assert overflow(report) == 0
-        assert report.headline()["calls"] == 400
-        assert report.page.locator("#calls .legend li").all_inner_texts()[-1] == "194 other agents"
-        report.page.click("#selected")
-        report.page.fill("#find", "199 Donau")
-        assert report.page.locator("#agents li:visible").count() == 1
-        assert overflow(report) == 0
-        report.page.click("#none")
-        report.wait()
-        assert report.headline()["calls"] == 398
-        report.page.keyboard.press("Escape")
-        report.page.get_by_role("button", name="Show all 199").click()
-        assert report.page.locator("#agent-table tbody tr").count() == 199
-        assert overflow(report) == 0
+@pytest.fixture(scope="module")
+def many(make_named: Named) -> Warehouse:
+    """A warehouse of 200 agents, whose long names start alike."""
+    return make_named(LONG_NAMES, days=2)
+
+
+@pytest.fixture(scope="module")
+def crowded(many: Warehouse, browser: Browser) -> dict[str, OpenReport]:
+    """The report on many agents, opened once on each screen."""
+    last = FIRST + dt.timedelta(days=1)
+    screens: dict[str, dict[str, Any]] = {"desktop": {}, "phone": PHONE}
+    return {screen: open_page(browser, many, FIRST, last, **context) for screen, context in screens.items()}
+
+
+@pytest.fixture(params=["desktop", "phone"])
+def crowd(request: pytest.FixtureRequest, crowded: dict[str, OpenReport]) -> Iterator[OpenReport]:
+    """The report on many agents, with all of them selected."""
+    report = crowded[request.param]
+    report.reset()
+    yield report
+    assert report.problems == []
+
+
+def test_two_hundred_agents_with_long_names(crowd: OpenReport) -> None:
+    assert overflow(crowd) == 0
+    assert crowd.headline()["calls"] == 400
+    assert crowd.page.locator("#calls .legend li").all_inner_texts()[-1] == "194 other agents"
+    crowd.page.click("#selected")
+    crowd.page.fill("#find", "region 199")
+    assert crowd.page.locator("#agents li:visible").count() == 1
+    assert overflow(crowd) == 0
+    crowd.page.click("#none")
+    crowd.wait()
+    assert crowd.headline()["calls"] == 398
+    crowd.page.keyboard.press("Escape")
+    crowd.page.get_by_role("button", name="Show all 199").click()
+    assert crowd.page.locator("#agent-table tbody tr:visible").count() == 199
+    assert overflow(crowd) == 0
+    crowd.page.get_by_role("button", name="Show the first 15").click()
+    assert crowd.page.locator("#agent-table tbody tr:visible").count() == 15
 
 
 def test_an_empty_warehouse(tmp_path: Path, open_report: Open) -> None:
@@ -187,8 +209,8 @@ def test_an_empty_warehouse(tmp_path: Path, open_report: Open) -> None:
     assert overflow(report) == 0
 
 
-def test_a_day_without_calls_is_complete(named: Named, open_report: Open) -> None:
-    warehouse = named(["Front Desk"], days=1)
+def test_a_day_without_calls_is_complete(make_named: Named, open_report: Open) -> None:
+    warehouse = make_named(["Front Desk"], days=1)
     with warehouse.connect() as connection:
         connection.execute("DELETE FROM calls")
         from synthflow_assets.metrics import compute_metrics
@@ -200,9 +222,21 @@ def test_a_day_without_calls_is_complete(named: Named, open_report: Open) -> Non
     assert [row["All"] for row in report.table("calls")] == ["0"]
 
 
-def test_by_keyboard(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_the_filter_shows_what_is_selected(report: OpenReport) -> None:
+    report.choose_agents("Agent 1")
+    report.choose_days(FIRST, FIRST)
+    shown = (
+        "() => [document.getElementById('from').value, document.getElementById('to').value, "
+        "[...document.querySelectorAll('#agents input')].filter(box => box.checked).length]"
+    )
+    assert report.page.evaluate(shown) == [f"{FIRST}", f"{FIRST}", 1]
+    report.reset()
+    assert report.page.evaluate(shown) == [f"{FIRST}", f"{LAST}", 5]
+
+
+def test_by_keyboard(report: OpenReport) -> None:
     keyboard = report.page.keyboard
+    report.page.evaluate("document.body.tabIndex = -1; document.body.focus()")  # the first Tab starts from here
     for _ in range(50):
         keyboard.press("Tab")
         if report.page.evaluate("document.activeElement.id") == "selected":
@@ -223,14 +257,15 @@ def test_by_keyboard(warehouse: Warehouse, open_report: Open) -> None:
     assert report.page.inner_text("#selected") == "All agents"
 
 
-def test_printed_it_is_light_and_without_controls(warehouse: Warehouse, open_report: Open, tmp_path: Path) -> None:
-    report = open_report(warehouse, color_scheme="dark")
-    report.page.emulate_media(media="print")
+def test_printed_it_is_light_and_without_controls(report: OpenReport, tmp_path: Path) -> None:
+    report.page.emulate_media(media="print", color_scheme="dark")
     assert not report.page.is_visible(".filters")
     assert not report.page.is_visible("figure details")
     assert report.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert report.page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(23, 33, 43)"
     printed = report.page.pdf(path=tmp_path / "report.pdf", format="A4")
+    report.page.emulate_media(media="screen", color_scheme="light")
+    report.page.evaluate("dispatchEvent(new Event('resize'))")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) in range(2, 7)
 
 
@@ -261,45 +296,48 @@ def test_a_selection_changes_no_colour(report: OpenReport) -> None:
     assert set(drawn) == set(colours(report, "calls").values())
 
 
-def test_agents_beyond_the_colours_are_distinguishable(named: Named, open_report: Open) -> None:
-    report = open_report(named([f"Agent {number}" for number in range(9)], days=2), FIRST, FIRST + dt.timedelta(days=1))
-    first = colours(report, "calls")
+def test_agents_beyond_the_colours_are_distinguishable(crowd: OpenReport) -> None:
+    first = colours(crowd, "calls")
     assert len(first) == 7
-    assert first["3 other agents"] == "var(--series-6)"
-    report.choose_agents("Agent 0", "Agent 6", "Agent 8")
-    assert len(set(colours(report, "calls").values())) == 3
-    assert colours(report, "calls")["Agent 0"] == first["Agent 0"]
+    assert first["194 other agents"] == "var(--series-6)"
+    # The first, seventh and thirteenth agent have the same colour on the whole page.
+    names = crowd.page.locator("#agents label span").all_text_contents()
+    crowd.choose_agents(names[0], names[6], names[12])
+    selected = colours(crowd, "calls")
+    assert len(set(selected.values())) == 3
+    [largest] = set(first) & set(selected)
+    assert selected[largest] == first[largest]
 
 
-def test_long_names_that_start_alike_are_distinguishable(named: Named, open_report: Open) -> None:
-    names = [f"Customer Support Germany, Inbound Hotline for Orders and Returns, Region {number}" for number in (1, 2)]
-    made = named(names, days=2)
-    for screen in ({}, PHONE):
-        report = open_report(made, FIRST, FIRST + dt.timedelta(days=1), **screen)
-        legend = report.page.locator("#calls .legend span")
-        assert legend.evaluate_all("texts => texts.filter(text => text.scrollWidth > text.clientWidth).length") == 0
-        for texts in ("#calls .legend span", "#disconnects-by-agent .chart text", "#states .chart text"):
-            shown = report.page.locator(texts).all_text_contents()
-            alike = [text for text in shown if text.startswith("Custom")]
-            assert len(set(alike)) == 2, texts
-            assert all("…" in text and text[-1] in "12" for text in alike), texts
-        shown = report.page.locator("#agent-table tbody th").all_inner_texts()
-        assert sorted(shown) == names  # on several lines
-        report.choose_agents(names[1])
-        assert report.page.inner_text("#selected").startswith("Customer Support")
-        assert report.page.inner_text("#selected").endswith("Region 2")
+def test_long_names_that_start_alike_are_distinguishable(crowd: OpenReport) -> None:
+    legend = crowd.page.locator("#calls .legend span")
+    assert legend.evaluate_all("texts => texts.filter(text => text.scrollWidth > text.clientWidth).length") == 0
+    for texts in ("#calls .legend span", "#disconnects-by-agent .chart text"):
+        shown = crowd.page.locator(texts).all_text_contents()
+        alike = [text for text in shown if text.startswith("Donau")]
+        assert len(alike) > 5, texts
+        assert len(set(alike)) == len(alike), texts
+        assert all("…" in text and text[-1].isdigit() for text in alike), texts
+    shown = crowd.page.locator("#agent-table tbody tr:visible th").all_inner_texts()
+    assert len(set(shown) & set(LONG_NAMES)) == 15  # on several lines
+    crowd.choose_agents(*LONG_NAMES[1:3])
+    shown = crowd.page.locator("#states .chart text").all_text_contents()
+    assert sorted(text[-4:] for text in shown if text.startswith("Donau")) == ["on 1", "on 2"]
+    crowd.choose_agents(LONG_NAMES[1])
+    assert crowd.page.inner_text("#selected").startswith("Donau")
+    assert crowd.page.inner_text("#selected").endswith("Region 1")
 
 
-def test_printed_the_table_has_all_agents_and_columns(named: Named, open_report: Open) -> None:
-    names = [f"{number} {'Donaudampfschifffahrtsgesellschaft' * 4} {number}" for number in range(40)]
-    report = open_report(named(names, days=2), FIRST, FIRST + dt.timedelta(days=1))
+def test_the_printed_table_has_all_agents_and_columns(crowded: dict[str, OpenReport]) -> None:
+    report = crowded["desktop"]
+    report.reset()
     rows = report.page.locator("#agent-table tbody tr:visible")
     assert rows.count() == 15
     report.page.emulate_media(media="print")
     report.page.set_viewport_size({"width": A4_PIXELS, "height": 1000})
-    assert rows.count() == 40
+    assert rows.count() == 200
     assert not report.page.is_visible("#agent-table > button")
-    assert report.page.locator("#agent-table th:visible").count() == 9 + 40
+    assert report.page.locator("#agent-table th:visible").count() == 9 + 200
     assert overflow(report) == 0
     # No text is cut: long names take several lines.
     cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).length"
@@ -307,6 +345,8 @@ def test_printed_the_table_has_all_agents_and_columns(named: Named, open_report:
     assert report.page.evaluate("getComputedStyle(document.querySelector('#agent-table thead')).display") == (
         "table-header-group"  # repeated on each page
     )
+    report.page.set_viewport_size(DESKTOP["viewport"])
+    report.page.emulate_media(media="screen")
 
 
 def test_printed_charts_are_drawn_for_paper(report: OpenReport) -> None:
@@ -319,8 +359,7 @@ def test_printed_charts_are_drawn_for_paper(report: OpenReport) -> None:
     assert charts.evaluate_all(widths) == wide
 
 
-def test_the_policy_forbids_connections_and_code_from_strings(warehouse: Warehouse, open_report: Open) -> None:
-    report = open_report(warehouse)
+def test_the_policy_forbids_connections_and_code_from_strings(report: OpenReport) -> None:
     assert report.page.evaluate("fetch('https://example.com').then(() => 'sent', () => 'refused')") == "refused"
     report.page.evaluate("setTimeout('window.ran = 1')")
     report.page.evaluate(
@@ -333,19 +372,21 @@ def test_the_policy_forbids_connections_and_code_from_strings(warehouse: Warehou
 
 
 def test_a_report_that_does_not_fit_is_less_exact_and_says_so(
-    warehouse: Warehouse, open_report: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    warehouse: Warehouse, report: OpenReport, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = open_report(warehouse, LAST - dt.timedelta(days=9), LAST)
-    whole = write_report(warehouse, Settings.of(), tmp_path / "whole.html", LAST - dt.timedelta(days=9), LAST)
+    first = LAST - dt.timedelta(days=9)
+    whole = write_report(warehouse, Settings.of(), tmp_path / "whole.html", first, LAST)
     monkeypatch.setattr(report_module, "LARGEST_BYTES", whole.size_bytes - 8000)
-    rough_path = tmp_path / "rough.html"
-    rough = write_report(warehouse, Settings.of(), rough_path, LAST - dt.timedelta(days=9), LAST)
-    assert rough.size_bytes < whole.size_bytes
+    smaller = write_report(warehouse, Settings.of(), tmp_path / "smaller.html", first, LAST)
+    assert smaller.size_bytes < whole.size_bytes
     # The days before the span are left out first, then durations are rounded.
-    report = OpenReport(exact.page.context.new_page(), rough_path)
-    assert "the last 5 days" in report.page.inner_text("#compared")
-    assert report.headline()["calls"] == exact.headline()["calls"]
-    said = re.search(r"Durations that differ by less than (\d+) % are counted as one", report.page.inner_text("footer"))
+    rounded = OpenReport(browser.new_page(), smaller.path)
+    report.choose_days(first, LAST)
+    assert "the last 5 days" in rounded.page.inner_text("#compared")
+    assert rounded.headline()["calls"] == report.headline()["calls"]
+    said = re.search(
+        r"Durations that differ by less than (\d+) % are counted as one", rounded.page.inner_text("footer")
+    )
     if said:
-        assert report.headline()["p90"] == pytest.approx(exact.headline()["p90"], rel=int(said[1]) / 100)
-    assert report.problems == []
+        assert rounded.headline()["p90"] == pytest.approx(report.headline()["p90"], rel=int(said[1]) / 100)
+    assert rounded.problems == []

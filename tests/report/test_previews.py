@@ -8,7 +8,6 @@ import subprocess
 import zlib
 from typing import Any
 
-import duckdb
 import pytest
 
 from synthflow_assets.report.previews import drawing, preview_charts, previews
@@ -28,12 +27,12 @@ HANGING = f"test(/(a+)+$/, '{'a' * 40}b')"  # a regular expression that backtrac
 HUGE = {"width": 30_000, "height": 30_000}  # 8 GB of pixels
 
 
-def pictures_of(connection: duckdb.DuckDBPyConnection, table: MetricTable, last: dt.date = LAST) -> str | None:
-    """Return the Markdown of a table's pictures, none of which may fail."""
+def draw(charts: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    """Return the Markdown of pictures, none of which may fail."""
     warnings: list[str] = []
-    markdown = previews({table.name: preview_charts(connection, table, last)}, warnings.append)
+    markdown = previews(charts, warnings.append)
     assert warnings == []
-    return markdown.get(table.name)
+    return markdown
 
 
 def chart(title: str, expression: str = "'a'", **properties: Any) -> dict[str, Any]:
@@ -59,21 +58,23 @@ def pixels(png: bytes) -> bytes:
     return zlib.decompress(found)
 
 
-@pytest.mark.parametrize("table", METRIC_TABLES, ids=lambda table: table.name)
-def test_previews_are_small_pictures_of_the_last_days(warehouse: Warehouse, table: MetricTable) -> None:
+def test_previews_are_small_pictures_of_the_last_days(warehouse: Warehouse) -> None:
     with warehouse.connect(read_only=True) as connection:
-        markdown = pictures_of(connection, table)
-        assert preview_charts(connection, table, FIRST - dt.timedelta(days=1)) == []
-    assert markdown is not None
-    assert len(markdown) < LARGEST_BYTES
-    pictures = markdown.split("\n\n")
-    assert len(pictures) == (2 if table == CALL_DURATION_DAILY else 1)
-    for one in pictures:
-        title, _, picture = one.partition("](data:image/png;base64,")
-        assert title.startswith("![")
-        assert title.endswith(f", {LAST - dt.timedelta(days=29)} to {LAST}")
-        # An empty picture has two or three different bytes.
-        assert len(set(pixels(base64.b64decode(picture.removesuffix(")"))))) > 50
+        charts = {table.name: preview_charts(connection, table, LAST) for table in METRIC_TABLES}
+        before = [preview_charts(connection, table, FIRST - dt.timedelta(days=1)) for table in METRIC_TABLES]
+    assert before == [[]] * len(METRIC_TABLES)
+    drawn = draw(charts)
+    for table in METRIC_TABLES:
+        markdown = drawn[table.name]
+        assert len(markdown) < LARGEST_BYTES, table.name
+        pictures = markdown.split("\n\n")
+        assert len(pictures) == (2 if table == CALL_DURATION_DAILY else 1)
+        for one in pictures:
+            title, _, picture = one.partition("](data:image/png;base64,")
+            assert title.startswith("![")
+            assert title.endswith(f", {LAST - dt.timedelta(days=29)} to {LAST}")
+            # An empty picture has two or three different bytes.
+            assert len(set(pixels(base64.b64decode(picture.removesuffix(")"))))) > 50
 
 
 def test_medians_in_the_picture_are_those_of_the_calls(warehouse: Warehouse) -> None:
@@ -109,25 +110,27 @@ def test_mean_durations_in_the_picture_are_those_of_the_calls(warehouse: Warehou
 
 
 def test_missing_days_differ_from_days_without_calls(warehouse: Warehouse) -> None:
+    charts = {}
     with warehouse.connect() as connection:
-        whole = pictures_of(connection, CALL_DURATION_DAILY)
+        charts["whole"] = preview_charts(connection, CALL_DURATION_DAILY, LAST)
         connection.execute("BEGIN")
         connection.execute("DELETE FROM call_duration_daily WHERE day < $1", [LAST])
         connection.execute("DELETE FROM call_loads WHERE day BETWEEN $1::DATE - 29 AND $1::DATE - 1", [LAST])
-        gaps = pictures_of(connection, CALL_DURATION_DAILY)
+        charts["missing"] = preview_charts(connection, CALL_DURATION_DAILY, LAST)
         # Days before the first landed one are not missing.
         connection.execute("DELETE FROM call_loads WHERE day < $1", [LAST])
-        young = pictures_of(connection, CALL_DURATION_DAILY)
+        charts["first"] = preview_charts(connection, CALL_DURATION_DAILY, LAST)
         connection.execute(
             "INSERT INTO call_loads BY NAME SELECT day::DATE AS day, 'm' AS model_id, 0 AS landed, "
             "0 AS rejected, true AS settled, now() AS loaded_at "
             "FROM range($1::DATE - 29, $1::DATE, INTERVAL 1 DAY) AS days (day)",
             [LAST],
         )
-        quiet = pictures_of(connection, CALL_DURATION_DAILY)
+        charts["without calls"] = preview_charts(connection, CALL_DURATION_DAILY, LAST)
         connection.execute("ROLLBACK")
-    assert len({whole, gaps, quiet}) == 3
-    assert young == quiet
+    drawn = draw(charts)
+    assert len({drawn["whole"], drawn["missing"], drawn["without calls"]}) == 3
+    assert drawn["first"] == drawn["without calls"]
 
 
 def new_table(name: str, grain: tuple[str, ...], *columns: Column) -> MetricTable:
@@ -176,8 +179,9 @@ def test_the_preview_of_a_new_table_follows_from_its_entry(
             [LAST],
         )
         found = connection.execute(preview.query, {"first": FIRST, "last": LAST}).fetchall()
-        assert pictures_of(connection, table) is not None
+        charts = preview_charts(connection, table, LAST)
         connection.execute("ROLLBACK")
+    assert len(draw({table.name: charts})) == 1
     assert found == [(LAST, *row) for row in rows]
 
 
@@ -231,10 +235,7 @@ def test_characters_that_xml_forbids_are_drawn_as_others(warehouse: Warehouse) -
     named = {table for table, of_table in charts.items() if json.dumps(FORBIDDEN)[1:-1] in json.dumps(of_table)}
     by_name = {"call_duration_daily", "call_outcomes_daily", "disconnect_reasons_daily", "judge_results_daily"}
     assert by_name <= named
-    warnings: list[str] = []
-    drawn = previews(charts, warnings.append)
-    assert warnings == []
-    assert set(drawn) == set(names)
+    assert set(draw(charts)) == set(names)
 
 
 def test_every_text_of_a_chart_can_be_drawn() -> None:
