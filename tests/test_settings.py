@@ -165,8 +165,12 @@ def test_given_values_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_unknown_argument_is_named() -> None:
-    with pytest.raises(SettingsError, match="colour is not a setting"):
+    with pytest.raises(
+        SettingsError, match=r"^colour is not a setting; settings are api_key, region, .*, webserver_url$"
+    ):
         Settings.of(colour="red")
+    with pytest.raises(SettingsError, match=r"^colour is not a setting; "):
+        Settings.of(colour="")
 
 
 def test_base_url_wins_over_region() -> None:

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.settings import Settings, variable
+from synthflow_assets.settings import PREFIX, Settings, variable
 from synthflow_assets.settings.kinds import TEMPLATE, VARIABLE_NAME, kind_of
 from synthflow_assets.settings.messages import nearest, rename
 from synthflow_assets.settings.model import name_settings_as
@@ -22,6 +22,7 @@ from synthflow_assets.settings.model import name_settings_as
 _BOUNDS = (("ge", "minimum"), ("le", "maximum"))
 # The attributes of the other secrets have no default: if one is set, the feature is wanted.
 _SECRETS_WITH_DEFAULT = ("api_key", "pii_key")
+_LIST_ATTRIBUTES = "dg utils inspect-component synthflow_assets.SynthflowCallsComponent"
 # Its default is the key prefix.
 _WITHOUT_DEFAULT = ("warehouse_schema",)
 
@@ -151,7 +152,8 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
             if kind_of(field).is_secret:
                 if given[attribute] is not None and (name != "pii_key" or given["pii"] == "hash"):
                     values[name] = _in_variable(attribute, given)
-            elif given[name] is not None and given[name] != default.default:
+            # True equals 1, and is refused only if it is passed on.
+            elif given[name] is not None and (given[name] != default.default or isinstance(given[name], bool)):
                 values[name] = given[name]
         return name_settings_as(Settings.of(**values), _attributes_of_variables())
 
@@ -164,14 +166,18 @@ def _with_plain_errors(derived: type[BaseModel]) -> type[BaseModel]:
 
     def validate_names(values: Any) -> Any:
         for name in values if isinstance(values, dict) else ():
-            if name in secrets:
+            if name in known:
+                continue
+            # Somebody may write `SYNTHFLOW_PAGE_SIZE` or `page-size`.
+            plain = str(name).lower().replace("-", "_").removeprefix(PREFIX.lower())
+            if plain in secrets:
                 raise SettingsError(
-                    f"{name} is not an attribute (its value is not shown): put the secret into a variable, "
-                    f"and set {name}_variable to the name of the variable"
+                    f"{name} is not an attribute (its value is not shown): put the secret into an environment "
+                    f"variable, and set {plain}_variable to the name of that variable"
                 )
-            if name not in known:
-                near = nearest(str(name), known)
-                raise SettingsError(f"{name} is not an attribute" + (f"; did you mean {near}?" if near else ""))
+            near = nearest(plain, known)
+            hint = f"did you mean {near}?" if near else f"to list the attributes, run: {_LIST_ATTRIBUTES}"
+            raise SettingsError(f"{name} is not an attribute; {hint}")
         return values
 
     # `dg check yaml` prints a line with an unknown attribute. So it knows the names of secrets, and the model refuses

@@ -44,7 +44,8 @@ class Kind:
         """What JSON Schema can say of the component's attribute, bounds excepted."""
         if self.is_secret:
             return {"pattern": VARIABLE_NAME}
-        pattern = {"pattern": f"^({self.pattern})$|{TEMPLATE}"} if self.pattern else {}
+        # Empty text counts as unset.
+        pattern = {"pattern": f"^({self.pattern})?$|{TEMPLATE}"} if self.pattern else {}
         return {"type": [*self.json_types, "null"], **pattern}
 
 

@@ -34,8 +34,9 @@ def describe_problem(problem: Any, values: Mapping[str, Any], fields: Mapping[st
         return message
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
-        near = nearest(name.upper().removeprefix(prefix), [known.upper() for known in fields])
-        return f"{name} is not a setting" + (f"; did you mean {near.lower()}?" if near else "")
+        near = nearest(name.lower().removeprefix(prefix.lower()), fields)
+        hint = f"did you mean {near}?" if near else f"settings are {', '.join(fields)}"
+        return f"{name} is not a setting; {hint}"
     kind = kind_of(fields[name])
     # pydantic's texts for a value of the wrong type speak of parsing; ours say what to write.
     is_type_error = problem["type"].endswith(("_type", "_parsing", "_parsing_size", "_from_float"))

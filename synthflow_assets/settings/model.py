@@ -305,7 +305,7 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_number_in_disguise(cls, value: object, info: ValidationInfo) -> object:
+    def _reject_other_types(cls, value: object, info: ValidationInfo) -> object:
         kind = kind_of(cls.model_fields[str(info.field_name)])
         # pydantic takes `true` for 1, and `1767225600` for a date.
         if isinstance(value, bool) and kind.python is not bool:

@@ -88,6 +88,7 @@ def test_a_new_project_adds_the_component_and_lands_a_day(
     scaffolded = defs_yaml.read_text("utf-8")
     defs_yaml.write_text(scaffolded.replace("region:", "regoin:"), encoding="utf-8")
     assert "'regoin' was unexpected" in project.dg("check", "yaml", fails=True)
+    assert "SettingsError: regoin is not an attribute; did you mean region?" in project.dg("list", "defs", fails=True)
     defs_yaml.write_text(scaffolded.replace("start_date: '", "start_date: '2026-07-01' # '"), encoding="utf-8")
     project.point_to(sandbox)
     assert "validated successfully" in project.dg("check", "yaml")

@@ -58,7 +58,7 @@ def test_every_attribute_that_names_a_variable_is_in_the_docs() -> None:
         ({"regoin": "eu"}, "'regoin' was unexpected"),
         ({"region": "mars"}, r"'mars' does not match '\^\(us\|eu\|global\)"),
         ({"page_size": 500}, "500 is greater than the maximum of 100"),
-        ({"page_size": "ten"}, r"'ten' does not match '\^\(-\?\[0-9\]\+"),
+        ({"page_size": "ten"}, r"'ten' does not match '\^\(-\?\[0-9\]\+\)\?\$"),
         ({"requests_per_second": 0}, "0 is less than the minimum of 0.01"),
         ({"start_date": "soon"}, "'soon' does not match"),
         ({"api_key_variable": "sk-123"}, "does not match"),
@@ -82,6 +82,7 @@ def test_good_values_and_templates_pass_the_schema() -> None:
         region="eu", page_size=50, start_date="2026-01-01", model_ids=["a"], key_prefix=["a", "b"]
     )
     assert not schema_problems(region="{{ env.REGION }}", page_size="{{ env.SIZE }}", start_date="{{ env.START }}")
+    assert not schema_problems(region="", page_size="", start_date="")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,11 @@ def test_a_bad_value_is_one_line_that_names_the_attribute(yaml: str, says: str) 
             "api_key is not an attribute (its value is not shown): put the secret into",
         ),
         ("alert_webhook_url: https://sk-secret", "alert_webhook_url is not an attribute (its value is not shown)"),
+        ("SYNTHFLOW_API_KEY: sk-secret", "SYNTHFLOW_API_KEY is not an attribute (its value is not shown): put the"),
         ("regoin: eu", "regoin is not an attribute; did you mean region?"),
+        ("SYNTHFLOW_REGION: eu", "SYNTHFLOW_REGION is not an attribute; did you mean region?"),
+        ("page-size: 5", "page-size is not an attribute; did you mean page_size?"),
+        ("xyzzy: 5", "xyzzy is not an attribute; to list the attributes, run: dg utils inspect-component synthflow"),
         ("export_folder: sk-secret", "export_folder is not an attribute; did you mean export_dir?"),
     ],
     ids=str,
