@@ -111,6 +111,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import slow tests that are not selected: every worker imports what it collects."""
+    unselected = config.option.markexpr == "not slow" and collection_path.name in SLOW_FOLDERS
+    return True if unselected else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start a browser, servers or other processes as slow, and run them last."""
     for item in items:

@@ -9,7 +9,6 @@ import pytest
 
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from tests.e2e.processes import ROOT, Server, environment, free_port, run
 
 StartSandbox = Callable[..., Sandbox]
@@ -87,24 +86,15 @@ def test_dev_refuses_a_taken_port_with_one_line(project: Path) -> None:
     assert len(said.splitlines()) == 1
 
 
-def test_env_file_wins_for_every_command(project: Path, start_sandbox: StartSandbox) -> None:
-    sandbox = start_sandbox(agents=1)
-    (project / ".env").write_text(f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\n")
-    env = environment(SYNTHFLOW_API_KEY="wrong", SYNTHFLOW_BASE_URL="http://127.0.0.1:9", DAGSTER_HOME=str(project))
-    assert "Front Desk" in run(project, "synthflow-assets", "agents", env=env)
-    run(project, "dg", "launch", "--assets", "synthflow/calls", "--partition", "2026-03-10", env=env)
-
-
-def test_dagster_dev_loads_the_workspace_file(project: Path, start: Callable[..., Server]) -> None:
-    port = free_port()
-    command = ("dagster", "dev", "-w", "workspace.yaml", "--port", str(port))
-    server = start(project, *command, env=environment(DAGSTER_HOME=str(project)))
-    assert server.wait_for_assets(port) == 3 + len(METRIC_TABLES) + 1
-
-
 def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=50, faults={"odd_records": 1})
-    env = environment(sandbox, DAGSTER_HOME=str(project), SYNTHFLOW_EXPORT_DIR="data/export")
+    # `.env` wins over the environment, for every command.
+    (project / ".env").write_text(
+        f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\nSYNTHFLOW_EXPORT_DIR=data/export\n"
+    )
+    wrong = {"SYNTHFLOW_API_KEY": "wrong", "SYNTHFLOW_BASE_URL": "http://127.0.0.1:9", "SYNTHFLOW_EXPORT_DIR": "wrong"}
+    env = environment(DAGSTER_HOME=str(project), **wrong)
+    assert "Front Desk" in run(project, "synthflow-assets", "agents", env=env)
     run(project, "dg", "launch", "--assets", "group:synthflow", "--partition", "2026-03-10", env=env)
     listed = run(project, "synthflow-assets", "rejects", env=env).splitlines()
     assert "        3  duration is not a whole number from 0 to 31622400; 2026-03-10 to 2026-03-10" in listed
