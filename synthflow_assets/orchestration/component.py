@@ -19,7 +19,6 @@ from synthflow_assets.settings.kinds import TEMPLATE, VARIABLE_NAME, kind_of
 from synthflow_assets.settings.messages import nearest, rename
 from synthflow_assets.settings.model import name_settings_as
 
-_BOUNDS = (("ge", "minimum"), ("le", "maximum"))
 # The attributes of the other secrets have no default: if one is set, the feature is wanted.
 _SECRETS_WITH_DEFAULT = ("api_key", "pii_key")
 _LIST_ATTRIBUTES = "dg utils inspect-component synthflow_assets.SynthflowCallsComponent"
@@ -44,8 +43,7 @@ def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
     # `Annotated` with None, because every attribute may be null.
     yaml_type = list[str] if kind.python is tuple else str if kind.python is dt.date else kind.python
     resolver = dg.Resolver.default(model_field_type=yaml_type | None, description=field.description)
-    bounds = {word: getattr(one, limit) for one in field.metadata for limit, word in _BOUNDS if hasattr(one, limit)}
-    return name, _attribute_field(resolver, default, {**kind.json_schema, **bounds})
+    return name, _attribute_field(resolver, default, kind.json_schema)
 
 
 def _attribute_field(resolver: dg.Resolver, default: Any, json_schema: dict[str, Any]) -> Any:

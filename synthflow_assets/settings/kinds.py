@@ -20,11 +20,13 @@ class Kind:
 
     Attributes:
         python: the type, without None.
-        words: what an error says is allowed.
+        words: what an error says is allowed, without the bounds.
         argument: the type of the argument of `Settings.of`, as source code.
         json_types: the types of JSON Schema that the attribute of the component may have, besides null.
         pattern: a regular expression for values that are given as text.
         is_optional: whether the setting may be None.
+        minimum: the least value of a number, if it has one.
+        maximum: the greatest value of a number, if it has one.
     """
 
     python: Any
@@ -33,6 +35,17 @@ class Kind:
     json_types: tuple[str, ...]
     pattern: str | None = None
     is_optional: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def allowed(self) -> str:
+        """What an error says is allowed, with the bounds of a number."""
+        if self.minimum is not None and self.maximum is not None:
+            return f"{self.words} from {self.minimum} to {self.maximum}"
+        if self.minimum is not None:
+            return f"{self.words} of at least {self.minimum}"
+        return self.words if self.maximum is None else f"{self.words} of at most {self.maximum}"
 
     @property
     def is_secret(self) -> bool:
@@ -41,12 +54,17 @@ class Kind:
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        """What JSON Schema can say of the component's attribute, bounds excepted."""
+        """What JSON Schema can express of the component's attribute."""
         if self.is_secret:
             return {"pattern": VARIABLE_NAME}
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
         # Empty text counts as unset.
         pattern = {"pattern": f"^({self.pattern})?$|{TEMPLATE}"} if self.pattern else {}
-        return {"type": [*self.json_types, "null"], **pattern}
+        return {
+            "type": [*self.json_types, "null"],
+            **pattern,
+            **{name: bound for name, bound in bounds.items() if bound is not None},
+        }
 
 
 _KINDS = {
@@ -78,12 +96,16 @@ def kind_of(field: FieldInfo) -> Kind:
         raise TypeError(f"a setting cannot be of the type {field.annotation}; supported are Literal, {supported}")
     if is_path(field):
         kind = replace(kind, argument="str | PurePath")
-    return replace(kind, is_optional=is_optional)
+    return replace(kind, is_optional=is_optional, minimum=_bound(field, "ge"), maximum=_bound(field, "le"))
 
 
 def is_path(field: FieldInfo) -> bool:
     """Return whether a setting is a path of this machine, or may be one."""
     return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("path"))
+
+
+def _bound(field: FieldInfo, name: str) -> Any:
+    return next((getattr(one, name) for one in field.metadata if hasattr(one, name)), None)
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

@@ -29,7 +29,7 @@ def describe_problem(problem: Any, values: Mapping[str, Any], fields: Mapping[st
         fields: the fields of the settings.
         prefix: of the environment variables.
     """
-    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    message = str(problem["msg"]).removeprefix("Value error, ")
     if not problem["loc"]:
         return message
     name = str(problem["loc"][0])
@@ -38,10 +38,8 @@ def describe_problem(problem: Any, values: Mapping[str, Any], fields: Mapping[st
         hint = f"did you mean {near}?" if near else f"settings are {', '.join(fields)}"
         return f"{name} is not a setting; {hint}"
     kind = kind_of(fields[name])
-    # pydantic's texts for a value of the wrong type speak of parsing; ours say what to write.
-    is_type_error = problem["type"].endswith(("_type", "_parsing", "_parsing_size", "_from_float"))
-    has_own_words = "Value error" in problem["msg"] or "_than" in problem["type"] or problem["type"] == "finite_number"
-    allowed = message if has_own_words and not is_type_error else _allowed(fields[name])
+    # pydantic's own messages describe parsing, or only one of two bounds.
+    allowed = message if problem["type"] == "value_error" else _allowed(fields[name])
     if kind.is_secret or _may_hold_a_password(fields[name]) or "password" in message:
         return f"{prefix}{name.upper()} is not usable (its value is not shown); allowed is {allowed}"
     value = values[name] if isinstance(values[name], int | float) else repr(str(values[name]))
@@ -60,7 +58,7 @@ def _extra(field: FieldInfo) -> Mapping[str, Any]:
 
 
 def _allowed(field: FieldInfo) -> str:
-    return str(_extra(field).get("allowed") or kind_of(field).words)
+    return str(_extra(field).get("allowed") or kind_of(field).allowed)
 
 
 def _may_hold_a_password(field: FieldInfo) -> bool:

@@ -344,7 +344,7 @@ class Settings(BaseModel):
             return value
         address = value.get_secret_value().strip()
         if not _has_host(address, schemes):
-            raise ValueError(" or ".join(f"an {scheme}:// address" for scheme in schemes))
+            raise ValueError(f"an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         return SecretStr(address)
 
     @field_validator("alert_email_to", "alert_email_from")
@@ -352,7 +352,7 @@ class Settings(BaseModel):
     def _email_addresses(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
         for address in (value,) if isinstance(value, str) else value or ():
             if not re.fullmatch(r"[^@\s,<>\"]+@[^@\s,<>\"]+", address):
-                raise ValueError("e-mail addresses such as calls@example.com")
+                raise ValueError("an e-mail address such as calls@example.com")
         return value
 
     @field_validator("api_key")
