@@ -287,7 +287,7 @@ def test_every_column_that_may_hold_a_person_is_classed() -> None:
         "day", "model_id", "call_id", "start_time", "duration_seconds", "call_status", "type_of_call",
         "end_call_reason", "telephony_disconnect_reason", "telephony_hangup", "telephony_duration_ms",
         "telephony_ringing_duration_ms", "telephony_start", "telephony_end", "recording_duration", "agents_used",
-        "labels", "assistant_version", "campaign_type", "deployment_type", "timezone", "loaded_at",
+        "labels", "assistant_version", "campaign_type", "deployment_type", "timezone", "listed_day", "loaded_at",
         *(column.name for column in DERIVED_COLUMNS),
     }  # fmt: skip
     assert {column.name for column in CALLS.columns} - {column.name for column in PERSONAL_COLUMNS} == innocent
