@@ -322,7 +322,7 @@ def test_ticks_of_a_code_server_leave_nothing_behind(on_disk: dg.DagsterInstance
 
 def test_who_wants_no_alerts_has_no_sensor_and_a_half_set_channel_is_refused() -> None:
     assert not build_synthflow_defs(Settings.of()).sensors
-    with pytest.raises(SettingsError, match=r"^alert_smtp_url and alert_email_to are set together"):
+    with pytest.raises(SettingsError, match=r"^alert_smtp_url and alert_email_to are needed together"):
         Settings.of(alert_email_to="a@example.com")
     with pytest.raises(SettingsError, match=r"^alert_webhook_url is not usable") as caught:
         Settings.of(alert_webhook_url="ftp://secret.example.com")
