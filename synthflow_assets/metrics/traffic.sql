@@ -7,8 +7,8 @@ WITH hours AS (
         unnest($next_hours_ms::BIGINT[]) AS next_hour_ms,
         unnest($local_hours::INTEGER[]) AS local_hour
 ),
--- A day counts its own calls, and those of the day before that run past midnight. It looks back no further, so that a day
--- always follows from two days of calls.
+-- A day counts its own calls, and those of the day before that run past midnight. It looks back no further, so that a
+-- day depends on the calls of two days only.
 counted AS (
     FROM spans
     UNION ALL

@@ -1,4 +1,4 @@
-"""What `build_synthflow_defs` refuses at once: what Dagster would stumble over later, or show to everybody."""
+"""Validate the arguments of `build_synthflow_defs` early: Dagster would fail later, or show a secret in its UI."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synthflow_assets.settings import Settings
 
 
 def validate_types(**arguments: object) -> None:
-    """Refuse what is not of the type that the signature says. Values are not shown: one may be a key.
+    """Refuse arguments of a wrong type. Their values are not shown, because one may be a key.
 
     Raises:
         SettingsError: naming the argument and what is allowed.
@@ -25,7 +25,7 @@ def validate_types(**arguments: object) -> None:
 
 
 def validate_hidden_key(synthflow: SynthflowResource) -> None:
-    """Refuse a key in plain text, and values that no run could use; what stands in variables is not read.
+    """Refuse a key in plain text and invalid values. Fields that are given as `dg.EnvVar` are not read.
 
     Raises:
         SettingsError: naming the field.
@@ -36,7 +36,7 @@ def validate_hidden_key(synthflow: SynthflowResource) -> None:
 
 
 def validate_hidden_password(warehouse: WarehouseResource) -> None:
-    """Refuse a password, and places that cannot be; what stands in variables is not read.
+    """Refuse a password and invalid locations. Fields that are given as `dg.EnvVar` are not read.
 
     Raises:
         SettingsError: naming the field.

@@ -42,7 +42,7 @@ def build_synthflow_defs(
     workspaces would write to the same tables, exports or report, the code location does not load.
 
     Args:
-        settings: of the workspace; by default all defaults. Pass secrets as `dg.EnvVar`.
+        settings: of the workspace; by default, each setting has its default. Pass secrets as `dg.EnvVar`.
         key_prefix: of every asset; by default the schema of the tables. Unless the settings name a schema, it is also
             the schema, with its parts joined by underscores.
         group_name: of every asset; by default the key prefix.
@@ -50,12 +50,12 @@ def build_synthflow_defs(
         tags: of every asset.
         automation_condition: of every asset. The schedules need none.
         executor: of the jobs; by default all steps run in one process.
-        synthflow: the API resource; it replaces key, region, base URL and rate of the settings.
+        synthflow: the API resource; it replaces key, region, base URL, connections and rate of the settings.
         warehouse: the warehouse resource; it replaces the location of the settings.
 
     Raises:
-        SettingsError: an argument has the wrong type or holds a secret in plain text, the key prefix is no valid schema
-            name, or the warehouse resource names another schema.
+        SettingsError: an argument has the wrong type or holds a secret in plain text, the key prefix is not a valid
+            schema name, or the warehouse resource names another schema.
     """
     validate_types(
         settings=settings,

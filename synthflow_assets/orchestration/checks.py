@@ -1,7 +1,7 @@
-"""The asset checks: their specs, and how Dagster shows what they found.
+"""The asset checks: their specs, their evaluation, and their results in Dagster.
 
-The checks of a table run in the step that writes it. The scheduled ones have a step of their own, because no run can
-notice that none ran.
+The checks of a table run in the step that writes it. The scheduled checks have a step of their own, because a run
+cannot notice that no run took place.
 """
 
 import datetime as dt
@@ -75,9 +75,9 @@ def build_scheduled_checks(workspace: Workspace) -> dg.AssetChecksDefinition:
 def evaluate_selected(
     context: dg.AssetExecutionContext, workspace: Workspace, checks: Sequence[Check]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Evaluate those of a step's checks that the run selects, on the days of the run.
+    """Evaluate a step's checks, if the run selects them, on the days of the run.
 
-    A run of checks alone has no partitions, and evaluates them on all days.
+    If a run selects checks alone, it has no partitions. Its checks then look at all days.
     """
     selected = [check for check in checks if check_key(workspace, check) in context.selected_asset_check_keys]
     days = [dt.date.fromisoformat(key) for key in context.partition_keys] if context.has_partition_key_range else None

@@ -1,7 +1,7 @@
 """Provide the private parts of Dagster that this package uses; no other module may import `dagster._...`.
 
-Dagster may change private names in any release. So each one stands here with the reason for it and the public
-alternative, and is imported only when the feature that needs it is used. Each of these features is opt-in:
+Dagster may change private names in any release. The table gives the reason for each one and the public alternative. A
+name is imported only when the feature that needs it is used. Each of these features is opt-in:
 
 | name | reason | public alternative |
 |---|---|---|

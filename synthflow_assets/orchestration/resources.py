@@ -83,10 +83,10 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
 
 
 class WarehouseResource(DuckDBResource):
-    """The warehouse: dagster-duckdb's resource, extended by what it lacks.
+    """The warehouse, based on the resource of dagster-duckdb.
 
-    Connections are closed after an exception too, the lock of a file is waited for, and the default schema of each
-    connection is the workspace's.
+    In addition, it closes connections after an exception, waits for the lock of a file, and makes the workspace's
+    schema the default of each connection.
     """
 
     schema_name: str = Field(default=SCHEMA, description="Schema of the workspace's tables.")
@@ -100,13 +100,13 @@ class WarehouseResource(DuckDBResource):
         )
 
     def get_warehouse(self, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Warehouse:
-        """Return the warehouse, for code that knows no Dagster.
+        """Return the warehouse, for code that does not depend on Dagster.
 
         Args:
             lock_wait_seconds: how long to wait for a file that another process has locked.
 
         Raises:
-            WarehouseUnusableError: the location is of no known kind.
+            WarehouseUnusableError: the kind of the location is unknown.
         """
         return Warehouse(
             self.database,
@@ -117,7 +117,7 @@ class WarehouseResource(DuckDBResource):
         )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Hold the lock of the run, if the run launcher of this package asks for it (see `instance/`)."""
+        """Hold the lock of the run if the instance has the run launcher of this package (see `instance/`)."""
         if (locks := _run_locks(context)) is not None and context.run is not None:
             locks.hold(context.run.run_id)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace; every name begins with its key prefix, so that several of them fit into one code location."""
+    """A workspace. Every name begins with its key prefix, so one code location can have several workspaces."""
 
     settings: Settings = field(default_factory=Settings.of)
     key_prefix: tuple[str, ...] = ("synthflow",)
@@ -36,7 +36,7 @@ class Workspace:
         group_name: str | None = None,
         **spec_arguments: Any,
     ) -> "Workspace":
-        """Return a workspace whose key prefix, schema and group have one name, unless they are given.
+        """Return a workspace. Unless they are given, its key prefix, schema and group have the same name.
 
         Args:
             settings: of the workspace.
@@ -45,7 +45,7 @@ class Workspace:
             spec_arguments: `owners`, `tags` and `automation_condition` of its assets.
 
         Raises:
-            SettingsError: the key prefix is no valid schema name, and `warehouse_schema` is not set.
+            SettingsError: the key prefix is not a valid schema name, and `warehouse_schema` is not set.
         """
         prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or (settings.warehouse_schema,))
         if not all(re.fullmatch("[A-Za-z0-9_-]+", part) for part in prefix):

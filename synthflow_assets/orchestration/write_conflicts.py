@@ -1,7 +1,7 @@
 """Refuse a code location in which two workspaces would write to the same tables, exports or report.
 
-Each workspace is built on its own. Only Dagster knows all of them: when it resolves a workspace's job, as a code server
-does while it loads, and in a run.
+Each workspace is built on its own, so only Dagster knows all of them. The check runs when Dagster resolves the job of a
+workspace, which a code server does while it loads. It runs again in each run.
 """
 
 import re
@@ -41,7 +41,7 @@ class UnsharedAssets(dg.AssetSelection):
 def validate_no_write_conflicts(context: dg.AssetExecutionContext, workspace: Workspace) -> None:
     """Fail a run if another workspace writes to the same place.
 
-    `dg launch --assets` resolves no job of ours, so the selection above is never asked.
+    `dg launch --assets` resolves no job of this package, so `UnsharedAssets` is not used.
 
     Raises:
         SettingsError: two workspaces write to the same place.
@@ -68,9 +68,9 @@ def _problems(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> Iterator[str]:
                 yield f"{both} would both be {places[key]}: set another {_SETTINGS[name]} for one of the workspaces"
 
 
-@lru_cache(maxsize=1)  # every workspace of a code location looks at the same
+@lru_cache(maxsize=1)  # all workspaces of a code location have the same graph
 def _places(asset_graph: Any) -> dict[dg.AssetKey, str]:
-    """Return where each asset is written that can tell workspaces apart."""
+    """Return where each asset of `_SETTINGS` is written."""
     named = [key for key in asset_graph.get_all_asset_keys() if key.path[-1] in _SETTINGS]
     return {key: place for key in named if (place := _place(asset_graph.get(key).metadata))}
 

@@ -29,10 +29,10 @@ class Problem:
     """One thing that a failed check has found.
 
     Attributes:
-        day: that it is about, or the first of several; None if it is about no day.
-        agent: name of the agent, or its id if it has no name; None if it is about no agent.
+        day: the day of the problem, or the first of several; None if it concerns no day.
+        agent: name of the agent, or its id if it has no name; None if it concerns no agent.
         problem: what is wrong.
-        days: how many days in a row it is about.
+        days: number of consecutive days that have the problem.
     """
 
     day: dt.date | None
@@ -81,10 +81,10 @@ CHECKS = (
         "usual_volume",
         "Each agent has about as many calls as on the same weekday of the eight weeks before. The allowed difference "
         "from their median is four times the largest of: their spread, the root of the median, a tenth of the median. "
-        "By chance this fails once in 16,000 days. It needs four such days, and 20 calls a day to notice that all are "
-        "missing.",
-        "Was it a holiday, a campaign, a broken number? If Synthflow's dashboard shows as many calls, do nothing. "
-        "Otherwise fetch it again: {fetch}",
+        "By chance this fails once in 16,000 days. It needs at least four earlier days. From 20 calls a day on, it "
+        "notices a day without calls.",
+        "Look for a holiday, a campaign or a broken number. If Synthflow's dashboard shows the same number of calls, "
+        "do nothing. Otherwise fetch the day again: {fetch}",
     ),
     Check(
         "calls",
@@ -99,7 +99,7 @@ FRESHNESS = Check(
     "fresh_per_model",
     "The latest day that is due has landed for every agent. A day is due at 07:00 of the next day, two hours after "
     "the daily schedule.",
-    "Is the daily schedule on, did its run fail, does the agent still exist? Then fetch the day: {fetch}",
+    "Find out whether the daily schedule is off, its run failed, or the agent was deleted. Then fetch the day: {fetch}",
     severity=Severity.ERROR,
 )
 NO_GAPS = Check(
@@ -113,11 +113,11 @@ NO_GAPS = Check(
 SETTLED = Check(
     "calls",
     "settled",
-    "Every day that the daily schedule no longer fetches was over when it was last fetched.",
+    "Every day that the daily schedule no longer fetches was over, without open calls, when it was last fetched.",
     "The catch-up schedule fetches the latest days again. Fetch older ones: {fetch}. A call that Synthflow never "
     "closes stays open: leave it",
 )
-# Evaluated by a schedule on all days, because no run can notice that none ran.
+# Evaluated by a schedule on all days, because a run cannot notice that no run took place.
 SCHEDULED_CHECKS = (FRESHNESS, NO_GAPS, SETTLED)
 
 

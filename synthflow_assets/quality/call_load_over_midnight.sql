@@ -1,5 +1,5 @@
--- In the first hour of a day, the calls in progress that did not start in it are those of the day before that run past
--- midnight. After a day was fetched, the day after is looked at as well: its hours may still lack them.
+-- In the first hour of a day, some calls in progress did not start in that hour. They must be as many as the calls of the
+-- day before that run past midnight. The day after a fetched day is checked too, because its hours may lack these calls.
 WITH first_hours AS (
     SELECT
         day,

@@ -1,5 +1,5 @@
--- Minutes are compared day by day instead of hour by hour. After a day was fetched, the day after is looked at as well:
--- calls may run into it.
+-- Minutes are compared day by day instead of hour by hour. The day after a fetched day is checked too, because calls may
+-- run into it.
 WITH calls_in_scope AS (
     SELECT
         day,

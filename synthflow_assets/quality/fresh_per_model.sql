@@ -1,5 +1,5 @@
 -- Before the first partition is due, nothing is expected. After that, the agents that are set are expected. If none is
--- set, those that were fetched in the two weeks before are.
+-- set, the agents that were fetched in the two weeks before are expected.
 WITH expected AS (
     SELECT unnest($model_ids::VARCHAR[]) AS model_id
     UNION

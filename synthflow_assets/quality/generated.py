@@ -27,7 +27,7 @@ def known_values() -> Check:
     return Check(
         "calls",
         "known_values",
-        "Every status, type and reason is a documented one. Hyphens and underscores count as the same.",
+        "Every status, type and reason is documented. Hyphens and underscores count as the same.",
         "Tell the maintainers. Until a status is known, it counts as neither connected nor open",
         query=" UNION ALL ".join(queries) + " ORDER BY ALL LIMIT 100",
     )
@@ -48,7 +48,7 @@ def unique_rows(table: MetricTable) -> Check:
 def recount(table: MetricTable) -> Check:
     """Return the check that a table's sums, shares, rates and statistics are those of the calls."""
     queries = [_sums(table), *(_statistics(table, declared) for declared in table.statistics)]
-    sentences = [f"Sums of {', '.join(f'`{one.column}`' for one in table.recounts)} are counted again from the calls."]
+    sentences = [f"The sums of {', '.join(f'`{one.column}`' for one in table.recounts)} are those of the calls."]
     if any(declared.share for declared in table.recounts):
         sentences.append("Shares sum to 1.")
     if table.statistics:

@@ -10,10 +10,11 @@ _CHECKS = (
     Check(
         "disconnect_reasons_daily",
         "usual_disconnects",
-        "No reason's share differs by 20 percentage points from the four weeks before. The shares of `error` and "
-        "`forbidden` rose by less than 5 points, or in fewer than 5 calls. Differences within four standard errors are "
-        "ignored, and so are agents with fewer than 200 calls in those weeks: both may be chance.",
-        "Look at the calls of the day with that reason: is it the telephony, or one number?",
+        "No reason's share differs by more than 20 percentage points, and 5 calls, from the four weeks before. The "
+        "shares of `error` and `forbidden` rose by at most 5 points, or the day has fewer than 5 such calls. "
+        "Differences within four standard errors are ignored, because they may be chance. So are agents with fewer "
+        "than 200 calls in those weeks.",
+        "Look at the day's calls with this reason, to find out whether the telephony or one number causes them",
     ),
     Check(
         "call_duration_histogram",
@@ -26,7 +27,7 @@ _CHECKS = (
     Check(
         "call_rates_daily",
         "call_rates_reconcile",
-        "Connected and short calls are as many as in `call_duration_daily`.",
+        "The numbers of connected and short calls are those of `call_duration_daily`.",
         COMPUTE_AGAIN,
         depends_on=("call_duration_daily",),
         severity=Severity.ERROR,

@@ -1,5 +1,5 @@
--- Expected is every day of every agent: from the first day that is set, or the first that landed, to the latest day that
--- is due. An agent that no longer exists is expected from its first landed day to its last.
+-- Every day of every agent is expected: from the first day that is set, or else the first that landed, to the latest day
+-- that is due. An agent that no longer exists is expected from its first landed day to its last.
 WITH landed AS (
     SELECT model_id, min(day) AS first_day, max(day) AS last_day
     FROM call_loads

@@ -1,4 +1,4 @@
--- On all days, those are ignored that the daily schedule fetches again: they may be unsettled.
+-- If all days are checked, those that the daily schedule fetches again are ignored, because they may be unsettled.
 SELECT
     day,
     model_id,

@@ -1,6 +1,6 @@
--- The share of each reason, compared with the four weeks before. A shift is a problem if it is above four standard errors
--- and at least five calls, and if it is 20 percentage points, or 5 points more of errors and refusals.
--- On a quiet Sunday one refused call of three is chance: hence the five calls.
+-- The share of each reason, compared with the four weeks before. A shift above four standard errors is a problem if it is
+-- above 20 percentage points, or if errors or refusals rose by more than 5 points.
+-- At least five calls are required, because on a quiet Sunday one refused call of three is chance.
 -- Bad reasons that rose come first, then others that rose, then those that fell.
 WITH judged AS (
     SELECT day, model_id, sum(calls) AS calls

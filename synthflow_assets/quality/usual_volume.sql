@@ -1,7 +1,7 @@
 -- The calls of a day, compared with the median of the same weekday in the eight weeks before, of at least four days.
 -- The spread is the largest of three: 1.4826 times the median absolute deviation, which is the standard deviation of a
--- normal distribution; the root of the median, which is that of a count; and a tenth of the median, because no business is
--- as even as chance. By chance a day is four spreads off once in 16,000 days.
+-- normal distribution; the root of the median, which is that of a count; and a tenth of the median, because real volumes
+-- vary more than by chance. By chance a day is four spreads off once in 16,000 days.
 WITH judged AS (
     FROM call_loads
     WHERE $days IS NULL OR list_contains($days::DATE[], day)

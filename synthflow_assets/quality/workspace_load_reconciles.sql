@@ -1,4 +1,4 @@
--- After a day was fetched, the day after is looked at as well: calls may run into it.
+-- The day after a fetched day is checked too, because calls may run into it.
 WITH agents_load AS (
     SELECT
         day,

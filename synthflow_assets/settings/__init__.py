@@ -1,7 +1,7 @@
 """Every setting of a workspace.
 
 * `model`: the settings themselves: name, type, default, description, what is allowed
-* `kinds`: what the type of a setting means in the environment, in YAML, in Python and in messages
+* `kinds`: how each type of setting is written in the environment, in YAML, in Python and in messages
 * `sources`: where values come from; nothing else in the package reads the environment
 * `messages`: what an error says about a setting
 * `arguments`: the keyword arguments of `Settings.of`, for type checkers; generated

@@ -1,4 +1,4 @@
-"""What the type of a setting means in the environment, in YAML, in Python and in messages."""
+"""How each type of setting is written in the environment, in YAML, in Python and in messages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What an error says about a setting: one line that names it as the user gave it, its value and what is allowed.
 
 A setting has up to three names: its environment variable, its argument in Python, and its attribute in YAML. Messages
-are written with the variable; `rename` puts the other names in.
+are written with the variable; `rename` replaces it with another name.
 """
 
 from __future__ import annotations

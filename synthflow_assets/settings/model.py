@@ -42,7 +42,7 @@ _RESERVED_SCHEMAS = ("information_schema", "main", "memory", "pg_catalog", "syst
 
 
 def check_location(location: str) -> None:
-    """Refuse what cannot be a warehouse, and passwords: a location is shown in messages and in Dagster.
+    """Refuse an invalid location, and passwords, because a location is shown in messages and in Dagster.
 
     Raises:
         ValueError: saying what is allowed.
@@ -143,8 +143,8 @@ class Settings(BaseModel):
         ge=0,
         le=86_400,
         description=(
-            "How far past the end of a day calls are requested. Calls that run past midnight are then found even if "
-            "the API's window filters by their end. Set it to the longest call that you expect."
+            "How far the requested window reaches past the end of a day. Calls that run past midnight are then found "
+            "even if the API filters by their end. Set it to the longest call that you expect."
         ),
     )
     lookback_days: int = Field(
@@ -161,8 +161,8 @@ class Settings(BaseModel):
         ge=1,
         le=366,
         description=(
-            "Days per run of a backfill, so that several runs fill a lake at once. Unset: all days in one run, which "
-            "`dg launch --partition-range` needs."
+            "Days per run of a backfill. If it is set, several runs can fill a lake at once. Unset: all days in one "
+            "run, as `dg launch --partition-range` requires."
         ),
     )
     short_call_seconds: int = Field(
@@ -171,22 +171,22 @@ class Settings(BaseModel):
     pii: Literal["keep", "hash", "drop"] = Field(
         "keep",
         description=(
-            "What happens to personal data before it is written: `keep`; `hash` text with HMAC-SHA-256, so that joins "
-            "still work (phone numbers by their digits); or `drop`."
+            "Treatment of personal data before it is written. `keep` stores it. `hash` replaces text with its "
+            "HMAC-SHA-256, so that joins still work, and empties JSON. `drop` empties all personal columns."
         ),
     )
     pii_key: SecretStr | None = Field(None, description="Key of the hash. Required for `hash`, never printed.")
     vanished_fields: Literal["mirror", "keep"] = Field(
         "mirror",
         description=(
-            "If Synthflow has deleted personal fields of a call (it may do so after 30 days) and the day is fetched "
-            "again: `mirror` deletes them here too, `keep` keeps what landed before."
+            "Treatment of personal fields that Synthflow has deleted when a day is fetched again (it may delete them "
+            "after 30 days). `mirror` empties them here too; `keep` keeps the earlier values."
         ),
     )
     export_dir: str | None = path_field(
         None,
-        "Folder of Parquet copies of the tables, one file a day, for readers that must not meet the writer. Unset: "
-        "there are no `..._export` assets.",
+        "Folder of Parquet copies of the tables, one file a day, for readers that must not block runs. Unset: there "
+        "are no `..._export` assets.",
     )
     report: str = path_field(
         "data/report.html", "HTML file that `synthflow/call_report` and `synthflow-assets report` write."
@@ -194,15 +194,15 @@ class Settings(BaseModel):
     report_days: int = Field(90, ge=1, le=3660, description="Days that the report covers by default.")
     recordings: str | None = path_field(
         None,
-        "Folder, or `s3://bucket/prefix`, that `synthflow/call_recordings` downloads audio into. Unset: there is no "
-        "such asset.",
+        "Folder, or `s3://bucket/prefix`, for the audio that `synthflow/call_recordings` downloads. Unset: there is "
+        "no such asset.",
         hidden=True,
     )
     alert_webhook_url: SecretStr | None = Field(
         None,
         description=(
-            "Address that alerts are posted to, as JSON with a `text` for the incoming webhooks of Slack and "
-            "Mattermost. Never printed."
+            "URL that alerts are posted to as JSON with a `text`, such as an incoming webhook of Slack or Mattermost. "
+            "Never printed."
         ),
     )
     alert_slack_token: SecretStr | None = Field(
@@ -389,7 +389,7 @@ class Settings(BaseModel):
             known = bool(zoneinfo.ZoneInfo(value))
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             known = False
-        # Python finds these as files, and DuckDB does not know them.
+        # Python accepts these names of files, but DuckDB does not know them.
         if not known or value.startswith(("posix/", "right/")) or value in ("localtime", "posixrules", "Factory"):
             raise ValueError(_TIMEZONES)
         return value
@@ -421,7 +421,7 @@ class Settings(BaseModel):
     @field_validator("start_date")
     @classmethod
     def _plausible_start(cls, value: dt.date) -> dt.date:
-        # A later start would mean no partition at all. In the first time zones it is already tomorrow.
+        # A later start would mean no partition at all. East of UTC, it may already be tomorrow.
         tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
         if not dt.date(2020, 1, 1) <= value <= tomorrow:
             raise ValueError("a date from 2020-01-01 to today")
@@ -488,7 +488,7 @@ class Settings(BaseModel):
 
 
 def name_settings_as(settings: _Settings, names: Mapping[str, str]) -> _Settings:
-    """Return the same settings, named otherwise in messages.
+    """Return the same settings, with other names in messages.
 
     Args:
         settings: the settings.

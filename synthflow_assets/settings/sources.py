@@ -1,7 +1,7 @@
 """Where the values of settings come from. Nothing else in the package reads the environment.
 
 Values come from the environment variables `SYNTHFLOW_*` and from a `.env` file in the working directory. The file wins,
-because Dagster's own commands read it so, and all commands must agree.
+as in Dagster's own commands, because all commands must see the same settings.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def read_environment(fields: Iterable[str]) -> dict[str, str]:
     by_variable = {variable(field): field for field in fields}
     _load_env_file(Path(".env"), by_variable)
     for name, value in sorted(os.environ.items()):
-        # A misspelt variable would be a silent default.
+        # If a misspelt variable were ignored, its setting would silently have its default.
         is_ours = re.fullmatch(PREFIX + r"\w*", name, re.IGNORECASE)
         if is_ours and not _is_known(name, value, by_variable):
             raise SettingsError(_unknown(name, by_variable))
@@ -97,7 +97,7 @@ def read_environment(fields: Iterable[str]) -> dict[str, str]:
 def _load_env_file(path: Path, known: Mapping[str, str]) -> None:
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError):  # some people call the folder of their virtual environment .env
+    except (FileNotFoundError, IsADirectoryError):  # .env may be the folder of a virtual environment
         return
     except (ValueError, OSError) as error:
         raise SettingsError(f".env cannot be read ({type(error).__name__}): save it as UTF-8 text") from None

@@ -41,7 +41,7 @@ _CHECKS = checks_of(LANDED_TABLES)
 
 
 class FetchConfig(dg.Config):
-    """The run config of the fetching step: how to fetch less than everything."""
+    """The run config of the fetching step, which limits what is fetched."""
 
     models: list[str] = Field(
         default=[], description="Ids of the agents to fetch, such as one that was added later. Empty: all agents."
@@ -102,7 +102,7 @@ def _fetch(
         except Exception:
             yield from fetch.finish(downstream)
             raise
-        except BaseException:  # the run is being canceled, and somebody waits for it
+        except BaseException:  # the run is being canceled, so nothing downstream is computed
             fetch.record_complete_days()
             raise
         metadata = fetch.metadata(fetch.days)
@@ -124,7 +124,7 @@ class _Fetch:
     failed: "list[FailedPartition]" = field(default_factory=list)
 
     def skip_landed(self, *, only_missing: bool) -> None:
-        """Note what need not be fetched: all settled partitions, or those that the re-executed run has landed."""
+        """Skip settled partitions: all with `only_missing`, otherwise those that the re-executed runs landed."""
         from synthflow_assets.warehouse.loads import settled_partitions
 
         parents = None if only_missing else _failed_parents(self.context)
@@ -186,7 +186,7 @@ class _Fetch:
             raise SettingsError(f"{self.warning}. The other agents have landed")
 
     def record_complete_days(self) -> list[dt.date]:
-        """Record the days that every wanted agent has landed, and return them.
+        """Record the days that landed for every wanted agent, and return them.
 
         A step that fails records no partition of its range, so each is logged as an event of its own.
         """
@@ -199,8 +199,8 @@ class _Fetch:
     def finish(self, downstream: Sequence[DailyStep]) -> Iterator[dg.AssetCheckResult]:
         """Record the complete days, evaluate the checks, and write what is downstream of all days that landed.
 
-        A day that one agent has failed on is computed for the others, but not recorded. Nothing downstream is written
-        if a blocking check fails, as in a run that succeeds.
+        If a day failed for one agent, it is computed for the others, but not recorded. If a blocking check fails,
+        nothing downstream is written, as in a run that succeeds.
         """
         try:
             complete = self.record_complete_days()
@@ -223,7 +223,7 @@ class _Fetch:
                     )
                     self._log_evaluations(self._selected(step.checks), days)
         except SynthflowError as error:
-            # The failure that is about to be raised matters more.
+            # Only a warning, because the error of the fetch is raised next.
             self.context.log.warning(f"what is downstream of the landed days could not be computed: {error}")
 
     def _selected(self, checks: Sequence[Check]) -> list[Check]:
@@ -247,7 +247,7 @@ class _Fetch:
             )
 
     def metadata(self, days: Sequence[dt.date]) -> dict[dg.AssetKey, dict[dt.date, Metadata]]:
-        """Return what Dagster shows of each day of the selected tables: sums over all agents, whichever run landed."""
+        """Return the metadata of each day of the selected tables: sums over all agents, also of other runs."""
         from synthflow_assets.warehouse.loads import read_loads
 
         loads: dict[dt.date, list[LoadSummary]] = defaultdict(list)

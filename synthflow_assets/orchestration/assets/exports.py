@@ -1,4 +1,4 @@
-"""The Parquet exports, for readers that must not meet the writer. They exist only if `export_dir` is set."""
+"""The Parquet exports, for readers that must not block runs. They exist only if `export_dir` is set."""
 
 import datetime as dt
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ def with_lineage(shown: dict[dt.date, Metadata], lineage: dg.TableColumnLineage)
 
 
 def _metric_lineage(workspace: Workspace, table: MetricTable) -> dg.TableColumnLineage:
-    # The day and the agent name no sources: they are those of the calls.
+    # `day` and `model_id` have no sources: they come from the columns of the same name.
     sources = {column.name: column.sources or (column.name,) for column in table.columns}
     return _lineage(workspace.asset_key(CALLS.name), sources)
 

@@ -16,7 +16,7 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
     """Return the step that writes the report over the last `report_days` days.
 
-    Every run writes the same file, whatever its days are. The asset has daily partitions like the metrics, because
+    Every run writes the same file, independent of its days. The asset has daily partitions like the metrics, because
     Dagster would split a backfill of assets with different partitions into several runs.
     """
     settings = workspace.settings

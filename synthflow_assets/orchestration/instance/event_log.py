@@ -1,4 +1,4 @@
-"""Write Dagster's SQLite event log in batches, because a backfill of a year is more than ten thousand events.
+"""Write Dagster's SQLite event log in batches, because a backfill of a year has more than ten thousand events.
 
 Dagster's own storage opens and commits several connections for each event, which takes longer than fetching the calls:
 a year of three agents takes three times as long with it (docs/benchmarks.md). Here the events of a step share two

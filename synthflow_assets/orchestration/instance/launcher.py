@@ -1,6 +1,6 @@
 """Extend Dagster's default run launcher, so that run monitoring notices runs whose process is gone.
 
-Dagster notices this only for processes that its code server started and outlived. A killed `dg launch`, or any run
+Dagster notices this only if the code server that started the process is still running. A killed `dg launch`, or any run
 after a power failure, would stay "started" for `max_runtime_seconds` and keep its slot in the run queue.
 """
 

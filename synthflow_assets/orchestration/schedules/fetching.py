@@ -145,7 +145,7 @@ def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext
     days = [last - dt.timedelta(days=number) for number in range(settings.catch_up_days)]
     days = [day for day in days if day >= settings.start_date]
     if not warehouse.exists():
-        # A warehouse that has vanished lacks every day. Without a start date, nobody has said that there should be any.
+        # Without a warehouse, every day since the start date is missing. If no start date is set, no day is expected.
         return set(days) if "start_date" in settings.model_fields_set else set()
     with warehouse.connect(read_only=True) as connection:
         problems = [

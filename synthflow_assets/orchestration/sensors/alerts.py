@@ -1,7 +1,7 @@
 """The sensor that sends alerts about failed runs and failed checks.
 
-It replaces Dagster's sensors for failed runs, which know nothing of checks, send the text of any exception, and drop an
-alert that could not be delivered. Each tick compares the state of the instance with a cursor of what was sent.
+It replaces Dagster's sensors for failed runs, which report no checks, send the text of any exception, and drop an alert
+that could not be delivered. Each tick compares the state of the instance with a cursor of what was sent.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ from synthflow_assets.settings import Settings
 
 _INTERVAL_SECONDS = 30
 _MAX_TEXT_LENGTH = 1500
-_OVERLAP_SECONDS = 120.0  # in which a failure may still become visible
+_OVERLAP_SECONDS = 120.0  # a failure may become visible this much later
 _RETRY_STARTS_WITHIN_SECONDS = 300.0
 _EVALUATIONS_PER_TICK = 10  # failed ones, of each check
 _WILL_RETRY_TAG = "dagster/will_retry"
@@ -47,7 +47,7 @@ class _AlertCursor(BaseModel):
             return cls()
 
     def is_new(self, name: str, timestamp: float) -> bool:
-        """Return whether an event happened since the last tick and was not seen by it; remember it."""
+        """Return whether an event is new since the last tick, and remember it."""
         if name in self.seen or timestamp < self.since - _OVERLAP_SECONDS:
             return False
         self.seen[name] = timestamp
@@ -60,7 +60,7 @@ class _AlertCursor(BaseModel):
 
 
 class _InstanceCache:
-    """Opens Dagster's instance once for all ticks: Alembic leaves something in memory for each opening."""
+    """Opens Dagster's instance once for all ticks, because Alembic leaks memory at each opening."""
 
     def __init__(self) -> None:
         self._opened: tuple[Any, dg.DagsterInstance] | None = None
