@@ -36,6 +36,7 @@ _SANDBOX_DATA = _DATA / "sandbox"
 _SANDBOX_WAREHOUSE = _SANDBOX_DATA / "synthflow.duckdb"
 _SANDBOX_REPORT = _SANDBOX_DATA / "report.html"
 _DEMO_DAYS = 7
+_LONGEST_REASON = 300  # characters
 _HOME_FILES = ("dagster.yaml", "workspace.yaml")
 SERVER_MODULES = ("httptools", "starlette", "uvicorn")  # of the sandbox API
 _DAGSTER_MODULES = ("dagster_dg_cli", "dagster_webserver")
@@ -104,25 +105,41 @@ def prepare_home(folder: Path = _DATA) -> Path:
     Dagster reads `dagster.yaml` only from its home, so a link there leads to the file of this package. A file of your
     own in its place is kept. The storages are made here because several runs that start at once on a fresh home fail
     while each makes them ("table secondary_indexes already exists").
+
+    Raises:
+        LocalRunError: Dagster cannot open its storages.
     """
     home = (folder / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
     with (home / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name in _HOME_FILES:
-            link = home / name
-            if not link.exists():
-                link.unlink(missing_ok=True)  # leads to an environment that was removed
-                link.symlink_to(str(importlib.resources.files("synthflow_assets") / name))
+            _link(home / name, Path(str(importlib.resources.files("synthflow_assets") / name)))
         _make_storages(home)
     return home
+
+
+def _link(link: Path, target: Path) -> None:
+    """Link to a file of this package, unless there is another file."""
+    # After an upgrade into a new environment, the link leads to the file of the old one, or nowhere.
+    if link.is_symlink() and (not link.exists() or link.readlink().parts[-2:] == target.parts[-2:]):
+        link.unlink()
+    if not link.exists():
+        link.symlink_to(target)
 
 
 def _make_storages(home: Path) -> None:
     from dagster import DagsterInstance
 
     os.environ["DAGSTER_HOME"] = str(home)  # which storages that `dagster.yaml` names read
-    DagsterInstance.from_config(str(home)).dispose()
+    try:
+        DagsterInstance.from_config(str(home)).dispose()
+    except Exception as error:  # noqa: BLE001 (of YAML, Dagster, SQLite, or a class that `dagster.yaml` names)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise LocalRunError(
+            f"Dagster cannot open its storages in {home}: {reason[:_LONGEST_REASON]}; "
+            "correct its dagster.yaml, or move the folder away"
+        ) from None
 
 
 def validate_installed(*modules: str) -> None:
