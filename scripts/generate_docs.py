@@ -40,8 +40,8 @@ The metrics are the same for every `SYNTHFLOW_PII`, and `forget` does not change
 
 "Connected" means that a person or a machine picked up. For persons, see the outcome `person_reached`.
 
-An agent is an AI, without hold and without work after the call. So the mean is called average call duration, not
-average handle time. The API has no queue, so there is no abandonment rate.
+AI agents do not put calls on hold and do no work after a call. So the mean is called average call duration, not average
+handle time. The API has no queue, so there is no abandonment rate.
 
 """
 
@@ -80,11 +80,11 @@ def settings_page() -> str:
     regions = "\n".join(f"* `{region}`: `{url}`" for region, url in REGION_URLS.items())
     return (
         f"# Settings\n\n{NOTE}"
-        "Set them in the environment, or in a file `.env` in the project's folder. The file wins, as with Dagster's\n"
-        "own commands. An empty value means unset. If a value is not allowed or a name is unknown, nothing runs, and\n"
-        "one line says what is allowed.\n\n"
-        "In a `defs.yaml` the settings are [attributes](component.md), in Python arguments of\n"
-        "[`Settings.of`](python.md): in lower case and without the prefix. The environment is not read then.\n\n"
+        "Set them in the environment, or in a file `.env` in the project's folder. If both set a variable, the file\n"
+        "wins, as with Dagster's own commands. An empty value means unset. If a value is not allowed or a name is\n"
+        "unknown, nothing runs, and one line says what is allowed.\n\n"
+        "In a `defs.yaml`, the settings are [attributes](component.md). In Python, they are arguments of\n"
+        "[`Settings.of`](python.md). Both use lower case without the prefix, and do not read the environment.\n\n"
         "| variable | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"Addresses of the regions:\n\n{regions}\n"
     )
@@ -177,8 +177,8 @@ def sandbox_faults() -> str:
     rows = "\n".join(f"| `{name}` | {cell(effect)} |" for name, effect in FAULTS.items())
     return (
         f"# Faults of the sandbox\n\n{NOTE}"
-        "`synthflow-assets sandbox --fault NAME=CHANCE` switches a fault on. A CHANCE below 1 is a probability.\n"
-        "A CHANCE of N, 1 or more, affects the first N requests only.\n\n"
+        "`synthflow-assets sandbox --fault NAME=CHANCE` switches a fault on. If CHANCE is below 1, it is a\n"
+        "probability. If it is a number N of 1 or more, the fault affects the first N requests only.\n\n"
         f"| fault | what the sandbox does |\n|---|---|\n{rows}\n"
     )
 
