@@ -24,7 +24,8 @@ SELECT
     CASE
         WHEN h // 11 % 100 < 62 AND h // 23 % 4 = 0 THEN json_object(
             'greeting', ['true', 'true', 'false'][h // 29 % 3 + 1],
-            'polite', ['true', 'true', 'true', 'partial', 'hard to say'][h // 31 % 5 + 1]
+            'polite', ['true', 'true', 'true', 'partial', 'hard to say'][h // 31 % 5 + 1],
+            'goal', ['true', 'false', 'not_applicable'][h // 67 % 3 + 1]
         )
     END AS judge_results,
     CASE
@@ -37,7 +38,15 @@ SELECT
         WHEN h // 11 % 100 < 62 AND h // 47 % 5 = 0 THEN json_object(
             'action', {
                 'action_type': ['transfer_call_action_type', 'send_sms_action_type'][h // 53 % 2 + 1],
-                'return_value': {'status': ['transfer-success', 'error'][(h // 59 % 9) // 8 + 1]}
+                'return_value': [
+                    {'status': 'transfer-success', 'failed_reason': NULL},
+                    {'status': 'transfer-failed-timeout', 'failed_reason': 'destination_unavailable'},
+                    {'status': 'transfer-failed-connection-error', 'failed_reason': 'rejected_by_destination'}
+                ][greatest(h // 59 % 9 - 5, 1)]
+            },
+            'extract_info_city', {
+                'action_type': 'extract_info_action_type',
+                'return_value': {'extract_info_city': ['Oslo', NULL][h // 71 % 2 + 1]}
             }
         )
     END AS executed_actions,

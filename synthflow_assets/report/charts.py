@@ -171,9 +171,9 @@ def _bars() -> Spec:
         "encoding": {"y": band, "x": _share("low"), "x2": {"field": "high"}, **_series()},
     }
     text = {"type": "text", "baseline": "bottom", "dy": -4}
-    room = "max(60, width - 110)"
+    room = "max(60, width - 165)"
     name = {**text, "align": "left", "x": 0, "limit": {"expr": room}}
-    note = {**text, "align": "right", "x": {"expr": "width"}, "limit": 105, "color": _colour("soft")}
+    note = {**text, "align": "right", "x": {"expr": "width"}, "limit": 160, "color": _colour("soft")}
     labels = [
         {
             "data": {"name": "names"},

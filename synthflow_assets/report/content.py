@@ -23,7 +23,7 @@ _sql = partial(sql_file, __name__.rpartition(".")[0] + ".sql")
 # The states of a day of an agent; `page/numbers.js` has the same numbers.
 NOT_YET, MISSING, COMPLETE, UNSETTLED, WITH_REJECTS, NOT_COMPUTED = range(6)
 # What is counted by value; each kind is a query in `sql/` and a list of values in the facts.
-_COUNTED = ("disconnect_reasons", "end_reasons", "judge_results")
+_COUNTED = ("outcomes", "transfers", "judge_results", "variables", "disconnect_reasons", "end_reasons")
 _HOURS = 24
 _NAMED_IN_ERRORS = 5
 

@@ -25,10 +25,24 @@ SELECT
     coalesce(sum(duration_seconds) FILTER (connected), 0) AS "call-time",
     quantile_cont(duration_seconds, 0.5) FILTER (connected) AS median,
     quantile_cont(duration_seconds, 0.9) FILTER (connected) AS p90,
-    count(*) FILTER (call_status LIKE '%voicemail%') / count(*) AS voicemail,
+    count(*) FILTER (voicemail) / count(*) AS voicemail,
+    count(*) FILTER (call_status = 'completed' AND NOT voicemail) / count(*) AS reached,
+    count(*) FILTER (call_status = 'no-answer') / count(*) AS "no-answer",
+    count(*) FILTER (transfer LIKE 'transfer-failed%') / nullif(count(*) FILTER (transfer LIKE 'transfer-%'), 0)
+        AS "transfers-failed",
+    count(*) FILTER (verdict = 'true') / nullif(count(*) FILTER (verdict IN ('true', 'partial', 'false')), 0) AS goal,
     count(*) FILTER (connected AND duration_seconds < 10) / count(*) FILTER (connected) AS short
 FROM (
-    SELECT *, list_contains($statuses, call_status) AS connected
+    SELECT
+        *,
+        list_contains($statuses, call_status) AS connected,
+        call_status LIKE '%voicemail%' OR coalesce(end_call_reason = 'voicemail' AND call_status = 'completed', false)
+            AS voicemail,
+        CASE
+            WHEN (executed_actions ->> '$.action.action_type') LIKE 'transfer%'
+                THEN executed_actions ->> '$.action.return_value.status'
+        END AS transfer,
+        judge_results ->> '$.goal' AS verdict
     FROM calls
     WHERE day BETWEEN $first AND $last AND list_contains($agents, model_id)
 )
@@ -58,7 +72,8 @@ def test_headline(warehouse: Warehouse, report: OpenReport, first: dt.date, last
     choose(report, first, last, agents)
     found = report.headline()
     wanted = headline(warehouse, first, last, agents)
-    assert {name: found[name] for name in wanted} == pytest.approx(wanted, rel=1e-9)
+    for name, number in wanted.items():
+        assert found[name] == (None if number is None else pytest.approx(number, rel=1e-9)), name
     # The cards show these numbers.
     assert report.page.inner_text("#headline-calls") == f"{wanted['calls']:,.0f}"
     assert report.page.inner_text("#headline-connected") == f"{wanted['connected']:.1%}".replace("%", " %")
@@ -127,6 +142,88 @@ def test_calls_per_day_by_agent(warehouse: Warehouse, report: OpenReport) -> Non
         for agent in ("agent-0", "agent-4"):
             count = wanted.get((str(day.day), day.month, agent), 0)
             assert row[agent.replace("agent-", "Agent ")] == str(count)
+
+
+def test_outcomes(warehouse: Warehouse, report: OpenReport) -> None:
+    report.choose_agents("Agent 2")
+    query = """
+        SELECT
+            CASE
+                WHEN call_status = 'completed' AND coalesce(end_call_reason, '') <> 'voicemail' THEN 'person reached'
+                WHEN call_status IN ('completed', 'left_voicemail') THEN 'voicemail'
+                ELSE replace(call_status, '-', ' ')
+            END AS value,
+            count(*) AS calls
+        FROM calls WHERE model_id = 'agent-2' GROUP BY ALL
+    """
+    wanted = {row["value"]: row["calls"] for row in ask(warehouse, query)}
+    assert len(wanted) == 5
+    rows = report.table("outcomes")
+    assert {name: sum(int(row[name]) for row in rows) for name in wanted} == wanted
+    [of_agent] = report.table("outcomes-by-agent")
+    share = 100 * wanted["person reached"] / sum(wanted.values())
+    assert float(of_agent["person reached"].removesuffix(" %")) == pytest.approx(share, abs=0.0501)
+
+
+def test_transfers_and_their_failures(warehouse: Warehouse, report: OpenReport) -> None:
+    query = """
+        SELECT
+            executed_actions ->> '$.action.return_value.status' AS status,
+            executed_actions ->> '$.action.return_value.failed_reason' AS reason,
+            count(*) AS transfers
+        FROM calls
+        WHERE (executed_actions ->> '$.action.action_type') LIKE 'transfer%'
+            AND day >= $first
+        GROUP BY ALL
+    """
+    first = LAST - 19 * DAY
+    report.choose_days(first, LAST)
+    found = ask(warehouse, query, first=first)
+    wanted = {
+        row["status"].replace("transfer-", "").replace("-", " ")
+        + (f": {row['reason'].replace('_', ' ')}" if row["reason"] else ""): row["transfers"]
+        for row in found
+    }
+    assert set(wanted) == {
+        "success", "failed timeout: destination unavailable", "failed connection error: rejected by destination",
+    }  # fmt: skip
+    rows = report.table("transfers")
+    assert {name: sum(int(row[name]) for row in rows) for name in wanted} == wanted
+    failed = {name: count for name, count in wanted.items() if name.startswith("failed")}
+    all_failed, every = sum(failed.values()), sum(wanted.values())
+    notice = report.page.inner_text("#transfers-failed")
+    assert notice.startswith(
+        f"Transfers failed in {all_failed} of {every} calls with a transfer ({all_failed / every:.1%}".replace(
+            "%", " %"
+        )
+    )
+    assert any(notice.endswith(f"Most frequent: {name}.") for name in failed if failed[name] == max(failed.values()))
+    # A day without a failed transfer has no notice.
+    report.choose_agents()
+    assert not report.page.is_visible("#transfers-failed")
+
+
+def test_collected_information(warehouse: Warehouse, report: OpenReport) -> None:
+    report.choose_days(LAST - 6 * DAY, LAST)
+    query = """
+        SELECT
+            count(collected_variables) AS asked,
+            count(*) FILTER ((collected_variables ->> '$."preferred day".collected') = 'true') AS collected,
+            count(executed_actions) AS extractors,
+            count(executed_actions ->> '$.extract_info_city.return_value.extract_info_city') AS extracted
+        FROM calls WHERE day BETWEEN $first AND $last
+    """
+    [now] = ask(warehouse, query, first=LAST - 6 * DAY, last=LAST)
+    [before] = ask(warehouse, query, first=LAST - 13 * DAY, last=LAST - 7 * DAY)
+    shown = {row["Variable"]: row for row in report.table("variables")}
+    variable, extractor = shown["preferred day (variable)"], shown["city (extractor)"]
+    assert (variable["Calls that asked"], variable["Collected"]) == (str(now["asked"]), str(now["collected"]))
+    assert (extractor["Calls that asked"], extractor["Collected"]) == (str(now["extractors"]), str(now["extracted"]))
+    # Each bar has its change.
+    points = 100 * (now["collected"] / now["asked"] - before["collected"] / before["asked"])
+    text = f"{now['collected'] / now['asked']:.1%}, ".replace("%", " %")
+    text += f"{'▲' if points > 0 else '▼'} {abs(points):.1f} points"
+    assert text in report.page.locator("#variables .chart text").all_text_contents()
 
 
 def test_reasons_and_ends(warehouse: Warehouse, report: OpenReport) -> None:
@@ -202,7 +299,8 @@ def test_judge(warehouse: Warehouse, report: OpenReport) -> None:
             judge_check,
             sum(passes) AS passes,
             sum(passes) + sum(partials) + sum(fails) AS verdicts,
-            sum(other_answers) AS other
+            sum(other_answers) AS other,
+            sum(not_applicable) AS not_applicable
         FROM judge_results_daily AS results GROUP BY judge_check
         ORDER BY sum(results.passes) / (sum(results.passes) + sum(results.partials) + sum(results.fails))
     """
@@ -212,6 +310,7 @@ def test_judge(warehouse: Warehouse, report: OpenReport) -> None:
         assert row["Check"] == check["judge_check"].replace("_", " ")
         assert row["Passed"] == f"{check['passes'] / check['verdicts']:.1%}".replace("%", " %")
         assert (row["Verdicts"], row["Other answers"]) == (f"{check['verdicts']:,}", str(check["other"]))
+        assert row["Not applicable"] == str(check["not_applicable"])
 
 
 def test_agent_by_agent_sorted_by_any_column(warehouse: Warehouse, report: OpenReport) -> None:

@@ -17,7 +17,8 @@ from synthflow_assets.warehouse.connection import Warehouse
 from tests.report.conftest import DESKTOP, FIRST, LAST, PHONE, Open, OpenReport, open_page
 
 CHARTS = (
-    "calls", "hours", "peaks", "rates", "judge", "durations", "trend", "disconnects", "disconnects-by-agent", "ends",
+    "outcomes", "outcomes-by-agent", "transfers", "transfers-by-agent", "judge", "variables", "calls", "hours", "peaks",
+    "rates", "durations", "trend", "disconnects", "disconnects-by-agent", "ends",
     "ends-by-agent", "states",
 )  # fmt: skip
 A4_PIXELS = 688  # between the margins
@@ -337,7 +338,7 @@ def test_the_printed_table_has_all_agents_and_columns(crowded: dict[str, OpenRep
     report.page.set_viewport_size({"width": A4_PIXELS, "height": 1000})
     assert rows.count() == 200
     assert not report.page.is_visible("#agent-table > button")
-    assert report.page.locator("#agent-table th:visible").count() == 9 + 200
+    assert report.page.locator("#agent-table th:visible").count() == 10 + 200
     assert overflow(report) == 0
     # No text is cut: long names take several lines.
     cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).length"

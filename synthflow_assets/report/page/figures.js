@@ -128,21 +128,26 @@ function peaks(view) {
   };
 }
 
-const RATES = [
-  ["Connected", (sums) => share(sums.connected_calls, sums.calls)],
-  ["Voicemail", (sums) => share(sums.voicemail_calls, sums.calls)],
-  ["Short", (sums) => share(sums.short_calls, sums.connected_calls)],
-];
+const RATES = {
+  reached: (sums) => share(sums.person_reached_calls, sums.calls),
+  connected: (sums) => share(sums.connected_calls, sums.calls),
+  voicemail: (sums) => share(sums.voicemail_calls, sums.calls),
+  noAnswer: (sums) => share(sums.no_answer_calls, sums.calls),
+  short: (sums) => share(sums.short_calls, sums.connected_calls),
+  transfersFailed: (sums) => share(sums.transfer_failed_calls, sums.transfer_success_calls + sums.transfer_failed_calls),
+};
 
 function rates(view) {
-  const [connected, voicemail, short] = RATES.map(([, value]) => rateText(value(view.total)));
   if (view.total.calls === 0) return { rows: [] };
+  const lines = [
+    ["Person reached", RATES.reached, rateText],
+    ["Connected", RATES.connected, rateText],
+    ["Short", RATES.short, rateText],
+  ];
+  const [reached, connected, short] = lines.map(([, value]) => rateText(value(view.total)));
   return {
-    ...linesOf(
-      view,
-      RATES.map(([name, value]) => [name, value, rateText]),
-    ),
-    summary: `Connected: ${connected} of all calls. Voicemail: ${voicemail} of all calls. Shorter than ${durationText(view.numbers.facts.short_call_seconds)}: ${short} of connected calls.`,
+    ...linesOf(view, lines),
+    summary: `Person reached: ${reached} of all calls. Connected: ${connected} of all calls. Shorter than ${durationText(view.numbers.facts.short_call_seconds)}: ${short} of connected calls.`,
   };
 }
 
@@ -206,10 +211,10 @@ function durations(view) {
   };
 }
 
-function reasonsOverTime(kind) {
+function reasonsOverTime(kind, unit = "call") {
   return (view) => {
     const names = view.numbers.facts[kind].map(words);
-    const made = overTime(view, view.counts[kind].byBucket, kind, names, "others", false);
+    const made = overTime(view, view.counts[kind].byBucket, kind, names, "others", false, unit);
     const whole = made.totals.reduce((sum, one) => sum + one, 0);
     const leading = made.largest.shown
       .slice(0, 3)
@@ -218,7 +223,7 @@ function reasonsOverTime(kind) {
   };
 }
 
-function reasonsByAgent(kind) {
+function reasonsByAgent(kind, unit = "call") {
   return (view) => {
     const names = view.numbers.facts[kind].map(words);
     const totals = names.map((_, index) => view.counts[kind].byBucket.reduce((sum, one) => sum + one[index], 0));
@@ -229,9 +234,10 @@ function reasonsByAgent(kind) {
       names,
       "others",
       series(totals, view.numbers, kind),
+      unit,
     );
     const rest = others ? `The ${shown.length} agents with the most calls. Select others in the filter.` : "";
-    return { ...made, summary: rest || "Share of each agent's calls." };
+    return { ...made, summary: rest || `Share of each agent's ${unit}s.` };
   };
 }
 
@@ -241,12 +247,51 @@ const VERDICTS = [
   ["Failed", "fails", 5],
 ];  // the colours closest to green, yellow and red that colour-blind people can tell apart
 
+/** The change of a share in the compared spans, to put behind it; empty if there is none. */
+function changeOf({ compared }, value) {
+  const change = compared ? changeText(value(compared.now), value(compared.earlier), true) : "-";
+  return change === "-" ? "" : `, ${change}`;
+}
+
+function passShare({ judged }, check) {
+  return share(judged.passes[check], judged.passes[check] + judged.partials[check] + judged.fails[check]);
+}
+
+/** How often each variable was collected. */
+function variables(view) {
+  const { asked, collected } = view.total.variables;
+  const bars = view.numbers.facts.variables
+    .map((name, index) => ({ name: words(name), index, rate: share(collected[index], asked[index]) }))
+    .filter((bar) => asked[bar.index])
+    .sort((one, other) => one.rate - other.rate);
+  const rateOf = (index) => (sums) => share(sums.variables.collected[index], sums.variables.asked[index]);
+  for (const bar of bars) bar.note = `${rateText(bar.rate)}${changeOf(view, rateOf(bar.index))}`;
+  const shown = bars.slice(0, 12);
+  const counts = ({ index }) => [collected[index], asked[index] - collected[index]];
+  const inOrder = { shown: [0, 1], others: 0, of: (one) => one, colours: [2, 6] };
+  return {
+    ...byBar(shown, shown.map(counts), ["Collected", "Not collected"], "", inOrder),
+    summary: bars.length
+      ? `Lowest: ${bars[0].name}, collected in ${rateText(bars[0].rate)} of ${plural(asked[bars[0].index], "call")} that asked for it.`
+      : "",
+    table: () => ({
+      columns: ["Variable", "Calls that asked", "Collected", "Share"],
+      rows: bars.map(({ name, index, rate }) => [
+        name,
+        number.format(asked[index]),
+        number.format(collected[index]),
+        rateText(rate),
+      ]),
+    }),
+  };
+}
+
 function judge(view) {
   const { judge_results: checks } = view.numbers.facts;
   const counts = checks.map((_, check) => VERDICTS.map(([, column]) => view.total.judged[column][check]));
   const bars = checks.map((name, check) => {
     const judged = counts[check].reduce((sum, one) => sum + one, 0);
-    const note = `${percent(counts[check][0], judged)} passed`;
+    const note = `${percent(counts[check][0], judged)} passed${changeOf(view, (sums) => passShare(sums, check))}`;
     return { name: words(name), check, judged, passed: share(counts[check][0], judged), note };
   });
   const lowest = bars.filter((bar) => bar.judged).sort((one, other) => one.passed - other.passed);
@@ -260,11 +305,12 @@ function judge(view) {
       ? `Lowest: ${lowest[0].name}, passed in ${rateText(lowest[0].passed)} of ${plural(lowest[0].judged, "call")} with a verdict.`
       : "",
     table: () => ({
-      columns: ["Check", ...names, "Verdicts", "Other answers"],
+      columns: ["Check", ...names, "Verdicts", "Not applicable", "Other answers"],
       rows: [...lowest, ...bars.filter((bar) => !bar.judged)].map((bar) => [
         bar.name,
         ...counts[bar.check].map((count) => percent(count, bar.judged)),
         number.format(bar.judged),
+        number.format(view.total.judged.not_applicable[bar.check]),
         number.format(view.total.judged.other_answers[bar.check]),
       ]),
     }),
@@ -345,11 +391,16 @@ function states(view) {
 }
 
 const FIGURES = {
+  outcomes: ["shares", reasonsOverTime("outcomes")],
+  "outcomes-by-agent": ["bars", reasonsByAgent("outcomes")],
+  transfers: ["shares", reasonsOverTime("transfers", "transfer")],
+  "transfers-by-agent": ["bars", reasonsByAgent("transfers", "transfer")],
+  judge: ["bars", judge],
+  variables: ["bars", variables],
   calls: ["columns", calls],
   hours: ["heat", hours],
   peaks: ["columns", peaks],
   rates: ["rates", rates],
-  judge: ["bars", judge],
   durations: ["histogram", durations],
   trend: ["minutes", trend],
   disconnects: ["shares", reasonsOverTime("disconnect_reasons")],

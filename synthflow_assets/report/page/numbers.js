@@ -4,7 +4,19 @@ const DAY_MS = 86_400_000;
 // The states of a day of an agent; report/content.py has the same numbers.
 const STATE = { NOT_YET: 0, MISSING: 1, COMPLETE: 2, UNSETTLED: 3, WITH_REJECTS: 4, NOT_COMPUTED: 5 };
 const INCOMPLETE = new Set([STATE.MISSING, STATE.UNSETTLED, STATE.NOT_COMPUTED]); // calls are missing, or may be
-const MEASURES = ["calls", "connected_calls", "connected_seconds", "voicemail_calls", "short_calls", "rejected"];
+const MEASURES = [
+  "calls",
+  "connected_calls",
+  "connected_seconds",
+  "person_reached_calls",
+  "voicemail_calls",
+  "no_answer_calls",
+  "short_calls",
+  "transfer_success_calls",
+  "transfer_failed_calls",
+  "rejected",
+];
+const REASONS = ["outcomes", "transfers", "disconnect_reasons", "end_reasons"]; // kinds of values that have colours
 
 /** The days from 1970-01-01 to a day such as 2026-03-10. */
 function dayNumber(text) {
@@ -65,7 +77,7 @@ class Numbers {
     this.days = this.agents ? columns.state.length / this.agents : 0;
     this.durations = facts.durations;
     this.starts = {};
-    for (const kind of ["histogram", "disconnect_reasons", "end_reasons", "judge_results"]) {
+    for (const kind of ["histogram", "judge_results", "variables", ...REASONS]) {
       this.starts[kind] = startsOf(columns[`${kind}_entries`]);
     }
     this.durationOf = this.#durationNumbers();
@@ -94,7 +106,7 @@ class Numbers {
     const [first, last] = ["from", "to"].map((end) => dayNumber(this.facts[end]) - this.firstDay);
     const byCalls = (counts) => [...counts.keys()].sort((one, other) => counts[other] - counts[one]);
     const ranked = { agents: byCalls(this.callsByAgent(first, last, everyone, 1, () => 0)[0]) };
-    for (const kind of ["disconnect_reasons", "end_reasons"]) {
+    for (const kind of REASONS) {
       ranked[kind] = byCalls(this.counts(kind, "calls", first, last, everyone, 1, () => 0)[0]);
     }
     return ranked;

@@ -11,6 +11,7 @@ async function start() {
     const view = viewOf(numbers, filters.first, filters.last, filters.selected);
     drawHeadline(view);
     drawState(view);
+    drawTransfers(view);
     table.draw(view);
     for (const figure of figures) {
       if (change !== latest) return; // the filter has changed again

@@ -26,19 +26,32 @@ function changeText(now, before, isShare) {
 // Name, id, value of sums, text of the value, what it is a part of, whether it is a share.
 const CARDS = [
   ["Calls", "calls", (sums) => sums.calls, number.format, ""],
-  ["Connected", "connected", RATES[0][1], rateText, "of all calls", true],
-  ["Voicemail", "voicemail", RATES[1][1], rateText, "of all calls", true],
-  ["Short calls", "short", RATES[2][1], rateText, "of connected calls", true],
+  ["Person reached", "reached", RATES.reached, rateText, "of all calls", true],
+  ["Voicemail", "voicemail", RATES.voicemail, rateText, "of all calls", true],
+  ["No answer", "no-answer", RATES.noAnswer, rateText, "of all calls", true],
+  ["Transfers failed", "transfers-failed", RATES.transfersFailed, rateText, "of calls with a transfer result", true],
+  ["Connected", "connected", RATES.connected, rateText, "of all calls, voicemails included", true],
+  ["Short calls", "short", RATES.short, rateText, "of connected calls", true],
+  ["Most concurrent calls", "concurrent", (sums) => sums.concurrent, number.format, ""],
   ["Call time", "call-time", (sums) => sums.connected_seconds, minutesText, "of connected calls"],
   ["Median duration", "median", (sums) => sums.median, durationText, "of connected calls"],
   ["90th percentile of duration", "p90", (sums) => sums.p90, durationText, "of connected calls"],
-  ["Most concurrent calls", "concurrent", (sums) => sums.concurrent, number.format, ""],
 ];
+const GOALS = ["goal", "appointment", "user_sentiment", "answered_by_human"]; // checks of the judge with a card
+
+/** The cards of those goals that the judge has verdicts on. */
+function goalCards({ numbers }) {
+  return GOALS.filter((name) => numbers.facts.judge_results.includes(name)).map((name) => {
+    const check = numbers.facts.judge_results.indexOf(name);
+    const title = `Judge: ${words(name)}`;
+    return [title, name, (sums) => passShare(sums, check), rateText, "passed, of calls with a verdict", true];
+  });
+}
 
 function drawHeadline(view) {
   const { compared } = view;
   find("headline").replaceChildren(
-    ...CARDS.map(([name, id, value, text, whole, isShare = false]) => {
+    ...[...CARDS, ...goalCards(view)].map(([name, id, value, text, whole, isShare = false]) => {
       const now = value(view.total);
       const change = compared ? changeText(value(compared.now), value(compared.earlier), isShare) : "-";
       return make(
@@ -85,6 +98,22 @@ function comparisonText({ numbers, first, last, compared }) {
 
 /** Whether there are agents, and none of them is selected. */
 const isNobody = (view) => view.numbers.agents > 0 && view.agents.length === 0;
+
+/** The notice that transfers failed, with the most frequent result. */
+function drawTransfers({ numbers, total }) {
+  const { transfer_success_calls: succeeded, transfer_failed_calls: failed } = total;
+  const notice = find("transfers-failed");
+  notice.hidden = failed === 0;
+  const isFailed = (name) => /^(fail|error)/.test(name);
+  const failures = [...total.transfers.keys()]
+    .filter((index) => total.transfers[index] && isFailed(numbers.facts.transfers[index]))
+    .sort((a, b) => total.transfers[b] - total.transfers[a]);
+  const most = failures.length ? ` Most frequent: ${words(numbers.facts.transfers[failures[0]])}.` : "";
+  const calls = `${number.format(failed)} of ${plural(succeeded + failed, "call")}`;
+  notice.replaceChildren(
+    make("span", {}, `Transfers failed in ${calls} with a transfer (${percent(failed, succeeded + failed)}).${most}`),
+  );
+}
 
 /** The notice above all numbers: whether data is missing. */
 function drawState(view) {
@@ -231,9 +260,10 @@ class Figure {
 const AGENT_COLUMNS = [
   ["Agent", (one) => one.name, String],
   ["Calls", (one) => one.sums.calls, number.format],
-  ["Connected", (one) => RATES[0][1](one.sums), rateText],
-  ["Voicemail", (one) => RATES[1][1](one.sums), rateText],
-  ["Short", (one) => RATES[2][1](one.sums), rateText],
+  ["Person reached", (one) => RATES.reached(one.sums), rateText],
+  ["Voicemail", (one) => RATES.voicemail(one.sums), rateText],
+  ["Transfers failed", (one) => RATES.transfersFailed(one.sums), rateText],
+  ["Short", (one) => RATES.short(one.sums), rateText],
   ["Call time", (one) => one.sums.connected_seconds, minutesText],
   ["Median duration", (one) => one.sums.median, durationText],
   ["90th percentile", (one) => one.sums.p90, durationText],

@@ -74,7 +74,7 @@ function stacked(amounts, divisor) {
 }
 
 /** Stacked columns over time of agents or a kind of values; `counts[bucket][value]`. */
-function overTime(view, counts, kind, names, others, perDay) {
+function overTime(view, counts, kind, names, others, perDay, unit = "call") {
   const totals = names.map((_, index) => counts.reduce((sum, one) => sum + one[index], 0));
   const largest = series(totals, view.numbers, kind);
   const rows = view.buckets.flatMap((bucket, place) => {
@@ -90,7 +90,7 @@ function overTime(view, counts, kind, names, others, perDay) {
       low,
       high,
       name: one < largest.shown.length ? names[largest.shown[one]] : others,
-      text: `${plural(amounts[one], "call")}, ${percent(amounts[one], whole)}`,
+      text: `${plural(amounts[one], unit)}, ${percent(amounts[one], whole)}`,
     }));
   });
   const table = () => ({
@@ -111,7 +111,7 @@ function overTime(view, counts, kind, names, others, perDay) {
 }
 
 /** A bar for each of `bars`, in parts of 100 %, in the order and colours of `largest`; `counts[bar][value]`. */
-function byBar(bars, counts, names, others, largest) {
+function byBar(bars, counts, names, others, largest, unit = "call") {
   const filled = bars.filter((_, place) => counts[place].some((count) => count > 0));
   const wholes = bars.map((_, place) => counts[place].reduce((sum, one) => sum + one, 0));
   const rows = [];
@@ -123,13 +123,13 @@ function byBar(bars, counts, names, others, largest) {
     });
     for (const { one, low, high } of stacked(amounts, wholes[place])) {
       const name = one < largest.shown.length ? names[largest.shown[one]] : others;
-      const text = `${plural(amounts[one], "call")}, ${percent(amounts[one], wholes[place])}`;
+      const text = `${plural(amounts[one], unit)}, ${percent(amounts[one], wholes[place])}`;
       rows.push({ position, series: largest.colours[one], low, high, when: bar.name, name, text });
     }
-    return { position, name: bar.name, note: bar.note ?? plural(wholes[place], "call") };
+    return { position, name: bar.name, note: bar.note ?? plural(wholes[place], unit) };
   });
   const table = () => ({
-    columns: ["Agent", ...names, "All calls"],
+    columns: ["Agent", ...names, `All ${unit}s`],
     rows: bars.map((bar, place) => [
       bar.name,
       ...[...counts[place]].map((one) => percent(one, wholes[place])),

@@ -55,7 +55,7 @@ function viewOf(numbers, first, last, selected) {
     }))
     .filter((agent) => selected[agent.index]);
   view.counts = Object.fromEntries(
-    ["disconnect_reasons", "end_reasons"].map((kind) => [
+    REASONS.map((kind) => [
       kind,
       {
         byBucket: numbers.counts(kind, "calls", first, last, selected, view.buckets.length, bucketOf),
@@ -73,12 +73,13 @@ function totalOf(numbers, first, last, selected) {
   for (let day = first; day <= last; day++) {
     total.concurrent = Math.max(total.concurrent, numbers.peakOf(day, selected).calls);
   }
-  total.judged = Object.fromEntries(
-    ["passes", "partials", "fails", "other_answers"].map((name) => [
-      name,
-      numbers.counts("judge_results", name, first, last, selected, 1, () => 0)[0],
-    ]),
-  );
+  const countsOf = (kind, columns) =>
+    Object.fromEntries(
+      columns.map((name) => [name, numbers.counts(kind, name, first, last, selected, 1, () => 0)[0]]),
+    );
+  total.judged = countsOf("judge_results", ["passes", "partials", "fails", "not_applicable", "other_answers"]);
+  total.variables = countsOf("variables", ["asked", "collected"]);
+  [total.transfers] = numbers.counts("transfers", "calls", first, last, selected, 1, () => 0);
   return total;
 }
 

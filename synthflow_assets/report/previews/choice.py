@@ -10,7 +10,7 @@ from functools import partial
 from synthflow_assets.warehouse.statements import sql_file
 from synthflow_assets.warehouse.tables import Column, MetricTable
 
-MOST_LINES = 4  # each line adds about 8 kB to a picture
+MOST_LINES = 3  # each line adds about 8 kB to a picture
 _sql = partial(sql_file, __package__ or "")
 
 
@@ -49,9 +49,9 @@ def previews_of(table: MetricTable) -> tuple[Preview, ...]:
             percentiles = _sql("duration_percentiles.sql")
             return (Preview("Duration of connected calls, in minutes", Shape.MINUTES, percentiles),)
         case "call_outcomes_daily":
-            return (Preview("Calls by end reason", Shape.SHARES, _sql("end_reasons.sql")),)
+            return (Preview("Calls by outcome", Shape.SHARES, _sql("outcomes.sql")),)
         case "call_rates_daily":
-            return (Preview("Connected, voicemail and short calls", Shape.RATES, _sql("rates.sql")),)
+            return (Preview("Persons reached, failed transfers and short calls", Shape.RATES, _sql("rates.sql")),)
         case "workspace_load_hourly":
             return (Preview("Most concurrent calls", Shape.COLUMNS, _sql("peaks.sql")),)
         case "telephony_timing_daily":

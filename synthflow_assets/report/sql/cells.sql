@@ -4,6 +4,17 @@ WITH peaks AS (
     FROM call_load_hourly
     WHERE day BETWEEN $first AND $last
     GROUP BY day, model_id
+),
+outcomes AS (
+    SELECT
+        day,
+        model_id,
+        sum(calls) FILTER (value = 'person_reached')::BIGINT AS person_reached_calls,
+        sum(calls) FILTER (value = 'voicemail')::BIGINT AS voicemail_calls,
+        sum(calls) FILTER (value = 'no_answer')::BIGINT AS no_answer_calls
+    FROM call_outcomes_daily
+    WHERE day BETWEEN $first AND $last AND dimension = 'outcome'
+    GROUP BY day, model_id
 )
 SELECT
     (day - $first) * $agents + agent AS cell,
@@ -17,12 +28,17 @@ SELECT
     durations.calls,
     durations.connected_calls,
     durations.total_duration_seconds AS connected_seconds,
-    rates.voicemail_calls,
+    outcomes.person_reached_calls,
+    outcomes.voicemail_calls,
+    outcomes.no_answer_calls,
     rates.short_calls,
+    rates.transfer_success_calls,
+    rates.transfer_failed_calls,
     peaks.peak
 FROM call_loads AS loads
 JOIN agent_numbers USING (model_id)
 LEFT JOIN call_duration_daily AS durations USING (day, model_id)
 LEFT JOIN call_rates_daily AS rates USING (day, model_id)
+LEFT JOIN outcomes USING (day, model_id)
 LEFT JOIN peaks USING (day, model_id)
 WHERE day BETWEEN $first AND $last

@@ -5,6 +5,7 @@ SELECT
     passes,
     partials,
     fails,
+    not_applicable,
     other_answers
 FROM judge_results_daily
 JOIN agent_numbers USING (model_id)
