@@ -86,6 +86,38 @@ def test_calls_do_not_depend_on_the_request() -> None:
     ).page(0, 1000, 10**14)
 
 
+@pytest.mark.parametrize(
+    ("ends", "includes_begin", "includes_end"),
+    [
+        ("half_open", True, False),
+        ("inclusive", True, True),
+        ("exclusive", False, False),
+        ("exclusive_begin", False, True),
+    ],
+)
+def test_each_reading_of_the_windows_ends(ends: Any, includes_begin: bool, includes_end: bool) -> None:
+    store = CallStore(SandboxConfig(window_ends=ends, border_calls=True, agents=1))
+    model_id = next(iter(store.agents))
+
+    def lists_first_call(from_ms: int, to_ms: int) -> bool:
+        records = store.select(model_id, Window(from_ms, to_ms)).page(0, 1000, 10**14)
+        return str(START_MS) in {json.loads(record)["start_time"] for record in records}
+
+    assert lists_first_call(START_MS, START_MS + DAY_MS) is includes_begin
+    assert lists_first_call(START_MS - DAY_MS, START_MS) is includes_end
+    assert lists_first_call(START_MS - 1, START_MS + 1)
+
+
+def test_border_calls_start_in_the_first_and_last_millisecond_of_each_day() -> None:
+    for calls_per_day in (0, 1, 2, 50):
+        config = SandboxConfig(border_calls=True, agents=1, calls_per_day=calls_per_day, same_volume=True)
+        store = CallStore(config)
+        model_id = next(iter(store.agents))
+        assert store.started_between(model_id, START_MS, START_MS + DAY_MS) == calls_per_day
+        assert store.started_between(model_id, START_MS, START_MS + 1) == (calls_per_day > 1)
+        assert store.started_between(model_id, START_MS + DAY_MS - 1, START_MS + DAY_MS) == (calls_per_day > 0)
+
+
 def test_the_count_equals_what_is_listed(start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox()
     _, counted = get(sandbox, "/sandbox/count", from_date=START_MS, to_date=START_MS + DAY_MS)
