@@ -142,7 +142,8 @@ def test_agents_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_recording_is_downloaded_without_the_key(start_sandbox: StartSandbox) -> None:
-    sandbox, file = start_sandbox(), io.BytesIO(b"of an earlier attempt")
+    sandbox, file = start_sandbox(), io.BytesIO(b"of an earlier attempt" * 10_000)
+    file.seek(50)
     with client_for(sandbox) as client:
         audio = client.fetch_recording("call 1", file)
         assert client.requests_sent == 2
