@@ -8,6 +8,8 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.settings import Settings
 from tests.spec import reference
 from tests.spec.calls import DAY, Call, Row, at, computed, land
 from tests.spec.live import CALL
@@ -26,16 +28,29 @@ BY_AGENT: list[Callable[[Sequence[Call]], list[Row]]] = [
 ]
 
 
-@given(calls=st.lists(CALL, max_size=25))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_metrics_of_a_day(connection: duckdb.DuckDBPyConnection, calls: list[Call]) -> None:
-    land(connection, calls, agents="ab")
+DAYS = [DAY + dt.timedelta(days=number) for number in range(4)]
+
+
+@given(calls_by_day=st.lists(st.lists(CALL, max_size=25), min_size=4, max_size=4))
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_metrics_of_some_days(connection: duckdb.DuckDBPyConnection, calls_by_day: list[list[Call]]) -> None:
+    calls = [
+        {"start_ms": at(f"{day} 12:00"), **call}
+        for day, of_day in zip(DAYS, calls_by_day, strict=True)
+        for call in of_day
+    ]
+    land(connection, calls, DAYS, agents="ab")
+    compute_metrics(connection, DAYS, Settings.of(), [expected_of.__name__ for expected_of in BY_AGENT])
     for expected_of in BY_AGENT:
-        found = computed(connection, expected_of.__name__)
+        table = expected_of.__name__
         expected = [
-            (agent, *row) for agent in "ab" for row in expected_of([one for one in calls if one["model_id"] == agent])
+            (day, agent, *row)
+            for day, of_day in zip(DAYS, calls_by_day, strict=True)
+            for agent in "ab"
+            for row in expected_of([one for one in of_day if one["model_id"] == agent])
         ]
-        assert found == sorted(expected, key=_nulls_last), expected_of.__name__
+        found = connection.execute(f"FROM {table} ORDER BY ALL").fetchall()
+        assert found == sorted(expected, key=_nulls_last), table
 
 
 def _nulls_last(row: Row) -> list[tuple[bool, Any]]:
@@ -61,7 +76,7 @@ CHANGES = [DAY, dt.date(2026, 3, 8), dt.date(2026, 11, 1), dt.date(2026, 4, 5), 
         max_size=25,
     ),
 )
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_load_of_a_day(
     connection: duckdb.DuckDBPyConnection, timezone: str, day: dt.date, starts: list[tuple[Any, ...]]
 ) -> None:
@@ -71,17 +86,15 @@ def test_load_of_a_day(
         {"start_ms": noon + 3_600_000 * hours + 1000 * seconds + ms, "duration_seconds": lasts, "model_id": agent}
         for hours, seconds, ms, lasts, agent in starts
     ]
+    connection.execute("DELETE FROM call_load_hourly; DELETE FROM workspace_load_hourly; DELETE FROM call_loads")
     # Calls of the day before that would run beyond this one are cut off, which the other tests look at.
     land(connection, calls, [before, day], "ab", timezone)
-    columns = "* EXCLUDE (day, model_id)"
+    compute_metrics(connection, [day], Settings.of(timezone=timezone), ["call_load_hourly", "workspace_load_hourly"])
     for agent in "ab":
         own = [call for call in calls if call["model_id"] == agent]
-        computed(connection, "call_load_hourly", [day], timezone=timezone)
-        found = connection.execute(
-            f"SELECT {columns} FROM call_load_hourly WHERE day = $1 AND model_id = $2 ORDER BY ALL", [day, agent]
-        ).fetchall()
-        assert found == reference.load_hourly(own, day, timezone)
-    together = computed(connection, "workspace_load_hourly", [day], timezone=timezone)
+        query = "SELECT * EXCLUDE (day, model_id) FROM call_load_hourly WHERE model_id = $1 ORDER BY ALL"
+        assert connection.execute(query, [agent]).fetchall() == reference.load_hourly(own, day, timezone)
+    together = connection.execute("SELECT * EXCLUDE (day) FROM workspace_load_hourly ORDER BY ALL").fetchall()
     assert together == reference.load_hourly(calls, day, timezone)
 
 

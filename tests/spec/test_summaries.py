@@ -2,6 +2,8 @@
 
 import datetime as dt
 import random
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -30,8 +32,15 @@ FROM_CALLS = f"""
 """
 
 
-@pytest.fixture
-def filled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+@pytest.fixture(scope="module")
+def filled(empty_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    copied = shutil.copy(empty_file, tmp_path_factory.mktemp("filled") / "w.duckdb")
+    with Warehouse(str(copied)).connect() as connection:
+        fill(connection)
+        yield connection
+
+
+def fill(connection: duckdb.DuckDBPyConnection) -> None:
     chance = random.Random(5)
     land(
         connection,
@@ -48,8 +57,7 @@ def filled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         DAYS,
         "ab",
     )
-    compute_metrics(connection, DAYS, Settings.of())
-    return connection
+    compute_metrics(connection, DAYS, Settings.of(), ["call_duration_histogram", "call_duration_daily"])
 
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
