@@ -74,7 +74,7 @@ _ALLOWED: dict[str, tuple[Callable[[object], bool], str]] = {
     "key_prefix": (_is_key_prefix, "a name, a list of names, or a dg.AssetKey"),
     "group_name": (_is_a(str), "a name"),
     "owners": (_is_list_of_text, 'a list such as ["calls@example.com", "team:voice"]'),
-    "tags": (_is_mapping_of_text, "text by name; a number stands in quotes"),
+    "tags": (_is_mapping_of_text, "texts by name; quote numbers"),
     "automation_condition": (
         _is_a(dg.AutomationCondition),
         "an object such as dg.AutomationCondition.eager(), in YAML '{{ dg.AutomationCondition.eager() }}'",

@@ -56,7 +56,7 @@ _MODULES = {
 }
 NAMES = tuple(_MODULES)
 # The lowest and the newest release that the test suite ran with.
-OLDEST_TRIED, NEWEST_TRIED = (1, 13, 21), (1, 13, 27)
+OLDEST_TESTED, NEWEST_TESTED = (1, 13, 21), (1, 13, 27)
 
 
 def __getattr__(name: str) -> object:
@@ -66,17 +66,17 @@ def __getattr__(name: str) -> object:
 
 
 @cache
-def warn_if_untried(feature: str) -> None:
-    """Log one line, once in a process, if `feature` was not tried with the installed release of Dagster.
+def warn_if_untested(feature: str) -> None:
+    """Log one line, once in a process, if `feature` was not tested with the installed release of Dagster.
 
     Args:
         feature: what uses private parts of Dagster, as the subject of the sentence.
     """
     release = tuple(int(part) for part in re.findall(r"\d+", dg.__version__)[:3])
-    if not OLDEST_TRIED <= release <= NEWEST_TRIED:
-        oldest, newest = (".".join(map(str, version)) for version in (OLDEST_TRIED, NEWEST_TRIED))
+    if not OLDEST_TESTED <= release <= NEWEST_TESTED:
+        oldest, newest = (".".join(map(str, version)) for version in (OLDEST_TESTED, NEWEST_TESTED))
         logging.getLogger("synthflow_assets").warning(
-            "%s was tried with Dagster %s to %s, and %s is installed; if it fails, remove it from your settings",
+            "%s was tested with Dagster %s to %s, and %s is installed; if it fails, remove it from your settings",
             feature,
             oldest,
             newest,

@@ -237,13 +237,13 @@ def test_an_instance_with_another_launcher_gets_no_locks(tmp_path: Path) -> None
 def test_an_untried_release_of_dagster_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    private.warn_if_untried("The part")
+    private.warn_if_untested("The part")
     assert caplog.messages == []
     monkeypatch.setattr(dg, "__version__", "1.14.0")
     for _ in range(2):
-        private.warn_if_untried("Another part")
+        private.warn_if_untested("Another part")
     [message] = caplog.messages
-    assert message.startswith("Another part was tried with Dagster 1.13.21 to 1.13.27, and 1.14.0 is installed")
+    assert message.startswith("Another part was tested with Dagster 1.13.21 to 1.13.27, and 1.14.0 is installed")
 
 
 def test_the_installed_dagster_has_every_private_name() -> None:

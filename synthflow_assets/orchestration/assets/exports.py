@@ -34,11 +34,7 @@ def exports_step(workspace: Workspace, folder: Path, partitions: dg.PartitionsDe
                     continue
                 rows_of = export_days(connection, table.name, days, folder)
                 if isinstance(table, MetricTable):
-                    # Calls past midnight changed the hours of the next day, so a file of it is outdated.
-                    later = set(affected_days(connection, table, days)) - set(days)
-                    export_again(connection, [table.name], sorted(later), folder)
-                if isinstance(table, MetricTable):
-                    # An hourly table was computed for the next landed day as well.
+                    # An hourly table was computed for the next landed day as well, so its file is outdated.
                     next_days = [day for day in affected_days(connection, table, days) if day not in days]
                     export_again(connection, [table.name], next_days, folder)
                 by_day: dict[dt.date, Metadata] = {

@@ -38,7 +38,7 @@ class BatchedEventLogStorage(private.SqliteEventLogStorage):
     """
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
-        private.warn_if_untried("The event log BatchedEventLogStorage in dagster.yaml")
+        private.warn_if_untested("The event log BatchedEventLogStorage in dagster.yaml")
         os.environ.setdefault(_BATCH_SIZE_VARIABLE, _BATCH_SIZE)
         self._held = threading.local()
         self._tables: set[str] = set()

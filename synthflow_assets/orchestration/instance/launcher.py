@@ -35,7 +35,7 @@ class WatchfulRunLauncher(dg.DefaultRunLauncher):
     def __init__(self, inst_data: Any = None, *, ask_code_server: bool = False) -> None:
         super().__init__(inst_data)
         self._ask_code_server = ask_code_server
-        private.warn_if_untried("The run launcher WatchfulRunLauncher in dagster.yaml")
+        private.warn_if_untested("The run launcher WatchfulRunLauncher in dagster.yaml")
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

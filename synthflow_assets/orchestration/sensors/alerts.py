@@ -87,7 +87,7 @@ def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg
     channels = channels_of(workspace.settings)
     if not channels:
         return []
-    private.warn_if_untried("The alert sensor")
+    private.warn_if_untested("The alert sensor")
     instances = _InstanceCache()
 
     @dg.sensor(
