@@ -48,11 +48,12 @@ def unique_rows(table: MetricTable) -> Check:
 def recount(table: MetricTable) -> Check:
     """Return the check that a table's sums, shares, rates and statistics are those of the calls."""
     queries = [_sums(table), *(_statistics(table, declared) for declared in table.statistics)]
-    sentences = [f"The sums of {', '.join(f'`{one.column}`' for one in table.recounts)} are those of the calls."]
+    columns = ", ".join(f"`{declared.column}`" for declared in table.recounts)
+    sentences = [f"Counted again from the calls, these sums are the same: {columns}."]
     if any(declared.share for declared in table.recounts):
         sentences.append("Shares sum to 1.")
     if table.statistics:
-        sentences.append("Means, percentiles and extremes are those of the calls.")
+        sentences.append("Computed again, means, percentiles and extremes are the same.")
     if any(column.ratio for column in table.columns):
         queries.append(_ratios(table))
         sentences.append("Rates are their numerators divided by their denominators.")

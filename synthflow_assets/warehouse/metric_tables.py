@@ -51,8 +51,7 @@ def _ratio(name: str, description: str, numerator: str, denominator: str, *sourc
 
 
 def _rate(name: str, numerator: str, denominator: str, *sources: str) -> Column:
-    words = [text.replace("_", " ") for text in (numerator, denominator)]
-    return _ratio(name, f"{words[0].capitalize()} divided by {words[1]}.", numerator, denominator, *sources)
+    return _ratio(name, f"`{numerator}` divided by `{denominator}`.", numerator, denominator, *sources)
 
 
 def _text(name: str, description: str, formula: str, *sources: str) -> Column:
@@ -84,7 +83,7 @@ _CALLS = _count("calls", "All calls.", "count(calls)", "call_id")
 _ALL_CALLS = Recount("calls")
 _CONNECTED_CALLS = _count(
     "connected_calls",
-    "Calls that a person or a machine picked up. This is not the number of persons reached: voicemails count as well.",
+    "Calls that a person or a machine picked up. Voicemails count as well: these are not the persons reached.",
     "count(call_status in completed, hangup_on_voicemail, left_voicemail)",
     "call_status",
 )
@@ -134,7 +133,7 @@ CALL_DURATION_DAILY = MetricTable(
             sql_type="BIGINT",
         ),
     ),
-    excluded="Calls that were not connected, from the statistics: their duration is that of the ringing.",
+    excluded="Calls that were not connected, from the statistics only, because their duration is that of the ringing.",
     nulls=(
         "A connected call without a duration counts as connected, but neither as short nor in the statistics. "
         "A day without calls has zeros and NULL statistics."
@@ -230,7 +229,7 @@ CALL_OUTCOMES_DAILY = MetricTable(
         _text(
             "dimension",
             f"One of {', '.join(OUTCOME_DIMENSIONS)}.",
-            "name of the column of `calls`; `outcome` is call_outcome",
+            "name of the column; outcome is call_outcome",
             *_DIMENSIONS.values(),
         ),
         _text("value", f"Value of that column, or `{NOT_REPORTED}`.", "the column", *_DIMENSIONS.values()),
@@ -342,7 +341,7 @@ CALL_RATES_DAILY = MetricTable(
         _rate("short_call_rate", "short_calls", "connected_calls", *_DURATION),
         _ratio(
             "transfer_success_rate",
-            "Successful transfers divided by transfers with a known result, in calls.",
+            "`transfer_success_calls` divided by the calls whose transfers have a known result.",
             "transfer_success_calls",
             "(transfer_success_calls + transfer_failed_calls)",
             "actions",
@@ -500,7 +499,7 @@ JUDGE_RESULTS_DAILY = MetricTable(
             _JUDGE,
             summable=False,
         ),
-        _ratio("pass_share", "Passes divided by judged calls.", "passes", "judged_calls", _JUDGE),
+        _ratio("pass_share", "`passes` divided by `judged_calls`.", "passes", "judged_calls", _JUDGE),
         _count("scored_calls", "Calls with a score.", "count(verdict is a number)", _JUDGE, summable=False),
         Column(
             "mean_score",
@@ -555,7 +554,8 @@ COLLECTED_VARIABLES_DAILY = MetricTable(
             summable=False,
         ),
         replace(
-            _ratio("completion_rate", "Collected divided by asked.", "collected", "asked", "variables"), required=True
+            _ratio("completion_rate", "`collected` divided by `asked`.", "collected", "asked", "variables"),
+            required=True,
         ),
     ),
     excluded=_NONE,
@@ -719,8 +719,8 @@ TELEPHONY_TIMING_DAILY = MetricTable(
         _seconds("max_difference_seconds", "Largest difference.", f"max({_DIFFERENCE})", *_DURATION, _TALK),
     ),
     excluded=(
-        "Calls that were not connected, from talk time and difference: nobody talked. Some difference is normal: the "
-        "duration includes ringing and delay."
+        "Calls that were not connected, from talk time and difference only, because nobody talked. Some difference is "
+        "normal, because the duration includes ringing and delay."
     ),
     nulls=(
         "A call without a field is left out of the statistics of that field. A day without calls has zeros and NULL "
