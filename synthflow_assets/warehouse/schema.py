@@ -190,7 +190,7 @@ CALLS = Table(
         _field("agents_used", Kind.TEXT_LIST, "Agents that took part."),
         _field("labels", Kind.TEXT_LIST, "Labels of the call."),
         _field("judge_results", Kind.JSON, "Verdicts of the judge, check by check.", personal=True),
-        _field("executed_actions", Kind.JSON, "Actions that ran, by action id.", personal=True),
+        _field("executed_actions", Kind.JSON, "Actions that ran, by name.", personal=True),
         _field(
             "collected_variables",
             Kind.JSON,

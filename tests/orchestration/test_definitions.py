@@ -163,6 +163,24 @@ def test_row_counts_are_recorded_for_each_partition(
     } == {day.date().isoformat(): int(count) for day, count in frame.groupby("day").size().items()}
 
 
+def test_a_metric_shows_its_sums_and_the_columns_that_it_comes_from(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox(calls_per_day=40))
+    run(settings, instance, DAY, assets=(*LANDED, "call_rates_daily"))
+    [record] = instance.fetch_materializations(dg.AssetKey(["synthflow", "call_rates_daily"]), limit=1).records
+    assert record.asset_materialization
+    shown = record.asset_materialization.metadata
+    frame = Warehouse(settings.warehouse).read_frame("call_rates_daily")
+    assert shown["dagster/partition_row_count"].value == len(frame) == 2
+    assert shown["short_calls"].value == frame["short_calls"].sum()
+    assert "short_call_rate" not in shown  # a sum of rates says nothing
+    calls = dg.AssetKey(["synthflow", "calls"])
+    lineage = shown["dagster/column_lineage"].value.deps_by_column
+    for column, sources in {"day": ["day"], "short_calls": ["call_status", "duration_seconds"]}.items():
+        assert list(lineage[column]) == [dg.TableColumnDep(calls, source) for source in sources]
+
+
 def test_odd_records_are_rejected_warned_of_and_the_day_lands(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
