@@ -76,7 +76,10 @@ def agents() -> None:
 
 @main.command()
 def doctor() -> None:
-    """Examine settings, key, region, agents, API and warehouse; exit with 1 if anything is wrong."""
+    """Examine settings, API and warehouse, and report what is wrong.
+
+    Every problem comes with what to do. Exits with 1 if there is one.
+    """
     from synthflow_assets.doctor import Verdict, examine
     from synthflow_assets.settings import Settings
 
@@ -185,7 +188,10 @@ def _compute_and_export(connection: DuckDBPyConnection, days: list[dt.date], set
 @click.option("--phone", required=True, help="The person's number with its country code, such as +14155550100.")
 @click.option("--yes", is_flag=True, help="Erase without a prompt.")
 def forget(phone: str, yes: bool) -> None:
-    """Erase one person's data from all tables, exports and recordings, and keep later fetches from restoring it."""
+    """Erase one person's data, and keep fetches from restoring it.
+
+    Covers all tables, exports and recordings. Calls stay, with their times, durations and reasons.
+    """
     from synthflow_assets.erasure import count_person, erase_person
     from synthflow_assets.settings import Settings
 
@@ -202,7 +208,10 @@ def forget(phone: str, yes: bool) -> None:
 @click.option("--to", "location", required=True, help="The new location, as for SYNTHFLOW_WAREHOUSE.")
 @click.option("--data-path", help="The folder of a new lake's files, as for SYNTHFLOW_LAKE_DATA_PATH.")
 def move(location: str, data_path: str | None) -> None:
-    """Copy all tables to another warehouse, such as from a file to a lake, and verify the copy."""
+    """Copy all tables to another warehouse, and verify the copy.
+
+    For example from a file to a lake, or back. The other warehouse must be empty.
+    """
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
     from synthflow_assets.warehouse.copying import copy_warehouse, validate_folder
@@ -235,7 +244,7 @@ def backup(path: Path, force: bool) -> None:
     "--from", "path", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The backup."
 )
 def restore(path: Path) -> None:
-    """Copy all tables of a backup into the warehouse, which must be empty, and verify the copy."""
+    """Copy a backup into an empty warehouse, and verify the copy."""
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
     from synthflow_assets.warehouse.copying import copy_warehouse
@@ -252,7 +261,10 @@ def _print_copied(tables: list[CopiedTable]) -> None:
 
 @main.command()
 def maintain() -> None:
-    """Compact the warehouse: merge the files of a lake and remove old ones, or rewrite a file with free space."""
+    """Make the warehouse smaller and faster.
+
+    Merges the files of a lake and removes old ones, or rewrites a file that has much free space.
+    """
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
 
@@ -320,7 +332,7 @@ def _choice(name: str, *choices: str, help: str) -> Callable[[_Command], _Comman
 def sandbox(
     host: str, port: int, agent_count: int, latency_ms: float, faults: tuple[str, ...], **config: object
 ) -> None:
-    """Serve the sandbox API, a stand-in for the Synthflow API with made-up calls."""
+    """Serve the sandbox API, which has made-up calls."""
     from synthflow_assets.sandbox.config import FAULTS, SandboxConfig
 
     if "help" in faults:
@@ -356,7 +368,10 @@ def _parse_fault(fault: str) -> tuple[str, float]:
 
 @main.command()
 def demo() -> None:
-    """Run the pipeline for the last seven days over the sandbox API, and print the results."""
+    """Run the pipeline over the sandbox API, and print the results.
+
+    Lands the last seven days in data/sandbox of this folder. Needs no API key.
+    """
     from synthflow_assets.local import run_demo
 
     run_demo()
@@ -366,7 +381,10 @@ def demo() -> None:
 @_HOST
 @_port(3000)
 def dev(host: str, port: int) -> None:
-    """Run the Dagster UI and daemon; over the sandbox API if SYNTHFLOW_API_KEY is not set."""
+    """Run the Dagster UI and daemon.
+
+    If SYNTHFLOW_API_KEY is not set, they run over the sandbox API.
+    """
     from synthflow_assets.local import run_dev
 
     raise SystemExit(run_dev(host, port))
@@ -374,7 +392,10 @@ def dev(host: str, port: int) -> None:
 
 @main.command()
 def home() -> None:
-    """Make the Dagster home data/dagster with its storages, and print its path, for DAGSTER_HOME."""
+    """Make the Dagster home data/dagster, and print its path.
+
+    Use it as DAGSTER_HOME: export DAGSTER_HOME="$(synthflow-assets home)"
+    """
     from synthflow_assets.local import prepare_home
 
     click.echo(prepare_home())

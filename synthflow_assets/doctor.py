@@ -62,7 +62,7 @@ def examine(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) ->
         Findings as they are made: a finding comes after those that it depends on.
     """
     changed = [variable(name) for name in Settings.model_fields if name in settings.model_fields_set]
-    text = f"Set are {', '.join(changed)}." if changed else "All settings have their default."
+    text = f"These differ from the default: {', '.join(changed)}." if changed else "All settings have their default."
     yield Finding(Verdict.OK, "settings", text)
     yield from _examine_api(settings, region_urls)
     yield from _examine_warehouse(settings)
@@ -70,18 +70,21 @@ def examine(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) ->
 
 def _set(field: str, value: object) -> str:
     """Return the command that sets a setting: the last line of `.env` that names it applies."""
-    return f"echo {shlex.quote(f'{variable(field)}={value}')} >> .env"
+    # The empty line ends a last line without a newline, which would otherwise swallow the setting.
+    return f"(echo; echo {shlex.quote(f'{variable(field)}={value}')}) >> .env"
 
 
 def _sentence(message: object) -> str:
     """Return the message of an error as a sentence."""
     text = str(message)
+    if text.split(maxsplit=1)[0].isalpha():  # not a path or a name
+        text = text[0].upper() + text[1:]
     return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator[Finding]:
     url = settings.base_url or region_urls[settings.region]
-    host = _examine_host(url)
+    host = _examine_host(url, "SYNTHFLOW_BASE_URL, and " if settings.base_url else "")
     yield host
     if host.verdict is Verdict.TROUBLE:
         return
@@ -110,7 +113,7 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
             yield Finding(Verdict.TROUBLE, "calls", _sentence(error))
 
 
-def _examine_host(url: str) -> Finding:
+def _examine_host(url: str, setting: str) -> Finding:
     host = urlsplit(url).hostname or ""
     proxies = urllib.request.getproxies()
     if urlsplit(url).scheme in proxies and not urllib.request.proxy_bypass(host):
@@ -119,7 +122,7 @@ def _examine_host(url: str) -> Finding:
         addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not a host name"
-        text = f"{host} cannot be resolved ({reason}). Check SYNTHFLOW_BASE_URL, and network and DNS of this machine."
+        text = f"{host} cannot be resolved ({reason}). Check {setting}network and DNS of this machine."
         return Finding(Verdict.TROUBLE, "host", text, f"nslookup {shlex.quote(host)}")
     return Finding(Verdict.OK, "host", f"{host} resolves to {', '.join(sorted(addresses)[:3])}.")
 

@@ -155,6 +155,7 @@ def test_a_missing_extra_is_one_line() -> None:
 
 
 def test_every_command_and_option_has_help() -> None:
+    assert "..." not in run("--help").output.partition("Commands:")[2]  # a first sentence that does not fit
     for name, command in main.commands.items():
         assert command.help, name
         for option in command.params:

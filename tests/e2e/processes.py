@@ -18,6 +18,8 @@ BIN = Path(sys.executable).parent
 
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
     ... on RepositoryLocation { repositories { assetNodes { id } } } ... on PythonError { message } } } } } }"""
+TIME_ZONES = """{ schedulesOrError(repositorySelector: { repositoryLocationName: "synthflow_assets",
+    repositoryName: "__repository__" }) { ... on Schedules { results { executionTimezone } } } }"""
 RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
 
 
@@ -96,6 +98,12 @@ def run_states(port: int) -> list[str]:
     """The status of each run that Dagster's UI lists."""
     results = ask(f"http://127.0.0.1:{port}/graphql", RUNS)["data"]["runsOrError"]["results"]
     return [result["status"] for result in results]
+
+
+def time_zones(port: int) -> set[str]:
+    """The time zones of the schedules."""
+    results = ask(f"http://127.0.0.1:{port}/graphql", TIME_ZONES)["data"]["schedulesOrError"]["results"]
+    return {result["executionTimezone"] for result in results}
 
 
 def processes_in(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from tests.e2e.processes import ROOT, Server, environment, free_port, processes_in, run, run_states
+from tests.e2e.processes import ROOT, Server, environment, free_port, processes_in, run, run_states, time_zones
 
 CHECK_COUNT = len(CHECKS) + len(SCHEDULED_CHECKS)
 ASSETS = 3 + len(METRIC_TABLES) + 1
@@ -58,10 +58,11 @@ def test_demo_then_dev_over_the_sandbox(
     assert sorted(path.name for path in folder.iterdir()) == [".env", "data"]
     assert sorted(path.name for path in (folder / "data").iterdir()) == ["sandbox"]
 
-    (folder / ".env").unlink()
+    (folder / ".env").write_text(real.replace("SYNTHFLOW_API_KEY=real", ""))  # without a key, `dev` uses the sandbox
     port = free_port()
-    server = start(folder, "synthflow-assets", "dev", "--port", str(port), env=environment(), bin=wheel_python.parent)
+    server = start(folder, "synthflow-assets", "dev", "--port", str(port), env=env, bin=wheel_python.parent)
     assert server.wait_for_assets(port) == ASSETS
+    assert time_zones(port) == {"UTC"}
     assert run_states(port) == ["SUCCESS", "SUCCESS"]  # the demos
     assert "SYNTHFLOW_API_KEY is not set, so Dagster runs over the sandbox API" in server.log.read_text()
     server.stop()
@@ -72,7 +73,8 @@ def test_home_then_dev_with_a_key(
     folder: Path, wheel_python: Path, start: Callable[..., Server], start_sandbox: Callable[..., Sandbox]
 ) -> None:
     sandbox = start_sandbox(agents=1)
-    (folder / ".env").write_text(f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\n")
+    settings = f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\nSYNTHFLOW_TIMEZONE=Asia/Tokyo\n"
+    (folder / ".env").write_text(settings)
     # Runs that started at once on a fresh home failed while each made its storages; `home` makes them one at a time.
     with ThreadPoolExecutor(4) as pool:
         made = pool.map(lambda _: run(folder, "synthflow-assets", "home", bin=wheel_python.parent), range(4))
@@ -93,6 +95,7 @@ def test_home_then_dev_with_a_key(
     server = start(folder, "synthflow-assets", "dev", "--port", str(port), env=environment(), bin=wheel_python.parent)
     assert server.wait_for_assets(port) == ASSETS
     assert run_states(port) == ["SUCCESS"]
+    assert time_zones(port) == {"Asia/Tokyo"}
     assert "sandbox" not in server.log.read_text().replace(sandbox.url, "")
     assert not (folder / "data/sandbox").exists()
 
