@@ -65,7 +65,7 @@ def test_into_the_lake_and_back(lake_on_s3: Lake, tmp_path: Path, monkeypatch: p
     said = run(monkeypatch, here, *command)
     assert said.exit_code == 0, said.output
     assert "95  calls: the same checksum in both places" in said.output
-    assert f"Now set SYNTHFLOW_WAREHOUSE={lake_on_s3.location}" in said.output
+    assert f"Set SYNTHFLOW_WAREHOUSE={lake_on_s3.location}" in said.output
     assert run(monkeypatch, lake_on_s3.environment(), "move", "--to", back).exit_code == 0
     before = tables(Warehouse(here["SYNTHFLOW_WAREHOUSE"]))
     assert sum(map(len, before.values())) > 100

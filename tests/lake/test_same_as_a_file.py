@@ -139,7 +139,7 @@ def test_recordings_checks_doctor_and_several_workspaces(
     nowhere = f"ducklake:postgres:dbname=nowhere {postgres}"
     assert 'database "nowhere" does not exist' in doctor_says(warehouse=nowhere).text
     empty = f"ducklake:postgres:dbname=postgres {postgres}"
-    assert "does not exist yet; the first run makes it" in doctor_says(warehouse=empty).text
+    assert "does not exist yet. The first run creates it." in doctor_says(warehouse=empty).text
     assert "SYNTHFLOW_LAKE_DATA_PATH is not set" in doctor_says(warehouse=empty, lake_data_path=None).text
 
     assert problems(settings) == problems(both["file"])

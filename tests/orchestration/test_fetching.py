@@ -120,7 +120,7 @@ def test_a_damaged_metric_of_a_good_day_is_told_if_another_day_fails(
 
     monkeypatch.setattr(metrics, "compute_metrics", damaging)
     run(settings_for(poisoned(start_sandbox)), instance, assets=None)
-    [check] = [check for check in CHECKS if check.name == "call_duration_reconciles"]
+    [check] = [check for check in CHECKS if check.name == "recount_call_duration_daily"]
     damaged = evaluation(instance, check)
     assert damaged is not None
     assert not damaged.passed
