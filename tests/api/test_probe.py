@@ -35,6 +35,13 @@ def test_window(start_sandbox: StartSandbox, filters: str, ends: str) -> None:
     assert len(sandbox.api.requests) < 25
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_calls_of_a_second_are_no_samples(start_sandbox: StartSandbox, seed: int) -> None:
+    """Their middle cannot be told from their start and end."""
+    reading = read(start_sandbox(seed=seed, agents=1))
+    assert (reading.from_filters, reading.to_filters) == ("start", "start")
+
+
 @pytest.mark.parametrize(
     ("order", "seen"), [("descending", "newest first"), ("ascending", "oldest first"), ("arbitrary", "none")]
 )
