@@ -255,6 +255,15 @@ def test_vanished_fields_are_treated_by_the_settings(run: Callable[..., Run], va
     assert (one.warehouse.read_frame("calls")["transcript"] == "as it landed before").any() == kept
 
 
+def test_under_hash_no_plain_text_of_an_earlier_load_is_kept(run: Callable[..., Run]) -> None:
+    one = run({"vanished_fields": "keep", "pii": "hash", "pii_key": "secret"}, agents=1)
+    one.load()
+    with one.warehouse.connect() as connection:
+        connection.execute("UPDATE calls SET transcript = 'as it landed before' WHERE transcript IS NULL")
+    one.load()
+    assert not (one.warehouse.read_frame("calls")["transcript"] == "as it landed before").any()
+
+
 def test_an_unusable_location_fails_early(run: Callable[..., Run], tmp_path: Path) -> None:
     one = run()
     one.warehouse = Warehouse(str(tmp_path / "calls.duckdb" / "no-folder"))
