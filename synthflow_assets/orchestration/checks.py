@@ -66,8 +66,7 @@ def build_scheduled_checks(workspace: Workspace) -> dg.AssetChecksDefinition:
     )
     def check_freshness(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with translate_errors(workspace.settings):
-            selected = [c for c in SCHEDULED_CHECKS if check_key(workspace, c) in context.selected_asset_check_keys]
-            yield from evaluate(context, workspace, selected, days=None)
+            yield from evaluate(context, workspace, _selected(context, workspace, SCHEDULED_CHECKS), days=None)
 
     return check_freshness
 
@@ -79,9 +78,8 @@ def evaluate_selected(
 
     If a run selects checks alone, it has no partitions. Its checks then look at all days.
     """
-    selected = [check for check in checks if check_key(workspace, check) in context.selected_asset_check_keys]
     days = [dt.date.fromisoformat(key) for key in context.partition_keys] if context.has_partition_key_range else None
-    yield from evaluate(context, workspace, selected, days)
+    yield from evaluate(context, workspace, _selected(context, workspace, checks), days)
 
 
 def evaluate(
@@ -107,6 +105,11 @@ def evaluate(
             problems = find_problems(connection, check, days, settings, latest)
             retired = count_retired_agents(connection, settings, latest) if check is FRESHNESS else 0
             yield _result(workspace, check, problems, retired)
+
+
+def _selected(context: Any, workspace: Workspace, checks: Sequence[Check]) -> list[Check]:
+    """Return those of the checks that the run selects."""
+    return [check for check in checks if check_key(workspace, check) in context.selected_asset_check_keys]
 
 
 def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], retired: int) -> dg.AssetCheckResult:
