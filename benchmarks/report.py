@@ -63,7 +63,7 @@ def measure_report(days: int = 365, agents: int = 50, calls_per_day: int = 100, 
     first = dt.date(2025, 11, 25)
     last = first + dt.timedelta(days=days - 1)
     with tempfile.TemporaryDirectory(prefix="bench-report-") as folder:
-        warehouse, path = Warehouse(f"{folder}/synthflow.duckdb"), Path(folder, "report.html")
+        warehouse, path = Warehouse(f"{folder}/warehouse.duckdb"), Path(folder, "report.html")
         fill_warehouse(warehouse, first, days, agents, calls_per_day)
         calls = int(warehouse.read_frame("call_duration_daily")["calls"].sum())
         began = time.perf_counter()

@@ -39,7 +39,7 @@ def prepare(home: Path, sandbox: Sandbox) -> None:
     settings = {
         "API_KEY": DEFAULT_API_KEY,
         "BASE_URL": sandbox.url,
-        "WAREHOUSE": str(home / "synthflow.duckdb"),
+        "WAREHOUSE": str(home / "warehouse.duckdb"),
         "EXPORT_DIR": str(home / "export"),
         "ALERT_WEBHOOK_URL": "http://127.0.0.1:9/nobody",  # so every alert waits, and is tried again at each tick
     }

@@ -83,7 +83,7 @@ def main() -> None:
             "SYNTHFLOW_BASE_URL": f"http://127.0.0.1:{port}/v2",
             "SYNTHFLOW_MAX_CONNECTIONS": str(CONNECTIONS),
         }
-        file = Warehouse(str(folder / "synthflow.duckdb"))
+        file = Warehouse(str(folder / "warehouse.duckdb"))
         # Only to compare with, so as fast as it goes.
         fill(1, {**environment, "SYNTHFLOW_WAREHOUSE": file.location, "SYNTHFLOW_MAX_CONNECTIONS": "16"})
         alone = 0.0

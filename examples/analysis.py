@@ -2,7 +2,7 @@
 
 After `make demo`, run:
 
-    .venv/bin/python examples/analysis.py data/sandbox/synthflow.duckdb
+    .venv/bin/python examples/analysis.py data/sandbox/warehouse.duckdb
 """
 
 import calendar
@@ -72,6 +72,6 @@ def main(location: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1] if len(sys.argv) > 1 else "data/synthflow.duckdb")
+        main(sys.argv[1] if len(sys.argv) > 1 else "data/warehouse.duckdb")
     except WarehouseError as error:
         sys.exit(f"Error: {error}")

@@ -46,7 +46,7 @@ def write_sandbox_report(folder: Path) -> Path:
     with Sandbox(SandboxConfig(agents=5, calls_per_day=140)) as sandbox:
         os.environ[API_KEY_VARIABLE] = sandbox.api.config.api_key
         settings = Settings.of(api_key=VariableSecret(API_KEY_VARIABLE), base_url=sandbox.url)
-        warehouse = Warehouse(str(folder / "synthflow.duckdb"))
+        warehouse = Warehouse(str(folder / "warehouse.duckdb"))
         with SynthflowClient.from_settings(settings) as client:
             agents = resolve_agents(client, settings).agents
             landed = list(load_calls(client, warehouse, settings, agents, days, log=print))

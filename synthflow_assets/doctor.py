@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from synthflow_assets.agents import Agent
@@ -30,6 +31,7 @@ from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
 _LOCK_WAIT_SECONDS = 5.0
 _CLOCK_TOLERANCE_SECONDS = 30.0
 _AGENTS_SHOWN = 20
+_EARLIER_DEFAULT = "data/synthflow.duckdb"
 _MAX_MARGIN_SECONDS = 86_400  # the largest value that the setting allows
 
 
@@ -275,8 +277,7 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
         if not warehouse.exists():
             problem = warehouse.engine.creation_error()
             if problem is None:
-                text = f"{settings.warehouse} does not exist yet. The first run creates it."
-                yield Finding(Verdict.OK, "warehouse", text)
+                yield _not_yet(settings)
             else:
                 text = f"{settings.warehouse} cannot be created: {problem}."
                 default = Settings.model_fields["warehouse"].default
@@ -294,6 +295,16 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
         yield Finding(Verdict.OK, "warehouse", f"{settings.warehouse} exists. Nothing has landed yet.")
     else:
         yield _landed(settings, int(loads["landed"].sum()), loads["day"].min().date(), loads["day"].max().date())
+
+
+def _not_yet(settings: Settings) -> Finding:
+    """Return the finding about a warehouse that does not exist: new, or still under the name of the first versions."""
+    text = f"{settings.warehouse} does not exist yet. The first run creates it."
+    default = Settings.model_fields["warehouse"].default
+    if settings.warehouse != default or not Path(_EARLIER_DEFAULT).is_file():
+        return Finding(Verdict.OK, "warehouse", text)
+    text = f"{_EARLIER_DEFAULT} exists: the default of earlier versions, which {default} has replaced. Go on with it."
+    return Finding(Verdict.TROUBLE, "warehouse", text, _set("warehouse", _EARLIER_DEFAULT))
 
 
 def _landed(settings: Settings, calls: int, first: dt.date, last: dt.date) -> Finding:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _DATA = Path("data")
 _SANDBOX_DATA = _DATA / "sandbox"
-_SANDBOX_WAREHOUSE = _SANDBOX_DATA / "synthflow.duckdb"
+_SANDBOX_WAREHOUSE = _SANDBOX_DATA / "warehouse.duckdb"
 _SANDBOX_REPORT = _SANDBOX_DATA / "report.html"
 _DEMO_DAYS = 7
 _LONGEST_REASON = 300  # characters

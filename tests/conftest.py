@@ -76,7 +76,7 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
         defaults = {
             "api_key": VariableSecret(API_KEY_VARIABLE),
             "base_url": sandbox.url,
-            "warehouse": str(tmp_path / "synthflow.duckdb"),
+            "warehouse": str(tmp_path / "warehouse.duckdb"),
         }
         return Settings.of(**{**defaults, **values})
 

@@ -23,7 +23,7 @@ from synthflow_assets.warehouse.staging import Partition, Staging
 DAY = dt.date(2026, 3, 10)
 PHONE = "+14155550123"
 AGENT_PHONE = "+14155550100"
-LOCATION = "data/synthflow.duckdb"
+LOCATION = "data/warehouse.duckdb"
 
 
 def run(*command: str, answer: str | None = None) -> Result:

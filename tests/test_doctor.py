@@ -128,3 +128,20 @@ def test_warehouse(start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_p
         pass
     found = findings(settings_for(sandbox, warehouse=str(own)))
     assert "Nothing has landed yet" in found["warehouse"].text
+
+
+def test_the_default_file_of_earlier_versions_is_named(
+    start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = settings_for(start_sandbox(), warehouse="data/warehouse.duckdb")
+    assert findings(settings)["warehouse"].verdict is Verdict.OK
+    with Warehouse("data/synthflow.duckdb").connect():
+        pass
+    found = findings(settings)["warehouse"]
+    assert "data/synthflow.duckdb exists" in found.text
+    subprocess.run(["/bin/sh", "-c", found.remedy], check=True)
+    assert Path(".env").read_text().strip() == "SYNTHFLOW_WAREHOUSE=data/synthflow.duckdb"
+    with Warehouse("data/warehouse.duckdb").connect():
+        pass
+    assert "Nothing has landed yet" in findings(settings)["warehouse"].text

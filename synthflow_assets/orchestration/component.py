@@ -66,7 +66,7 @@ class _Scaffolder(dg.Scaffolder[Any]):
                 "region": "us",
                 "timezone": "UTC",
                 "start_date": f"{dt.datetime.now(dt.UTC).date().replace(day=1)}",
-                "warehouse": "{{ context.project_root }}/data/synthflow.duckdb",
+                "warehouse": "{{ context.project_root }}/data/warehouse.duckdb",
                 "report": "{{ context.project_root }}/data/report.html",
             },
         )

@@ -112,7 +112,7 @@ class Settings(BaseModel):
         dt.date(2025, 1, 1), description="First daily partition, as YYYY-MM-DD. The last one is yesterday."
     )
     warehouse: str = path_field(
-        "data/synthflow.duckdb",
+        "data/warehouse.duckdb",
         "Location of the tables: the path of a DuckDB file, `ducklake:postgres:dbname=... host=...`, or `md:NAME`; "
         "without a password.",
     )

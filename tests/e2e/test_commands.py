@@ -31,7 +31,7 @@ def test_dg_lists_checks_and_launches(project: Path, start_sandbox: StartSandbox
     said = run(project, *ranged, env=env)
     assert "RUN_SUCCESS" in said
     assert "STEP_WORKER" not in said, "a process for each step"
-    warehouse = Warehouse(str(project / "data/synthflow.duckdb"))
+    warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
     start = int(dt.datetime(2026, 3, 9, tzinfo=dt.UTC).timestamp() * 1000)
     truth = {
         call_id
@@ -100,7 +100,7 @@ def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, start_sandb
     assert "        3  duration is not a whole number from 0 to 31622400; 2026-03-10 to 2026-03-10" in listed
     retried = run(project, "synthflow-assets", "rejects", "--retry", env=env)
     assert retried.startswith("0 records landed now")
-    warehouse = Warehouse(str(project / "data/synthflow.duckdb"))
+    warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
     person = warehouse.read_frame("calls")["lead_phone_number"].dropna().iloc[0]
     forgotten = run(project, "synthflow-assets", "forget", "--phone", person, "--yes", env=env)
     assert "calls: personal columns set to NULL" in forgotten
@@ -108,5 +108,5 @@ def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, start_sandb
     assert person not in forgotten
     exports = list((project / "data/export").rglob("*.parquet"))
     assert exports
-    for file in [project / "data/synthflow.duckdb", *exports]:
+    for file in [project / "data/warehouse.duckdb", *exports]:
         assert person.removeprefix("+").encode() not in file.read_bytes()

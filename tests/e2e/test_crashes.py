@@ -83,7 +83,7 @@ def stored(warehouse: Path) -> dict[tuple[dt.date, str], set[str]]:
 
 
 def test_a_kill_at_any_moment_leaves_whole_partitions(start_sandbox: StartSandbox, tmp_path: Path) -> None:
-    warehouse = tmp_path / "synthflow.duckdb"
+    warehouse = tmp_path / "warehouse.duckdb"
     # Two workspaces of the same agents with different days, so that old and new can be told apart.
     sandboxes = [start_sandbox(calls_per_day=volume, same_volume=True, agents=2) for volume in (900, 1300)]
     truths = [truth(sandbox) for sandbox in sandboxes]
@@ -113,7 +113,7 @@ def test_a_kill_at_any_moment_leaves_whole_partitions(start_sandbox: StartSandbo
 
 
 def test_several_processes_and_a_reader_at_once_end_exact(start_sandbox: StartSandbox, tmp_path: Path) -> None:
-    warehouse = tmp_path / "synthflow.duckdb"
+    warehouse = tmp_path / "warehouse.duckdb"
     sandbox = start_sandbox(calls_per_day=500, agents=2)
     processes = [start_load(sandbox, warehouse, DAYS) for _ in range(2)]
     processes += [start_load(sandbox, warehouse, [day]) for day in DAYS[:2]]

@@ -178,7 +178,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        warehouse = Warehouse(str(project / "data/synthflow.duckdb"))
+        warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
         made = Deployment(f"http://127.0.0.1:{port}", project, warehouse, sandbox, environment, process)
         try:
             wait_until(lambda: made.ask("{ version }"), "the webserver")

@@ -33,7 +33,7 @@ def test_demo_then_dev_over_the_sandbox(
     real = "SYNTHFLOW_API_KEY=real\nSYNTHFLOW_MODEL_IDS=real-agent\nSYNTHFLOW_TIMEZONE=Asia/Tokyo\n"
     (folder / ".env").write_text(real)
     first = run(folder, "synthflow-assets", "demo", env=env, bin=wheel_python.parent)
-    warehouse = Warehouse(str(folder / "data/sandbox/synthflow.duckdb"))
+    warehouse = Warehouse(str(folder / "data/sandbox/warehouse.duckdb"))
     calls = warehouse.read_frame("calls")
     assert f"The sandbox has {len(calls):,} calls in these days; {len(calls):,} landed" in first
     assert len(calls) > 100
@@ -90,7 +90,7 @@ def test_home_then_dev_with_a_key(
     launch = ("-m", "dagster_dg_cli.cli", "launch", "-m", "synthflow_assets.definitions", "--partition", "2026-03-10")
     env = environment(DAGSTER_HOME=str(home))
     run(folder, "python", *launch, "--assets", "synthflow/calls", env=env, bin=wheel_python.parent)
-    assert len(Warehouse(str(folder / "data/synthflow.duckdb")).read_frame("calls")) > 0
+    assert len(Warehouse(str(folder / "data/warehouse.duckdb")).read_frame("calls")) > 0
     port = free_port()
     server = start(folder, "synthflow-assets", "dev", "--port", str(port), env=environment(), bin=wheel_python.parent)
     assert server.wait_for_assets(port) == ASSETS

@@ -94,8 +94,8 @@ def test_a_new_project_adds_the_component_and_lands_a_day(
     assert "validated successfully" in project.dg("check", "yaml")
     assert "synthflow/call_duration_daily" in project.dg("list", "defs", "--json")
     project.dg("launch", "--assets", 'key:"synthflow/call_loads" or key:"synthflow/calls"', "--partition", DAY)
-    loads = Warehouse(str(tmp_path / "data" / "synthflow.duckdb")).read_frame("call_loads")
-    assert loads["landed"].sum() == len(Warehouse(str(tmp_path / "data" / "synthflow.duckdb")).read_frame("calls")) > 0
+    loads = Warehouse(str(tmp_path / "data" / "warehouse.duckdb")).read_frame("call_loads")
+    assert loads["landed"].sum() == len(Warehouse(str(tmp_path / "data" / "warehouse.duckdb")).read_frame("calls")) > 0
     assert set(loads["model_id"]) == set(sandbox.model_ids)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []

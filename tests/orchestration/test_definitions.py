@@ -231,7 +231,7 @@ BAD_INPUT = [
     ({"api_key": "wrong"}, "401 .*set region to"),
     ({"base_url": "http://no-such-host.invalid/v2"}, "does not exist; check base_url"),
     ({"model_ids": "nobody"}, "model_ids names nobody"),
-    ({"warehouse": "/proc/nowhere/synthflow.duckdb"}, "warehouse=/proc/nowhere"),
+    ({"warehouse": "/proc/nowhere/warehouse.duckdb"}, "warehouse=/proc/nowhere"),
     # The latter without the extra `lake`, whose DuckDB may not be the one that the tests are run with.
     ({"warehouse": "ducklake:postgres:dbname=x host=/nowhere"}, "cannot be opened: (PostgreSQL says|an extension)"),
 ]

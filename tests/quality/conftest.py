@@ -36,7 +36,7 @@ _KEY = "TEST_SANDBOX_KEY"
 @pytest.fixture(scope="session")
 def sound_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days of two agents, with their metrics."""
-    path = tmp_path_factory.mktemp("sound") / "synthflow.duckdb"
+    path = tmp_path_factory.mktemp("sound") / "warehouse.duckdb"
     os.environ[_KEY] = DEFAULT_API_KEY
     with Sandbox(SandboxConfig(calls_per_day=40, agents=2)) as sandbox:
         settings = Settings.of(
@@ -60,7 +60,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def sound_connection(sound_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    copied = shutil.copy(sound_file, tmp_path_factory.mktemp("damaged") / "synthflow.duckdb")
+    copied = shutil.copy(sound_file, tmp_path_factory.mktemp("damaged") / "warehouse.duckdb")
     with Warehouse(str(copied)).connect() as opened:
         yield opened
 
@@ -76,6 +76,6 @@ def connection(sound_connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.D
 @pytest.fixture
 def own_connection(sound_file: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A copy of the sound warehouse, for a test that needs transactions of its own."""
-    copied = shutil.copy(sound_file, tmp_path / "synthflow.duckdb")
+    copied = shutil.copy(sound_file, tmp_path / "warehouse.duckdb")
     with Warehouse(str(copied)).connect() as opened:
         yield opened

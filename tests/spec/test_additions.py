@@ -115,7 +115,7 @@ def changed(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_one_entry_and_one_query_make_a_metric_table_and_one_line_a_field(changed: Path, tmp_path: Path) -> None:
-    file = tmp_path / "synthflow.duckdb"
+    file = tmp_path / "warehouse.duckdb"
     with Warehouse(str(file)).connect() as connection:
         connection.execute(
             "INSERT INTO calls BY NAME SELECT DATE '2026-03-09' AS day, 'a' AS model_id, 'old' AS call_id, "

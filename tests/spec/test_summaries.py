@@ -108,7 +108,7 @@ def test_they_have_the_columns_that_are_documented(filled: duckdb.DuckDBPyConnec
 
 
 def test_other_programs_use_them_by_the_name_of_the_schema(tmp_path: Path) -> None:
-    file = tmp_path / "synthflow.duckdb"
+    file = tmp_path / "warehouse.duckdb"
     for schema in ("synthflow", "acme"):
         with Warehouse(str(file), schema).connect() as connection:
             land(connection, [{"call_status": "completed", "duration_seconds": len(schema)}])

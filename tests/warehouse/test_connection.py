@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
+from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.base import unusable
 
@@ -169,6 +170,19 @@ def test_schema_and_file_may_have_the_same_name(tmp_path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM synthflow.calls").fetchone() == (0,)
 
 
+def test_the_default_file_opens_directly(tmp_path: Path) -> None:
+    file = tmp_path / Path(str(Settings.model_fields["warehouse"].default)).name
+    with Warehouse(str(file)).connect():
+        pass
+    with duckdb.connect(str(file), read_only=True) as connection:
+        names = connection.execute("SELECT table_name FROM information_schema.tables").fetchall()
+        assert {name for (name,) in names} >= {"calls", "call_duration_daily", "call_actions", "call_duration_weekly"}
+        for (name,) in names:
+            assert connection.sql(f"FROM synthflow.{name}").fetchall() is not None
+        summary = connection.sql("SELECT calls FROM synthflow.duration_summary('2026-11-01', '2026-11-30')")
+        assert summary.fetchall() == [(0,)]
+
+
 def test_a_quote_in_the_path_is_only_a_quote(tmp_path: Path) -> None:
     with Warehouse(str(tmp_path / "o'neil.duckdb")).connect():
         pass
@@ -176,8 +190,8 @@ def test_a_quote_in_the_path_is_only_a_quote(tmp_path: Path) -> None:
 
 
 def test_a_pace_that_cannot_be_shared_is_one_line(tmp_path: Path) -> None:
-    place = Warehouse(str(tmp_path / "synthflow.duckdb"))
-    (tmp_path / "synthflow.duckdb.synthflow.pace").mkdir()
+    place = Warehouse(str(tmp_path / "warehouse.duckdb"))
+    (tmp_path / "warehouse.duckdb.synthflow.pace").mkdir()
     with place.request_clock() as reserve:
         assert reserve is not None
         with pytest.raises(WarehouseUnusableError, match="make its folder writable"):

@@ -18,7 +18,7 @@ DAYS = [dt.date(2026, 3, 10), dt.date(2026, 3, 11)]
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Warehouse:
-    made = Warehouse(str(tmp_path / "synthflow.duckdb"))
+    made = Warehouse(str(tmp_path / "warehouse.duckdb"))
     with made.connect() as connection:
         for number, agent in enumerate(["a", "b"]):
             connection.execute(

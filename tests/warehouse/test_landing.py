@@ -26,7 +26,7 @@ NOW = dt.datetime(2026, 3, 12, tzinfo=dt.UTC)
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Warehouse:
-    return Warehouse(str(tmp_path / "folder" / "synthflow.duckdb"))
+    return Warehouse(str(tmp_path / "folder" / "warehouse.duckdb"))
 
 
 def records(*ids: str, **fields: Any) -> list[bytes]:

@@ -81,7 +81,7 @@ def load(settings: Settings, records: list[dict[str, Any]]) -> None:
 
 def settings(tmp_path: Path, **values: Any) -> Settings:
     return Settings.of(
-        **{"warehouse": str(tmp_path / "synthflow.duckdb"), "export_dir": str(tmp_path / "export"), **values}
+        **{"warehouse": str(tmp_path / "warehouse.duckdb"), "export_dir": str(tmp_path / "export"), **values}
     )
 
 

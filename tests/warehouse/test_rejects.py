@@ -21,7 +21,7 @@ LONG = "duration is not a whole number from 0 to 31622400"
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Warehouse:
-    return Warehouse(str(tmp_path / "synthflow.duckdb"))
+    return Warehouse(str(tmp_path / "warehouse.duckdb"))
 
 
 def load(warehouse: Warehouse, records: list[dict[str, Any]], pii: str = "keep") -> None:
