@@ -48,17 +48,21 @@ def migrate(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *
         )
     if version == SCHEMA_VERSION or not may_write:
         return False
+    existing = _table_names(connection, schema)
     with transaction(connection):
         for table in TABLES.values():
             connection.execute(table.ddl())
+            if table.name not in existing:
+                continue
             for column in table.columns:
                 connection.execute(
                     f'ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS "{column.name}" {column.sql_type}'
                 )
     # A second transaction: DuckDB cannot update a table that the same transaction altered. Both can be repeated.
     with transaction(connection):
-        _move_from_extra(connection)
-        _fill_derived_columns(connection)
+        if CALLS.name in existing:
+            _move_from_extra(connection)
+            _fill_derived_columns(connection)
         _create_views(connection, schema)
         connection.execute(f"DELETE FROM {VERSION.name}")
         connection.execute(f"INSERT INTO {VERSION.name} VALUES ({SCHEMA_VERSION})")
@@ -98,6 +102,12 @@ def _version(connection: duckdb.DuckDBPyConnection) -> int:
     except duckdb.CatalogException:  # in a lake, this is faster than listing the tables
         return 0
     return int(found or 0)
+
+
+def _table_names(connection: duckdb.DuckDBPyConnection, schema: str) -> set[str]:
+    """Return the names of the schema's tables."""
+    query = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'warehouse' AND schema_name = $1"
+    return {name for (name,) in connection.execute(query, [schema]).fetchall()}
 
 
 def _fill_derived_columns(connection: duckdb.DuckDBPyConnection) -> None:
