@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast check format docs picture lock bench clean
+.PHONY: help demo dev test test-fast check format docs picture wheel lock bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -54,6 +54,10 @@ docs: $(READY)  ## Write the generated docs
 
 picture: $(READY)  ## Take the README's picture of the report again (needs Chromium)
 	@$(BIN)/python scripts/take_picture.py
+
+wheel: $(READY)  ## Build the wheel file and the source archive in dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
 
 lock:  ## Resolve the dependencies again (needs uv)
 	@scripts/lock --upgrade
