@@ -46,7 +46,7 @@ SELECT
             },
             'extract_info_city', {
                 'action_type': 'extract_info_action_type',
-                'return_value': {'extract_info_city': ['Oslo', NULL][h // 71 % 2 + 1]}
+                'return_value': {'city': ['Oslo', NULL][h // 71 % 2 + 1]}
             }
         )
     END AS executed_actions,

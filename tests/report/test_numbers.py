@@ -210,7 +210,7 @@ def test_collected_information(warehouse: Warehouse, report: OpenReport) -> None
             count(collected_variables) AS asked,
             count(*) FILTER ((collected_variables ->> '$."preferred day".collected') = 'true') AS collected,
             count(executed_actions) AS extractors,
-            count(executed_actions ->> '$.extract_info_city.return_value.extract_info_city') AS extracted
+            count(executed_actions ->> '$.extract_info_city.return_value.city') AS extracted
         FROM calls WHERE day BETWEEN $first AND $last
     """
     [now] = ask(warehouse, query, first=LAST - 6 * DAY, last=LAST)

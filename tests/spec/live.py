@@ -55,7 +55,7 @@ _EXTRACTOR = _action(
     _as_sent(
         st.just({})
         | st.dictionaries(
-            st.sampled_from(["extract_info_a b", "info_extractor_a b"]), _EXTRACTED, min_size=1, max_size=1
+            st.sampled_from(["a b", "extract_info_a b", "info_extractor_a b"]), _EXTRACTED, min_size=1, max_size=1
         )
     ),
 )

@@ -175,7 +175,7 @@ def transfer(status: str | None = None, **returned: Any) -> dict[str, Any]:
     [
         #                                                        asked collected rate
         pytest.param(
-            [{"Get name": extractor('{"extract_info_first name": "Ada"}')}],
+            [{"Get name": extractor('{"first name": "Ada"}')}],
             [("first name", 1, 1, 1)],
             id="an identifier with a space",
         ),
@@ -185,7 +185,7 @@ def transfer(status: str | None = None, **returned: Any) -> dict[str, Any]:
             id="the other prefix, nothing",
         ),
         pytest.param(
-            [{"x": extractor(json.dumps({"extract_info_x": one}))} for one in ("", 7, False, {"a": {"b": 1}})],
+            [{"x": extractor(json.dumps({"x": one}))} for one in ("", 7, False, {"a": {"b": 1}})],
             [("x", 4, 3, 0.75)],
             id="numbers, false and objects are found, an empty text is not",
         ),
@@ -195,11 +195,11 @@ def transfer(status: str | None = None, **returned: Any) -> dict[str, Any]:
             id="an extractor that found nothing is named by its parameters",
         ),
         pytest.param(
-            [{"1": extractor('{"extract_info_x": null}'), "2": extractor('{"extract_info_x": 5}')}],
+            [{"1": extractor('{"extract_info_x": null}'), "2": extractor('{"x": 5}')}],
             [("x", 1, 1, 1)],
             id="asked twice in a call counts once",
         ),
-        pytest.param([{"x": action('{"extract_info_x": "y"}')}], [], id="another action extracts nothing"),
+        pytest.param([{"x": action('{"x": "y"}')}], [], id="another action extracts nothing"),
     ],
 )
 def test_what_extractors_found(

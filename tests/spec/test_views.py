@@ -14,7 +14,7 @@ ACTIONS = {
     "Get name": {
         "name": "Get name",
         "action_type": "extract_info_action_type",
-        "return_value": '{"extract_info_first name": "Ada"}',
+        "return_value": '{"first name": "Ada"}',
         "return_value_status": "",
         "parameters_from_llm": "{}",
         "parameters_hard_coded": '{"identifier": "first name"}',
@@ -41,7 +41,7 @@ def test_call_actions(connection: duckdb.DuckDBPyConnection, shape: type) -> Non
     land(connection, [{"executed_actions": executed}, {"executed_actions": {}}, {"executed_actions": None}])
     columns = "action_type, failed, status, failed_reason, return_value::VARCHAR, return_value_status"
     assert rows(connection, "call_actions", columns) == [
-        ("extract_info_action_type", False, None, None, '{"extract_info_first name": "Ada"}', ""),
+        ("extract_info_action_type", False, None, None, '{"first name": "Ada"}', ""),
         ("send_sms_action_type", False, None, None, '"sent"', None),
         (
             *("transfer_call_action_type", True, "transfer-failed-timeout", "rejected_by_destination"),

@@ -293,6 +293,9 @@ def test_nothing_was_to_be_collected(collected: Any) -> None:
 @pytest.mark.parametrize(
     ("returned", "collected"),
     [
+        ({"Preferred Day": "Thursday"}, True),
+        ({"Preferred Day": 5}, True),
+        ({"Preferred Day": None}, False),
         ({"extract_info_Preferred Day": "Thursday"}, True),
         ({"info_extractor_Preferred Day": 5}, True),
         ({"extract_info_Preferred Day": False}, True),

@@ -118,8 +118,9 @@ collected AS (
     FROM acted
 ),
 
--- What an extractor was to find out is a key of its return value: {"extract_info_IDENTIFIER": value}. If it found nothing,
--- the return value is {}, and only the hard-coded parameters have the identifier.
+-- What an extractor was to find out is a key of its return value: {"IDENTIFIER": value}. The action is called
+-- extract_info_IDENTIFIER or info_extractor_IDENTIFIER, so a key with such a prefix names the same variable. If the
+-- extractor found nothing, the return value is {}, and only the hard-coded parameters have the identifier.
 extracted AS (
     SELECT
         *,
@@ -128,10 +129,7 @@ extracted AS (
                 list_filter(acted, lambda action: lower(action.action_type) = 'extract_info_action_type'),
                 lambda action: coalesce(
                     nullif(
-                        list_filter(
-                            list_zip(json_keys(action.return_value), json_extract_string(action.return_value, '$.*')),
-                            lambda entry: regexp_matches(entry[1], '^(extract_info|info_extractor)_')
-                        ),
+                        list_zip(json_keys(action.return_value), json_extract_string(action.return_value, '$.*')),
                         []
                     ),
                     [(action.parameters ->> '$.identifier', NULL::VARCHAR)]
