@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast check format docs picture wheel lock bench clean
+.PHONY: help demo dev test test-fast check format docs charts picture wheel lock bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -42,6 +42,7 @@ check: $(READY)  ## Check lint, formatting, types, layers, generated docs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python scripts/lint_page.py
+	@$(BIN)/python scripts/compile_charts.py --check
 	@$(BIN)/python scripts/generate_docs.py --check
 	@$(BIN)/python scripts/take_picture.py --check
 
@@ -51,6 +52,9 @@ format: $(READY)  ## Format the code and fix simple lint errors
 
 docs: $(READY)  ## Write the generated docs
 	@$(BIN)/python scripts/generate_docs.py
+
+charts: $(READY)  ## Compile the report's charts after a change
+	@$(BIN)/python scripts/compile_charts.py
 
 picture: $(READY)  ## Take the README's picture of the report again (needs Chromium)
 	@$(BIN)/python scripts/take_picture.py

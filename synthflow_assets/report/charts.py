@@ -6,7 +6,6 @@ Days are the epoch milliseconds of their UTC midnights, so that they look the sa
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 Spec = dict[str, Any]
@@ -49,11 +48,11 @@ _TOOLTIP = [
 ]
 
 
-@cache
 def page_charts() -> dict[str, Spec]:
-    """Return the kinds of charts on the page, compiled to Vega. Several figures may share a kind."""
-    import vl_convert
+    """Return the kinds of charts on the page. Several figures may share a kind.
 
+    The page has them compiled to Vega: after a change, run `make charts`.
+    """
     kinds = {
         "columns": columns(),
         "shares": shares(),
@@ -64,7 +63,7 @@ def page_charts() -> dict[str, Spec]:
         "heat": _heat(),
         "states": _states(),
     }
-    return {name: vl_convert.vegalite_to_vega(_page(kind)) for name, kind in kinds.items()}
+    return {name: _page(kind) for name, kind in kinds.items()}
 
 
 def config(colour: dict[str, str] | None = None) -> Spec:

@@ -15,6 +15,7 @@ from synthflow_assets.report import write_report
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.report.conftest import DESKTOP, FIRST, LAST, PHONE, Open, OpenReport, open_page
+from tests.report.test_scripts import script
 
 CHARTS = (
     "outcomes", "outcomes-by-agent", "transfers", "transfers-by-agent", "judge", "variables", "calls", "hours", "peaks",
@@ -370,6 +371,14 @@ def test_the_policy_forbids_connections_and_code_from_strings(report: OpenReport
     assert report.page.evaluate("window.ran") is None
     assert len(report.problems) >= 3  # the console reports each refusal
     report.problems.clear()
+
+
+def test_the_library_has_the_stated_versions_and_its_licences(report: OpenReport) -> None:
+    versions = script("fetch_vega").VERSIONS
+    assert report.page.evaluate("[vega.version, vegaEmbed.version]") == [versions["vega"], versions["vega-embed"]]
+    source = report.page.content()
+    for holder in ("University of Washington Interactive Data Lab", "Mike Bostock", "Mapbox", "Microsoft"):
+        assert holder in source
 
 
 def test_a_report_that_does_not_fit_is_less_exact_and_says_so(

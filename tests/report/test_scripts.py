@@ -1,4 +1,4 @@
-"""The parts of `make check` about the report: an outdated picture and errors in scripts."""
+"""The parts of `make check` about the report: an outdated picture, outdated charts and errors in scripts."""
 
 import importlib.util
 import struct
@@ -49,3 +49,18 @@ def test_an_error_in_a_script_is_detected(monkeypatch: pytest.MonkeyPatch, capsy
     said = capsys.readouterr().out
     assert "'missing' is not defined" in said
     assert "'forgotten' is declared but never used" in said
+
+
+def test_outdated_charts_are_detected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    charts = script("compile_charts")
+    monkeypatch.setattr(sys, "argv", ["compile_charts.py", "--check"])
+    monkeypatch.setattr(charts, "compiled", charts.COMPILED.read_text)
+    assert charts.main() == 0
+    monkeypatch.setattr(charts, "COMPILED", tmp_path / "charts.json")
+    assert charts.main() == 1
+    charts.COMPILED.write_text("{}")
+    monkeypatch.setattr(charts, "compiled", lambda: "{...}")
+    assert charts.main() == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "the report's compiled charts are outdated; run: make charts"

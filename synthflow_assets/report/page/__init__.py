@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import json
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from synthflow_assets.report.charts import page_charts
 from synthflow_assets.report.content import Content
 from synthflow_assets.report.encoding import pack, script_json
 from synthflow_assets.settings import Settings
@@ -40,7 +41,7 @@ def render(content: Content, settings: Settings, made_at: dt.datetime) -> bytes:
         library=Markup(library),
         script=Markup(script),
         style=Markup(style),
-        data=Markup(script_json({"facts": facts, "charts": page_charts(), **pack(content.columns)})),
+        data=Markup(script_json({"facts": facts, "charts": _charts(), **pack(content.columns)})),
     )
     return page.encode()
 
@@ -52,10 +53,15 @@ def _minutes_text(seconds: int) -> str:
 
 @cache
 def _library() -> str:
-    """Return Vega and vega-embed as one script. vl-convert contains it, so it is never downloaded."""
-    import vl_convert
+    """Return Vega and vega-embed as one script, with their licences. The package contains them: pages work offline."""
+    licences, *scripts = (_text(f"vega/{name}") for name in ("LICENSES", "vega.min.js", "vega-embed.min.js"))
+    return "\n".join((f"/*\n{licences}*/", *scripts))
 
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+@cache
+def _charts() -> dict[str, Any]:
+    """Return the charts of `report/charts.py`, which `scripts/compile_charts.py` has compiled to Vega."""
+    return dict(json.loads(_text("charts.json")))
 
 
 @cache
