@@ -310,7 +310,11 @@ def _choice(name: str, *choices: str, help: str) -> Callable[[_Command], _Comman
     type=click.FloatRange(0, min_open=True),
     help="Respond with 429 to more requests than this. Default: no limit.",
 )
-@_choice("--window-filters", "start", "end", "start_and_end", help="The time that from_date and to_date filter.")
+@_choice(
+    "--window-filters",
+    *("start", "end", "start_and_end", "creation", "scheduled_start"),
+    help="The time that from_date and to_date filter.",
+)
 @_choice(
     "--window-ends",
     "half_open",

@@ -243,9 +243,13 @@ def _window_text(reading: ApiReading) -> str:
 
 
 def _margin(longest_seconds: int, margin_seconds: int, reading: ApiReading) -> Finding:
-    seen = f"The longest of {reading.sample} recent calls took {longest_seconds:,} s"
-    if reading.to_filters == "start":
-        return Finding(Verdict.OK, "margin", f"{seen}. With this window, no margin is necessary.")
+    if reading.from_filters == "start" and reading.to_filters == "start":
+        return Finding(Verdict.OK, "margin", "With this window, no margin is necessary.")
+    if reading.lead_seconds:
+        longest_seconds = max(longest_seconds, reading.lead_seconds)
+        seen = f"Recent calls took, or waited for their start, up to {longest_seconds:,} s"
+    else:
+        seen = f"The longest of {reading.sample} recent calls took {longest_seconds:,} s"
     if longest_seconds < margin_seconds:
         return Finding(Verdict.OK, "margin", f"{seen}; SYNTHFLOW_WINDOW_MARGIN_SECONDS is {margin_seconds:,}.")
     enough_seconds = min((longest_seconds // 3600 + 1) * 3600, _MAX_MARGIN_SECONDS)

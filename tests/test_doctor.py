@@ -108,6 +108,17 @@ def test_a_margin_shorter_than_calls(start_sandbox: StartSandbox, settings_for: 
     assert troubles(settings_for(start_sandbox(), window_margin_seconds=60)) == {}
 
 
+@pytest.mark.parametrize(("filters", "time"), [("creation", "creation"), ("scheduled_start", "scheduled start")])
+def test_a_margin_shorter_than_the_time_before_a_start(
+    start_sandbox: StartSandbox, settings_for: SettingsFor, filters: str, time: str
+) -> None:
+    sandbox = start_sandbox(window_filters=filters)
+    found = findings(settings_for(sandbox, window_margin_seconds=60))
+    assert found["window"].text == f"from_date filters the {time} of calls, to_date their {time}."
+    assert found["margin"].verdict is Verdict.TROUBLE
+    assert troubles(settings_for(sandbox)) == {}
+
+
 def test_unknown_fields(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
     found = findings(settings_for(start_sandbox(faults={"odd_records": 1}, calls_per_day=0)))
     assert found["fields"].verdict is Verdict.NOTE

@@ -233,7 +233,7 @@ def test_the_settings_reach_the_requests(run: Callable[..., Run]) -> None:
     one.load()
     from_ms, to_ms = day_bounds_ms(DAYS[0], "Asia/Tokyo")
     request = min(one.sandbox.api.requests, key=lambda one: one["from_date"])
-    assert (int(request["from_date"]), int(request["to_date"])) == (from_ms - 1, to_ms + 120_000)
+    assert (int(request["from_date"]), int(request["to_date"])) == (from_ms - 120_001, to_ms + 120_000)
     assert request["limit"] == "33"
 
 

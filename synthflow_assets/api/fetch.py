@@ -58,7 +58,7 @@ def fetch_windows(
     Args:
         client: sends the requests; its `max_connections` limits how many are in flight.
         windows: what to fetch; read lazily, as connections become free.
-        margin_seconds: how far past a window's end the API is asked.
+        margin_seconds: how far before a window's start and past its end the API is asked.
         page_size: calls in a page, 1 to 100.
         now_ms: the present, in epoch milliseconds; the machine's clock unless given.
 

@@ -21,10 +21,14 @@ _DAY_MS = 86_400_000
 _MAX_SAMPLES = 3  # calls that each experiment uses; their results must agree
 _MIN_SAMPLE_SECONDS = 4  # long enough that the middle is clearly neither start nor end
 _AFTER_END_MS = 120_000  # `duration` may differ from the time between start and end by some seconds
+_SLACK_MS = 5_000  # `start_time` may differ from the filtered start by some seconds: 1.2 s were seen
+_LEADS_MS = (60_000, 600_000, 3_600_000, 6 * 3_600_000, _DAY_MS)  # how long before its start a call may be created
+_MINUTE_MS, _PRECISION_MS = 60_000, 1_000
 _MAX_PAGES = 5  # read in search of one call
 _FUTURE_DAYS = 3650
 
-Side = Literal["start", "end"]
+FilteredTime = Literal["start", "end", "creation", "scheduled start"]
+Side = Literal["before", "start", "end"]
 Result = TypeVar("Result")
 
 
@@ -32,15 +36,18 @@ Result = TypeVar("Result")
 class ApiReading:
     """How the API behaves; None if the calls did not show it.
 
-    `from_filters` and `to_filters`: the time of a call that `from_date` and `to_date` are compared with.
+    `from_filters` and `to_filters`: the time of a call that `from_date` and `to_date` are compared with. A time before
+    the start is the scheduled start if it is a full minute for all samples; otherwise it is the creation.
+    `lead_seconds`: the longest time from there to the start; 0 if the time that `from_date` filters is not before it.
     `from_inclusive` and `to_inclusive`: whether a call that starts at exactly that millisecond is listed.
     """
 
     sample: int  # recent calls that were read
     page_seconds: float  # how long the first page took
     order: Literal["newest first", "oldest first", "none"] | None
-    from_filters: Side | None
-    to_filters: Side | None
+    from_filters: FilteredTime | None
+    to_filters: FilteredTime | None
+    lead_seconds: int | None
     from_inclusive: bool | None
     to_inclusive: bool | None
     honours_window: bool
@@ -68,7 +75,9 @@ class _Sample(NamedTuple):
 
 
 def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], days: int = 30) -> ApiReading:
-    """Return how the API behaves, by about 15 small requests for an agent's recent calls.
+    """Return how the API behaves, by about 20 small requests for an agent's recent calls.
+
+    If the API filters a time before the start, about 40 more find out which time it is.
 
     Args:
         client: sends the requests.
@@ -86,8 +95,15 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
     trees = [_tree(call) for call in first.calls]
     samples = _samples(first, trees, open_statuses, now_ms)
     experiments = _Experiments(client, model_id)
-    from_filters = _agreed([experiments.from_filters(sample) for sample in samples])
-    to_filters = _agreed([experiments.to_filters(sample) for sample in samples])
+    from_side = _agreed([experiments.from_side(sample) for sample in samples])
+    before = _TimeBefore()
+    if from_side == "before":
+        before = _time_before([(sample, experiments.time_before(sample)) for sample in samples])
+    elif from_side is not None:
+        before = _TimeBefore(None, 0)
+    to_side = _agreed([experiments.to_side(sample, before.lead_ms or 0) for sample in samples])
+    from_filters = before.name if from_side == "before" else from_side
+    to_filters = before.name if to_side == "before" else to_side
     from_inclusive = to_inclusive = None
     # The end of a call is not known to the millisecond, so these two are found out for filters of starts only.
     if from_filters == "start":
@@ -101,6 +117,7 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
         order=_order(first),
         from_filters=from_filters,
         to_filters=to_filters,
+        lead_seconds=None if before.lead_ms is None else -(-before.lead_ms // 1000),
         from_inclusive=from_inclusive,
         to_inclusive=to_inclusive,
         honours_window=experiments.honours_window(now_ms),
@@ -124,6 +141,24 @@ def _samples(page: CallPage, trees: list[dict[str, Any]], open_statuses: Sequenc
     return [sample for sample in samples if sample.after_ms < now_ms][:_MAX_SAMPLES]
 
 
+class _TimeBefore(NamedTuple):
+    """A time before the start of calls that the API filters."""
+
+    name: FilteredTime | None = None
+    lead_ms: int | None = None  # from this time to the start, at most
+
+
+def _time_before(found: Sequence[tuple[_Sample, range | None]]) -> _TimeBefore:
+    """Return which time before their start the API filters, by the milliseconds in which it lies for each sample."""
+    known = [(sample, times) for sample, times in found if times is not None]
+    if len(known) < len(found):
+        return _TimeBefore()
+    # People schedule calls for full minutes.
+    are_full_minutes = all(times[-1] // _MINUTE_MS > (times[0] - 1) // _MINUTE_MS for _, times in known)
+    lead_ms = max(sample.start_ms - times[0] for sample, times in known)
+    return _TimeBefore("scheduled start" if are_full_minutes else "creation", lead_ms)
+
+
 class _Experiments:
     """Requests of which each depends on one property of the API only."""
 
@@ -131,13 +166,40 @@ class _Experiments:
         self._client = client
         self._model_id = model_id
 
-    def from_filters(self, sample: _Sample) -> Side:
+    def from_side(self, sample: _Sample) -> Side:
         """From its middle on, a call is listed only if `from_date` is compared with its end."""
-        return "end" if self._lists(sample, sample.middle_ms, sample.after_ms) else "start"
+        if self._lists(sample, sample.middle_ms, sample.after_ms):
+            return "end"
+        return "start" if self._lists(sample, sample.start_ms - _SLACK_MS, sample.after_ms) else "before"
 
-    def to_filters(self, sample: _Sample) -> Side:
-        """Up to its middle, a call is listed only if `to_date` is compared with its start."""
-        return "start" if self._lists(sample, sample.start_ms - 1, sample.middle_ms) else "end"
+    def to_side(self, sample: _Sample, lead_ms: int) -> Side:
+        """Up to its middle, a call is not listed only if `to_date` is compared with its end."""
+        from_ms = sample.start_ms - lead_ms - 2 * _SLACK_MS
+        if not self._lists(sample, from_ms, sample.middle_ms):
+            return "end"
+        return "before" if self._lists(sample, from_ms, sample.start_ms - _SLACK_MS) else "start"
+
+    def time_before(self, sample: _Sample) -> range | None:
+        """Return a second in which the time lies that `from_date` is compared with, in epoch milliseconds.
+
+        None if it is more than a day before the start.
+        """
+        not_listed = sample.start_ms - _SLACK_MS
+        for lead_ms in _LEADS_MS:
+            listed = sample.start_ms - lead_ms
+            if self._lists(sample, listed, sample.after_ms):
+                break
+            not_listed = listed
+        else:
+            return None
+        while not_listed - listed > _PRECISION_MS:
+            middle = (listed + not_listed) // 2
+            if self._lists(sample, middle, sample.after_ms):
+                listed = middle
+            else:
+                not_listed = middle
+        # Both ends included, because `from_date` may be inclusive or exclusive.
+        return range(listed, not_listed + 1)
 
     def from_includes(self, sample: _Sample) -> bool:
         return self._lists(sample, sample.start_ms, sample.after_ms)

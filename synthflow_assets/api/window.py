@@ -2,10 +2,11 @@
 
 Three problems are solved here:
 
-* **Unknown filters.** The API's reference does not specify whether its window filters starts or ends, nor whether the
-  ends of the window are inclusive. So the requested window begins one millisecond early and ends a margin late, and
-  calls are selected by their own start. A start further away than the margin may be the scheduled one, and the window
-  of its own day may not list the call; landing decides about it.
+* **Unknown filters.** The API's reference does not specify which time of a call its window filters: the start, end,
+  creation or scheduled start. Nor does it specify whether the ends of the window are inclusive. So the requested window
+  begins a margin and a millisecond early and ends a margin late, and calls are selected by their own start. A call is
+  listed if the filtered time and the start are at most a margin apart. A start more than two margins away may be the
+  scheduled one, and the window of its own day may not list the call; landing decides about it.
 * **Drift.** Offsets shift while new calls arrive. So the number of distinct calls is compared with the API's total. If
   calls are missing, the pages are read again, then in thinner slices of time. If calls are still missing, the window
   fails. Duplicates within one response are legitimate, because the API counts both. A call on two pages proves nothing:
@@ -92,7 +93,7 @@ class WindowFetch:
 
     Args:
         window: the calls to fetch.
-        margin_ms: how far past the window's end the API is asked.
+        margin_ms: how far before the window's start and past its end the API is asked.
         page_size: calls in a page, 1 to 100.
         now_ms: the present, in epoch milliseconds.
     """
@@ -103,8 +104,8 @@ class WindowFetch:
         self.pending_requests: deque[PageRequest] = deque()
         self._margin_ms = margin_ms
         self._page_size = page_size
-        # One millisecond early, in case the begin of the API's window is exclusive.
-        from_ms, to_ms = window.start_ms - 1, window.end_ms + margin_ms
+        # One millisecond earlier, in case the begin of the API's window is exclusive.
+        from_ms, to_ms = window.start_ms - margin_ms - 1, window.end_ms + margin_ms
         self._closed = to_ms <= now_ms
         # Not into the future: a window that ends in the past does not grow while its pages are read.
         self._root = Slice(from_ms, max(from_ms + 1, min(to_ms, now_ms)))
@@ -345,8 +346,11 @@ class WindowFetch:
         start_ms, window = call.start_ms, self.window
         if start_ms is None or window.start_ms <= start_ms < window.end_ms:
             return True
-        if not window.start_ms - self._margin_ms <= start_ms < window.end_ms + self._margin_ms:
-            # The window of its own day may not list it. Landing puts it on that day, or rejects it.
+        # The API was asked for a margin around the window. So a call that starts more than two margins away differs by
+        # more than a margin from the time that the API filters, and the window of its own day may not list it. Landing
+        # puts it on that day, or rejects it.
+        reach_ms = 2 * self._margin_ms
+        if not window.start_ms - reach_ms <= start_ms < window.end_ms + reach_ms:
             return True
         self._outside.add(key)
         return False

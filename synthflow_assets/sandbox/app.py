@@ -165,7 +165,7 @@ class SandboxApi:
     def _is_poisoned(self, from_ms: int | None, to_ms: int | None) -> bool:
         if self.config.poisoned_day is None or from_ms is None or to_ms is None:
             return False
-        # The requested window has a margin on one side, but its middle is in the requested day.
+        # The requested window is longer than the day, but has the same middle.
         return (from_ms + to_ms) // 2 // DAY_MS == (self.config.poisoned_day - dt.date(1970, 1, 1)).days
 
     def _list(self, model_id: str, limit: int, offset: int, window: Window) -> Response:

@@ -54,7 +54,10 @@ class SandboxConfig:
     poisoned_day: dt.date | None = None  # in UTC; every request for it gets 400
 
     # What the API's reference does not specify:
-    window_filters: Literal["start", "end", "start_and_end"] = "start"  # the time that from_date and to_date filter
+    # The time that from_date and to_date filter. `start_and_end`: from_date filters starts, to_date ends.
+    # A call is created up to 20 minutes before it starts. It is scheduled for a full quarter of an hour, and starts
+    # 10 to 25 minutes later.
+    window_filters: Literal["start", "end", "start_and_end", "creation", "scheduled_start"] = "start"
     # half_open includes from_date only, exclusive_begin includes to_date only.
     window_ends: Literal["half_open", "inclusive", "exclusive", "exclusive_begin"] = "half_open"
     order: Literal["descending", "ascending", "arbitrary", "tied", "shuffled"] = "descending"

@@ -15,6 +15,10 @@ from synthflow_assets.sandbox.calls import DAY_MS, DayOfCalls, SandboxAgent, age
 from synthflow_assets.sandbox.config import SandboxConfig
 
 _LONGEST_CALL_MS = 3_100_000  # of the made-up calls; how far before a window their starts may lie
+# With `window_filters` of creation or scheduled start. How far after a window the start of a call may lie.
+_LONGEST_WAIT_MS = 1_500_000
+_CREATION_MS = 1_200_000  # a call is created at most so long before its start
+_SCHEDULE_MS, _LATE_MS = 900_000, 600_000  # it is scheduled for a multiple of the first, and starts late by the second
 
 
 @dataclass(frozen=True)
@@ -141,14 +145,14 @@ class CallStore:
         now = self.now_ms()
         from_ms = window.from_ms if window.from_ms is not None else now - self.config.history_days * DAY_MS
         to_ms = window.to_ms if window.to_ms is not None else now + DAY_MS
-        days = self._days(agent, from_ms - _LONGEST_CALL_MS, min(to_ms, now) + 1)
+        days = self._days(agent, from_ms - _LONGEST_CALL_MS, min(to_ms + _LONGEST_WAIT_MS, now) + 1)
         chosen = [np.flatnonzero(self._matches(day, window, now)) for day in days]
         day_of = np.concatenate([np.full(len(c), i, np.int32) for i, c in enumerate(chosen)] or [np.empty(0, np.int32)])
         index_of = np.concatenate(chosen or [np.empty(0, np.int64)])
         order = self._order(len(index_of), agent.model_id)
         extra = [
             call
-            for call in self._extra(agent.model_id, from_ms, min(to_ms, now))
+            for call in self._extra(agent.model_id, from_ms, min(to_ms + _LONGEST_WAIT_MS, now))
             if self._in_window(np.array([call.start_ms]), np.array([call.end_ms]), window)[0]
         ]
         return Selection(days, day_of[order], index_of[order], extra)
@@ -179,8 +183,17 @@ class CallStore:
     def _in_window(
         self, start_ms: npt.NDArray[np.int64], end_ms: npt.NDArray[np.int64], window: Window
     ) -> npt.NDArray[np.bool_]:
-        lower = end_ms if self.config.window_filters == "end" else start_ms
-        upper = start_ms if self.config.window_filters == "start" else end_ms
+        match self.config.window_filters:
+            case "start":
+                lower = upper = start_ms
+            case "end":
+                lower = upper = end_ms
+            case "start_and_end":
+                lower, upper = start_ms, end_ms
+            case "creation":
+                lower = upper = start_ms - start_ms * 7 % (_CREATION_MS + 1)
+            case "scheduled_start":
+                lower = upper = (start_ms - _LATE_MS) // _SCHEDULE_MS * _SCHEDULE_MS
         includes_begin = self.config.window_ends in ("half_open", "inclusive")
         includes_end = self.config.window_ends in ("exclusive_begin", "inclusive")
         keep = np.ones(len(start_ms), bool)

@@ -143,8 +143,9 @@ class Settings(BaseModel):
         ge=0,
         le=86_400,
         description=(
-            "How far the requested window reaches past the end of a day. Calls that run past midnight are then found "
-            "even if the API filters by their end. Set it to the longest call that you expect."
+            "How far the requested window reaches before the start and past the end of a day. All calls of the day are "
+            "then found, even if the API filters by their end, creation or scheduled start. Set it to the longest call "
+            "that you expect."
         ),
     )
     lookback_days: int = Field(

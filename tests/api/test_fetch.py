@@ -74,7 +74,7 @@ def assert_exact(sandbox: Sandbox, windows: Sequence[CallWindow], **options: Any
     return [stats for stats in ends.values() if isinstance(stats, FetchResult)]
 
 
-FILTERS = ["start", "end", "start_and_end"]
+FILTERS = ["start", "end", "start_and_end", "creation", "scheduled_start"]
 ENDS = ["half_open", "inclusive", "exclusive", "exclusive_begin"]
 READINGS = list(itertools.product(FILTERS, ENDS, ["descending", "ascending", "arbitrary"]))
 
@@ -93,15 +93,17 @@ def test_days_are_complete_under_every_reading(
     assert_exact(sandbox, days, page_size=37)
 
 
-def test_without_margin_a_call_across_midnight_is_lost(start_sandbox: StartSandbox) -> None:
-    """The margin is needed, and these tests notice if it is missing."""
-    sandbox = start_sandbox(window_filters="start_and_end", calls_per_day=3000, agents=1)
+@pytest.mark.parametrize("filters", ["end", "start_and_end", "creation", "scheduled_start"])
+def test_without_margin_a_call_at_midnight_is_lost(start_sandbox: StartSandbox, filters: str) -> None:
+    """The margin is needed at both ends, and these tests notice if it is missing."""
+    sandbox = start_sandbox(window_filters=filters, calls_per_day=3000, agents=1)
     window = day_of(sandbox.model_ids[0])
     ids, _ = fetch(sandbox, [window], margin_seconds=0)
-    assert set(ids[window]) < sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
+    expected = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
+    assert expected & set(ids[window]) < expected
 
 
-@pytest.mark.parametrize("filters", ["start", "end", "start_and_end"])
+@pytest.mark.parametrize("filters", FILTERS)
 def test_big_days_are_split_so_that_no_offset_is_deep(
     start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, filters: str
 ) -> None:

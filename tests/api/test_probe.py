@@ -13,7 +13,13 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
 
 StartSandbox = Callable[..., Sandbox]
-SIDES = {"start": ("start", "start"), "end": ("end", "end"), "start_and_end": ("start", "end")}
+SIDES = {
+    "start": ("start", "start"),
+    "end": ("end", "end"),
+    "start_and_end": ("start", "end"),
+    "creation": ("creation", "creation"),
+    "scheduled_start": ("scheduled start", "scheduled start"),
+}
 
 
 def read(sandbox: Sandbox) -> ApiReading:
@@ -21,18 +27,21 @@ def read(sandbox: Sandbox) -> ApiReading:
         return probe(client, sandbox.model_ids[0], OPEN_STATUSES)
 
 
-@pytest.mark.parametrize("filters", ["start", "end", "start_and_end"])
+@pytest.mark.parametrize("filters", SIDES)
 @pytest.mark.parametrize("ends", ["half_open", "inclusive", "exclusive", "exclusive_begin"])
 def test_window(start_sandbox: StartSandbox, filters: str, ends: str) -> None:
     sandbox = start_sandbox(window_filters=filters, window_ends=ends, agents=1)
     reading = read(sandbox)
     assert (reading.from_filters, reading.to_filters) == SIDES[filters]
-    assert reading.from_inclusive == (None if filters == "end" else ends in ("half_open", "inclusive"))
+    leads = {"creation": range(1, 1_202), "scheduled_start": range(600, 1_502)}
+    assert reading.lead_seconds in leads.get(filters, [0])
+    by_start = filters in ("start", "start_and_end")
+    assert reading.from_inclusive == (ends in ("half_open", "inclusive") if by_start else None)
     assert reading.to_inclusive == (ends in ("inclusive", "exclusive_begin") if filters == "start" else None)
     assert reading.honours_window
     assert reading.honours_offset
     assert reading.refuses_larger_pages
-    assert len(sandbox.api.requests) < 25
+    assert len(sandbox.api.requests) < (70 if filters in leads else 25)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -32,6 +32,7 @@ class Call:
     end_ms: int = 0
     model_id: str | None = "m"
     duration_seconds: int | None = None  # as the API states it; the time between start and end unless given
+    created_ms: int | None = None  # or scheduled for; the start unless given
 
     @property
     def record(self) -> CallRecord:
@@ -52,8 +53,14 @@ class Api:
         low, high = request.slice.from_ms, request.slice.to_ms
         chosen = []
         for call in self.calls:
-            first = call.end_ms if self.filters == "end" else call.start_ms or 0
-            last = call.start_ms or 0 if self.filters == "start" else call.end_ms
+            start = call.start_ms or 0
+            times = {
+                "start": start,
+                "end": call.end_ms,
+                "creation": start if call.created_ms is None else call.created_ms,
+            }
+            first = times["start" if self.filters == "start_and_end" else self.filters]
+            last = times["end" if self.filters == "start_and_end" else self.filters]
             after = first >= low if self.includes_begin else first > low
             before = last <= high if self.includes_end else last < high
             seconds = call.duration_seconds or (call.end_ms - (call.start_ms or 0)) // SECOND
@@ -66,7 +73,7 @@ class Api:
         return page(calls[request.offset : request.offset + request.limit], len(calls))
 
 
-READINGS = list(itertools.product(["start", "end", "start_and_end"], [True, False], [True, False]))
+READINGS = list(itertools.product(["start", "end", "start_and_end", "creation"], [True, False], [True, False]))
 
 
 def page(calls: Iterable[Call], total: int) -> CallPage:
@@ -117,8 +124,11 @@ def test_calls_in_the_first_and_last_millisecond_belong_and_those_beside_do_not(
     filters: str, includes_begin: bool, includes_end: bool
 ) -> None:
     edges = {"before": START - 1, "first": START, "last": END - 1, "after": END}
-    calls = [Call(name, start, start + length) for name, start in edges.items() for length in (0, 1, 40 * SECOND)]
-    calls = [dataclasses.replace(call, id=f"{call.id}-{call.end_ms}") for call in calls]
+    calls = [
+        Call(f"{name}-{length}", start, start + length, created_ms=start - length)
+        for name, start in edges.items()
+        for length in (0, 1, 40 * SECOND, HOUR)
+    ]
     ids, result, _ = fetch(Api(calls, filters, includes_begin, includes_end))
     assert isinstance(result, FetchResult)
     assert sorted(ids) == sorted(call.id for call in calls if call.id.startswith(("first", "last")))
@@ -130,9 +140,12 @@ def test_calls_in_the_first_and_last_millisecond_belong_and_those_beside_do_not(
 def test_any_window_under_any_reading_is_complete(data: st.DataObject) -> None:
     """Windows of a few milliseconds, where every call is at an edge, split into slices of a few milliseconds."""
     filters, includes_begin, includes_end = data.draw(st.sampled_from(READINGS), "reading")
-    times = st.tuples(st.integers(-20, 40), st.sampled_from([0, 0, 1, 5, 30]))
-    drawn = data.draw(st.lists(times, max_size=40), "calls")
-    calls = [Call(f"c{n}", START + start, START + start + length) for n, (start, length) in enumerate(drawn)]
+    lengths = st.sampled_from([0, 0, 1, 5, 30])
+    drawn = data.draw(st.lists(st.tuples(st.integers(-20, 40), lengths, lengths), max_size=40), "calls")
+    calls = [
+        Call(f"c{n}", START + start, START + start + length, created_ms=START + start - wait)
+        for n, (start, length, wait) in enumerate(drawn)
+    ]
     window = CallWindow("m", START, START + data.draw(st.integers(1, 30), "length"))
     with pytest.MonkeyPatch.context() as patch:
         if data.draw(st.booleans(), "split"):
@@ -156,7 +169,7 @@ def test_any_window_under_any_reading_is_complete(data: st.DataObject) -> None:
 
 def test_the_requests_of_a_small_window() -> None:
     _, _, [request] = fetch(Api(calls_between(99)))
-    assert (request.slice.from_ms, request.slice.to_ms) == (START - 1, END + HOUR)
+    assert (request.slice.from_ms, request.slice.to_ms) == (START - HOUR - 1, END + HOUR)
     assert (request.offset, request.limit, request.slice.duration_min) == (0, 100, None)
 
 
@@ -208,9 +221,9 @@ def test_counts() -> None:
     )
 
 
-def test_a_call_that_starts_beyond_the_margin_is_kept_for_landing_to_place_or_reject() -> None:
-    kept = [None, 0, START - HOUR - 1, END + HOUR]
-    left_out = [START - HOUR, END + HOUR - 1]
+def test_a_call_that_starts_beyond_two_margins_is_kept_for_landing_to_place_or_reject() -> None:
+    kept = [None, 0, START - 2 * HOUR - 1, END + 2 * HOUR]
+    left_out = [START - 2 * HOUR, END + 2 * HOUR - 1]
     usual = calls_between(20)
     starts = {f"s{number}": start for number, start in enumerate([*kept, *left_out])}
     calls = [*usual, *(Call(name, start) for name, start in starts.items())]
@@ -361,7 +374,7 @@ def test_big_windows_are_split_so_that_no_offset_is_deep(monkeypatch: pytest.Mon
     # Neighbours overlap by two milliseconds, and the slices cover the whole.
     borders = sorted(slices)
     assert [high - low for (_, high), (low, _) in itertools.pairwise(borders)] == [2] * 4
-    assert (borders[0][0], borders[-1][1]) == (START - 1, END + HOUR)
+    assert (borders[0][0], borders[-1][1]) == (START - HOUR - 1, END + HOUR)
     assert len(requests) <= 1 + 5 * 3
 
 
@@ -459,8 +472,8 @@ def test_calls_that_name_no_agent_are_the_windows() -> None:
         (3, [END + 8 * DAY] * 3, False),
         (0, [END + 8 * DAY] * 4, False),  # too few to judge
         (0, [END + 8 * DAY] * 5, True),
-        (0, [START - 1 - 7 * DAY - 1] * 5, True),
-        (0, [START - 1 - 7 * DAY] * 5, False),  # the scheduled start may be days before the real one
+        (0, [START - HOUR - 1 - 7 * DAY - 1] * 5, True),
+        (0, [START - HOUR - 1 - 7 * DAY] * 5, False),  # the scheduled start may be days before the real one
         (0, [END + HOUR + 7 * DAY] * 5, False),
         (0, [END + HOUR + 7 * DAY + 1] * 5, True),
         (0, [None] * 5, False),
