@@ -16,6 +16,7 @@ from synthflow_assets.api import retries
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import API_KEY_VARIABLE, PREFIX, Settings, VariableSecret
+from synthflow_assets.warehouse.connection import Warehouse
 from tests.browser import NoBrowserError, chromium
 
 # An example may start a server, so time says nothing; what was found once is found again.
@@ -48,6 +49,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     # `.env` files are read into the environment, where monkeypatch does not look.
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a warehouse without rows. Tests that write copy it, because creating the tables takes longer."""
+    path = tmp_path_factory.mktemp("empty") / "w.duckdb"
+    with Warehouse(path).connect():
+        return path
 
 
 @pytest.fixture

@@ -12,13 +12,6 @@ from synthflow_assets.warehouse.schema import TABLES, VERSION
 
 
 @pytest.fixture(scope="session")
-def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("empty") / "w.duckdb"
-    with Warehouse(str(path)).connect():
-        return path
-
-
-@pytest.fixture(scope="session")
 def shared_connection(
     empty_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[duckdb.DuckDBPyConnection]:

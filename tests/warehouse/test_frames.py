@@ -17,7 +17,7 @@ DAY, NEXT = dt.date(2026, 3, 10), dt.date(2026, 3, 11)
 
 
 def with_calls(location: Path, schema: str = "synthflow") -> Warehouse:
-    """Two calls: one with every kind of value, one with as few as can be."""
+    """Return a warehouse with two calls: one with each kind of value, one with required values only."""
     warehouse = Warehouse(str(location), schema)
     with warehouse.connect() as connection:
         connection.execute(
@@ -31,20 +31,23 @@ def with_calls(location: Path, schema: str = "synthflow") -> Warehouse:
     return warehouse
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """Two calls, for tests that only read."""
+    return with_calls(tmp_path_factory.mktemp("filled") / "w.duckdb")
+
+
 @pytest.mark.parametrize("table", list(TABLES))
-@pytest.mark.parametrize("filled", [False, True], ids=["empty", "filled"])
-def test_dtypes_follow_from_the_schema(tmp_path: Path, table: str, filled: bool) -> None:
-    warehouse = with_calls(tmp_path / "w.duckdb") if filled else Warehouse(str(tmp_path / "w.duckdb"))
-    with warehouse.connect():
-        pass
-    frame = warehouse.read_frame(table)
+@pytest.mark.parametrize("kind", ["empty", "filled"])
+def test_dtypes_follow_from_the_schema(empty_file: Path, filled: Warehouse, table: str, kind: str) -> None:
+    frame = {"empty": Warehouse(empty_file), "filled": filled}[kind].read_frame(table)
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
         column.name: dtype_of(column) for column in TABLES[table].columns
     }
 
 
-def test_values_are_those_of_the_table(tmp_path: Path) -> None:
-    frame = with_calls(tmp_path / "w.duckdb").read_frame("calls", DAY, NEXT)
+def test_values_are_those_of_the_table(filled: Warehouse) -> None:
+    frame = filled.read_frame("calls", DAY, NEXT)
     first, second = frame.to_dict("records")
     assert first["day"] == pd.Timestamp(DAY)
     assert first["start_time"] == pd.Timestamp("2026-03-10 23:59:59.999", tz="UTC")
@@ -54,15 +57,13 @@ def test_values_are_those_of_the_table(tmp_path: Path) -> None:
     assert pd.isna(second["call_status"])
     assert frame["duration_seconds"].sum() == 9007199254740991
     assert frame.groupby("day")["call_id"].count().index.month.tolist() == [3, 3]
-    other = with_calls(tmp_path / "v.duckdb")
-    assert len(other.read_frame("calls", NEXT)) == 1
+    assert len(filled.read_frame("calls", NEXT)) == 1
     # A date-time is a date to Python, and means its day.
-    assert len(other.read_frame("calls", dt.datetime(2026, 3, 11, 13), dt.datetime(2026, 3, 11, 14))) == 1  # noqa: DTZ001
+    assert len(filled.read_frame("calls", dt.datetime(2026, 3, 11, 13), dt.datetime(2026, 3, 11, 14))) == 1  # noqa: DTZ001
 
 
-def test_days_and_places_may_be_text_and_paths(tmp_path: Path) -> None:
-    with_calls(tmp_path / "w.duckdb")
-    frame = Warehouse(tmp_path / "w.duckdb").read_frame("calls", "2026-03-11", "2026-03-11")  # type: ignore[arg-type]
+def test_days_and_places_may_be_text_and_paths(filled: Warehouse) -> None:
+    frame = Warehouse(Path(filled.location)).read_frame("calls", "2026-03-11", "2026-03-11")  # type: ignore[arg-type]
     assert len(frame) == 1
 
 
@@ -75,10 +76,9 @@ def test_days_and_places_may_be_text_and_paths(tmp_path: Path) -> None:
     ],
 )
 def test_days_that_cannot_be_are_told_by_both_kinds_of_warehouse(
-    tmp_path: Path, days: tuple[dt.date, ...], says: str
+    filled: Warehouse, days: tuple[dt.date, ...], says: str
 ) -> None:
-    warehouse = with_calls(tmp_path / "w.duckdb")
-    for reader in (warehouse, CombinedWarehouse({"one": warehouse})):
+    for reader in (filled, CombinedWarehouse({"one": filled})):
         with pytest.raises(ValueError, match=f"^{says}$"):
             reader.read_frame("calls", *days)
 
@@ -89,11 +89,11 @@ def test_what_cannot_be_combined_is_told_at_once(given: Any) -> None:
         CombinedWarehouse(given)
 
 
-def test_a_table_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+def test_a_table_that_is_not_there_is_told_with_those_that_are(filled: Warehouse) -> None:
     with pytest.raises(KeyError, match=r"no table 'call_duratoin_daily'; there are calls, .*call_duration_daily"):
-        with_calls(tmp_path / "w.duckdb").read_frame("call_duratoin_daily")
+        filled.read_frame("call_duratoin_daily")
     with pytest.raises(KeyError, match="call_duration_weekly is a view: read it by SQL"):
-        with_calls(tmp_path / "v.duckdb").read_frame("call_duration_weekly")
+        filled.read_frame("call_duration_weekly")
 
 
 def test_several_workspaces_are_one_table_with_a_column_more(tmp_path: Path) -> None:

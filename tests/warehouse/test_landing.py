@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ NOW = dt.datetime(2026, 3, 12, tzinfo=dt.UTC)
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
-    return Warehouse(str(tmp_path / "folder" / "warehouse.duckdb"))
+def warehouse(empty_file: Path, tmp_path: Path) -> Warehouse:
+    return Warehouse(shutil.copy(empty_file, tmp_path / "warehouse.duckdb"))
 
 
 def records(*ids: str, **fields: Any) -> list[bytes]:

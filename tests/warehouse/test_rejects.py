@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ LONG = "duration is not a whole number from 0 to 31622400"
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
-    return Warehouse(str(tmp_path / "warehouse.duckdb"))
+def warehouse(empty_file: Path, tmp_path: Path) -> Warehouse:
+    return Warehouse(shutil.copy(empty_file, tmp_path / "warehouse.duckdb"))
 
 
 def load(warehouse: Warehouse, records: list[dict[str, Any]], pii: str = "keep") -> None:
