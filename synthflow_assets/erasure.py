@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator
 
-from synthflow_assets.recordings import delete_recordings
+from synthflow_assets.recordings import RecordedCall, delete_recordings, recording_locations, remove_orphans
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.erasure import count_phone, forget_phone
@@ -52,10 +53,18 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
         remove_unfinished(folder, CALLS.name)
         return export_again(connection, [CALLS.name], days, folder)
 
+    deleted: set[str] = set()  # files; the erasure may be repeated if another writer commits first
+
+    def delete(locations: list[str], calls: list[tuple[dt.date, str, str]]) -> None:
+        # Files of the calls are looked for as well: an older warehouse may have been restored that does not know them.
+        of_calls = recording_locations(settings.recordings, itertools.starmap(RecordedCall, calls))
+        deleted.update(delete_recordings([*locations, *of_calls]))
+
     with warehouse.connect() as connection:
         erasure = forget_phone(
-            connection, phone, settings.hash_key, delete_recordings=delete_recordings, export_again=write_exports
+            connection, phone, settings.hash_key, delete_recordings=delete, export_again=write_exports
         )
+        remove_orphans(connection)
     remove_abandoned()
     # The old bytes stay in the free space of the file until it is rewritten.
     warehouse.compact()
@@ -66,6 +75,6 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
         yield f"{erasure.hashed:,} calls have hashed numbers. Was another SYNTHFLOW_PII_KEY used for them?"
     yield f"{erasure.rejects:,} rejected records: content erased"
     yield f"{erasure.exports:,} export files rewritten"
-    yield f"{erasure.recordings:,} recordings deleted"
+    yield f"{len(deleted):,} recordings deleted"
     yield "The number is on the suppression list: later fetches drop this person's data"
     yield "Synthflow still stores the data; delete it there too"

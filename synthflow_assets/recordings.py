@@ -1,22 +1,26 @@
 """Download the recordings of calls into a folder or to S3, each recording once.
 
 From January 2027 on, the list of calls has no links to recordings, so each recording is requested by its call id.
+
+The location of a file is saved in `call_recordings` before the file is written, without the ending that depends on the
+audio. So a run that is killed leaves no file that the tables do not know.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import mimetypes
 import re
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+import duckdb
 import pyarrow as pa
 from pyarrow import fs
 
@@ -31,10 +35,14 @@ from synthflow_assets.errors import (
 )
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
-from synthflow_assets.warehouse.statements import sql_file, write
+from synthflow_assets.warehouse.statements import execute_named, sql_file, write
 
 _BATCH_SIZE = 200  # recordings; a killed run downloads at most this many again
 _MAX_MEMORY_BYTES = 2**20  # a longer recording is buffered on disk
+_MAX_REQUESTS = 10  # of a call that has no recording; it may be made late, but not after so many runs
+_WAV_HEADER_BYTES = 44  # a file of this size has no sound
+_HEAD_BYTES = 64
+_SQL = "synthflow_assets.warehouse.sql"
 
 
 class RecordedCall(NamedTuple):
@@ -52,12 +60,29 @@ class StoredAudio(NamedTuple):
     audio: Audio
 
 
+class NotAudio(NamedTuple):
+    """A response that is no recording."""
+
+    content_type: str
+    size_bytes: int
+
+    def __str__(self) -> str:
+        # The type is untrusted text.
+        kind = re.sub(r"[^A-Za-z0-9/+.-]", "?", self.content_type)[:50] or "no type"
+        return f"the response is not audio ({kind}, {self.size_bytes:,} bytes)"
+
+
+Outcome = StoredAudio | NotAudio | ApiError | None
+
+
 @dataclass
 class RecordingCounts:
-    """How many calls have a stored recording, have no recording, or failed."""
+    """How many calls have a stored recording, have none, got something else than audio, were erased, or failed."""
 
     stored: int = 0
     without: int = 0
+    not_audio: int = 0
+    erased: int = 0
     failed: int = 0
     size_bytes: int = 0
 
@@ -72,7 +97,7 @@ def store_recordings(
         warehouse: has the calls, and the table `call_recordings` of what is stored.
         target: a folder, or `s3://bucket/prefix`.
         days: the days of the calls.
-        log: gets a message for each recording that failed.
+        log: gets a message for each recording that failed or is not audio.
 
     Returns:
         Counts of the calls of this run.
@@ -82,31 +107,84 @@ def store_recordings(
         WarehouseError: the target or the tables cannot be written.
     """
     recorder = _Recorder(client, target)
-    calls = _unsaved_calls(warehouse, days)
+    with warehouse.connect() as connection:
+        remove_orphans(connection)
+        calls = [*_missing(connection, days=days)]
     counts = RecordingCounts()
     for start in range(0, len(calls), _BATCH_SIZE):
-        batch = calls[start : start + _BATCH_SIZE]
+        batch = _note(warehouse, recorder, calls[start : start + _BATCH_SIZE])
         with ThreadPoolExecutor(client.max_connections, thread_name_prefix="recordings") as pool:
-            outcomes = list(zip(batch, pool.map(recorder.store, batch), strict=True))
-        _save(warehouse, outcomes)
-        for call, outcome in outcomes:
-            if isinstance(outcome, ApiError):
-                log(f"a recording of {call.day} could not be downloaded: {outcome}")
-                counts.failed += 1
-            elif outcome is None:
-                counts.without += 1
-            else:
-                counts.stored += 1
-                counts.size_bytes += outcome.audio.size_bytes
+            outcomes = dict(zip(batch, pool.map(recorder.store, batch), strict=True))
+        erased = _save(warehouse, outcomes)
+        # A person was erased while the recording was downloaded.
+        delete_recordings(recorder.base_location(call) for call in erased)
+        _count(counts, {call: outcome for call, outcome in outcomes.items() if call not in erased}, log)
+        counts.erased += len(erased)
     return counts
 
 
-def delete_recordings(locations: Iterable[str]) -> None:
-    """Delete stored recordings; skip those that no longer exist."""
+def remove_orphans(connection: duckdb.DuckDBPyConnection) -> int:
+    """Delete recordings whose person the tables no longer know, so that an erasure could not find them any more.
+
+    Their call was erased, is no longer listed, or has lost its personal fields at Synthflow.
+
+    Returns:
+        The number of files that were deleted.
+
+    Raises:
+        WarehouseUnusableError: a recording cannot be deleted.
+    """
+    orphans = connection.execute(sql_file(_SQL, "orphaned_recordings.sql")).fetchall()
+    deleted = delete_recordings(location for _, location, _ in orphans)
+    # The row of an unfinished download is kept for a day, because a run may still be writing the file.
+    settled = [call_id for call_id, _, is_settled in orphans if is_settled]
+    if settled:
+        write(connection, lambda: _delete_rows(connection, settled))
+    return len(deleted)
+
+
+def delete_recordings(locations: Iterable[str]) -> set[str]:
+    """Delete stored recordings, whatever their ending; skip those that do not exist.
+
+    Args:
+        locations: of files, with or without their ending.
+
+    Returns:
+        The files that were deleted.
+
+    Raises:
+        WarehouseUnusableError: a file cannot be deleted.
+    """
+    names: dict[str, set[str]] = defaultdict(set)
     for location in locations:
-        store, path = _open(location)
-        if store.get_file_info(path).type == fs.FileType.File:
-            store.delete_file(path)
+        folder, _, name = location.rpartition("/")
+        names[folder].add(name.partition(".")[0])
+    deleted = set()
+    for folder, stems in names.items():
+        store, path = _open(folder)
+        try:
+            files = store.get_file_info(fs.FileSelector(path, allow_not_found=True))
+            found = [file.path for file in files if file.is_file and file.base_name.partition(".")[0] in stems]
+            for file in found:
+                store.delete_file(file)
+        except OSError as error:
+            raise _unwritable(error) from None
+        deleted.update(found)
+    return deleted
+
+
+def recording_locations(target: str | None, calls: Iterable[RecordedCall]) -> list[str]:
+    """Return where the recordings of these calls are stored, without their ending; none if there is no target."""
+    return [f"{target.rstrip('/')}/{_base_name(call)}" for call in calls] if target else []
+
+
+class _Row(NamedTuple):
+    """A row of `call_recordings`. Without audio, `location` is that of a file that is about to be written."""
+
+    call: RecordedCall
+    requests: int
+    location: str | None = None
+    audio: Audio | None = None
 
 
 class _Recorder:
@@ -117,7 +195,11 @@ class _Recorder:
         self._target = target.rstrip("/")
         self._store, self._base = _open(self._target)
 
-    def store(self, call: RecordedCall) -> StoredAudio | ApiError | None:
+    def base_location(self, call: RecordedCall) -> str:
+        """Return the location of a recording without its ending."""
+        return f"{self._target}/{_base_name(call)}"
+
+    def store(self, call: RecordedCall) -> Outcome:
         """Store the recording of a call, and return it; an error if it failed, None if the call has none.
 
         Raises:
@@ -131,20 +213,26 @@ class _Recorder:
                 raise
             except ApiError as error:
                 return error
+            except OSError as error:
+                raise WarehouseUnusableError(
+                    f"temporary files in {tempfile.gettempdir()} cannot be written: {error.strerror}; free space "
+                    "there, or set TMPDIR to another folder"
+                ) from None
             if audio is None:
                 return None
-            name = _file_name(call, audio.content_type)
+            file.seek(0)
+            ending = audio_ending(file.read(_HEAD_BYTES), audio.content_type)
+            if ending is None or audio.size_bytes <= _WAV_HEADER_BYTES:
+                return NotAudio(audio.content_type, audio.size_bytes)
+            name = _base_name(call) + ending
             file.seek(0)
             try:
-                self._write(f"{self._base}/{name}", file)
+                self._write(f"{self._base}/{name}", file)  # type: ignore[arg-type]
             except OSError as error:
-                reason = error.strerror or type(error).__name__
-                raise WarehouseUnusableError(
-                    f"the folder of SYNTHFLOW_RECORDINGS cannot be written: {reason}; check its path and permissions"
-                ) from None
+                raise _unwritable(error) from None
         return StoredAudio(f"{self._target}/{name}", audio)
 
-    def _write(self, path: str, file: tempfile.SpooledTemporaryFile[bytes]) -> None:
+    def _write(self, path: str, file: BinaryIO) -> None:
         if isinstance(self._store, fs.LocalFileSystem):
             # Written beside the target and then moved, so that no file is incomplete. An upload to S3 is atomic anyway.
             self._store.create_dir(path.rpartition("/")[0])
@@ -167,43 +255,174 @@ def _open(target: str) -> tuple[fs.FileSystem, str]:
     return store, path
 
 
-def _file_name(call: RecordedCall, content_type: str) -> str:
-    """Return `DAY/AGENT/CALL.wav`, in characters that no file system treats specially."""
+def _unwritable(error: OSError) -> WarehouseUnusableError:
+    reason = error.strerror or type(error).__name__
+    return WarehouseUnusableError(
+        f"the folder of SYNTHFLOW_RECORDINGS cannot be written: {reason}; check its path and permissions"
+    )
+
+
+# The first bytes of a file, where the format is named, and the ending of the format.
+_SIGNATURES = (
+    (8, b"WAVE", ".wav"),
+    (0, b"ID3", ".mp3"),
+    (0, b"OggS", ".ogg"),
+    (0, b"fLaC", ".flac"),
+    (4, b"ftyp", ".m4a"),
+    (0, b"\x1aE\xdf\xa3", ".webm"),
+    (8, b"AIF", ".aiff"),
+    (0, b"caff", ".caf"),
+    (0, b"#!AMR", ".amr"),
+    (0, b".snd", ".au"),
+    # The header of a frame: MPEG layer III without an ID3 tag, and AAC.
+    *((0, bytes([0xFF, second]), ".mp3") for second in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB)),
+    *((0, bytes([0xFF, second]), ".aac") for second in (0xF0, 0xF1, 0xF8, 0xF9)),
+)
+
+
+def audio_ending(head: bytes, content_type: str) -> str | None:
+    """Return the ending of an audio file, or None if it is not audio.
+
+    A response with status 200 need not be a recording: a proxy answered with its login page.
+
+    Args:
+        head: the first bytes of the file.
+        content_type: its media type, as the server states it.
+    """
+    for offset, signature, ending in _SIGNATURES:
+        if head[offset:].startswith(signature):
+            return ending
+    # Audio without a signature, such as the bare samples of telephony.
+    if content_type.lower().startswith(("audio/", "video/")) and not _is_text(head):
+        return ".audio"
+    return None
+
+
+def _is_text(head: bytes) -> bool:
+    """Return whether a file begins like HTML, XML or JSON."""
+    return re.fullmatch(rb"(\xef\xbb\xbf)?\s*([<{[][^\x00-\x08\x0e-\x1f]*)?", head) is not None
+
+
+def _base_name(call: RecordedCall) -> str:
+    """Return `DAY/AGENT/CALL`, in characters that no file system treats specially."""
 
     def plain(text: str) -> str:
         safe = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:100]
         return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
-    suffix = {"audio/wav": ".wav", "audio/mpeg": ".mp3"}.get(content_type) or mimetypes.guess_extension(content_type)
-    return f"{call.day}/{plain(call.model_id)}/{plain(call.call_id)}{suffix or '.audio'}"
+    return f"{call.day}/{plain(call.model_id)}/{plain(call.call_id)}"
 
 
-def _unsaved_calls(warehouse: Warehouse, days: Sequence[dt.date]) -> list[RecordedCall]:
+def _missing(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    days: Sequence[dt.date] | None = None,
+    call_ids: Sequence[str] | None = None,
+) -> dict[RecordedCall, int]:
+    """Return the calls of these days, or with these ids, whose recording is to be requested, and how often it was."""
+    parameters = {
+        "days": None if days is None else list(days),
+        "call_ids": None if call_ids is None else list(call_ids),
+        "connected_statuses": list(CONNECTED_STATUSES),
+        "max_requests": _MAX_REQUESTS,
+    }
+    rows = execute_named(connection, sql_file(_SQL, "missing_recordings.sql"), parameters).fetchall()
+    return {RecordedCall(*call): requests for *call, requests in rows}
+
+
+def _note(warehouse: Warehouse, recorder: _Recorder, calls: Sequence[RecordedCall]) -> list[RecordedCall]:
+    """Save the locations of files before they are written; return the calls that are still to be requested."""
+
+    def note() -> list[RecordedCall]:
+        # Looked up again, because people may have been erased since.
+        missing = _missing(connection, call_ids=[call.call_id for call in calls])
+        _replace_rows(
+            connection, [_Row(call, requests, recorder.base_location(call)) for call, requests in missing.items()]
+        )
+        return list(missing)
+
     with warehouse.connect() as connection:
-        rows = connection.execute(
-            sql_file("synthflow_assets.warehouse.sql", "missing_recordings.sql"),
-            {"days": list(days), "connected_statuses": list(CONNECTED_STATUSES)},
-        ).fetchall()
-    return [RecordedCall(*row) for row in rows]
+        return write(connection, note)
 
 
-def _save(warehouse: Warehouse, outcomes: Sequence[tuple[RecordedCall, StoredAudio | ApiError | None]]) -> None:
-    """Save which calls have a stored recording or none. Failures are not saved, so the next run tries again."""
-    now = dt.datetime.now(dt.UTC)
-    rows = [
-        (*call, *((outcome.location, *outcome.audio) if outcome else (None, None, None, None)), now)
-        for call, outcome in outcomes
-        if not isinstance(outcome, ApiError)
-    ]
+def _save(warehouse: Warehouse, outcomes: dict[RecordedCall, Outcome]) -> set[RecordedCall]:
+    """Save the outcomes; return the calls whose person was erased meanwhile."""
+    call_ids = [call.call_id for call in outcomes]
+
+    def save() -> set[RecordedCall]:
+        identified = connection.execute(sql_file(_SQL, "identified_calls.sql"), {"call_ids": call_ids}).fetchall()
+        known = {call_id for (call_id,) in identified}
+        noted = dict(
+            connection.execute(
+                "SELECT call_id, requests FROM call_recordings "
+                "WHERE list_contains($1::VARCHAR[], call_id) AND sha256 IS NULL",
+                [call_ids],
+            ).fetchall()
+        )
+        # Without a row that was noted, another run has stored the recording, or the person was erased.
+        rows = [
+            _row(call, outcome, noted[call.call_id])
+            for call, outcome in outcomes.items()
+            if call.call_id in known & noted.keys()
+        ]
+        _replace_rows(connection, rows)
+        return {call for call in outcomes if call.call_id not in known}
+
+    if not outcomes:
+        return set()
+    with warehouse.connect() as connection:
+        return write(connection, save)
+
+
+def _row(call: RecordedCall, outcome: Outcome, requests: int) -> _Row:
+    """Return the row of a call after its recording was requested."""
+    match outcome:
+        case StoredAudio():
+            return _Row(call, requests + 1, outcome.location, outcome.audio)
+        case ApiError():
+            return _Row(call, requests)  # so the next run tries again
+        case _:
+            return _Row(call, requests + 1)
+
+
+def _replace_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[_Row]) -> None:
     if not rows:
         return
+    calls = [row.call for row in rows]
+    audio = [row.audio or (None, None, None) for row in rows]
+    _delete_rows(connection, [call.call_id for call in calls])
+    connection.execute(
+        sql_file(_SQL, "insert_recordings.sql"),
+        {
+            "days": [call.day for call in calls],
+            "model_ids": [call.model_id for call in calls],
+            "call_ids": [call.call_id for call in calls],
+            "locations": [row.location for row in rows],
+            "content_types": [content_type for content_type, _, _ in audio],
+            "sizes": [size for _, size, _ in audio],
+            "checksums": [sha256 for _, _, sha256 in audio],
+            "requests": [row.requests for row in rows],
+            "loaded_at": dt.datetime.now(dt.UTC),
+        },
+    )
 
-    def replace() -> None:
-        connection.execute(
-            "DELETE FROM call_recordings WHERE list_contains($1::VARCHAR[], call_id)",
-            [[row[2] for row in rows]],
-        )
-        connection.executemany("INSERT INTO call_recordings VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", rows)
 
-    with warehouse.connect() as connection:
-        write(connection, replace)
+def _delete_rows(connection: duckdb.DuckDBPyConnection, call_ids: Sequence[str]) -> None:
+    connection.execute("DELETE FROM call_recordings WHERE list_contains($1::VARCHAR[], call_id)", [list(call_ids)])
+
+
+def _count(counts: RecordingCounts, outcomes: dict[RecordedCall, Outcome], log: Callable[[str], None]) -> None:
+    """Add the outcomes to the counts, and log failures."""
+    for call, outcome in outcomes.items():
+        match outcome:
+            case ApiError():
+                log(f"a recording of {call.day} could not be downloaded: {outcome}")
+                counts.failed += 1
+            case NotAudio():
+                log(f"a recording of {call.day} is not stored: {outcome}. A later run requests it again")
+                counts.not_audio += 1
+            case StoredAudio():
+                counts.stored += 1
+                counts.size_bytes += outcome.audio.size_bytes
+            case None:
+                counts.without += 1

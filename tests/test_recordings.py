@@ -2,13 +2,18 @@
 
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
+from synthflow_assets import recordings
+from synthflow_assets.api import transport
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.erasure import erase_person
 from synthflow_assets.errors import SettingsError, WarehouseUnusableError
@@ -16,8 +21,9 @@ from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.recordings import (
     RecordedCall,
     RecordingCounts,
-    _file_name,
+    _base_name,
     _open,
+    audio_ending,
     delete_recordings,
     store_recordings,
 )
@@ -25,6 +31,8 @@ from synthflow_assets.sandbox.calls import tone
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.schema import PERSONAL_COLUMNS
+from tests.api.servers import drip, serve_raw, serving
 from tests.conftest import DAY
 
 StartSandbox = Callable[..., Sandbox]
@@ -176,8 +184,194 @@ def test_a_folder_that_cannot_be_written_is_an_error(landed: Callable[..., tuple
 
 
 def test_file_names_cannot_leave_the_folder() -> None:
-    name = _file_name(RecordedCall(dt.date(2026, 3, 10), "../m", "../../etc/passwd"), "audio/mpeg")
+    name = _base_name(RecordedCall(dt.date(2026, 3, 10), "../m", "../../etc/passwd"))
     assert name.count("/") == 2
-    assert ".." not in name
-    assert name.endswith(".mp3")
-    assert name != _file_name(RecordedCall(dt.date(2026, 3, 10), "../m", "../../etc_passwd"), "audio/mpeg")
+    assert "." not in name
+    assert name != _base_name(RecordedCall(dt.date(2026, 3, 10), "../m", "../../etc_passwd"))
+
+
+def phone_of(settings: Settings, call_id: str) -> str:
+    calls = Warehouse(settings.warehouse).read_frame("calls").set_index("call_id")
+    return str(calls.loc[call_id, "lead_phone_number"])
+
+
+def audio_files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_killed_run_leaves_no_file_that_forget_does_not_find(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    _, settings = landed()
+    with monkeypatch.context() as patch:
+        patch.setattr(recordings, "_save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store(settings, str(tmp_path / "audio"))
+    files = audio_files(tmp_path / "audio")
+    assert len(files) > 10
+    locations = {call_id: row["location"] for call_id, row in rows(settings).items()}
+    assert set(files) <= {Path(str(location)).name for location in locations.values()}
+    [theirs, other] = list(files)[:2]
+    assert "1 recordings deleted" in list(erase_person(settings, phone_of(settings, theirs)))
+    assert set(audio_files(tmp_path / "audio")) == set(files) - {theirs}
+    # The next run completes the others, and does not request theirs.
+    store(settings, str(tmp_path / "audio"))
+    assert set(audio_files(tmp_path / "audio")) == set(files) - {theirs}
+    assert rows(settings)[other]["sha256"] == hashlib.sha256(tone(other)).hexdigest()
+
+
+@pytest.mark.parametrize("step", ["_note", "_save"])
+def test_a_person_erased_while_recordings_download_has_none_afterwards(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    _, settings = landed()
+    theirs = next(row["call_id"] for _, row in sorted(_calls_with_audio(settings, tmp_path / "first").items()))
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute("DELETE FROM call_recordings")
+    honest = getattr(recordings, step)
+
+    def after_an_erasure(*arguments: Any) -> Any:
+        list(erase_person(settings, phone_of(settings, theirs)))
+        return honest(*arguments)
+
+    monkeypatch.setattr(recordings, step, after_an_erasure)
+    counts = store(settings, str(tmp_path / "audio"))
+    assert counts.stored > 10
+    assert counts.erased == (step == "_save")
+    assert theirs not in audio_files(tmp_path / "audio")
+    assert not isinstance(rows(settings).get(theirs, {}).get("sha256"), str)
+
+
+def _calls_with_audio(settings: Settings, folder: Path) -> dict[str, dict[str, Any]]:
+    store(settings, str(folder))
+    return {call_id: row for call_id, row in rows(settings).items() if isinstance(row["location"], str)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM calls",
+        "UPDATE calls SET " + ", ".join(f"{column.name} = NULL" for column in PERSONAL_COLUMNS),
+    ],
+)
+def test_a_recording_whose_person_nobody_can_tell_any_more_is_deleted(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, change: str
+) -> None:
+    _, settings = landed()
+    stored = _calls_with_audio(settings, tmp_path / "audio")
+    gone = min(stored)
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute(f"{change} WHERE call_id = $1", [gone])
+    store(settings, str(tmp_path / "audio"))
+    assert set(audio_files(tmp_path / "audio")) == set(stored) - {gone}
+    assert gone not in rows(settings)
+
+
+def test_what_is_not_audio_is_not_stored_and_requested_again_in_a_few_later_runs(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path
+) -> None:
+    _, settings = landed()
+    answers: dict[str, tuple[int, bytes, dict[str, str]]] = {}
+    requests: list[dict[str, str]] = []
+    login = (200, b"<!DOCTYPE html><title>Sign in</title>" + b" " * 100, {"Content-Type": "audio/wav"})
+    messages: list[str] = []
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+        return answers.get(query["path"].split("/")[-2], login)
+
+    with serving(respond, requests) as url:
+        proxied = settings.model_copy(update={"base_url": url})
+        counts = store(proxied, str(tmp_path / "audio"), messages)
+        assert (counts.stored, counts.not_audio, len(requests)) == (0, len(requests), len(messages))
+        assert counts.not_audio > 10
+        assert "the response is not audio (audio/wav, 137 bytes)" in messages[0]
+        assert not audio_files(tmp_path / "audio")
+        one = requests[0]["path"].split("/")[-2]
+        answers[one] = (200, tone(one), {"Content-Type": "binary/octet-stream"})
+        assert store(proxied, str(tmp_path / "audio")).stored == 1
+        assert list((tmp_path / "audio").rglob(f"{one}.wav"))
+        for _ in range(12):
+            store(proxied, str(tmp_path / "audio"))
+    per_call = {path: sum(one["path"] == path for one in requests) for path in {one["path"] for one in requests}}
+    assert sorted(set(per_call.values())) == [2, 10]
+
+
+@pytest.mark.parametrize(
+    ("head", "content_type", "ending"),
+    [
+        (tone("a")[:64], "audio/wav", ".wav"),
+        (b"ID3\x04", "application/octet-stream", ".mp3"),
+        (b"\xff\xfb\x90d", "", ".mp3"),
+        (b"OggS\x00", "binary/octet-stream", ".ogg"),
+        (b"\x00\x00\x00\x20ftypM4A ", "video/mp4", ".m4a"),
+        (b"\x7f\xff\x7e\x7f" * 16, "audio/basic", ".audio"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "application/octet-stream", None),
+        (b"\n<html>", "audio/mpeg", None),
+        (b'{"detail": "Not Found"}', "audio/wav", None),
+        (b"\xef\xbb\xbf<?xml ", "audio/wav", None),
+        (b"\xff\xfe<\x00h\x00", "text/html", None),
+        (b"not found", "text/plain", None),
+        (b"", "audio/wav", None),
+    ],
+)
+def test_the_first_bytes_tell_audio(head: bytes, content_type: str, ending: str | None) -> None:
+    assert audio_ending(head, content_type) == ending
+
+
+@pytest.mark.usefixtures("fast_retries")
+def test_the_recordings_behind_a_hostile_one_are_stored(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_DOWNLOAD_BYTES", 100_000)
+    monkeypatch.setattr(transport, "DOWNLOAD_TIMEOUT_SECONDS", 5.0)
+    _, settings = landed()
+    locations = ["http://[::1", "file:///etc/passwd", "http://x.invalid/a", "//", "http://127.0.0.1:0/a", "/v2/loop"]
+    hostile: dict[str, str] = {}
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+        path = query["path"]
+        call_id = path.split("/")[-2]
+        if path == "/v2/loop":
+            return 302, b"", {"Location": "/v2/loop"}
+        if call_id not in hostile and len(hostile) <= len(locations):
+            hostile[call_id] = locations[len(hostile)] if len(hostile) < len(locations) else "large"
+        match hostile.get(call_id):
+            case None:
+                return 200, tone(call_id), {"Content-Type": "audio/wav"}
+            case "large":
+                return 200, tone(call_id) * 10, {"Content-Type": "audio/wav"}
+            case location:
+                return 302, b"", {"Location": location}
+
+    messages: list[str] = []
+    with serving(respond) as url:
+        counts = store(settings.model_copy(update={"base_url": url}), str(tmp_path / "audio"), messages)
+    assert (counts.failed, len(messages)) == (len(locations) + 1, counts.failed)
+    assert counts.stored > 10
+    assert len(audio_files(tmp_path / "audio")) == counts.stored
+    said = json.dumps(messages)
+    for expected in ("an address that is not valid", "more than 5 redirects", "cannot be reached", "is larger than"):
+        assert expected in said, expected
+    assert "passwd" not in said
+
+
+@pytest.mark.usefixtures("fast_retries")
+def test_a_recording_that_never_ends_is_given_up(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "DOWNLOAD_TIMEOUT_SECONDS", 0.3)
+    _, settings = landed()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: 100000\r\n\r\n"
+    messages: list[str] = []
+    with ExitStack() as stack:
+        url = serve_raw(stack, drip(head))
+        counts = store(
+            settings.model_copy(update={"base_url": url, "max_connections": 40}), str(tmp_path / "audio"), messages
+        )
+    assert (counts.stored, counts.failed) == (0, len(messages))
+    assert counts.failed > 10
+    assert "took longer than" in messages[0]
+    assert not audio_files(tmp_path / "audio")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, BinaryIO, NamedTuple, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
@@ -26,12 +26,16 @@ from synthflow_assets.errors import (
     NotFoundError,
     ServerError,
     UnexpectedResponseError,
+    UnknownHostError,
 )
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # for each read of the socket
 RESPONSE_TIMEOUT_SECONDS = 120.0  # for the headers of a response, and again for its body
 MAX_BODY_BYTES = 256 * 2**20  # decoded; a page of 100 calls is about 200 kB
+DOWNLOAD_TIMEOUT_SECONDS = 600.0  # for a recording, redirects included
+MAX_DOWNLOAD_BYTES = 2**30  # an hour of stereo at 48 kHz takes 690 MB as WAV
+_MAX_REDIRECTS = 5
 _CHUNK_BYTES = 2**18
 _REDIRECTS = (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
 
@@ -124,19 +128,34 @@ class Transport:
     def _download(self, path: str, file: BinaryIO) -> Audio:
         file.seek(0)
         file.truncate()
-        with self._send(self._session, self.base_url + path) as response:
+        deadline = time.monotonic() + DOWNLOAD_TIMEOUT_SECONDS
+        address = self.base_url + path
+        with self._send(self._session, address) as response:
             if response.status_code == HTTPStatus.OK:
-                return self._copy_body(response, file)
+                return self._copy_body(response, file, deadline)
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 raise self._status_error(response, self._read_body(response))
-            address = urljoin(self.base_url + path, response.headers["Location"])
-        with self._send(self._anonymous_session, address) as response:
-            if response.status_code == HTTPStatus.NOT_FOUND:
-                raise NotFoundError("the recording no longer exists")
-            if response.status_code != HTTPStatus.OK:
-                # Signed addresses expire: the next attempt requests a new one.
-                raise ServerError(f"the address of the recording answered {response.status_code}; try again later")
-            return self._copy_body(response, file)
+            address = _redirect_address(address, response)
+        for _ in range(_MAX_REDIRECTS):
+            with self._send_to_storage(address) as response:
+                match response.status_code:
+                    case HTTPStatus.OK:
+                        return self._copy_body(response, file, deadline)
+                    case HTTPStatus.NOT_FOUND:
+                        raise NotFoundError("the recording no longer exists")
+                    case status if status in _REDIRECTS and "Location" in response.headers:
+                        address = _redirect_address(address, response)
+                    case status:
+                        # Signed addresses expire: the next attempt requests a new one.
+                        raise ServerError(f"the address of the recording answered {status}; try again later")
+        raise UnexpectedResponseError(f"the recording is behind more than {_MAX_REDIRECTS} redirects; try again later")
+
+    def _send_to_storage(self, address: str) -> requests.Response:
+        try:
+            return self._send(self._anonymous_session, address)
+        except UnknownHostError:
+            # An address that the API names concerns this recording alone, unlike the address of the API.
+            raise UnexpectedResponseError("the host of the recording cannot be reached; try again later") from None
 
     def _send(
         self, session: requests.Session, address: str, parameters: dict[str, Any] | None = None
@@ -175,14 +194,21 @@ class Transport:
             raise connection_error(error, response.url) from None
         return b"".join(chunks)
 
-    def _copy_body(self, response: requests.Response, file: BinaryIO) -> Audio:
+    def _copy_body(self, response: requests.Response, file: BinaryIO, deadline: float) -> Audio:
         # urllib3 raises an error when the body is shorter than its Content-Length.
         digest, size = hashlib.sha256(), 0
         try:
-            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
+            for chunk in iter(partial(response.raw.read1, _CHUNK_BYTES, decode_content=True), b""):
                 digest.update(chunk)
                 file.write(chunk)
                 size += len(chunk)
+                # Both are permanent, so that one recording does not hold up the others; the next run tries again.
+                if size > MAX_DOWNLOAD_BYTES:
+                    raise UnexpectedResponseError(f"the recording is larger than {MAX_DOWNLOAD_BYTES >> 20} MB")
+                if time.monotonic() > deadline:
+                    raise UnexpectedResponseError(
+                        f"the recording took longer than {DOWNLOAD_TIMEOUT_SECONDS:.0f} s; try again later"
+                    )
         except urllib3.exceptions.HTTPError as error:
             raise connection_error(error, response.url) from None
         if size == 0:
@@ -204,8 +230,36 @@ class _BearerAuth(requests.auth.AuthBase):
         return request
 
 
+def _redirect_address(address: str, response: requests.Response) -> str:
+    """Return the address that a response redirects to.
+
+    Raises:
+        UnexpectedResponseError: it is not an address on the web, such as `file:///` or `http://[::1`.
+    """
+    try:
+        target = urljoin(address, response.headers["Location"])
+        parts = urlsplit(target)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise UnexpectedResponseError("the recording is at an address that is not valid; try again later")
+    return target
+
+
+class _Session(requests.Session):
+    """A session that leaves redirects alone.
+
+    Even if it is not to follow redirects, requests parses the address and reads the whole body: an odd address raised a
+    ValueError, and a body without end was read for ever.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        return None
+
+
 def _session(base_url: str, adapter: CuttableAdapter) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     # Proxies and CA bundles of the environment apply, but are looked up once: requests would do so for each request.
     environment = session.merge_environment_settings(base_url, {}, None, None, None)
     session.proxies, session.verify = environment["proxies"], environment["verify"]

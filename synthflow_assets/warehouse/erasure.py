@@ -35,7 +35,6 @@ class Erasure:
 
     calls: int
     rejects: int
-    recordings: int
     exports: int  # files that were rewritten
     hashed: int  # if no call was found: calls with hashed numbers, maybe with another key
 
@@ -72,7 +71,7 @@ def forget_phone(
     phone: str,
     hash_key: str = "",
     *,
-    delete_recordings: Callable[[list[str]], None],
+    delete_recordings: Callable[[list[str], list[tuple[dt.date, str, str]]], object],
     export_again: Callable[[list[dt.date]], int],
 ) -> Erasure:
     """Set the personal columns to NULL in every call that contains the number, in any column.
@@ -83,7 +82,8 @@ def forget_phone(
         connection: to the warehouse.
         phone: the number with its country code; only its digits count.
         hash_key: the `SYNTHFLOW_PII_KEY` of hashed numbers, to find them.
-        delete_recordings: deletes the recordings at these locations.
+        delete_recordings: deletes the recordings at these locations, and those of these calls, given by their day,
+            agent and id.
         export_again: rewrites the existing exports of these days of `calls`; returns how many files.
 
     Returns:
@@ -99,14 +99,17 @@ def forget_phone(
     def erase() -> Erasure:
         _validate_erasure(connection, digits, hash_key)
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE persons_calls AS SELECT call_id, day FROM {_persons_calls(hash_key)}",
+            "CREATE OR REPLACE TEMP TABLE persons_calls AS "
+            f"SELECT day, model_id, call_id FROM {_persons_calls(hash_key)}",
             parameters,
         )
         # Rows are counted before they are changed, because DuckLake does not support RETURNING.
         found = "FROM call_recordings WHERE call_id IN (SELECT call_id FROM temp.persons_calls)"
         recordings = connection.execute(f"SELECT location {found} AND location IS NOT NULL").fetchall()
-        delete_recordings([str(location) for (location,) in recordings])
-        connection.execute(f"DELETE {found}")
+        calls = connection.execute("FROM temp.persons_calls").fetchall()
+        delete_recordings([str(location) for (location,) in recordings], calls)
+        # The row of an unfinished download stays, so that the file is found if a run is still writing it.
+        connection.execute(f"DELETE {found} AND (location IS NULL OR sha256 IS NOT NULL)")
         connection.execute(
             f"UPDATE {CALLS.name} SET {set_null} WHERE call_id IN (SELECT call_id FROM temp.persons_calls)"
         )
@@ -118,11 +121,10 @@ def forget_phone(
             f"WHERE phone_hash NOT IN (SELECT phone_hash FROM {FORGOTTEN.name})",
             [digits, salt],
         )
-        rows = connection.execute("SELECT day FROM temp.persons_calls").fetchall()
         connection.execute("DROP TABLE temp.persons_calls")
-        exports = export_again(sorted({day for (day,) in rows}))
-        hashed_calls = 0 if rows else _count_hashed(connection)
-        return Erasure(len(rows), len(rejects), len(recordings), exports, hashed_calls)
+        exports = export_again(sorted({day for day, *_ in calls}))
+        hashed_calls = 0 if calls else _count_hashed(connection)
+        return Erasure(len(calls), len(rejects), exports, hashed_calls)
 
     return write(connection, erase)
 

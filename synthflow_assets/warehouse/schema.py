@@ -12,7 +12,7 @@ from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
 # Raise it with every change of tables, columns, views or macros. A file made by a later version is refused.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 def _field(
@@ -283,16 +283,28 @@ AGENTS = Table(
 
 CALL_RECORDINGS = Table(
     "call_recordings",
-    "Downloaded recordings, and connected calls that have none.",
+    "Recordings of connected calls: stored, being downloaded, or requested without result.",
     ("call_id",),
     (
         DAY,
         MODEL_ID,
         Column("call_id", "VARCHAR", "Id of the call.", required=True),
-        Column("location", "VARCHAR", "Location of the audio file; NULL if the call has no recording."),
+        Column(
+            "location",
+            "VARCHAR",
+            "Location of the audio file; NULL if the call has no recording. While the file is being downloaded, the "
+            "location lacks the ending.",
+        ),
         Column("content_type", "VARCHAR", "Media type of the audio."),
         Column("size_bytes", "BIGINT", "Size of the audio.", "bytes"),
-        Column("sha256", "VARCHAR", "SHA-256 of the audio, in hexadecimal."),
+        Column("sha256", "VARCHAR", "SHA-256 of the audio, in hexadecimal; NULL until the file is complete."),
+        Column(
+            "requests",
+            "BIGINT",
+            "Number of runs that requested the recording and got an answer. After 10 answers without audio, it is not "
+            "requested again.",
+            "runs",
+        ),
         _LOADED_AT,
     ),
 )

@@ -194,7 +194,7 @@ def test_no_recording_is_none(at: str) -> None:
         ((302, b"", {}), None, UnexpectedResponseError),  # without an address
         ((301, b"", {"Location": "/sound"}), None, UnexpectedResponseError),
         ((302, b"", {"Location": "/sound"}), (403, b"", {}), ServerError),
-        ((302, b"", {"Location": "/sound"}), (302, b"", {"Location": "/sound"}), ServerError),
+        ((302, b"", {"Location": "/sound"}), (302, b"", {"Location": "/sound"}), UnexpectedResponseError),
         ((302, b"", {"Location": "/sound"}), (200, b"", {}), MalformedResponseError),
     ],
 )

@@ -1,10 +1,17 @@
--- Connected calls without a stored recording. Calls that had none before are included, because their recording may have
--- been made since. Calls of erased people have neither number nor transcript, and are excluded.
-SELECT calls.day, calls.model_id, calls.call_id
+-- Connected calls without a stored recording, and how often it was requested. Calls that had none before are included for
+-- some runs, because their recording may have been made since. Calls of erased people are excluded.
+SELECT
+    calls.day,
+    calls.model_id,
+    calls.call_id,
+    coalesce(noted.requests, 0) AS requests
 FROM calls
+LEFT JOIN call_recordings AS noted USING (call_id)
 WHERE
-    day IN (SELECT unnest($days::DATE[]))
-    AND list_contains($connected_statuses::VARCHAR[], trim(call_status))
-    AND coalesce(lead_phone_number, phone_number_from, phone_number_to, transcript) IS NOT NULL
-    AND call_id NOT IN (SELECT call_id FROM call_recordings WHERE location IS NOT NULL)
+    ($days IS NULL OR list_contains($days::DATE[], calls.day))
+    AND ($call_ids IS NULL OR list_contains($call_ids::VARCHAR[], calls.call_id))
+    AND list_contains($connected_statuses::VARCHAR[], trim(calls.call_status))
+    AND coalesce(calls.lead_phone_number, calls.phone_number_from, calls.phone_number_to, calls.transcript) IS NOT NULL
+    AND noted.sha256 IS NULL
+    AND coalesce(noted.requests, 0) < $max_requests
 ORDER BY ALL

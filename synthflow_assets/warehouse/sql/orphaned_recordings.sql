@@ -1,0 +1,14 @@
+-- Files of recordings that an erasure would not find, because their call has no number and no transcript, or is not in
+-- `calls`. `is_settled`: no run is writing the file any more.
+SELECT
+    call_id,
+    location,
+    sha256 IS NOT NULL OR loaded_at < now() - INTERVAL 1 DAY AS is_settled
+FROM call_recordings
+WHERE
+    location IS NOT NULL
+    AND call_id NOT IN (
+        SELECT call_id
+        FROM calls
+        WHERE coalesce(lead_phone_number, phone_number_from, phone_number_to, transcript) IS NOT NULL
+    )
