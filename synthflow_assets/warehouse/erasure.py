@@ -117,7 +117,8 @@ def forget_phone(
         connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {_IN_RECORD}", parameters)
         salt = read_suppression_list(connection).salt or secrets.token_hex(16)
         connection.execute(
-            f"INSERT INTO {FORGOTTEN.name} SELECT {phone_hash_sql('$1', '$2')} AS phone_hash, $2, now() "
+            f"INSERT INTO {FORGOTTEN.name} BY NAME "
+            f"SELECT {phone_hash_sql('$1', '$2')} AS phone_hash, $2 AS salt, now() AS forgotten_at "
             f"WHERE phone_hash NOT IN (SELECT phone_hash FROM {FORGOTTEN.name})",
             [digits, salt],
         )

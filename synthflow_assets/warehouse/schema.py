@@ -317,6 +317,11 @@ FORGOTTEN = Table(
         Column("phone_hash", "VARCHAR", "SHA-256 of salt and digits, in hexadecimal.", required=True),
         Column("salt", "VARCHAR", "Random text, the same for all rows of a warehouse.", required=True),
         Column("forgotten_at", "TIMESTAMPTZ", "When the person was erased.", required=True),
+        Column(
+            "rewritten_at",
+            "TIMESTAMPTZ",
+            "When the storage was rewritten without the old bytes; NULL if that is still to be done.",
+        ),
     ),
 )
 
