@@ -1,10 +1,15 @@
-"""Days of a time zone: from local midnight to local midnight, 23 to 25 hours long."""
+"""Days of a time zone: from local midnight to local midnight, 23 to 25 hours long.
+
+This is the only source of days. SQL gets their bounds as parameters and never computes days itself, because DuckDB has
+zone data of its own: America/Vancouver has no winter time from 2026 on in newer data, and still has it in older data.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 _QUARTER_MS = 15 * 60 * 1000
 DAILY_RUN_HOUR = 5  # late enough that calls across midnight have ended, early enough for dashboards in the morning
@@ -22,6 +27,21 @@ def day_bounds_ms(day: dt.date, timezone: str) -> tuple[int, int]:
         timezone: an IANA name.
     """
     return _midnight_ms(day, timezone), _midnight_ms(day + dt.timedelta(days=1), timezone)
+
+
+def bounds_parameters(days: Sequence[dt.date], timezone: str) -> dict[str, list[Any]]:
+    """Return the bounds of days as the SQL parameters `bound_days`, `from_ms` and `to_ms`, lists of equal length.
+
+    Args:
+        days: the days.
+        timezone: an IANA name.
+    """
+    bounds = [day_bounds_ms(day, timezone) for day in days]
+    return {
+        "bound_days": list(days),
+        "from_ms": [from_ms for from_ms, _ in bounds],
+        "to_ms": [to_ms for _, to_ms in bounds],
+    }
 
 
 class LocalHour(NamedTuple):

@@ -27,10 +27,13 @@ from synthflow_assets.loading import resolve_agents
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
+from synthflow_assets.zone_data import examine_zone_data
 
 _LOCK_WAIT_SECONDS = 5.0
 _CLOCK_TOLERANCE_SECONDS = 30.0
 _AGENTS_SHOWN = 20
+_FIXED_ZONES = ("UTC", "Etc/UTC", "Zulu", "GMT", "Etc/GMT")
+_UPDATE_SYSTEM_ZONES = "sudo apt-get update && sudo apt-get install tzdata"
 _EARLIER_DEFAULT = "data/synthflow.duckdb"
 _MAX_MARGIN_SECONDS = 86_400  # the largest value that the setting allows
 
@@ -66,6 +69,7 @@ def examine(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) ->
     changed = [variable(name) for name in Settings.model_fields if name in settings.model_fields_set]
     text = f"These differ from the default: {', '.join(changed)}." if changed else "All settings have their default."
     yield Finding(Verdict.OK, "settings", text)
+    yield _examine_timezone(settings)
     yield from _examine_api(settings, region_urls)
     yield from _examine_warehouse(settings)
 
@@ -82,6 +86,31 @@ def _sentence(message: object) -> str:
     if text.split(maxsplit=1)[0].isalpha():  # not a path or a name
         text = text[0].upper() + text[1:]
     return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _examine_timezone(settings: Settings) -> Finding:
+    """Return whether the zone data is old: then days begin at a wrong time."""
+    timezone, today = settings.timezone, dt.datetime.now(dt.UTC).date()
+    data = examine_zone_data(timezone, settings.start_date, today)
+    version, place = data.version or "of an unknown version", data.folder or "Python's package tzdata"
+    if data.differs_from is not None:
+        text = (
+            f"The zone data in {place} ({version}) is older than Python's package tzdata ({data.newer_version}). "
+            f"They differ for {timezone}, from {data.differs_from} on: days would begin at a wrong time."
+        )
+        return Finding(Verdict.TROUBLE, "time zone", text, _UPDATE_SYSTEM_ZONES)
+    text = f"The zone data for {timezone} is {version}, from {place}."
+    if timezone not in _FIXED_ZONES and (data.year or 0) < today.year - 1:
+        text = f"{text} Since then, the clocks of {timezone} may have been changed."
+        remedy = _UPDATE_SYSTEM_ZONES if data.folder else "pip install --upgrade tzdata"
+        return Finding(Verdict.NOTE, "time zone", text, remedy)
+    if data.duckdb_differs_from is not None:
+        text = (
+            f"{text} DuckDB's own differs from {data.duckdb_differs_from} on. The tables are not affected. In SQL of "
+            "your own, use the column `day` instead of AT TIME ZONE."
+        )
+        return Finding(Verdict.NOTE, "time zone", text)
+    return Finding(Verdict.OK, "time zone", text)
 
 
 def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator[Finding]:

@@ -3,13 +3,15 @@
 import re
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+import zoneinfo
+from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from synthflow_assets.doctor import Finding, Verdict, examine
+from synthflow_assets.doctor import Finding, Verdict, _examine_timezone, examine
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import REGION_URLS, Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -117,6 +119,38 @@ def test_a_margin_shorter_than_the_time_before_a_start(
     assert found["window"].text == f"from_date filters the {time} of calls, to_date their {time}."
     assert found["margin"].verdict is Verdict.TROUBLE
     assert troubles(settings_for(sandbox)) == {}
+
+
+@pytest.fixture
+def use_zones() -> Iterator[Callable[..., None]]:
+    """Makes Python use the zone data of the given folders only; of the package `tzdata` if there are none."""
+
+    def use(*folders: Path) -> None:
+        zoneinfo.reset_tzpath(to=folders)
+        zoneinfo.ZoneInfo.clear_cache()
+
+    yield use
+    zoneinfo.reset_tzpath()
+    zoneinfo.ZoneInfo.clear_cache()
+
+
+def test_old_zone_data(use_zones: Callable[..., None], tmp_path: Path) -> None:
+    """In data of before 2026, the clocks of Vancouver change in winter, as those of Los Angeles do."""
+    (tmp_path / "America").mkdir()
+    with files("tzdata.zoneinfo.America").joinpath("Los_Angeles").open("rb") as file:
+        (tmp_path / "America" / "Vancouver").write_bytes(file.read())
+    (tmp_path / "tzdata.zi").write_text("# version 2024b\n# Zone data\n")
+    use_zones(tmp_path)
+    finding = _examine_timezone(Settings.of(timezone="America/Vancouver"))
+    assert finding.verdict is Verdict.TROUBLE
+    assert f"in {tmp_path} (2024b) is older" in finding.text
+    assert "from 2026-11-02 on" in finding.text
+    assert finding.remedy.endswith("install tzdata")
+    use_zones()
+    assert (
+        "DuckDB's own differs from 2026-11-02 on" in _examine_timezone(Settings.of(timezone="America/Vancouver")).text
+    )
+    assert _examine_timezone(Settings.of(timezone="Europe/Berlin")).verdict is Verdict.OK
 
 
 def test_unknown_fields(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:

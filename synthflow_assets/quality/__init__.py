@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from synthflow_assets.agents import Agent
+from synthflow_assets.days import bounds_parameters
 from synthflow_assets.quality.check import Check as Check
 from synthflow_assets.quality.check import Severity as Severity
 from synthflow_assets.quality.generated import known_values
@@ -150,12 +151,25 @@ def find_problems(
         "not_reported": NOT_REPORTED,
         "fields": [column.source for column in CALL_FIELDS],
     }
+    if "$bound_days" in query:
+        parameters |= bounds_parameters(_days_with_neighbours(connection, days), settings.timezone)
     rows = execute_named(connection, query, parameters).fetchall()
     names = dict(connection.execute("SELECT model_id, name FROM agents").fetchall()) if rows else {}
     return [
         Problem(day, Agent(model_id, names.get(model_id), None).label if model_id else None, problem)
         for day, model_id, problem in rows
     ]
+
+
+def _days_with_neighbours(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date] | None) -> list[dt.date]:
+    """Return the days, or all that have landed, with the two days before and after: calls may run past midnight."""
+    first, last = (min(days), max(days)) if days else (None, None)
+    if first is None or last is None:
+        bounds = "SELECT min(day), max(day) FROM (SELECT day FROM calls UNION ALL SELECT day FROM call_loads)"
+        first, last = connection.execute(bounds).fetchone() or (None, None)
+    if first is None or last is None:
+        return []
+    return [first + dt.timedelta(days=number) for number in range(-2, (last - first).days + 3)]
 
 
 def count_retired_agents(connection: duckdb.DuckDBPyConnection, settings: Settings, last_due_day: dt.date) -> int:

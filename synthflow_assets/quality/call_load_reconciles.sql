@@ -1,14 +1,19 @@
 -- Minutes are compared day by day instead of hour by hour. The day after a fetched day is checked too, because calls may
 -- run into it.
-WITH calls_in_scope AS (
+WITH bounds AS (
+    SELECT unnest($bound_days::DATE[]) AS day, unnest($from_ms::BIGINT[]) AS from_ms, unnest($to_ms::BIGINT[]) AS to_ms
+),
+calls_in_scope AS (
     SELECT
         day,
         model_id,
-        epoch_ms(start_time) AS from_ms,
-        from_ms + 1000 * coalesce(duration_seconds, 0) AS to_ms,
-        epoch_ms((day + 1)::TIMESTAMP AT TIME ZONE $timezone) AS midnight_ms,
-        epoch_ms((day + 2)::TIMESTAMP AT TIME ZONE $timezone) AS next_midnight_ms
+        epoch_ms(start_time) AS start_ms,
+        start_ms + 1000 * coalesce(duration_seconds, 0) AS end_ms,
+        bounds.to_ms AS midnight_ms,
+        next_day.to_ms AS next_midnight_ms
     FROM calls
+    JOIN bounds USING (day)
+    JOIN bounds AS next_day ON next_day.day = calls.day + 1
     WHERE $days IS NULL OR list_has_any($days::DATE[], [day - 1, day, day + 1])
 ),
 expected AS (
@@ -17,13 +22,13 @@ expected AS (
         SELECT
             day,
             model_id,
-            least(to_ms, midnight_ms) - from_ms AS spent_ms,
-            to_ms > next_midnight_ms AS runs_too_long
+            least(end_ms, midnight_ms) - start_ms AS spent_ms,
+            end_ms > next_midnight_ms AS runs_too_long
         FROM calls_in_scope
         UNION ALL
-        SELECT day + 1, model_id, least(to_ms, next_midnight_ms) - midnight_ms, false
+        SELECT day + 1, model_id, least(end_ms, next_midnight_ms) - midnight_ms, false
         FROM calls_in_scope
-        WHERE to_ms > midnight_ms
+        WHERE end_ms > midnight_ms
     )
     GROUP BY day, model_id
 ),
@@ -32,12 +37,11 @@ computed AS (
         day,
         model_id,
         count(*) AS hours,
-        ceil(
-            epoch((day + 1)::TIMESTAMP AT TIME ZONE $timezone - day::TIMESTAMP AT TIME ZONE $timezone) / 3600
-        ) AS expected_hours,
+        ceil((any_value(to_ms) - any_value(from_ms)) / 3600000) AS expected_hours,
         sum(agent_minutes) AS minutes,
         count(*) FILTER (peak_concurrent_calls > calls_in_progress OR calls_started > calls_in_progress) AS odd
     FROM call_load_hourly
+    JOIN bounds USING (day)
     WHERE $days IS NULL OR list_has_any($days::DATE[], [day - 1, day])
     GROUP BY day, model_id
 )

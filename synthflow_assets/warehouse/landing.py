@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from synthflow_assets.agents import Agent
+from synthflow_assets.days import bounds_parameters
 from synthflow_assets.interfaces import FetchCounts, FetchResult
 from synthflow_assets.warehouse.decoding import ANOTHER_DAY
 from synthflow_assets.warehouse.erasure import read_suppression_list
@@ -85,8 +86,7 @@ def land(
         "days": [partition.day for partition in partitions],
         "model_ids": [partition.model_id for partition in partitions],
         "files": [str(path) for path in batch.files],
-        "timezone": batch.timezone,
-        "run_days": list(run_days),
+        **bounds_parameters(run_days, batch.timezone),
         "another_day": ANOTHER_DAY,
         "run_id": run_id,
         "loaded_at": loaded_at,

@@ -9,12 +9,13 @@ SELECT
 FROM (
     SELECT
         *,
-        (start_time AT TIME ZONE $timezone)::DATE AS own_day,
-        coalesce(
-            reason = $another_day
-            AND list_contains($run_days::DATE[], own_day)
-            AND own_day BETWEEN day - 7 AND day + 7,
-            false
-        ) AS is_stray
+        CASE
+            WHEN reason = $another_day
+                THEN list_filter(
+                    list_zip($bound_days::DATE[], $from_ms::BIGINT[], $to_ms::BIGINT[]),
+                    lambda bound: epoch_ms(start_time) >= bound[2] AND epoch_ms(start_time) < bound[3]
+                )[1][1]
+        END AS own_day,
+        coalesce(own_day BETWEEN day - 7 AND day + 7, false) AS is_stray
     FROM read_parquet($files, filename = true, file_row_number = true)
 )
