@@ -151,9 +151,12 @@ def _histogram() -> Spec:
         # From its label down, so that it does not cross the label of another one.
         "encoding": at | {"y": {"field": "height", "type": "quantitative", "scale": None}, "y2": {"value": "height"}},
     }
+    at_end = "datum.value > 0.6 * span[1]"
     label: Spec = {
         "data": {"name": "marks"},
-        "mark": {"type": "text", "align": "left", "dx": 5, "baseline": "top", "fontWeight": 600,
+        # A label near the right end stands before its line, so that it is not cut.
+        "mark": {"type": "text", "align": {"expr": f"{at_end} ? 'right' : 'left'"},
+                 "dx": {"expr": f"{at_end} ? -5 : 5"}, "baseline": "top", "fontWeight": 600,
                  "stroke": _colour("paper"), "strokeWidth": 3, "strokeJoin": "round"},
         "encoding": at | {"y": {"field": "height", "type": "quantitative", "scale": None}, "text": {"field": "label"}},
     }  # fmt: skip
@@ -170,9 +173,9 @@ def _bars() -> Spec:
         "encoding": {"y": band, "x": _share("low"), "x2": {"field": "high"}, **_series()},
     }
     text = {"type": "text", "baseline": "bottom", "dy": -4}
-    room = "max(60, width - 165)"
-    name = {**text, "align": "left", "x": 0, "limit": {"expr": room}}
-    note = {**text, "align": "right", "x": {"expr": "width"}, "limit": 160, "color": _colour("soft")}
+    room = "max(60, width - 185)"
+    name = {**text, "align": "left", "x": 0, "limit": {"expr": f"{room} + 10"}}
+    note = {**text, "align": "right", "x": {"expr": "width"}, "limit": 180, "color": _colour("soft")}
     labels = [
         {
             "data": {"name": "names"},

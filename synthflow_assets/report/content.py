@@ -25,6 +25,8 @@ NOT_YET, MISSING, COMPLETE, UNSETTLED, WITH_REJECTS, NOT_COMPUTED = range(6)
 # What is counted by value; each kind is a query in `sql/` and a list of values in the facts.
 _COUNTED = ("outcomes", "transfers", "judge_results", "variables", "disconnect_reasons", "end_reasons")
 _HOURS = 24
+_MOST_LETTERS = 200  # of a name or value
+_JOINERS = "\u200c\u200d"  # invisible, but parts of Persian words and of emoji
 _NAMED_IN_ERRORS = 5
 
 
@@ -160,11 +162,21 @@ def _known(agents: Sequence[_Agent]) -> str:
 
 def _names(agents: Sequence[_Agent]) -> list[str]:
     """Return the names to show; agents with the same name get the start of their ids as well."""
-    plain = [" ".join((agent.name or "").split()) or agent.model_id for agent in agents]
+    plain = [_readable(agent.name or "") or _readable(agent.model_id) for agent in agents]
     return [
-        f"{name} ({agent.model_id[:8]})" if plain.count(name) > 1 else name
+        f"{name} ({_readable(agent.model_id)[:8]})" if plain.count(name) > 1 else name
         for name, agent in zip(plain, agents, strict=True)
     ]
+
+
+def _readable(text: str) -> str:
+    """Return the text on one line, shortened in the middle, without characters that reverse or overwrite others."""
+    printable = "".join(char if char.isprintable() or char in _JOINERS else " " for char in text)
+    line = " ".join(printable.split()).strip(_JOINERS)
+    if len(line) <= _MOST_LETTERS:
+        return line
+    half = (_MOST_LETTERS - 1) // 2
+    return f"{line[:half]}…{line[-half:]}"
 
 
 def _cells(grid: _Grid, agents: Sequence[_Agent]) -> Columns:
@@ -224,7 +236,7 @@ def _counts(grid: _Grid, kind: str) -> tuple[list[str], Columns]:
     rows = grid.query(kind)
     cell, value = rows.pop("cell"), rows.pop("value")
     values, number = np.unique(value.astype(str), return_inverse=True) if len(value) else (np.array([], str), value)
-    return values.tolist(), {
+    return [_readable(value) or "(no name)" for value in values.tolist()], {
         f"{kind}_entries": narrow(np.bincount(cell, minlength=grid.cells)),
         f"{kind}_value": narrow(np.asarray(number, np.int64)),
         **{f"{kind}_{name}": narrow(np.ma.filled(column, 0)) for name, column in rows.items()},

@@ -30,6 +30,8 @@ SELECT
     count(*) FILTER (call_status = 'no-answer') / count(*) AS "no-answer",
     count(*) FILTER (transfer LIKE 'transfer-failed%') / nullif(count(*) FILTER (transfer LIKE 'transfer-%'), 0)
         AS "transfers-failed",
+    (count(*) FILTER (preferred_day = 'true') + count(*) FILTER (order_number = 'true') + count(city))
+        / (2 * count(preferred_day) + count(executed_actions)) AS collected,
     count(*) FILTER (verdict = 'true') / nullif(count(*) FILTER (verdict IN ('true', 'partial', 'false')), 0) AS goal,
     count(*) FILTER (connected AND duration_seconds < 10) / count(*) FILTER (connected) AS short
 FROM (
@@ -42,7 +44,10 @@ FROM (
             WHEN (executed_actions ->> '$.action.action_type') LIKE 'transfer%'
                 THEN executed_actions ->> '$.action.return_value.status'
         END AS transfer,
-        judge_results ->> '$.goal' AS verdict
+        judge_results ->> '$.goal' AS verdict,
+        collected_variables ->> '$."preferred day".collected' AS preferred_day,
+        collected_variables ->> '$.order_number.collected' AS order_number,
+        executed_actions ->> '$.extract_info_city.return_value.city' AS city
     FROM calls
     WHERE day BETWEEN $first AND $last AND list_contains($agents, model_id)
 )
@@ -193,14 +198,70 @@ def test_transfers_and_their_failures(warehouse: Warehouse, report: OpenReport) 
     all_failed, every = sum(failed.values()), sum(wanted.values())
     notice = report.page.inner_text("#transfers-failed")
     assert notice.startswith(
-        f"Transfers failed in {all_failed} of {every} calls with a transfer ({all_failed / every:.1%}".replace(
+        f"Transfers failed in {all_failed} of {every} calls with a transfer result: {all_failed / every:.1%}, ".replace(
             "%", " %"
         )
     )
+    assert f"{report.page.inner_text('#headline-transfers-failed-change')}. Most frequent: " in notice
     assert any(notice.endswith(f"Most frequent: {name}.") for name in failed if failed[name] == max(failed.values()))
     # A day without a failed transfer has no notice.
     report.choose_agents()
     assert not report.page.is_visible("#transfers-failed")
+
+
+OUTCOMES = "SELECT day, model_id, value, calls FROM call_outcomes_daily WHERE dimension = 'outcome'"
+TRANSFERS = """
+SELECT
+    day, model_id, transfers AS calls,
+    replace(replace(outcome, 'transfer-', ''), '-', ' ')
+    || CASE failed_reason WHEN 'not_reported' THEN '' ELSE ': ' || failed_reason END AS value
+FROM transfers_daily
+"""
+
+
+def shown_points(now: float, before: float) -> str:
+    size = f"{abs(100 * (now - before)):.1f}"
+    return "unchanged" if size == "0.0" else f"{'▲' if now > before else '▼'} {size} points"
+
+
+@pytest.mark.parametrize(("figure", "counts"), [("outcomes", OUTCOMES), ("transfers", TRANSFERS)])
+def test_each_share_has_its_change(warehouse: Warehouse, report: OpenReport, figure: str, counts: str) -> None:
+    middle = LAST - 6 * DAY
+    report.choose_days(middle, LAST)
+    query = f"""
+        SELECT
+            replace(value, '_', ' ') AS name,
+            coalesce(sum(calls) FILTER (day >= $middle), 0) / sum(sum(calls) FILTER (day >= $middle)) OVER () AS now,
+            coalesce(sum(calls) FILTER (day < $middle), 0) / sum(sum(calls) FILTER (day < $middle)) OVER () AS before
+        FROM ({counts}) WHERE day >= $middle::DATE - 7 GROUP BY name
+    """
+    found = ask(warehouse, query, middle=middle)
+    assert len(found) > 2
+    for row in found:
+        entry = report.page.locator(f"#{figure} .legend li").filter(has_text=row["name"])
+        share = f"{row['now']:.1%}".replace("%", " %")
+        assert entry.inner_text().split("\n") == [row["name"], f"{share}, {shown_points(row['now'], row['before'])}"]
+
+
+def test_each_agent_has_its_change(warehouse: Warehouse, report: OpenReport) -> None:
+    middle = LAST - 6 * DAY
+    report.choose_days(middle, LAST)
+    query = """
+        SELECT
+            model_id, day >= $middle AS now,
+            sum(person_reached_calls) / sum(calls) AS reached,
+            sum(transfer_failed_calls) / sum(transfer_success_calls + transfer_failed_calls) AS failed
+        FROM call_rates_daily WHERE day >= $middle::DATE - 7 GROUP BY ALL
+    """
+    rates = {(row["model_id"], row["now"]): row for row in ask(warehouse, query, middle=middle)}
+    for figure, name in (("outcomes-by-agent", "Reached"), ("transfers-by-agent", "Failed")):
+        labels = report.page.locator(f"#{figure} .chart text").all_text_contents()
+        for row in report.table(figure):
+            agent = row["Agent"].replace("Agent ", "agent-")
+            now, before = (rates[agent, is_now][name.lower()] for is_now in (True, False))
+            share = f"{now:.1%}".replace("%", " %")
+            assert (row[name], row["Change"]) == (share, shown_points(now, before))
+            assert f"{share} {name.lower()}, {row['Change']}" in labels
 
 
 def test_collected_information(warehouse: Warehouse, report: OpenReport) -> None:
@@ -219,10 +280,10 @@ def test_collected_information(warehouse: Warehouse, report: OpenReport) -> None
     variable, extractor = shown["preferred day (variable)"], shown["city (extractor)"]
     assert (variable["Calls that asked"], variable["Collected"]) == (str(now["asked"]), str(now["collected"]))
     assert (extractor["Calls that asked"], extractor["Collected"]) == (str(now["extractors"]), str(now["extracted"]))
-    # Each bar has its change.
-    points = 100 * (now["collected"] / now["asked"] - before["collected"] / before["asked"])
-    text = f"{now['collected'] / now['asked']:.1%}, ".replace("%", " %")
-    text += f"{'▲' if points > 0 else '▼'} {abs(points):.1f} points"
+    # Each variable has its change.
+    change = shown_points(now["collected"] / now["asked"], before["collected"] / before["asked"])
+    assert variable["Change"] == change
+    text = f"{variable['Share']}, {change}"
     assert text in report.page.locator("#variables .chart text").all_text_contents()
 
 
@@ -300,17 +361,25 @@ def test_judge(warehouse: Warehouse, report: OpenReport) -> None:
             sum(passes) AS passes,
             sum(passes) + sum(partials) + sum(fails) AS verdicts,
             sum(other_answers) AS other,
-            sum(not_applicable) AS not_applicable
+            sum(not_applicable) AS not_applicable,
+            sum(passes) FILTER (day >= $middle)
+                / sum(results.passes + results.partials + fails) FILTER (day >= $middle) AS now,
+            sum(passes) FILTER (day < $middle)
+                / sum(results.passes + results.partials + fails) FILTER (day < $middle) AS before
         FROM judge_results_daily AS results GROUP BY judge_check
         ORDER BY sum(results.passes) / (sum(results.passes) + sum(results.partials) + sum(results.fails))
     """
-    shown, wanted = report.table("judge"), ask(warehouse, query)
+    shown, wanted = report.table("judge"), ask(warehouse, query, middle=LAST - 19 * DAY)
+    labels = report.page.locator("#judge .chart text").all_text_contents()
     assert len(shown) > 1
     for row, check in zip(shown, wanted, strict=True):
         assert row["Check"] == check["judge_check"].replace("_", " ")
         assert row["Passed"] == f"{check['passes'] / check['verdicts']:.1%}".replace("%", " %")
         assert (row["Verdicts"], row["Other answers"]) == (f"{check['verdicts']:,}", str(check["other"]))
         assert row["Not applicable"] == str(check["not_applicable"])
+        change = shown_points(check["now"], check["before"])
+        assert row["Change of passed"] == change
+        assert f"{row['Passed']} passed, {change}" in labels
 
 
 def test_agent_by_agent_sorted_by_any_column(warehouse: Warehouse, report: OpenReport) -> None:

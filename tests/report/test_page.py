@@ -27,6 +27,7 @@ SCRIPT = "</script><script>alert(1)</script>"
 LONG_NAMES = [f"{'Donaudampfschifffahrtsgesellschaft' * 4}, Region {number}" for number in range(200)]
 MARKUP = '<img src=x onerror="alert(1)"> & \u2028 {{ 7 * 7 }}'
 CONTROLS = "Front\x01\x1b]0;\x0bOffice\ufffe"
+REVERSED = "drawer \u202egpj.exe"
 
 _NAMED_CELLS = """
 CREATE TEMP TABLE cells AS SELECT $first::DATE + day::INT AS day, 'id-' || agent AS model_id, name
@@ -139,15 +140,20 @@ def test_tables_that_scroll_sideways_say_so(report: OpenReport, phone: OpenRepor
 def test_names_and_reasons_are_never_markup(make_named: Named, open_report: Open) -> None:
     alerts: list[str] = []
     report = open_report(
-        make_named([SCRIPT, MARKUP, CONTROLS, "Front Desk", "Front Desk"]), FIRST, FIRST + dt.timedelta(days=2)
+        make_named([SCRIPT, MARKUP, CONTROLS, REVERSED, "x" * 3000, "Front Desk", "Front Desk"]),
+        FIRST,
+        FIRST + dt.timedelta(days=2),
     )
     report.page.on("dialog", lambda dialog: alerts.append(dialog.message))
     names = report.page.locator("#agents label").all_text_contents()
     assert SCRIPT in names
     assert [name for name in names if name.startswith("<img")] == [" ".join(MARKUP.split())]
-    assert [re.sub(r"\W+", " ", name) for name in names if name.endswith("Office\ufffe")] == ["Front 0 Office "]
+    # Characters that control a terminal, or reverse the letters after them, are left out.
+    assert [name for name in names if name.endswith("Office")] == ["Front ]0; Office"]
+    assert "drawer gpj.exe" in names
+    assert [name for name in names if name.startswith("xxx")] == [f"{'x' * 99}…{'x' * 99}"]
     # Agents with the same name are distinguishable.
-    assert sorted(name for name in names if name.startswith("Front Desk")) == ["Front Desk (id-4)", "Front Desk (id-5)"]
+    assert sorted(name for name in names if name.startswith("Front Desk")) == ["Front Desk (id-6)", "Front Desk (id-7)"]
     for chart in ("calls", "disconnects", "ends-by-agent", "states"):
         report.table(chart)
     report.page.hover("#calls .chart svg .mark-rect path >> nth=0", force=True)
@@ -275,7 +281,8 @@ def colours(report: OpenReport, figure: str) -> dict[str, str]:
     """Return the colour of each name in a figure's legend."""
     return dict(
         report.page.locator(f"#{figure} .legend li").evaluate_all(
-            "entries => entries.map(one => [one.innerText.trim(), one.querySelector('i').style.background])"
+            "entries => entries.map(one => "
+            "[one.querySelector('span').innerText.trim(), one.querySelector('i').style.background])"
         )
     )
 

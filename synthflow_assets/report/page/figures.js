@@ -66,7 +66,7 @@ function hours(view) {
       };
     });
   const busy = mean.indexOf(most);
-  const counted = days.reduce((sum, one) => sum + one, 0);
+  const counted = sumOf(days);
   const warning = incomplete
     ? ` ${number.format(incomplete)} of ${plural(counted, "day")} ${incomplete === 1 ? "is" : "are"} incomplete, so averages may be too low.`
     : "";
@@ -165,7 +165,7 @@ function trend(view) {
 function durations(view) {
   const values = view.numbers.durations;
   const counts = view.total.durations;
-  const total = counts.reduce((sum, one) => sum + one, 0);
+  const total = sumOf(counts);
   if (total === 0) return { rows: [] };
   // The axis ends near the 99th percentile: a few very long calls would leave one column for all others.
   const end = Math.max(quantile(values, counts, 0.99), view.total.p90 * 1.2, 10);
@@ -211,30 +211,54 @@ function durations(view) {
   };
 }
 
+/** The change of a share between the compared spans; "-" if there is none. */
+function changeOf({ compared }, value) {
+  return compared ? changeText(value(compared.now), value(compared.earlier), true) : "-";
+}
+
+/** A share of sums as text, with what it is a share of, and its change. */
+function shareText(view, value, what = "") {
+  const change = changeOf(view, value);
+  return `${rateText(value(view.total))}${what}${change === "-" ? "" : `, ${change}`}`;
+}
+
 function reasonsOverTime(kind, unit = "call") {
   return (view) => {
     const names = view.numbers.facts[kind].map(words);
-    const made = overTime(view, view.counts[kind].byBucket, kind, names, "others", false, unit);
-    const whole = made.totals.reduce((sum, one) => sum + one, 0);
-    const leading = made.largest.shown
-      .slice(0, 3)
-      .map((index) => `${names[index]} ${percent(made.totals[index], whole)}`);
-    return { ...made, summary: leading.length ? `Most frequent: ${leading.join(", ")}.` : "" };
+    const made = overTime(view, view.countsByBucket[kind], kind, names, "others", false, unit);
+    const { shown } = made.largest;
+    const all = [...names.keys()];
+    const groups = [...shown.map((index) => [index]), all.filter((index) => !shown.includes(index))];
+    const shareOf = (group) => (sums) =>
+      share(sumOf(group.map((index) => sums.counts[kind][index])), sumOf(sums.counts[kind]));
+    const leading = shown.slice(0, 3).map((index) => `${names[index]} ${rateText(shareOf([index])(view.total))}`);
+    return {
+      ...made,
+      legend: made.legend.map(([colour, name], place) => [colour, name, shareText(view, shareOf(groups[place]))]),
+      summary: leading.length ? `Most frequent: ${leading.join(", ")}.` : "",
+    };
   };
 }
 
-function reasonsByAgent(kind, unit = "call") {
+/** Bars of a kind by agent. If `rate` is a function of sums, the label of each has this rate with its change. */
+function reasonsByAgent(kind, unit = "call", label = "", rate = null) {
   return (view) => {
     const names = view.numbers.facts[kind].map(words);
-    const totals = names.map((_, index) => view.counts[kind].byBucket.reduce((sum, one) => sum + one[index], 0));
     const { shown, others } = busiest(view);
+    const bars = shown.map(({ index, name }) => {
+      if (!rate) return { index, name };
+      const ofAgent = (sums) => rate(sums.byAgent[index]);
+      const note = shareText(view, ofAgent, ` ${label.toLowerCase()}`);
+      return { index, name, note, cells: [rateText(ofAgent(view.total)), changeOf(view, ofAgent)] };
+    });
     const made = byBar(
-      shown,
-      shown.map((one) => view.counts[kind].byAgent[one.index]),
+      bars,
+      bars.map((bar) => view.countsByAgent[kind][bar.index]),
       names,
       "others",
-      series(totals, view.numbers, kind),
+      series([...view.total.counts[kind]], view.numbers, kind),
       unit,
+      rate ? [label, "Change"] : [],
     );
     const rest = others ? `The ${shown.length} agents with the most calls. Select others in the filter.` : "";
     return { ...made, summary: rest || `Share of each agent's ${unit}s.` };
@@ -245,13 +269,7 @@ const VERDICTS = [
   ["Passed", "passes", 2],
   ["Partly passed", "partials", 1],
   ["Failed", "fails", 5],
-];  // the colours closest to green, yellow and red that colour-blind people can tell apart
-
-/** The change of a share in the compared spans, to put behind it; empty if there is none. */
-function changeOf({ compared }, value) {
-  const change = compared ? changeText(value(compared.now), value(compared.earlier), true) : "-";
-  return change === "-" ? "" : `, ${change}`;
-}
+]; // the colours closest to green, yellow and red that colour-blind people can tell apart
 
 function passShare({ judged }, check) {
   return share(judged.passes[check], judged.passes[check] + judged.partials[check] + judged.fails[check]);
@@ -265,7 +283,7 @@ function variables(view) {
     .filter((bar) => asked[bar.index])
     .sort((one, other) => one.rate - other.rate);
   const rateOf = (index) => (sums) => share(sums.variables.collected[index], sums.variables.asked[index]);
-  for (const bar of bars) bar.note = `${rateText(bar.rate)}${changeOf(view, rateOf(bar.index))}`;
+  for (const bar of bars) bar.note = shareText(view, rateOf(bar.index));
   const shown = bars.slice(0, 12);
   const counts = ({ index }) => [collected[index], asked[index] - collected[index]];
   const inOrder = { shown: [0, 1], others: 0, of: (one) => one, colours: [2, 6] };
@@ -275,12 +293,13 @@ function variables(view) {
       ? `Lowest: ${bars[0].name}, collected in ${rateText(bars[0].rate)} of ${plural(asked[bars[0].index], "call")} that asked for it.`
       : "",
     table: () => ({
-      columns: ["Variable", "Calls that asked", "Collected", "Share"],
+      columns: ["Variable", "Calls that asked", "Collected", "Share", "Change"],
       rows: bars.map(({ name, index, rate }) => [
         name,
         number.format(asked[index]),
         number.format(collected[index]),
         rateText(rate),
+        changeOf(view, rateOf(index)),
       ]),
     }),
   };
@@ -290,9 +309,11 @@ function judge(view) {
   const { judge_results: checks } = view.numbers.facts;
   const counts = checks.map((_, check) => VERDICTS.map(([, column]) => view.total.judged[column][check]));
   const bars = checks.map((name, check) => {
-    const judged = counts[check].reduce((sum, one) => sum + one, 0);
-    const note = `${percent(counts[check][0], judged)} passed${changeOf(view, (sums) => passShare(sums, check))}`;
-    return { name: words(name), check, judged, passed: share(counts[check][0], judged), note };
+    const judged = sumOf(counts[check]);
+    const passed = share(counts[check][0], judged);
+    const passedOf = (sums) => passShare(sums, check);
+    const [change, note] = [changeOf(view, passedOf), shareText(view, passedOf, " passed")];
+    return { name: words(name), check, judged, passed, change, note };
   });
   const lowest = bars.filter((bar) => bar.judged).sort((one, other) => one.passed - other.passed);
   const names = VERDICTS.map(([name]) => name);
@@ -305,10 +326,11 @@ function judge(view) {
       ? `Lowest: ${lowest[0].name}, passed in ${rateText(lowest[0].passed)} of ${plural(lowest[0].judged, "call")} with a verdict.`
       : "",
     table: () => ({
-      columns: ["Check", ...names, "Verdicts", "Not applicable", "Other answers"],
+      columns: ["Check", ...names, "Change of passed", "Verdicts", "Not applicable", "Other answers"],
       rows: [...lowest, ...bars.filter((bar) => !bar.judged)].map((bar) => [
         bar.name,
         ...counts[bar.check].map((count) => percent(count, bar.judged)),
+        bar.change,
         number.format(bar.judged),
         number.format(view.total.judged.not_applicable[bar.check]),
         number.format(view.total.judged.other_answers[bar.check]),
@@ -392,9 +414,9 @@ function states(view) {
 
 const FIGURES = {
   outcomes: ["shares", reasonsOverTime("outcomes")],
-  "outcomes-by-agent": ["bars", reasonsByAgent("outcomes")],
+  "outcomes-by-agent": ["bars", reasonsByAgent("outcomes", "call", "Reached", RATES.reached)],
   transfers: ["shares", reasonsOverTime("transfers", "transfer")],
-  "transfers-by-agent": ["bars", reasonsByAgent("transfers", "transfer")],
+  "transfers-by-agent": ["bars", reasonsByAgent("transfers", "transfer", "Failed", RATES.transfersFailed)],
   judge: ["bars", judge],
   variables: ["bars", variables],
   calls: ["columns", calls],

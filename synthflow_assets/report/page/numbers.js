@@ -18,6 +18,8 @@ const MEASURES = [
 ];
 const REASONS = ["outcomes", "transfers", "disconnect_reasons", "end_reasons"]; // kinds of values that have colours
 
+const sumOf = (counts) => counts.reduce((sum, one) => sum + one, 0);
+
 /** The days from 1970-01-01 to a day such as 2026-03-10. */
 function dayNumber(text) {
   return Date.parse(`${text}T00:00:00Z`) / DAY_MS;
@@ -52,8 +54,7 @@ function startsOf(entries) {
 
 /** The quantile of values that occur `counts` times, interpolated like quantile_cont in SQL; null without calls. */
 function quantile(values, counts, share) {
-  let total = 0;
-  for (const count of counts) total += count;
+  const total = sumOf(counts);
   if (total === 0) return null;
   const rank = share * (total - 1);
   const lower = Math.floor(rank);
@@ -121,8 +122,9 @@ class Numbers {
     }
   }
 
-  /** The sums of all measures and the histogram of durations, in `size` groups; `groupOf(day, agent)` is a group. */
-  sums(first, last, selected, size, groupOf) {
+  /** The sums of all measures, in `size` groups; `groupOf(day, agent)` is a group. With durations, which take most of the
+   * time, also their histogram, median and 90th percentile. */
+  sums(first, last, selected, size, groupOf, withDurations = true) {
     const groups = Array.from({ length: size }, () => ({
       landed: 0,
       missing: 0,
@@ -143,6 +145,7 @@ class Numbers {
       group.uncomputed += state[cell] === STATE.NOT_COMPUTED;
       group.unsettled += state[cell] === STATE.UNSETTLED;
       group.incomplete += INCOMPLETE.has(state[cell]);
+      if (!withDurations) return;
       for (let entry = this.starts.histogram[cell]; entry < this.starts.histogram[cell + 1]; entry++) {
         group.durations[this.durationOf[entry]] += calls[entry];
       }

@@ -24,12 +24,14 @@ function changeText(now, before, isShare) {
 }
 
 // Name, id, value of sums, text of the value, what it is a part of, whether it is a share.
-const CARDS = [
+const OUTCOME_CARDS = [
   ["Calls", "calls", (sums) => sums.calls, number.format, ""],
   ["Person reached", "reached", RATES.reached, rateText, "of all calls", true],
   ["Voicemail", "voicemail", RATES.voicemail, rateText, "of all calls", true],
   ["No answer", "no-answer", RATES.noAnswer, rateText, "of all calls", true],
   ["Transfers failed", "transfers-failed", RATES.transfersFailed, rateText, "of calls with a transfer result", true],
+];
+const OTHER_CARDS = [
   ["Connected", "connected", RATES.connected, rateText, "of all calls, voicemails included", true],
   ["Short calls", "short", RATES.short, rateText, "of connected calls", true],
   ["Most concurrent calls", "concurrent", (sums) => sums.concurrent, number.format, ""],
@@ -39,19 +41,22 @@ const CARDS = [
 ];
 const GOALS = ["goal", "appointment", "user_sentiment", "answered_by_human"]; // checks of the judge with a card
 
-/** The cards of those goals that the judge has verdicts on. */
+/** The cards of those goals that the judge has verdicts on, and of the collected information if there is any. */
 function goalCards({ numbers }) {
-  return GOALS.filter((name) => numbers.facts.judge_results.includes(name)).map((name) => {
+  const goals = GOALS.filter((name) => numbers.facts.judge_results.includes(name)).map((name) => {
     const check = numbers.facts.judge_results.indexOf(name);
     const title = `Judge: ${words(name)}`;
     return [title, name, (sums) => passShare(sums, check), rateText, "passed, of calls with a verdict", true];
   });
+  const collected = ({ variables }) => share(sumOf(variables.collected), sumOf(variables.asked));
+  const information = ["Information collected", "collected", collected, rateText, "of what agents asked for", true];
+  return numbers.facts.variables.length ? [...goals, information] : goals;
 }
 
 function drawHeadline(view) {
   const { compared } = view;
   find("headline").replaceChildren(
-    ...[...CARDS, ...goalCards(view)].map(([name, id, value, text, whole, isShare = false]) => {
+    ...[...OUTCOME_CARDS, ...goalCards(view), ...OTHER_CARDS].map(([name, id, value, text, whole, isShare = false]) => {
       const now = value(view.total);
       const change = compared ? changeText(value(compared.now), value(compared.earlier), isShare) : "-";
       return make(
@@ -99,19 +104,21 @@ function comparisonText({ numbers, first, last, compared }) {
 /** Whether there are agents, and none of them is selected. */
 const isNobody = (view) => view.numbers.agents > 0 && view.agents.length === 0;
 
-/** The notice that transfers failed, with the most frequent result. */
-function drawTransfers({ numbers, total }) {
+/** The notice that transfers failed, with the change and the most frequent result. */
+function drawTransfers(view) {
+  const { numbers, total } = view;
   const { transfer_success_calls: succeeded, transfer_failed_calls: failed } = total;
   const notice = find("transfers-failed");
   notice.hidden = failed === 0;
+  const counts = total.counts.transfers;
   const isFailed = (name) => /^(fail|error)/.test(name);
-  const failures = [...total.transfers.keys()]
-    .filter((index) => total.transfers[index] && isFailed(numbers.facts.transfers[index]))
-    .sort((a, b) => total.transfers[b] - total.transfers[a]);
+  const failures = [...counts.keys()]
+    .filter((index) => counts[index] && isFailed(numbers.facts.transfers[index]))
+    .sort((a, b) => counts[b] - counts[a]);
   const most = failures.length ? ` Most frequent: ${words(numbers.facts.transfers[failures[0]])}.` : "";
   const calls = `${number.format(failed)} of ${plural(succeeded + failed, "call")}`;
   notice.replaceChildren(
-    make("span", {}, `Transfers failed in ${calls} with a transfer (${percent(failed, succeeded + failed)}).${most}`),
+    make("span", {}, `Transfers failed in ${calls} with a transfer result: ${shareText(view, RATES.transfersFailed)}.${most}`),
   );
 }
 
@@ -207,10 +214,11 @@ class Figure {
     this.details.hidden = !this.table;
     find(`${this.id}-summary`).textContent = made.summary ?? "";
     this.element.querySelector(".legend").replaceChildren(
-      ...(isEmpty ? [] : (made.legend ?? [])).map(([colour, name]) => {
+      ...(isEmpty ? [] : (made.legend ?? [])).map(([colour, name, note]) => {
         const swatch = make("i");
         swatch.style.background = `var(--${colour})`;
-        return make("li", {}, swatch, make("span", { title: name }, shortened(name, 32)));
+        const notes = note ? [make("b", {}, note)] : [];
+        return make("li", {}, swatch, make("span", { title: name }, shortened(name, 60)), ...notes);
       }),
     );
     this.fillTable();

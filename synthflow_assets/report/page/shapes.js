@@ -36,6 +36,7 @@ function series(amounts, numbers, kind) {
   };
 }
 
+/** The entries of a legend: colour and name. */
 function legendOf(largest, names, others) {
   const entries = largest.shown.map((index, place) => [`series-${largest.colours[place]}`, names[index]]);
   return largest.others ? [...entries, [`series-${SERIES - 1}`, `${largest.others} ${others}`]] : entries;
@@ -78,7 +79,7 @@ function overTime(view, counts, kind, names, others, perDay, unit = "call") {
   const totals = names.map((_, index) => counts.reduce((sum, one) => sum + one[index], 0));
   const largest = series(totals, view.numbers, kind);
   const rows = view.buckets.flatMap((bucket, place) => {
-    const whole = counts[place].reduce((sum, one) => sum + one, 0);
+    const whole = sumOf(counts[place]);
     const amounts = new Float64Array(SERIES);
     counts[place].forEach((count, index) => {
       amounts[largest.of(index)] += count;
@@ -97,8 +98,8 @@ function overTime(view, counts, kind, names, others, perDay, unit = "call") {
     columns: [view.grainName, ...largest.shown.map((index) => names[index]), ...(largest.others ? [others] : []), "All"],
     rows: view.buckets.map((bucket, place) => {
       const shown = largest.shown.map((index) => counts[place][index]);
-      const whole = counts[place].reduce((sum, one) => sum + one, 0);
-      const rest = largest.others ? [whole - shown.reduce((sum, one) => sum + one, 0)] : [];
+      const whole = sumOf(counts[place]);
+      const rest = largest.others ? [whole - sumOf(shown)] : [];
       return [
         bucket.name,
         ...(bucket.landedDays
@@ -110,10 +111,11 @@ function overTime(view, counts, kind, names, others, perDay, unit = "call") {
   return { rows, gaps: gaps(view), legend: legendOf(largest, names, others), table, totals, largest };
 }
 
-/** A bar for each of `bars`, in parts of 100 %, in the order and colours of `largest`; `counts[bar][value]`. */
-function byBar(bars, counts, names, others, largest, unit = "call") {
+/** A bar for each of `bars`, in parts of 100 %, in the order and colours of `largest`; `counts[bar][value]`. The table
+ * has the `cells` of each bar in `more` columns. */
+function byBar(bars, counts, names, others, largest, unit = "call", more = []) {
   const filled = bars.filter((_, place) => counts[place].some((count) => count > 0));
-  const wholes = bars.map((_, place) => counts[place].reduce((sum, one) => sum + one, 0));
+  const wholes = bars.map((_, place) => sumOf(counts[place]));
   const rows = [];
   const labels = filled.map((bar, position) => {
     const place = bars.indexOf(bar);
@@ -129,11 +131,12 @@ function byBar(bars, counts, names, others, largest, unit = "call") {
     return { position, name: bar.name, note: bar.note ?? plural(wholes[place], unit) };
   });
   const table = () => ({
-    columns: ["Agent", ...names, `All ${unit}s`],
+    columns: ["Agent", ...names, `All ${unit}s`, ...more],
     rows: bars.map((bar, place) => [
       bar.name,
       ...[...counts[place]].map((one) => percent(one, wholes[place])),
       number.format(wholes[place]),
+      ...(bar.cells ?? []),
     ]),
   });
   return { rows, names: labels, legend: legendOf(largest, names, others), table };

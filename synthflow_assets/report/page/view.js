@@ -54,17 +54,16 @@ function viewOf(numbers, first, last, selected) {
       lastLanded: numbers.lastLanded[index],
     }))
     .filter((agent) => selected[agent.index]);
-  view.counts = Object.fromEntries(
-    REASONS.map((kind) => [
-      kind,
-      {
-        byBucket: numbers.counts(kind, "calls", first, last, selected, view.buckets.length, bucketOf),
-        byAgent: numbers.counts(kind, "calls", first, last, selected, numbers.agents, (_, agent) => agent),
-      },
-    ]),
+  view.countsByBucket = ofReasons((kind) =>
+    numbers.counts(kind, "calls", first, last, selected, view.buckets.length, bucketOf),
+  );
+  view.countsByAgent = ofReasons((kind) =>
+    numbers.counts(kind, "calls", first, last, selected, numbers.agents, (_, agent) => agent),
   );
   return view;
 }
+
+const ofReasons = (countsOf) => Object.fromEntries(REASONS.map((kind) => [kind, countsOf(kind)]));
 
 /** The sums over all days and agents of a span. */
 function totalOf(numbers, first, last, selected) {
@@ -79,7 +78,8 @@ function totalOf(numbers, first, last, selected) {
     );
   total.judged = countsOf("judge_results", ["passes", "partials", "fails", "not_applicable", "other_answers"]);
   total.variables = countsOf("variables", ["asked", "collected"]);
-  [total.transfers] = numbers.counts("transfers", "calls", first, last, selected, 1, () => 0);
+  total.byAgent = numbers.sums(first, last, selected, numbers.agents, (_, agent) => agent, false);
+  total.counts = ofReasons((kind) => numbers.counts(kind, "calls", first, last, selected, 1, () => 0)[0]);
   return total;
 }
 

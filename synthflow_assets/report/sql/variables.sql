@@ -1,7 +1,7 @@
 -- Calls in which each variable was to be collected, and in which it was.
 SELECT
     (day - $first) * $agents + agent AS cell,
-    variable || ' (' || source || ')' AS value,
+    coalesce(nullif(trim(variable), ''), '(no name)') || ' (' || source || ')' AS value,
     asked,
     collected
 FROM collected_variables_daily
