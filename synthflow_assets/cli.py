@@ -219,7 +219,12 @@ def move(location: str, data_path: str | None) -> None:
 
     settings = Settings.load()
     # The values are validated as settings, because they become settings.
-    target = Settings.of(warehouse=location, warehouse_schema=settings.warehouse_schema, lake_data_path=data_path)
+    target = Settings.of(
+        warehouse=location,
+        warehouse_schema=settings.warehouse_schema,
+        lake_data_path=data_path,
+        group_access=settings.group_access,
+    )
     moved = Warehouse.from_settings(target)
     if isinstance(moved.engine, FileEngine):
         validate_folder(Path(moved.location))

@@ -33,6 +33,7 @@ from synthflow_assets.errors import (
     UnknownHostError,
     WarehouseUnusableError,
 )
+from synthflow_assets.files import GroupAccess, private_files, replace_file
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from synthflow_assets.warehouse.statements import execute_named, sql_file, write
@@ -106,7 +107,7 @@ def store_recordings(
         ApiError: it concerns every call.
         WarehouseError: the target or the tables cannot be written.
     """
-    recorder = _Recorder(client, target)
+    recorder = _Recorder(client, target, warehouse.group_access)
     with warehouse.connect() as connection:
         remove_orphans(connection)
         calls = [*_missing(connection, days=days)]
@@ -190,8 +191,9 @@ class _Row(NamedTuple):
 class _Recorder:
     """Downloads recordings into a target. Threads may share it."""
 
-    def __init__(self, client: SynthflowClient, target: str) -> None:
+    def __init__(self, client: SynthflowClient, target: str, group_access: GroupAccess) -> None:
         self._client = client
+        self._group_access = group_access
         self._target = target.rstrip("/")
         self._store, self._base = _open(self._target)
 
@@ -235,10 +237,12 @@ class _Recorder:
     def _write(self, path: str, file: BinaryIO) -> None:
         if isinstance(self._store, fs.LocalFileSystem):
             # Written beside the target and then moved, so that no file is incomplete. An upload to S3 is atomic anyway.
-            self._store.create_dir(path.rpartition("/")[0])
-            with Path(f"{path}.unfinished").open("wb") as sink:
-                shutil.copyfileobj(file, sink)
-            Path(f"{path}.unfinished").replace(path)
+            unfinished = Path(f"{path}.unfinished")
+            with private_files(self._group_access):
+                unfinished.parent.mkdir(parents=True, exist_ok=True)
+                with unfinished.open("wb") as sink:
+                    shutil.copyfileobj(file, sink)
+            replace_file(unfinished, Path(path))
             return
         with self._store.open_output_stream(path) as sink:
             shutil.copyfileobj(file, sink)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
@@ -91,12 +91,18 @@ class WarehouseResource(DuckDBResource):
 
     schema_name: str = Field(default=SCHEMA, description="Schema of the workspace's tables.")
     data_path: str | None = Field(default=None, description="Folder or bucket of a lake's Parquet files.")
+    group_access: Literal["none", "read", "write"] = Field(
+        default="none", description="What the group may do with new files: none, read or write."
+    )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "WarehouseResource":
         """Return the resource that the settings describe."""
         return cls(
-            database=settings.warehouse, schema_name=settings.warehouse_schema, data_path=settings.lake_data_path
+            database=settings.warehouse,
+            schema_name=settings.warehouse_schema,
+            data_path=settings.lake_data_path,
+            group_access=settings.group_access,
         )
 
     def get_warehouse(self, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Warehouse:
@@ -112,6 +118,7 @@ class WarehouseResource(DuckDBResource):
             self.database,
             self.schema_name,
             data_path=self.data_path,
+            group_access=self.group_access,
             lock_wait_seconds=lock_wait_seconds,
             on_wait=dg.get_dagster_logger().warning,
         )

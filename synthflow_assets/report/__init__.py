@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import tempfile
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import ReportError
+from synthflow_assets.files import GroupAccess, private_files, replace_file
 from synthflow_assets.report.content import Content, Span, read_content
 from synthflow_assets.report.page import render
 from synthflow_assets.settings import Settings
@@ -104,7 +104,7 @@ def write_report(
     """
     span = Span(from_day, to_day)
     page, content = _render_small_enough(warehouse, settings, span, agents, made_at or dt.datetime.now(dt.UTC))
-    _replace(path, page)
+    _replace(path, page, settings.group_access)
     return Report(path, len(page), span.days, len(content.facts["agents"]))
 
 
@@ -121,19 +121,19 @@ def _render_small_enough(
     return page, content
 
 
-def _replace(path: Path, page: bytes) -> None:
+def _replace(path: Path, page: bytes, group_access: GroupAccess) -> None:
     """Write the page beside `path` and rename it, so that readers see the old or the new page as a whole."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(page)
-            Path(unfinished).chmod(0o644)
-            Path(unfinished).replace(path)
+            with private_files(group_access):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with unfinished.open("xb") as file:
+                    file.write(page)
+            replace_file(unfinished, path)
         except OSError:
             with suppress(OSError):
-                Path(unfinished).unlink()
+                unfinished.unlink()
             raise
     except OSError as error:
         raise ReportError(f"cannot write the report to {path}: {error.strerror}; give another path") from None

@@ -38,6 +38,7 @@ class SettingsArguments(TypedDict, total=False):
     pii_key: SecretStr | str | None
     vanished_fields: str
     export_dir: str | PurePath | None
+    group_access: str
     report: str | PurePath
     report_days: int
     recordings: str | PurePath | None

@@ -189,6 +189,13 @@ class Settings(BaseModel):
         "Folder of Parquet copies of the tables, one file a day, for readers that must not block runs. Unset: there "
         "are no `..._export` assets.",
     )
+    group_access: Literal["none", "read", "write"] = Field(
+        "none",
+        description=(
+            "What the group of new files may do with warehouse, exports, backups, recordings and report. `none`: only "
+            "the user who creates them can read them. The umask applies as well; existing files keep their mode."
+        ),
+    )
     report: str = path_field(
         "data/report.html", "HTML file that `synthflow/call_report` and `synthflow-assets report` write."
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.files import temporary_folder
 from synthflow_assets.warehouse.connection import Warehouse, days_query
-from synthflow_assets.warehouse.engines.base import new_connection
+from synthflow_assets.warehouse.engines.base import SPILL_PREFIX, new_connection
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import create_macros
 from synthflow_assets.warehouse.schema import TABLES, VIEWS, table_named
@@ -50,9 +53,13 @@ class CombinedWarehouse:
         Raises:
             WarehouseError: a file is locked for too long, cannot be read, or lacks tables.
         """
+        with temporary_folder([Path(tempfile.gettempdir())], SPILL_PREFIX) as spill_folder:
+            yield from self._connect(spill_folder)
+
+    def _connect(self, spill_folder: str) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = new_connection()
         try:
-            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET TimeZone = 'UTC'; SET temp_directory = {quoted(spill_folder)}")
             schemas = self._attach_all(connection)
             combined = [name for name in TABLES if name not in _NOT_COMBINED] + [view.name for view in VIEWS]
             for name in combined:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.files import GroupAccess, private_files
 from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.engines import engine_for
@@ -36,6 +37,7 @@ class Warehouse:
         location: a value of `SYNTHFLOW_WAREHOUSE`.
         schema: the schema of the workspace's tables.
         data_path: a value of `SYNTHFLOW_LAKE_DATA_PATH`.
+        group_access: what the group of new files may do with them; others may do nothing.
         lock_wait_seconds: how long to wait for another process before giving up.
         on_wait: called with a message that names the process that holds the lock. By default the message is logged as
             a warning, which Python writes to standard error.
@@ -47,11 +49,13 @@ class Warehouse:
         schema: str = SCHEMA,
         *,
         data_path: str | None = None,
+        group_access: GroupAccess = "none",
         lock_wait_seconds: float = LOCK_WAIT_SECONDS,
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
         self.location = os.fspath(location)
         self.schema = schema
+        self.group_access = group_access
         self.engine = engine_for(self.location, data_path)
         self._lock_policy = LockPolicy(lock_wait_seconds, on_wait or _warn)
 
@@ -62,7 +66,12 @@ class Warehouse:
         Raises:
             WarehouseUnusableError: this version does not support the location.
         """
-        return cls(settings.warehouse, settings.warehouse_schema, data_path=settings.lake_data_path)
+        return cls(
+            settings.warehouse,
+            settings.warehouse_schema,
+            data_path=settings.lake_data_path,
+            group_access=settings.group_access,
+        )
 
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -75,15 +84,20 @@ class Warehouse:
             WarehouseLockedError: another process holds the file for longer than the limit.
             WarehouseUnusableError: the warehouse cannot be opened, created or written.
         """
-        if not read_only:
-            self.engine.prepare()
+        with private_files(self.group_access):
+            if not read_only:
+                self.engine.prepare()
+            with self.engine.spill_folder() as spill_folder:
+                yield from self._connect(spill_folder, read_only=read_only)
+
+    def _connect(self, spill_folder: str, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         # Attached as `warehouse`: opened directly, `synthflow.duckdb` would be a catalog with the schema's name, and
         # DuckDB would reject `synthflow.calls` as ambiguous.
         connection = new_connection()
         try:
             with nullcontext() if read_only else self.write_lock(connection):
                 self.attach(connection, "warehouse", read_only=read_only)
-                connection.execute(f"USE warehouse; SET temp_directory = {quoted(self.engine.spill_folder)}")
+                connection.execute(f"USE warehouse; SET temp_directory = {quoted(spill_folder)}")
                 connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
                 created = migrate(connection, self.location, self.schema, may_write=not read_only)
                 if created:
@@ -161,7 +175,8 @@ class Warehouse:
 
     def request_clock(self) -> AbstractContextManager[ReserveSlots | None]:
         """Yield the request clock that all processes of the workspace share; None if the engine has none."""
-        return self.engine.request_clock(self.schema)
+        with private_files(self.group_access):
+            return self.engine.request_clock(self.schema)
 
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, read_only: bool) -> None:
         """Attach the warehouse to a connection under a name, and wait for its lock.

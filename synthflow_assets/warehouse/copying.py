@@ -12,6 +12,7 @@ from typing import NamedTuple
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.files import replace_file
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.schema import LANDED_TABLES, TABLES
 from synthflow_assets.warehouse.statements import transaction
@@ -76,8 +77,9 @@ def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> list[
     _validate_backup_path(warehouse, path, unfinished, replace=replace)
     unfinished.unlink(missing_ok=True)
     try:
-        copied = copy_warehouse(warehouse, Warehouse(str(unfinished), warehouse.schema))
-        unfinished.replace(path)
+        target = Warehouse(str(unfinished), warehouse.schema, group_access=warehouse.group_access)
+        copied = copy_warehouse(warehouse, target)
+        replace_file(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
     return copied

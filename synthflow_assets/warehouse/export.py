@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.files import replace_file
 from synthflow_assets.warehouse.schema import TABLES
 
 _ABANDONED_SECONDS = 3600.0
@@ -64,7 +65,7 @@ def _export(connection: duckdb.DuckDBPyConnection, query: str, day: dt.date, pat
         path.parent.mkdir(parents=True, exist_ok=True)
         connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", {"day": day})
         rows = int((connection.fetchone() or (0,))[0])
-        unfinished.replace(path)
+        replace_file(unfinished, path)
     except (OSError, duckdb.IOException) as error:
         with suppress(OSError):
             unfinished.unlink()

@@ -7,25 +7,25 @@ The warehouse is opened only when complete partitions are ready to land.
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import itertools
 import shutil
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self, TextIO
+from typing import NamedTuple, Self
 
 import duckdb
 import pyarrow as pa
 
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.files import locked_folder, remove_abandoned_folders
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.personal import EMPTY, SuppressionList
@@ -37,7 +37,7 @@ _MAX_PENDING_CHUNKS = 2
 # Decoding usually takes 100 MB. Single records of many megabytes take more.
 _MEMORY_LIMIT = "2GB"
 _BATCH_BYTES = 2**20  # JSON of one Arrow batch; DuckDB's expressions hold several copies of it
-_PREFIX, _NEW_PREFIX, _LOCK = "synthflow-staging-", "synthflow-new-staging-", "lock"
+_PREFIX = "synthflow-staging-"
 
 
 class Partition(NamedTuple):
@@ -97,7 +97,7 @@ class Staging:
         self._timezone = timezone
         self._source = _Source(timezone)
         remove_abandoned()
-        self._folder, self._lock = _locked_folder()
+        self._folder, self._lock = locked_folder(Path(tempfile.gettempdir()), _PREFIX)
         self._unfinished = self._folder / "unfinished.parquet"
         self._names = itertools.count()
         self._incomplete: dict[Partition, _Chunk] = {}
@@ -106,7 +106,11 @@ class Staging:
         self._ready = ReadyBatch()
         self._pending: list[Future[None]] = []
         self._decode_executor = ThreadPoolExecutor(1, thread_name_prefix="synthflow-decode")
-        self._connection = duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY_LIMIT})
+        # What DuckDB writes when it lacks memory is not treated yet, so that `hash` and `drop` do without.
+        spill_folder = str(self._folder) if pii == "keep" else ""
+        self._connection = duckdb.connect(
+            config={"threads": 1, "memory_limit": _MEMORY_LIMIT, "temp_directory": spill_folder}
+        )
         self._pending.append(self._decode_executor.submit(self._prepare))
 
     def __enter__(self) -> Self:
@@ -218,20 +222,8 @@ class _Source:
 
 
 def remove_abandoned() -> None:
-    """Remove the staging folders of killed processes. A live process holds the lock of its folder."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError), (folder / _LOCK).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)
-
-
-def _locked_folder() -> tuple[Path, TextIO]:
-    """Return a new folder that only this user can read, and its open lock file."""
-    folder = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX))
-    lock = (folder / _LOCK).open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    # Renamed only now, so that `remove_abandoned` never finds it unlocked.
-    return folder.rename(folder.with_name(folder.name.replace(_NEW_PREFIX, _PREFIX))), lock
+    """Remove the staging folders of killed processes."""
+    remove_abandoned_folders(Path(tempfile.gettempdir()), _PREFIX)
 
 
 def _arrow(chunk: _Chunk, timezone: str) -> pa.Table:

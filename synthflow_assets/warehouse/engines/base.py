@@ -7,8 +7,8 @@ import re
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,12 +17,15 @@ from typing import NamedTuple
 import duckdb
 
 from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
+from synthflow_assets.files import temporary_folder
 from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.warehouse.statements import quoted
 
 _LONGEST_WAIT_SECONDS = 1.0  # between two attempts; longer waits leave a free lock unused
 _VERSION_OFFSET, _HEADER_BYTES = 52, 84  # where the header of a DuckDB file names the version that created it
 _QUIET_SECONDS = 1.0  # parallel runs often wait for each other shortly; only longer waits are logged
+
+SPILL_PREFIX = "synthflow-spill-"
 
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
@@ -71,10 +74,11 @@ class Engine(ABC):
         """Equal for two locations of the same warehouse."""
         return self.location
 
-    @property
-    def spill_folder(self) -> str:
-        """The folder where DuckDB puts what does not fit into memory."""
-        return str(Path(tempfile.gettempdir(), "synthflow-duckdb"))
+    @contextmanager
+    def spill_folder(self) -> Iterator[str]:
+        """Yield a folder that only this user can read, for what does not fit into DuckDB's memory; empty for none."""
+        with temporary_folder([Path(tempfile.gettempdir())], SPILL_PREFIX) as folder:
+            yield folder
 
     def prepare(self) -> None:
         """Create what must exist before the warehouse can be created, such as its folder."""
@@ -134,8 +138,14 @@ class Engine(ABC):
 
 
 def new_connection() -> duckdb.DuckDBPyConnection:
-    """Return a connection without a warehouse. It can load the extensions of Python packages, and installs none."""
-    return duckdb.connect(":memory:", config={"allow_unsigned_extensions": True, "autoinstall_known_extensions": False})
+    """Return a connection without a warehouse. It can load the extensions of Python packages, and installs none.
+
+    It writes no temporary files until a folder for them is set.
+    """
+    return duckdb.connect(
+        ":memory:",
+        config={"allow_unsigned_extensions": True, "autoinstall_known_extensions": False, "temp_directory": ""},
+    )
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 import tempfile
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.files import replace_file, temporary_folder
 from synthflow_assets.interfaces import ReserveSlots
-from synthflow_assets.warehouse.engines.base import Connect, Engine, LockPolicy, attach_when_free, unusable
+from synthflow_assets.warehouse.engines.base import (
+    SPILL_PREFIX,
+    Connect,
+    Engine,
+    LockPolicy,
+    attach_when_free,
+    unusable,
+)
 from synthflow_assets.warehouse.statements import quoted
 
 # Calls are long rows, and DuckDB holds a row group in memory until it is full. Its default of 122,880 rows took twice
@@ -38,10 +46,15 @@ class FileEngine(Engine):
         """The resolved path, because several paths may lead to a file."""
         return str(Path(self.location).resolve())
 
-    @property
-    def spill_folder(self) -> str:
-        """A folder beside the file, as DuckDB itself would choose."""
-        return f"{self.location}.tmp"
+    @contextmanager
+    def spill_folder(self) -> Iterator[str]:
+        """Yield a folder beside the file, where there is space, or that of temporary files for a reader.
+
+        Each connection has its own, because two readers would write the same names.
+        """
+        file = Path(self.location).absolute()
+        with temporary_folder([file.parent, Path(tempfile.gettempdir())], f".{file.name}.{SPILL_PREFIX}") as folder:
+            yield folder
 
     def prepare(self) -> None:
         """Create the folder of the file."""
@@ -87,8 +100,7 @@ class FileEngine(Engine):
             connection.execute("DETACH fresh")
             connection.execute("CHECKPOINT warehouse")
             # The lock of the old file is still held; processes that wait for it will open the new file.
-            shutil.copymode(file, fresh)
-            fresh.replace(file)
+            replace_file(fresh, file)
         except duckdb.Error as error:
             raise unusable(self.location, error) from None
         finally:
@@ -122,6 +134,7 @@ class FileEngine(Engine):
             return first - now
 
         self.prepare()
+        _open_clock(Path(f"{self.location}.{schema}.pace")).close()
         return nullcontext(reserve)
 
 

@@ -1,0 +1,129 @@
+"""Files that may hold personal data: who may read them, how they are replaced, and folders for temporary ones."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal, TextIO
+
+GroupAccess = Literal["none", "read", "write"]
+
+# Permissions that new files and folders do not get. Others than user and group never get any.
+_DENIED: dict[GroupAccess, int] = {"none": 0o077, "read": 0o027, "write": 0o007}
+_LOCK = "lock"
+
+
+class _Umask:
+    """The file mode creation mask of this process, while blocks of several threads restrict it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._denied: list[int] = []
+        self._original = 0
+
+    def deny(self, denied: int) -> None:
+        with self._lock:
+            # The mask can only be read by setting it.
+            current = os.umask(0o077)
+            if not self._denied:
+                self._original = current
+            self._denied.append(denied)
+            self._apply()
+
+    def allow(self, denied: int) -> None:
+        with self._lock:
+            self._denied.remove(denied)
+            self._apply()
+
+    def _apply(self) -> None:
+        mask = self._original
+        for denied in self._denied:
+            mask |= denied
+        os.umask(mask)
+
+
+_umask = _Umask()
+
+
+@contextmanager
+def private_files(group_access: GroupAccess = "none") -> Iterator[None]:
+    """Until the block ends, create files for this user alone: 0600, and 0700 for folders; the umask applies as well.
+
+    It holds for the whole process, because DuckDB creates files in threads of its own. Existing files keep their mode.
+
+    Args:
+        group_access: what the group may do with new files.
+    """
+    denied = _DENIED[group_access]
+    _umask.deny(denied)
+    try:
+        yield
+    finally:
+        _umask.allow(denied)
+
+
+def replace_file(fresh: Path, target: Path) -> None:
+    """Replace a file atomically; the new one gets the mode of the replaced one.
+
+    Args:
+        fresh: the new file, in the same file system.
+        target: the file that is replaced, if it exists.
+
+    Raises:
+        OSError: the file cannot be replaced.
+    """
+    with suppress(FileNotFoundError):
+        fresh.chmod(stat.S_IMODE(target.stat().st_mode))
+    fresh.replace(target)
+
+
+@contextmanager
+def temporary_folder(places: Sequence[Path], prefix: str) -> Iterator[str]:
+    """Yield a folder that only this user can read, in the first place that is writable; remove it at the end.
+
+    Args:
+        places: existing folders.
+        prefix: of the folder's name. What killed processes left under this prefix is removed.
+
+    Yields:
+        The path of the folder; empty if no place is writable.
+    """
+    for place in places:
+        remove_abandoned_folders(place, prefix)
+    for place in places:
+        try:
+            folder, lock = locked_folder(place, prefix)
+        except OSError:
+            continue
+        try:
+            yield str(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.close()
+        return
+    yield ""
+
+
+def locked_folder(place: Path, prefix: str) -> tuple[Path, TextIO]:
+    """Return a new folder that only this user can read, and its open lock file."""
+    folder = Path(tempfile.mkdtemp(dir=place, prefix=f"new-{prefix}"))
+    lock = (folder / _LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # Renamed only now, so that `remove_abandoned_folders` never finds it unlocked.
+    return folder.rename(folder.with_name(folder.name.removeprefix("new-"))), lock
+
+
+def remove_abandoned_folders(place: Path, prefix: str) -> None:
+    """Remove the folders of killed processes. A live process holds the lock of its folder."""
+    with suppress(OSError):
+        for folder in [path for path in place.iterdir() if path.name.startswith(prefix)]:
+            with suppress(OSError), (folder / _LOCK).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
