@@ -35,7 +35,7 @@ def test_the_command_writes_to_the_output_and_prints_it(warehouse: Warehouse, tm
     facts = facts_of(path)
     assert (facts["from"], facts["to"], facts["first"]) == ("2026-08-11", "2026-08-20", "2026-08-01")
     assert [one.name for one in path.parent.iterdir()] == ["calls.html"]
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_default_is_the_last_landed_days(warehouse: Warehouse, tmp_path: Path) -> None:
