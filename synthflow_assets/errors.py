@@ -7,12 +7,14 @@
     │   │   ├── AuthenticationError      401: wrong key, or wrong region
     │   │   ├── AccessDeniedError        403: the key lacks a permission
     │   │   ├── NotFoundError            404: no such path or agent
+    │   │   │   └── NoCallsFoundError        404: the agent has no calls in this window
     │   │   ├── BadRequestError          400, 422 and other 4xx
     │   │   ├── UnknownHostError         no such host, or an untrusted certificate
     │   │   └── UnexpectedResponseError  a redirect, an ignored window, calls of another agent
     │   ├── TransientApiError        a later retry may succeed
     │   │   ├── ConnectionFailedError    refused, reset, timed out, incomplete
     │   │   ├── MalformedResponseError   not JSON, or JSON of another shape
+    │   │   │   └── NoContentError           204
     │   │   ├── RateLimitedError         429
     │   │   └── ServerError              5xx
     │   │       └── OverloadedError          503
@@ -61,6 +63,10 @@ class NotFoundError(PermanentApiError):
     """404: there is no such path or agent."""
 
 
+class NoCallsFoundError(NotFoundError):
+    """404: the API says that it found no calls. `SynthflowClient.list_calls` returns an empty page instead."""
+
+
 class BadRequestError(PermanentApiError):
     """400, 422 or another 4xx: the API rejected the parameters."""
 
@@ -105,6 +111,12 @@ class MalformedResponseError(TransientApiError):
 
     # A gateway recovers within seconds, but a base URL that points to a web site never does.
     retry_for_seconds: ClassVar[float] = 10.0
+
+
+class NoContentError(MalformedResponseError):
+    """204: the response has no content. `SynthflowClient.list_calls` returns an empty page instead."""
+
+    retry_for_seconds: ClassVar[float] = 0.0
 
 
 class RateLimitedError(TransientApiError):

@@ -16,9 +16,15 @@ from urllib.parse import quote
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage
 from synthflow_assets.api.fetch import fetch_windows
-from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage, parse_agents, parse_calls
+from synthflow_assets.api.pages import MAX_PAGE_SIZE, NO_CALLS, CallPage, parse_agents, parse_calls
 from synthflow_assets.api.transport import Audio, Transport
-from synthflow_assets.errors import IncompleteFetchError, NotFoundError, SettingsError
+from synthflow_assets.errors import (
+    IncompleteFetchError,
+    NoCallsFoundError,
+    NoContentError,
+    NotFoundError,
+    SettingsError,
+)
 from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings, with_setting_names
 
@@ -47,6 +53,7 @@ class SynthflowClient:
         self.base_url = base_url.rstrip("/")
         self.max_connections = max_connections
         self.requests_per_second = requests_per_second
+        self._listed_agents: frozenset[str] = frozenset()
         self._transport = Transport(
             api_key, self.base_url, max_connections=max_connections, requests_per_second=requests_per_second
         )
@@ -111,7 +118,15 @@ class SynthflowClient:
             "duration_max": duration_max,
             "lead_phone_number": lead_phone_number,
         }
-        return self._transport.get("/calls", parameters, parse_calls)
+        try:
+            return self._transport.get("/calls", parameters, parse_calls)
+        except NoContentError:
+            return NO_CALLS
+        except NoCallsFoundError:
+            # If the agent is not known to exist, its id or the address may be wrong.
+            if model_id in self._listed_agents:
+                return NO_CALLS
+            raise
 
     def iter_calls(
         self, model_id: str, start: dt.datetime, end: dt.datetime, *, margin_seconds: int = 3600
@@ -181,6 +196,7 @@ class SynthflowClient:
             raise IncompleteFetchError(
                 f"the API lists {len(agents):,} of {total:,} agents; set SYNTHFLOW_MODEL_IDS to those you want"
             )
+        self._listed_agents = frozenset(agents)
         return list(agents.values())
 
     def fetch_recording(self, call_id: str, sink: BinaryIO) -> Audio | None:

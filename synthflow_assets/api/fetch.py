@@ -139,9 +139,10 @@ class _State:
             self._has_succeeded = True
             events = fetch.handle_page(response.request, response.outcome)
         else:
-            self._failures_in_a_row += 1
-            self._raise_if_fatal(response.outcome)
-            events = fetch.handle_error(response.outcome)
+            if not fetch.can_avoid(response.outcome, response.request):
+                self._failures_in_a_row += 1
+                self._raise_if_fatal(response.outcome)
+            events = fetch.handle_error(response.outcome, response.request)
         if fetch.done and fetch in self._active:
             self._active.remove(fetch)
             self._windows_done += 1

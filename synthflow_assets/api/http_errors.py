@@ -22,6 +22,8 @@ from synthflow_assets.errors import (
     BadRequestError,
     ConnectionFailedError,
     MalformedResponseError,
+    NoCallsFoundError,
+    NoContentError,
     NotFoundError,
     OverloadedError,
     RateLimitedError,
@@ -32,6 +34,7 @@ from synthflow_assets.errors import (
 
 _MAX_ERROR_BYTES = 100_000  # of a body that is read for its description
 _MAX_DESCRIPTION_LENGTH = 200
+_NO_CALLS = re.compile(r"\bno (calls?|records?|results?)\b|\bcalls? not found\b", re.IGNORECASE)
 
 
 def connection_error(error: Exception, address: str) -> ApiError:
@@ -81,7 +84,8 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url:
         case 403:
             return AccessDeniedError(f"Access denied (403){detail}. The key is valid but lacks the permission")
         case 404:
-            return NotFoundError(
+            not_found = NoCallsFoundError if _NO_CALLS.search(description) else NotFoundError
+            return not_found(
                 f"Not found (404){detail}. Check that the agent is in this workspace (`synthflow-assets agents` lists "
                 f"them), and that {base_url} is the API's address, which ends in /v2"
             )
@@ -97,7 +101,8 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url:
         case _ if status >= 500:
             return ServerError(f"Server error ({status}); try again later", retry_after(headers))
         case _ if status < 300:
-            return MalformedResponseError(f"Response without content ({status}); try again later")
+            error_class = NoContentError if status == 204 else MalformedResponseError
+            return error_class(f"Response without content ({status}); try again later")
         case _ if status < 400:
             return UnexpectedResponseError(
                 f"Redirect ({status}): {base_url} is not the API's address; check SYNTHFLOW_BASE_URL"

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -49,6 +49,10 @@ class CallPage(NamedTuple):
 
     total_records: int
     calls: list[CallRecord]
+    states_total: bool = True  # False if the API says that there are no calls, but not that their number is 0
+
+
+NO_CALLS = CallPage(0, [], states_total=False)
 
 
 class AgentPage(NamedTuple):
@@ -60,16 +64,28 @@ class AgentPage(NamedTuple):
 
 
 class _Pagination(msgspec.Struct):
-    total_records: int
+    total_records: int | None = None
 
 
 class _RawCalls(msgspec.Struct):
-    pagination: _Pagination
-    calls: list[msgspec.Raw]
+    pagination: _Pagination | None = None
+    calls: list[msgspec.Raw] | None = None
 
 
 class _CallsBody(msgspec.Struct):
     response: _RawCalls
+
+
+class _EmptyResponse(msgspec.Struct, forbid_unknown_fields=True):
+    pagination: _Pagination | None = None
+    calls: Annotated[list[None], msgspec.Meta(max_length=0)] | None = None
+
+
+class _EmptyBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A body that says no more than that the request succeeded."""
+
+    status: Literal["ok", "success"]
+    response: _EmptyResponse | None = None
 
 
 class _Key(msgspec.Struct, gc=False):
@@ -105,6 +121,7 @@ class _RawAgent(msgspec.Struct):
 
 # strict=False: the live API sends numbers as strings.
 _calls_decoder = msgspec.json.Decoder(_CallsBody, strict=False)
+_empty_decoder = msgspec.json.Decoder(_EmptyBody)
 _key_decoder = msgspec.json.Decoder(_Key)
 _raw_key_decoder = msgspec.json.Decoder(_RawKey)
 _scalar_decoder = msgspec.json.Decoder(str | int | None)
@@ -121,18 +138,28 @@ def parse_calls(body: bytes) -> CallPage:
     Records with a lone surrogate or NUL, and pages with NaN, invalid UTF-8 or control characters, are parsed a second,
     slower time: what no database stores becomes U+FFFD, NaN becomes null. So these calls land too.
 
+    A body without calls may lack the list, the total, or the whole response: then there are no calls.
+
     Raises:
         MalformedResponseError: the body is not the JSON that the reference describes.
     """
-    response = _decode(_calls_decoder, body, "calls").response
-    total = response.pagination.total_records
+    try:
+        response = _decode(_calls_decoder, body, "calls").response
+    except MalformedResponseError:
+        if _says_only_success(body):
+            return NO_CALLS
+        raise
+    total = response.pagination.total_records if response.pagination else None
+    if total is None:
+        if response.calls == [] or _says_only_success(body):
+            return NO_CALLS
+        raise _unexpected_json(body, "calls")
     if total < 0:
         raise MalformedResponseError(f"the API states a total of {total} calls; try again later")
+    calls = response.calls or []
     # One search of the page is faster than one for each of its records.
     has_unstorable = _UNSTORABLE.search(body) is not None
-    return CallPage(
-        total, [_parse_call(_storable(bytes(raw)) if has_unstorable else bytes(raw)) for raw in response.calls]
-    )
+    return CallPage(total, [_parse_call(_storable(bytes(raw)) if has_unstorable else bytes(raw)) for raw in calls])
 
 
 def parse_agents(body: bytes) -> AgentPage:
@@ -167,11 +194,24 @@ def _decode(decoder: msgspec.json.Decoder[Page], body: bytes, what: str) -> Page
     try:
         return decoder.decode(_reencode(body))
     except _DECODING_ERRORS:
-        kind = "an HTML page" if body.lstrip()[:1] == b"<" else "not the expected JSON"
-        raise MalformedResponseError(
-            f"the response to the list of {what} is {kind} ({len(body):,} bytes); try again later, or check that "
-            "SYNTHFLOW_BASE_URL ends in /v2"
-        ) from None
+        raise _unexpected_json(body, what) from None
+
+
+def _unexpected_json(body: bytes, what: str) -> MalformedResponseError:
+    kind = "an HTML page" if body.lstrip()[:1] == b"<" else "not the expected JSON"
+    return MalformedResponseError(
+        f"the response to the list of {what} is {kind} ({len(body):,} bytes); try again later, or check that "
+        "SYNTHFLOW_BASE_URL ends in /v2"
+    )
+
+
+def _says_only_success(body: bytes) -> bool:
+    """Return whether the body is nothing but an empty response; with any other field, it may hold calls."""
+    try:
+        _empty_decoder.decode(body)
+    except _DECODING_ERRORS:
+        return False
+    return True
 
 
 def _parse_call(raw: bytes) -> CallRecord:

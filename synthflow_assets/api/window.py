@@ -12,7 +12,7 @@ Three problems are solved here:
   fails. Duplicates within one response are legitimate, because the API counts both. A call on two pages proves nothing:
   another call may be on neither of them.
 * **Deep offsets.** A window with `MAX_OFFSET` calls or more is split into slices of time. So the cost grows with the
-  number of calls, not with its square.
+  number of calls, not with its square. If the API refuses a smaller offset, its slices are thinner.
 
 Nothing is requested here. `WindowFetch.pending_requests` holds what to request next, and `handle_page` takes the
 responses.
@@ -28,7 +28,13 @@ from dataclasses import dataclass, field
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchEvent
 from synthflow_assets.api.ids import IdSet
 from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage, CallRecord
-from synthflow_assets.errors import ApiError, IncompleteFetchError, UnexpectedResponseError
+from synthflow_assets.errors import (
+    ApiError,
+    BadRequestError,
+    IncompleteFetchError,
+    NotFoundError,
+    UnexpectedResponseError,
+)
 from synthflow_assets.interfaces import FetchResult
 
 MAX_OFFSET = 10_000
@@ -61,6 +67,7 @@ class Slice:
     repeats: dict[int, int] = field(default_factory=dict)
     # Of the current pass:
     page_size: int = MAX_PAGE_SIZE
+    states_total: bool = True
     pages_pending: int = 0
     deepest_offset: int = 0  # requested
     rows: int = 0  # up to the last call received
@@ -104,6 +111,7 @@ class WindowFetch:
         self.pending_requests: deque[PageRequest] = deque()
         self._margin_ms = margin_ms
         self._page_size = page_size
+        self._offset_limit = MAX_OFFSET
         # One millisecond earlier, in case the begin of the API's window is exclusive.
         from_ms, to_ms = window.start_ms - margin_ms - 1, window.end_ms + margin_ms
         self._closed = to_ms <= now_ms
@@ -140,6 +148,7 @@ class WindowFetch:
             is_full = len(page.calls) == request.limit
             has_new_calls = len(part.seen_this_pass) > seen_before
             part.total = max(part.total, page.total_records)
+            part.states_total &= page.states_total
             part.rows = max(part.rows, rows)
             part.pages_pending -= 1
             if request.offset == 0:
@@ -158,12 +167,29 @@ class WindowFetch:
         events: list[FetchEvent] = [FetchedPage(self.window, records)] if records else []
         return events + self._finish()
 
-    def handle_error(self, error: ApiError) -> list[FetchEvent]:
-        """Give the window up, and return the events that follow."""
+    def handle_error(self, error: ApiError, request: PageRequest | None = None) -> list[FetchEvent]:
+        """Split the slice if its offsets are too deep; give the window up otherwise. Return the events that follow.
+
+        Args:
+            error: why there is no page.
+            request: the request that failed; None if the error concerns the window.
+        """
         if self.done:
+            return []
+        if request is not None and self.can_avoid(error, request):
+            self._requests += 1
+            self._offset_limit = min(self._offset_limit, request.offset)
+            if not request.slice.is_split:
+                self._drop_requests(request.slice)
+                self._split_by_total(request.slice)
             return []
         self._close()
         return [FailedWindow(self.window, error)]
+
+    def can_avoid(self, error: ApiError, request: PageRequest) -> bool:
+        """Return whether thinner slices avoid the error: the API refuses an offset, and the first page came."""
+        is_refusal = isinstance(error, (BadRequestError, NotFoundError))
+        return is_refusal and request.offset > 0 and (request.slice.is_split or request.slice.can_be_split)
 
     def _finish(self) -> list[FetchEvent]:
         """Return the final event if all slices are complete."""
@@ -222,6 +248,7 @@ class WindowFetch:
     def _start_pass(self, part: Slice) -> None:
         part.passes += 1
         part.total = part.rows = part.deepest_offset = 0
+        part.states_total = True
         part.seen_this_pass = set()
         # Each pass has another page size, so that its pages break elsewhere: calls with the same start may change
         # places between two pages.
@@ -237,8 +264,8 @@ class WindowFetch:
 
     def _request_rest(self, part: Slice) -> None:
         """Request the pages after the first of a pass, which states the total; or split the slice."""
-        if part.total >= MAX_OFFSET and part.can_be_split:
-            self._split(part, -(-part.total // SLICE_TARGET))
+        if part.total >= self._offset_limit and part.can_be_split:
+            self._split_by_total(part)
         elif part.total > part.page_size:
             self._request_pages(part, range(part.page_size, part.total, part.page_size))
 
@@ -257,7 +284,8 @@ class WindowFetch:
         if len(part.seen_this_pass) > part.total:
             # The total is too low. Only distinct calls prove it: a page may repeat the page before.
             part.total = part.rows
-        if len(part.seen) >= part.distinct_total:
+        # "No calls" without a total is believed only when the API says it twice: it may come from a gateway.
+        if len(part.seen) >= part.distinct_total and (part.states_total or part.passes > 1):
             self._open_slices -= 1
             self._complete_slices.append((part.from_ms, part.to_ms))
         elif part.passes < MAX_PASSES:
@@ -267,6 +295,13 @@ class WindowFetch:
             self._split(part, max(2, -(-part.total * 3 // self._page_size)))
         else:
             raise _incomplete(len(part.seen), part.distinct_total)
+
+    def _split_by_total(self, part: Slice) -> None:
+        """Replace a slice by slices that need no deep offsets."""
+        target = SLICE_TARGET
+        if self._offset_limit < MAX_OFFSET:
+            target = min(target, max(1, self._offset_limit // 2))
+        self._split(part, max(2, -(-part.total // target)))
 
     def _split(self, part: Slice, pieces: int) -> None:
         """Replace a slice by slices of equal length, which overlap by a millisecond at each side."""

@@ -30,6 +30,7 @@ _SIGNATURE = "sandbox"
 # rows with the same sort key do in PostgreSQL.
 _TIE_DISTANCE = 300
 _MAX_TOTAL = 200  # with the fault `capped_total`
+_MAX_OFFSET = 300  # with the fault `low_offset_limit`
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -180,13 +181,31 @@ class SandboxApi:
             offset = max(0, offset - limit)
         if self._happens("ignore_offset"):
             offset = 0
+        if offset >= _MAX_OFFSET and self._happens("low_offset_limit"):
+            return _error(400, "Offset is too large", "validation")
         selection = self.store.select(model_id, window)
+        if not len(selection) and (empty := self._other_empty_response()) is not None:
+            return empty
         total, records = self._page_of(selection, offset, limit)
         if self._happens("capped_total"):
             total = min(total, _MAX_TOTAL)
         if records and self._happens("short_page"):
             records = records[:-1]
         return _page(total, limit, offset, records)
+
+    def _other_empty_response(self) -> Response | None:
+        """Return another form of "no calls" than an empty page, if a fault wants it."""
+        if self._happens("no_calls_null"):
+            return JSONResponse({"status": "ok", "response": {"pagination": {"total_records": 0}, "calls": None}})
+        if self._happens("no_calls_without_pagination"):
+            return JSONResponse({"status": "ok", "response": {"calls": []}})
+        if self._happens("no_calls_without_response"):
+            return JSONResponse({"status": "ok"})
+        if self._happens("no_calls_204"):
+            return Response(status_code=204)
+        if self._happens("no_calls_404"):
+            return _error(404, "No calls found", "not_found")
+        return None
 
     def _page_of(self, selection: Selection, offset: int, limit: int) -> tuple[int, list[str]]:
         """Return the total and the records of a page, after the faults that change the order."""

@@ -34,7 +34,7 @@ from synthflow_assets.errors import (
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
-from tests.api.servers import page, serving
+from tests.api.servers import agents_page, page, serving
 
 StartSandbox = Callable[..., Sandbox]
 DAY_START_MS, HOUR_MS = 1_773_100_800_000, 3_600_000  # 2026-03-10 in UTC
@@ -46,12 +46,20 @@ def day_of(model_id: str, days: int = 0) -> CallWindow:
 
 
 def fetch(
-    sandbox: Sandbox, windows: Sequence[CallWindow], *, margin_seconds: int = 3600, page_size: int = 100, **options: Any
+    sandbox: Sandbox,
+    windows: Sequence[CallWindow],
+    *,
+    margin_seconds: int = 3600,
+    page_size: int = 100,
+    agents_are_listed: bool = False,
+    **options: Any,
 ) -> tuple[dict[CallWindow, list[str]], dict[CallWindow, FetchResult | Exception]]:
     """Return the ids of each window's calls, and how each window ended."""
     ids: dict[CallWindow, list[str]] = collections.defaultdict(list)
     ends: dict[CallWindow, FetchResult | Exception] = {}
     with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
+        if agents_are_listed:
+            client.list_agents()
         for event in fetch_windows(client, windows, margin_seconds=margin_seconds, page_size=page_size, **options):
             if isinstance(event, FetchProgress):
                 continue
@@ -75,6 +83,9 @@ def assert_exact(sandbox: Sandbox, windows: Sequence[CallWindow], **options: Any
 
 
 FILTERS = ["start", "end", "start_and_end", "creation", "scheduled_start"]
+EMPTY_FORMS = [
+    "no_calls_null", "no_calls_without_pagination", "no_calls_without_response", "no_calls_204", "no_calls_404",
+]  # fmt: skip
 ENDS = ["half_open", "inclusive", "exclusive", "exclusive_begin"]
 READINGS = list(itertools.product(FILTERS, ENDS, ["descending", "ascending", "arbitrary"]))
 
@@ -139,6 +150,10 @@ def test_calls_longer_than_half_a_slice_are_requested_by_their_duration(
         {"order": "shuffled"},
         {"order": "tied"},
         {"faults": {"capped_total": 10_000}},
+        {"faults": {"low_offset_limit": 10_000}},
+        {"faults": {"low_offset_limit": 10_000}, "order": "tied"},
+        {"faults": {"low_offset_limit": 10_000}, "window_filters": "start_and_end"},
+        {"faults": {"low_offset_limit": 2, "error_500": 2}},
         {"faults": {"listed_twice": 10_000}},
         {"faults": {"listed_twice": 10_000}, "order": "tied"},
         {"faults": {"reset": 1, "truncate": 2, "html": 1, "error_500": 2, "wrong_json": 1}},
@@ -156,6 +171,55 @@ def test_calls_that_change_places_between_pages_are_not_missed(start_sandbox: St
     """PostgreSQL does so with equal sort keys. A call on two pages must not make up for a call on none."""
     sandbox = start_sandbox(seed=seed, calls_per_day=310 + 30 * seed, same_volume=True, agents=1, order="tied")
     assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
+
+
+@pytest.mark.parametrize("form", EMPTY_FORMS)
+def test_each_form_of_no_calls_is_a_day_without_calls(start_sandbox: StartSandbox, form: str) -> None:
+    sandbox = start_sandbox(calls_per_day=0, agents=1, faults={form: 10_000})
+    window = day_of(sandbox.model_ids[0])
+    with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
+        client.list_agents()
+        [event] = fetch_windows(client, [window], margin_seconds=3600)
+    assert isinstance(event, FetchedWindow)
+    assert (event.result.total_records, event.result.fetched) == (0, 0)
+    # Without a stated total, the API is asked a second time.
+    assert len(sandbox.api.requests) == (1 if form == "no_calls_null" else 2)
+
+
+@pytest.mark.parametrize("form", EMPTY_FORMS[1:])
+def test_a_day_is_not_empty_because_one_response_says_so(form: str) -> None:
+    """A gateway answers once, with one of these forms, for a day that has calls."""
+    forms = {
+        "no_calls_without_pagination": (200, b'{"status": "ok", "response": {"calls": []}}'),
+        "no_calls_without_response": (200, b'{"status": "ok"}'),
+        "no_calls_204": (204, b""),
+        "no_calls_404": (404, b'{"detail": {"description": "No calls found"}}'),
+    }
+    calls = [{"call_id": f"c{number}", "model_id": "m", "start_time": DAY_START_MS} for number in range(3)]
+    answers = iter([agents_page(["m"], 1), forms[form]])
+    with serving(lambda _: next(answers, page(calls, 3))) as url, SynthflowClient("key", url) as client:
+        client.list_agents()
+        found, end = fetch_windows(client, [day_of("m")], margin_seconds=0)
+    assert isinstance(found, FetchedPage)
+    assert isinstance(end, FetchedWindow)
+    assert end.result.fetched == 3
+
+
+def test_that_no_calls_were_found_is_believed_of_listed_agents_only(start_sandbox: StartSandbox) -> None:
+    """Any server at a wrong address may say that something was not found."""
+    sandbox = start_sandbox(calls_per_day=0, agents=1, faults={"no_calls_404": 10_000})
+    window = day_of(sandbox.model_ids[0])
+    assert isinstance(fetch(sandbox, [window])[1][window], NotFoundError)
+
+
+def test_a_refused_offset_is_avoided_from_then_on(start_sandbox: StartSandbox) -> None:
+    """A slice that a refused offset cut is never asked so deeply again, and costs few requests."""
+    sandbox = start_sandbox(calls_per_day=2_000, same_volume=True, agents=1, faults={"low_offset_limit": 10_000})
+    [stats] = assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
+    deep = [request for request in sandbox.api.requests if int(request["offset"]) >= 300]
+    whole_day = {(request["from_date"], request["to_date"]) for request in deep}
+    assert len(whole_day) == 1
+    assert stats.requests < 65
 
 
 def test_a_day_is_complete_although_the_api_ignores_the_offset(start_sandbox: StartSandbox) -> None:
@@ -406,8 +470,11 @@ def test_any_window_of_any_api_is_complete(monkeypatch: pytest.MonkeyPatch, data
         order=data.draw(st.sampled_from(["descending", "ascending", "arbitrary", "tied", "shuffled"]), "order"),
         faults=data.draw(
             st.dictionaries(
-                st.sampled_from(["arrival", "short_page", "repeat_page", "listed_twice"]), st.integers(1, 3), max_size=2
-            ),
+                st.sampled_from(["arrival", "short_page", "repeat_page", "listed_twice", *EMPTY_FORMS]),
+                st.integers(1, 3),
+                max_size=2,
+            )
+            | st.just({"low_offset_limit": 10_000}),
             "faults",
         ),
     )
@@ -415,7 +482,8 @@ def test_any_window_of_any_api_is_complete(monkeypatch: pytest.MonkeyPatch, data
     length = data.draw(st.integers(1, 2 * DAY_MS), "length")
     with Sandbox(config) as sandbox:
         window = CallWindow(sandbox.model_ids[0], start, start + length)
-        ids, ends = fetch(sandbox, [window], page_size=data.draw(st.integers(5, 100), "page size"))
+        page_size = data.draw(st.integers(5, 100), "page size")
+        ids, ends = fetch(sandbox, [window], page_size=page_size, agents_are_listed=True)
         expected = sandbox.api.store.ids_between(window.model_id, window.start_ms, window.end_ms)
         assert len(ids[window]) == len(set(ids[window]))
         if isinstance(ends[window], FetchResult):

@@ -18,6 +18,7 @@ from synthflow_assets.errors import (
     BadRequestError,
     ConnectionFailedError,
     MalformedResponseError,
+    NoContentError,
     NotFoundError,
     OverloadedError,
     RateLimitedError,
@@ -38,7 +39,7 @@ def error_of(status: int, body: Any = None, headers: dict[str, str] | None = Non
     ("status", "kind", "says"),
     [
         (201, MalformedResponseError, "Response without content (201); try again later"),
-        (204, MalformedResponseError, "Response without content (204); try again later"),
+        (204, NoContentError, "Response without content (204); try again later"),
         (299, MalformedResponseError, "Response without content (299); try again later"),
         (300, UnexpectedResponseError, "Redirect (300)"),
         (301, UnexpectedResponseError, f"Redirect (301): {BASE_URL} is not the API's address"),

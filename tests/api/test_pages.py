@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from synthflow_assets.api.pages import parse_agents, parse_calls
+from synthflow_assets.api.pages import CallPage, parse_agents, parse_calls
 from synthflow_assets.errors import MalformedResponseError
 from tests.api.servers import page
 
@@ -140,13 +140,39 @@ def test_a_negative_total_is_refused(total: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "states_total"),
+    [
+        (b'{"response":{"pagination":{"total_records":0},"calls":null}}', True),
+        (b'{"response":{"pagination":{"total_records":"0"}}}', True),
+        (b'{"response":{"pagination":{"total_records":null},"calls":[]}}', False),
+        (b'{"response":{"pagination":null,"calls":[]}}', False),
+        (b'{"response":{"calls":[]}}', False),
+        (b'{"status":"ok","response":{}}', False),
+        (b'{"status":"ok","response":null}', False),
+        (b'{"status":"success"}', False),
+    ],
+)
+def test_forms_of_no_calls(body: bytes, states_total: bool) -> None:
+    assert parse_calls(body) == CallPage(0, [], states_total)
+
+
+def test_null_instead_of_calls_does_not_change_the_total() -> None:
+    assert parse_calls(b'{"response":{"pagination":{"total_records":5},"calls":null}}') == CallPage(5, [])
+
+
+@pytest.mark.parametrize(
     ("body", "says"),
     [
         (b"<html>", r"calls is an HTML page \(6 bytes\)"),
         (b" \n<html>", "an HTML page"),
         (b"", r"not the expected JSON \(0 bytes\)"),
         (b"{}", "not the expected JSON"),
-        (b'{"response":{"calls":[]}}', "not the expected JSON"),
+        (b'{"response":{}}', "not the expected JSON"),  # of another API, perhaps
+        (b'{"response":null}', "not the expected JSON"),
+        (b'{"status":"error","response":{}}', "not the expected JSON"),
+        (b'{"status":"ok","response":{"items":[]}}', "not the expected JSON"),
+        (b'{"response":{"calls":[{}]}}', "not the expected JSON"),  # without a total, more may follow
+        (b'{"status":"ok","response":{"calls":[null]}}', "not the expected JSON"),
         (b'{"response":{"pagination":{"total_records":1.5},"calls":[]}}', "not the expected JSON"),
         (b'{"response":{"pagination":{"total_records":1},"calls":{}}}', "not the expected JSON"),
         (b"[" * 100_000, "not the expected JSON"),

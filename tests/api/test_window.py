@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -15,7 +16,15 @@ from synthflow_assets.api import window as window_module
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow
 from synthflow_assets.api.pages import CallPage, CallRecord
 from synthflow_assets.api.window import PageRequest, WindowFetch
-from synthflow_assets.errors import ApiError, IncompleteFetchError, ServerError, UnexpectedResponseError
+from synthflow_assets.errors import (
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    IncompleteFetchError,
+    NotFoundError,
+    ServerError,
+    UnexpectedResponseError,
+)
 from synthflow_assets.interfaces import FetchResult
 
 START, END = 1_773_100_800_000, 1_773_187_200_000  # 2026-03-10 in UTC, in epoch milliseconds
@@ -90,7 +99,11 @@ def fetch(
     while state.pending_requests:
         assert len(requests) < most, "no end"
         requests.append(state.pending_requests.popleft())
-        for event in state.handle_page(requests[-1], respond(requests[-1])):
+        try:
+            events = state.handle_page(requests[-1], respond(requests[-1]))
+        except ApiError as error:
+            events = state.handle_error(error, requests[-1])
+        for event in events:
             if isinstance(event, FetchedPage):
                 assert event.records
                 ids += [str(record.call_id) for record in event.records]
@@ -507,6 +520,54 @@ def test_totals_that_do_not_follow_the_slices_are_refused_soon(total: int) -> No
         _, error, requests = fetch(lambda _: page(calls, total))  # noqa: B023
         assert isinstance(error, (UnexpectedResponseError, IncompleteFetchError))
         assert len(requests) < 50
+
+
+def refuse_deep(respond: Respond, limit: int) -> Respond:
+    """The API, but it refuses offsets from `limit` on."""
+
+    def refuse(request: PageRequest) -> CallPage:
+        if request.offset >= limit:
+            raise BadRequestError("x")
+        return respond(request)
+
+    return refuse
+
+
+@given(data=st.data())
+@hypothesis_settings(max_examples=100)
+def test_any_limit_of_offsets_costs_no_call(data: st.DataObject) -> None:
+    """Whatever the limit, the page size and the reading: complete, or refused because one page cannot be cut."""
+    filters, includes_begin, includes_end = data.draw(st.sampled_from(READINGS), "reading")
+    starts = data.draw(st.lists(st.integers(0, 86_399), max_size=120), "starts in seconds")
+    calls = [
+        Call(f"c{n}", START + start * SECOND, START + (start + 30) * SECOND, created_ms=START + (start - 60) * SECOND)
+        for n, start in enumerate(starts)
+    ]
+    respond = refuse_deep(Api(calls, filters, includes_begin, includes_end), data.draw(st.integers(1, 40), "limit"))
+    ids, end, requests = fetch(respond, page_size=data.draw(st.integers(2, 20), "page size"))
+    assert len(ids) == len(set(ids))
+    if isinstance(end, FetchResult):
+        assert sorted(ids) == sorted(call.id for call in calls)
+        assert end.requests == len(requests)
+    else:
+        # Calls of the same second and more than a page, or a call across the borders of slices.
+        assert max(Counter(starts).values()) > 1 or filters == "start_and_end", end
+
+
+@pytest.mark.parametrize("error", [BadRequestError("x"), NotFoundError("x")])
+def test_a_first_page_that_is_refused_fails_the_window(error: ApiError) -> None:
+    state = WindowFetch(WINDOW, HOUR, 100, END + DAY)
+    [event] = state.handle_error(error, state.pending_requests.popleft())
+    assert isinstance(event, FailedWindow)
+
+
+@pytest.mark.parametrize("error", [ServerError("x"), UnexpectedResponseError("x"), AuthenticationError("x")])
+def test_any_other_error_at_a_deep_offset_fails_the_window(error: ApiError) -> None:
+    state = WindowFetch(WINDOW, HOUR, 100, END + DAY)
+    first = state.pending_requests.popleft()
+    state.handle_page(first, Api(calls_between(350))(first))
+    [event] = state.handle_error(error, state.pending_requests.popleft())
+    assert isinstance(event, FailedWindow)
 
 
 def test_an_error_ends_the_window_once() -> None:
