@@ -7,10 +7,10 @@ WITH executed AS (
 SELECT
     day,
     model_id,
-    coalesce(nullif(trim(action_type), ''), $not_reported) AS action_type,
+    coalesce(nullif(action_type, ''), $not_reported) AS action_type,
     count(*) AS executed,
     count(*) FILTER (failed) AS failed,
     count(DISTINCT call_id) AS calls
 FROM executed
--- By position: in GROUP BY, `action_type` would mean the untrimmed one.
+-- By position: in GROUP BY, `action_type` would mean the column of `executed`.
 GROUP BY 1, 2, 3

@@ -11,7 +11,8 @@ from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.metrics.frames import headline, named_frame
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.spec.calls import DAY, computed, land
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from tests.spec.calls import DAY, at, computed, land
 
 # (agent, status, duration_seconds, disconnect reason)
 Call = tuple[str, str | None, int | None, str | None]
@@ -23,6 +24,17 @@ def store(connection: duckdb.DuckDBPyConnection, calls: Sequence[Call], day: dt.
     land(connection, [dict(zip(COLUMNS, call, strict=True)) for call in calls], [day], "".join(landed))
 
 
+CALLS_OF_EVERY_TABLE: list[dict[str, Any]] = [
+    {
+        "call_status": "completed",
+        "duration_seconds": 9,
+        "telephony_duration_ms": 8000,
+        "judge_results": {"goal": "true"},
+        "collected_variables": {"born": {"value": "1980", "collected": True}},
+        "executed_actions": [{"action_type": "transfer_call_action_type"}],
+    },
+    {"call_status": "busy"},
+]
 DURATION_SPECS: list[tuple[str, list[Call], list[tuple[Any, ...]]]] = [
     #                                                calls con short total  mean median   p90    p95    p99  max
     ("a day without calls", [], [("a", 0, 0, 0, 0, None, None, None, None, None, None)]),
@@ -105,15 +117,18 @@ def test_disconnect_reasons_daily(
 
 
 def test_computing_a_day_replaces_that_day_only(connection: duckdb.DuckDBPyConnection) -> None:
-    other = DAY + dt.timedelta(days=1)
-    for day in (DAY, other):
-        store(connection, [("a", "completed", 10, "error")], day)
-        computed(connection, "call_duration_daily", [day])
-    for day in (DAY, other):
-        store(connection, [("a", "completed", 99, "error")], day)
-    assert computed(connection, "call_duration_daily", columns="total_duration_seconds") == [(99,)]
-    kept = connection.execute("SELECT total_duration_seconds FROM call_duration_daily WHERE day = $1", [other])
-    assert kept.fetchone() == (10,)
+    """Of every table, each day has the same rows whether it is computed alone or with the day before."""
+    days = [DAY - dt.timedelta(days=1), DAY]
+    land(connection, [{**call, "start_ms": at(f"{day} 12:00")} for day in days for call in CALLS_OF_EVERY_TABLE], days)
+    together = {}
+    compute_metrics(connection, days, Settings.of())
+    for table in METRIC_TABLES:
+        together[table.name] = connection.execute(f"FROM {table.name} ORDER BY ALL").fetchall()
+        assert {row[0] for row in together[table.name]} == set(days), table.name
+    connection.execute("UPDATE calls SET duration_seconds = 99 WHERE day = $1", days[:1])
+    compute_metrics(connection, [DAY], Settings.of())
+    for table in METRIC_TABLES:
+        assert connection.execute(f"FROM {table.name} ORDER BY ALL").fetchall() == together[table.name], table.name
 
 
 def test_the_short_call_threshold_is_a_setting(connection: duckdb.DuckDBPyConnection) -> None:
