@@ -2,7 +2,6 @@
 WITH series AS (
     SELECT day, model_id AS series
     FROM call_loads
-    WHERE list_contains($days::DATE[], day)
 ),
 spans AS (
     SELECT

@@ -298,6 +298,8 @@ def test_a_window_that_stays_short_is_read_in_slices_of_a_page_and_then_fails() 
 
     _, error, requests = fetch(respond)
     assert isinstance(error, IncompleteFetchError)
+    # The numbers of the slice that lacks a call, not of the window.
+    assert str(error).startswith("received 0 distinct calls of the 1 that the API counts")
     # Pages of 100, 75 and 50, each time one more behind a full last page; then slices of a third of a page.
     assert len([request for request in requests if request.slice is requests[0].slice]) == 4 + 5 + 7
     assert max(request.slice.passes for request in requests) == 3
