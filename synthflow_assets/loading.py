@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from synthflow_assets.agents import Agent
-from synthflow_assets.api.client import MAX_CLOCK_DIFFERENCE_SECONDS, SynthflowClient
+from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.days import day_bounds_ms
@@ -236,8 +236,7 @@ class _Loader:
 
     def _now_ms(self) -> int:
         """Return the present by the API's clock; say so if this machine's is wrong."""
-        ahead = self._client.clock_ahead_seconds or 0.0
-        if abs(ahead) > MAX_CLOCK_DIFFERENCE_SECONDS:
+        if ahead := self._client.clock_correction_seconds:
             direction = "ahead of" if ahead > 0 else "behind"
             self._log(f"this machine's clock is {abs(ahead):,.0f} s {direction} the API's, which decides; set it (NTP)")
         return self._client.now_ms

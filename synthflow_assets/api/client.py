@@ -29,7 +29,7 @@ from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings, with_setting_names
 
 _MAX_AGENTS = 100_000
-MAX_CLOCK_DIFFERENCE_SECONDS = 60.0
+_MAX_CLOCK_DIFFERENCE_SECONDS = 60.0
 
 
 class SynthflowClient:
@@ -233,13 +233,18 @@ class SynthflowClient:
         return self._transport.clock_ahead_seconds
 
     @property
+    def clock_correction_seconds(self) -> float:
+        """`clock_ahead_seconds` if it is more than a minute; otherwise 0, as small differences do no harm."""
+        ahead = self.clock_ahead_seconds or 0.0
+        return ahead if abs(ahead) > _MAX_CLOCK_DIFFERENCE_SECONDS else 0.0
+
+    @property
     def now_ms(self) -> int:
         """The present in epoch milliseconds, by the API's clock if this machine's differs by more than a minute.
 
         A machine whose clock is ahead would take a day for over that is not, and never fetch the rest of it.
         """
-        ahead = self.clock_ahead_seconds or 0.0
-        return int((time.time() - (ahead if abs(ahead) > MAX_CLOCK_DIFFERENCE_SECONDS else 0.0)) * 1000)
+        return int((time.time() - self.clock_correction_seconds) * 1000)
 
     @property
     def pause_seconds(self) -> float:
