@@ -15,18 +15,7 @@ WITH dimensions AS (
         FROM calls
         WHERE list_contains($days::DATE[], day)
     )
-    UNPIVOT INCLUDE NULLS (
-        value FOR dimension IN (
-            outcome,
-            call_status,
-            end_call_reason,
-            telephony_hangup,
-            telephony_error_code,
-            type_of_call,
-            assistant_version,
-            campaign_type
-        )
-    )
+    UNPIVOT INCLUDE NULLS (value FOR dimension IN (* EXCLUDE (day, model_id)))
 )
 SELECT
     day,

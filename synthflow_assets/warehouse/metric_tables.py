@@ -428,7 +428,7 @@ _TRAFFIC_COLUMNS = (
 )
 _TRAFFIC_DAY = Column("day", "DATE", "Day that the hour belongs to, in the set time zone.", required=True)
 _TRAFFIC_EXCLUDED = (
-    "The part of a call that runs beyond the end of the day after its start: a day is computed from its own calls and "
+    "The part of a call that runs beyond the end of the day after its start. A day is computed from its own calls and "
     "those of the day before."
 )
 _TRAFFIC_NULLS = (

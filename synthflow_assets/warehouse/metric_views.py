@@ -12,8 +12,8 @@ METRIC_MACROS = (
     Macro(
         "duration_summary_by",
         ("from_day", "to_day", "grouped_by", "condition := true"),
-        "Number and duration of the calls between two days, both included, for each value of `grouped_by`: a column of "
-        "`call_duration_histogram`, or an expression over its columns. `condition` selects calls.",
+        "Number and duration of the calls between two days, both included, for each value of `grouped_by`. That is a "
+        "column of `call_duration_histogram`, or an expression over its columns. `condition` selects calls.",
         (Column("key", "ANY", "Value of `grouped_by`."), *_SUMMARY),
     ),
     Macro(
