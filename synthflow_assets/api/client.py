@@ -28,7 +28,7 @@ from synthflow_assets.errors import (
 from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import API_KEY_VARIABLE, Settings, with_setting_names
 
-_MAX_AGENTS = 100_000
+MAX_AGENTS = 100_000
 _MAX_CLOCK_DIFFERENCE_SECONDS = 60.0
 
 
@@ -180,7 +180,7 @@ class SynthflowClient:
         """
         agents: dict[str, Agent] = {}
         listed = total = 0
-        while listed < _MAX_AGENTS:
+        while listed < MAX_AGENTS:
             parameters = {"limit": MAX_PAGE_SIZE, "offset": listed}
             page = self._transport.get("/assistants/", parameters, parse_agents)
             before = len(agents)

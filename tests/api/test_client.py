@@ -136,7 +136,7 @@ def test_missing_agents_are_an_error() -> None:
 
 
 def test_agents_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_MAX_AGENTS", 1_000)
+    monkeypatch.setattr(client_module, "MAX_AGENTS", 1_000)
     ids, _ = list_agents(lambda offset: agents_page([f"{offset}-{number}" for number in range(100)], None))
     assert len(ids) == 1_000
 

@@ -250,7 +250,7 @@ def test_a_slow_channel_ends_its_tick_in_time_and_gets_each_alert_once(
     instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dagster ends a tick after a minute, and what it had sent would be sent again."""
-    monkeypatch.setattr(alert_channels, "_SENDING_SECONDS", 0.25)
+    monkeypatch.setattr(alert_channels, "SENDING_SECONDS", 0.25)
     alerting = Alerting(Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"), webserver_url="http://x"), instance)
     alerting.tick()
     inbox.takes_seconds = 0.1
@@ -289,11 +289,11 @@ def test_a_crash_is_told_where_dagster_does_not_start_the_run_again(
     )
     assert alerting.tick() == "nothing to send"
     # It says that it will also of runs of `dg launch`, of which it then notices that it cannot.
-    monkeypatch.setattr(alerts, "_RETRY_STARTS_WITHIN_SECONDS", 0.0)
+    monkeypatch.setattr(alerts, "RETRY_STARTS_WITHIN_SECONDS", 0.0)
     assert alerting.tick() == "webhook: 1 alert(s) sent"
     assert alerting.tick() == "nothing to send"
     [changed] = fail_runs(instance, 1, **{"dagster/will_retry": "true"})
-    monkeypatch.setattr(alerts, "_RETRY_STARTS_WITHIN_SECONDS", 300.0)
+    monkeypatch.setattr(alerts, "RETRY_STARTS_WITHIN_SECONDS", 300.0)
     assert alerting.tick() == "nothing to send"
     instance.add_run_tags(changed.run_id, {"dagster/will_retry": "false"})
     assert alerting.tick() == "webhook: 1 alert(s) sent"

@@ -411,7 +411,7 @@ def test_runs_of_the_hourly_check_are_deleted_after_a_month(
     on_disk: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(schedules, "_RUNS_DELETED_PER_TICK", 3)
+    monkeypatch.setattr(schedules, "RUNS_DELETED_PER_TICK", 3)
     definitions = build_synthflow_defs(settings_for(start_sandbox()))
     schedule = definitions.resolve_schedule_def("synthflow_freshness_schedule")
 

@@ -19,7 +19,7 @@ _CATCH_UP_CRON = "45 */3 * * *"
 # A tick may take a minute. If a run holds the file for longer, the next tick tries again.
 _LOCK_WAIT_SECONDS = 10.0
 _RUNS_KEPT_FOR = dt.timedelta(days=30)
-_RUNS_DELETED_PER_TICK = 24  # a tick may take a minute
+RUNS_DELETED_PER_TICK = 24  # a tick may take a minute
 _UNDER_WAY = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -124,7 +124,7 @@ def _delete_old_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None
         statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
         created_before=dt.datetime.now(dt.UTC) - _RUNS_KEPT_FOR,
     )
-    for run in instance.get_runs(filters=old, limit=_RUNS_DELETED_PER_TICK, ascending=True):
+    for run in instance.get_runs(filters=old, limit=RUNS_DELETED_PER_TICK, ascending=True):
         instance.delete_run(run.run_id)
         instance.compute_log_manager.delete_logs(prefix=[run.run_id])
 

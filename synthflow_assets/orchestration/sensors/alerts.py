@@ -23,7 +23,7 @@ from synthflow_assets.settings import Settings
 _INTERVAL_SECONDS = 30
 _MAX_TEXT_LENGTH = 1500
 _OVERLAP_SECONDS = 120.0  # a failure may become visible this much later
-_RETRY_STARTS_WITHIN_SECONDS = 300.0
+RETRY_STARTS_WITHIN_SECONDS = 300.0
 _EVALUATIONS_PER_TICK = 10  # failed ones, of each check
 _WILL_RETRY_TAG = "dagster/will_retry"
 _PARENT_RUN_TAG = "dagster/parent_run_id"
@@ -138,7 +138,7 @@ def _runs_never_retried(instance: dg.DagsterInstance, cursor: _AlertCursor) -> I
     for run_id, ended in list(cursor.retried.items()):
         run = instance.get_run_by_id(run_id)
         retries = instance.get_runs(dg.RunsFilter(tags={_PARENT_RUN_TAG: run_id}), limit=1)
-        is_late = ended < time.time() - _RETRY_STARTS_WITHIN_SECONDS
+        is_late = ended < time.time() - RETRY_STARTS_WITHIN_SECONDS
         if run is None or retries or is_late or run.tags.get(_WILL_RETRY_TAG) != "true":
             del cursor.retried[run_id]
             if run is not None and not retries:

@@ -12,7 +12,7 @@ from synthflow_assets.settings import Settings
 
 # Dagster ends a tick after a minute, and the next tick would send its alerts again. So no message is started after this
 # time, and a started one takes at most twice the timeout.
-_SENDING_SECONDS = 20.0
+SENDING_SECONDS = 20.0
 _SENT_SINGLY = 10  # more alerts than these become one message
 _LISTED = 20  # alerts in that message, one line each
 _MAX_LINE_LENGTH = 200
@@ -94,7 +94,7 @@ def _deliver(send: Send, outbox: Outbox, workspace: str, overview_url: str | Non
     started, sent = time.monotonic(), 0
     while outbox:
         message, count = outbox.next_message(workspace, overview_url)
-        if time.monotonic() - started > _SENDING_SECONDS:
+        if time.monotonic() - started > SENDING_SECONDS:
             return f"{sent} alert(s) sent, {len(outbox)} wait for the next tick: the channel is slow"
         try:
             send(message)
