@@ -35,12 +35,14 @@ class Report:
         size_bytes: its size.
         days: the number of days that it covers, without the days before that it compares them with.
         agents: the number of agents in it.
+        headline: its first numbers by name, such as `calls` and `person_reached_rate`, over all its days and agents.
     """
 
     path: Path
     size_bytes: int
     days: int
     agents: int
+    headline: dict[str, float]
 
     @property
     def warning(self) -> str | None:
@@ -105,7 +107,7 @@ def write_report(
     span = Span(from_day, to_day)
     page, content = _render_small_enough(warehouse, settings, span, agents, made_at or dt.datetime.now(dt.UTC))
     _replace(path, page, settings.group_access)
-    return Report(path, len(page), span.days, len(content.facts["agents"]))
+    return Report(path, len(page), span.days, len(content.facts["agents"]), content.headline())
 
 
 def _render_small_enough(

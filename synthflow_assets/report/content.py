@@ -24,6 +24,16 @@ _sql = partial(sql_file, __name__.rpartition(".")[0] + ".sql")
 NOT_YET, MISSING, COMPLETE, UNSETTLED, WITH_REJECTS, NOT_COMPUTED = range(6)
 # What is counted by value; each kind is a query in `sql/` and a list of values in the facts.
 _COUNTED = ("outcomes", "transfers", "judge_results", "variables", "disconnect_reasons", "end_reasons")
+_HEADLINE_COUNTS = (
+    "calls",
+    "connected_calls",
+    "person_reached_calls",
+    "voicemail_calls",
+    "no_answer_calls",
+    "short_calls",
+    "transfer_success_calls",
+    "transfer_failed_calls",
+)
 _HOURS = 24
 _MOST_LETTERS = 200  # of a name or value
 _JOINERS = "\u200c\u200d"  # invisible, but parts of Persian words and of emoji
@@ -59,6 +69,22 @@ class Content:
 
     facts: dict[str, Any]
     columns: Columns
+
+    def headline(self) -> dict[str, float]:
+        """Return the page's first numbers, over its days and agents; a rate of nothing is left out."""
+        days_before = (dt.date.fromisoformat(self.facts["from"]) - dt.date.fromisoformat(self.facts["first"])).days
+        start = days_before * len(self.facts["agents"])
+        sums = {name: int(self.columns[name][start:].sum()) for name in _HEADLINE_COUNTS}
+        transfers = sums["transfer_success_calls"] + sums["transfer_failed_calls"]
+        rates = {
+            "person_reached_rate": (sums["person_reached_calls"], sums["calls"]),
+            "voicemail_rate": (sums["voicemail_calls"], sums["calls"]),
+            "no_answer_rate": (sums["no_answer_calls"], sums["calls"]),
+            "transfer_failed_rate": (sums["transfer_failed_calls"], transfers),
+            "connected_rate": (sums["connected_calls"], sums["calls"]),
+            "short_call_rate": (sums["short_calls"], sums["connected_calls"]),
+        }
+        return {"calls": sums["calls"]} | {name: part / whole for name, (part, whole) in rates.items() if whole}
 
 
 @dataclass(frozen=True)

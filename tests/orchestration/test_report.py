@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from synthflow_assets.report.content import COMPLETE, MISSING
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.schema import AGENTS, TABLES
 from tests.report.reading import columns_of
 
 FIRST, LAST = dt.date(2026, 3, 8), dt.date(2026, 3, 10)
@@ -33,7 +35,7 @@ def run(settings: Settings, instance: dg.DagsterInstance, assets: list[dg.AssetK
 
 def metadata_of(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, dict[str, Any]]:
     """By partition, what Dagster shows of its latest materialization."""
-    found = instance.fetch_materializations(key, limit=100).records
+    found = instance.fetch_materializations(key, limit=100, ascending=True).records
     return {
         str(one.partition_key): dict(one.asset_materialization.metadata) for one in found if one.asset_materialization
     }
@@ -53,6 +55,15 @@ def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
     assert "warning" not in metadata
     # The last days are long gone, so it is about those that have landed.
     assert (metadata["days"].value, metadata["agents"].value) == (3, 2)
+    numbers = Warehouse(settings.warehouse).read_frame("call_rates_daily").sum(numeric_only=True)
+    assert metadata["calls"].value == numbers["calls"]
+    assert metadata["person_reached_rate"].value == numbers["person_reached_calls"] / numbers["calls"]
+    transfers = numbers["transfer_success_calls"] + numbers["transfer_failed_calls"]
+    assert metadata["transfer_failed_rate"].value == numbers["transfer_failed_calls"] / transfers
+    # The picture is that of the outcomes, which the metrics have drawn.
+    outcomes = metadata_of(instance, dg.AssetKey(["synthflow", "call_outcomes_daily"]))
+    assert metadata["preview"] == outcomes[f"{LAST}"]["preview"]
+    assert "preview" not in shown[f"{FIRST}"]
     assert sum(columns_of(path)["calls"]) == len(Warehouse(settings.warehouse).read_frame("calls")) > 0
     for table in ("call_duration_daily", "disconnect_reasons_daily", "workspace_load_hourly"):
         pictures = {
@@ -62,6 +73,14 @@ def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
         }
         assert list(pictures) == [f"{LAST}"]
         assert pictures[f"{LAST}"].startswith("![")
+    # Alone, the report draws its own picture.
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute("UPDATE call_outcomes_daily SET calls = 2 * calls WHERE value = 'person_reached'")
+    assert run(settings, instance, [REPORT]).success
+    alone = metadata_of(instance, REPORT)[f"{LAST}"]
+    assert alone["person_reached_rate"].value == 2 * metadata["person_reached_rate"].value
+    assert alone["preview"].value.startswith("![")
+    assert alone["preview"] != metadata["preview"]
 
 
 def test_a_control_character_in_a_text_does_not_end_the_run(
@@ -112,3 +131,10 @@ def test_a_report_that_cannot_be_written_fails_alone(
     assert set(metadata_of(instance, dg.AssetKey(["synthflow", "call_rates_daily"]))) == {
         f"{FIRST}", "2026-03-09", f"{LAST}",
     }  # fmt: skip
+
+
+def test_the_report_depends_on_what_it_shows(settings_for: MakeSettings, start_sandbox: StartSandbox) -> None:
+    graph = build_synthflow_defs(settings_for(start_sandbox())).resolve_asset_graph()
+    queries = "".join(path.read_text() for path in Path(report_module.__file__).with_name("sql").glob("*.sql"))
+    read = set(re.findall(r"(?:FROM|JOIN) (\w+)", queries)) & set(TABLES) - {AGENTS.name}
+    assert {key.path[-1] for key in graph.get(REPORT).parent_keys} == read

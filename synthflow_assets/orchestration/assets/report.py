@@ -10,7 +10,34 @@ import dagster as dg
 from synthflow_assets.orchestration.assets.metadata import Metadata
 from synthflow_assets.orchestration.assets.steps import DailyStep, MetadataByDay, common_spec_arguments
 from synthflow_assets.orchestration.workspace import Workspace
-from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.metric_tables import (
+    CALL_DURATION_DAILY,
+    CALL_DURATION_HISTOGRAM,
+    CALL_LOAD_HOURLY,
+    CALL_OUTCOMES_DAILY,
+    CALL_RATES_DAILY,
+    COLLECTED_VARIABLES_DAILY,
+    DISCONNECT_REASONS_DAILY,
+    JUDGE_RESULTS_DAILY,
+    TRANSFERS_DAILY,
+    WORKSPACE_LOAD_HOURLY,
+)
+from synthflow_assets.warehouse.schema import CALL_LOADS
+
+# What the queries of the report read.
+_SHOWN = (
+    CALL_LOADS,
+    CALL_DURATION_DAILY,
+    CALL_DURATION_HISTOGRAM,
+    CALL_LOAD_HOURLY,
+    CALL_OUTCOMES_DAILY,
+    CALL_RATES_DAILY,
+    COLLECTED_VARIABLES_DAILY,
+    DISCONNECT_REASONS_DAILY,
+    JUDGE_RESULTS_DAILY,
+    TRANSFERS_DAILY,
+    WORKSPACE_LOAD_HOURLY,
+)
 
 
 def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
@@ -32,15 +59,18 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
             "size_bytes": report.size_bytes,
             "days": report.days,
             "agents": report.agents,
+            **report.headline,
         }
         if report.warning:
             context.log.warning(report.warning)
             metadata["warning"] = report.warning
-        return {spec.key: dict.fromkeys(days, metadata)}
+        picture = _picture(context, workspace, span.to_day)
+        # On the latest day alone: Dagster stores metadata with each day.
+        return {spec.key: dict.fromkeys(days, metadata) | {max(days): metadata | picture}}
 
     spec = dg.AssetSpec(
         workspace.asset_key("call_report"),
-        deps=[workspace.asset_key(table.name) for table in METRIC_TABLES],
+        deps=[workspace.asset_key(table.name) for table in _SHOWN],
         description=f"One HTML page about the last {settings.report_days} days, for people who do not write SQL.",
         partitions_def=partitions,
         kinds={"html"},
@@ -48,3 +78,22 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
         metadata={"dagster/uri": str(settings.report_path)},
     )
     return DailyStep("write_report", [spec], write)
+
+
+def _picture(context: dg.AssetExecutionContext, workspace: Workspace, last: dt.date) -> Metadata:
+    """Return the picture of the outcomes up to `last` as metadata; empty if there are none.
+
+    Drawing it takes a second of processor time, so the one that the metrics of the same run have drawn is used.
+    """
+    from synthflow_assets.report.previews import preview_charts, previews
+
+    outcomes = workspace.asset_key(CALL_OUTCOMES_DAILY.name)
+    this_day = dg.AssetRecordsFilter(outcomes, asset_partitions=[last.isoformat()])
+    for record in context.instance.fetch_materializations(this_day, limit=1).records:
+        drawn = record.asset_materialization
+        if drawn and record.run_id == context.run.run_id and "preview" in drawn.metadata:
+            return {"preview": drawn.metadata["preview"]}
+    with workspace.warehouse(context).get_connection(read_only=True) as connection:
+        charts = preview_charts(connection, CALL_OUTCOMES_DAILY, last)
+    picture = previews({CALL_OUTCOMES_DAILY.name: charts}, context.log.warning).get(CALL_OUTCOMES_DAILY.name)
+    return {"preview": dg.MarkdownMetadataValue(picture)} if picture else {}
