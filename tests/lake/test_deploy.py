@@ -15,12 +15,11 @@ from dagster._config import process_config, resolve_to_config_type
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_k8s import K8sRunLauncher
-from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
 from dagster_postgres import PostgresRunStorage
 from dagster_postgres.utils import pg_url_from_config
-from kubernetes.client import ApiClient
 
 from synthflow_assets.settings import Settings
+from tests.lake.chart import Chart
 
 ROOT = Path(__file__).parents[2]
 SERVER, KUBERNETES = ROOT / "deploy" / "server", ROOT / "deploy" / "kubernetes"
@@ -156,6 +155,12 @@ def test_the_image_is_made_of_what_is_here() -> None:
 # Kubernetes
 
 
+def chart() -> Chart:
+    [values] = read(KUBERNETES / "values.yaml")
+    secrets = {one["metadata"]["name"]: one["stringData"] for one in read(KUBERNETES / "secrets.example.yaml")}
+    return Chart(values, secrets)
+
+
 @pytest.mark.parametrize("name", ["namespace.yaml", "secrets.example.yaml", "backup.yaml"])
 def test_manifests_are_what_kubernetes_takes(name: str) -> None:
     for document in read(KUBERNETES / name):
@@ -197,41 +202,41 @@ def test_dagster_reads_what_the_chart_makes_of_the_values(
 
 def test_a_run_is_a_job_that_kubernetes_takes() -> None:
     """As Dagster's launcher builds it from the values, and as the API server would see it."""
-    [values] = read(KUBERNETES / "values.yaml")
-    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
-    [deployment] = values["dagster-user-deployments"]["deployments"]
-    run = {re.sub("([A-Z])", r"_\1", key).lower(): value for key, value in launcher["runK8sConfig"].items()}
-    config = {
-        "service_account_name": values["serviceAccount"]["name"],
-        "instance_config_map": "dagster-instance",
-        "dagster_home": "/opt/dagster/home",
-        "postgres_password_secret": values["global"]["postgresqlSecretName"],
-        "image_pull_policy": launcher["imagePullPolicy"],
-        "env_secrets": [secret["name"] for secret in deployment["envSecrets"]],
-        "run_k8s_config": run,
-    }
-    evaluated = process_config(resolve_to_config_type(K8sRunLauncher.config_type()), config)
+    evaluated = process_config(resolve_to_config_type(K8sRunLauncher.config_type()), chart().launcher_config())
     assert evaluated.success, evaluated.errors
-    image = f"{deployment['image']['repository']}:{deployment['image']['tag']}"
-    job = construct_dagster_k8s_job(
-        DagsterK8sJobConfig(
-            job_image=image,
-            dagster_home=config["dagster_home"],
-            instance_config_map=config["instance_config_map"],
-            postgres_password_secret=config["postgres_password_secret"],
-            service_account_name=config["service_account_name"],
-            env_secrets=config["env_secrets"],
-        ),
-        ["dagster", "api", "execute_run"],
-        "dagster-run-0",
-        user_defined_k8s_config=UserDefinedDagsterK8sConfig.from_dict(run),
-    )
-    manifest = ApiClient().sanitize_for_serialization(job)
+    manifest = chart().job()
     kubernetes_validate.validate(manifest, KUBERNETES_VERSION, strict=True)
-    [container] = manifest["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == image
-    assert container["resources"]["limits"] == {"memory": "2Gi"}
-    assert manifest["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
+    pod = manifest["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert container["image"] == "registry.example.com/synthflow-assets:2026-11-25"
+    # Its own resources, not those of the code server.
+    assert container["resources"] == {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+    assert pod["serviceAccountName"] == "synthflow"
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("pod", ["code server", "run"])
+def test_the_variables_of_a_pod_are_settings(pod: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, links = chart().variables()[pod], chart().service_links()
+    ours = {name for name in given if name.startswith("SYNTHFLOW_")}
+    assert {name.removeprefix("SYNTHFLOW_").lower() for name in ours} <= set(Settings.model_fields)
+    assert not [name for name in links if name.startswith("SYNTHFLOW_")]
+    assert not set(links) & set(given)
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    settings = settings_of(given | links, monkeypatch)
+    assert settings.api_key.get_secret_value() == "CHANGE-ME"
+    assert settings.warehouse.startswith("ducklake:postgres:")
+    assert settings.backfill_days_per_run == 30
+    assert os.environ["PGPASSWORD"] == "CHANGE-ME"
+
+
+def test_the_variables_of_dagsters_own_pods_do_not_collide() -> None:
+    for pod in ("webserver", "daemon"):
+        given = chart().variables()[pod]
+        assert not set(chart().service_links()) & set(given)
+        assert not [name for name in given if name.startswith("SYNTHFLOW_")]
+        assert given["DAGSTER_HOME"]
 
 
 def test_the_names_and_settings_of_kubernetes_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
