@@ -97,7 +97,7 @@ def _land_day(warehouse: Warehouse, load: Workload) -> None:
     with Staging() as staging:
         for agent in store.agents.values():
             partition = Partition(load.first, agent.model_id)
-            made = day_of_calls(agent, day, store.config.seed, load.calls_per_day, same_volume=True)
+            made = day_of_calls(agent, day, store.config.seed, load.calls_per_day, same_volume=True, small=True)
             for start in range(0, load.calls_per_day, 1000):
                 indexes = range(start, min(start + 1000, load.calls_per_day))
                 staging.add(partition, [render(made, index, store.now_ms()).encode() for index in indexes])

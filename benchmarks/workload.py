@@ -49,7 +49,9 @@ class Workload:
     @property
     def store(self) -> CallStore:
         """The sandbox's calls, in this process."""
-        return CallStore(SandboxConfig(agents=self.agents, calls_per_day=self.calls_per_day, same_volume=True))
+        return CallStore(
+            SandboxConfig(agents=self.agents, calls_per_day=self.calls_per_day, same_volume=True, small_records=True)
+        )
 
     @property
     def model_ids(self) -> list[str]:
@@ -72,7 +74,8 @@ def serving(load: Workload) -> Iterator[str]:
     """A sandbox in a process of its own; yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "synthflow_assets", "sandbox", "--port", str(port), "--same-volume"]
+    command = [sys.executable, "-m", "synthflow_assets", "sandbox", "--port", str(port)]
+    command += ["--same-volume", "--small-records"]
     command += ["--agents", str(load.agents), "--calls-per-day", str(load.calls_per_day)]
     command += ["--latency-ms", str(load.latency_ms)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

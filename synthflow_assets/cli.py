@@ -306,6 +306,7 @@ def _choice(name: str, *choices: str, help: str) -> Callable[[_Command], _Comman
     help="Calls of the busiest agent on a weekday.",
 )
 @click.option("--same-volume", is_flag=True, help="Make --calls-per-day calls for each agent and day.")
+@click.option("--small-records", is_flag=True, help="Make records of about 2 kB, most of them without actions.")
 @click.option("--seed", default=7, show_default=True, help="Seed of the made-up calls; equal seeds make equal calls.")
 @click.option(
     "--latency-ms", default=0.0, show_default=True, type=click.FloatRange(0), help="Delay of each response in ms."

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from synthflow_assets.sandbox.calls import DAY_MS, tone
 from synthflow_assets.sandbox.config import SandboxConfig
+from synthflow_assets.sandbox.record_faults import RECORD_FAULTS, changed
 from synthflow_assets.sandbox.store import CallStore, Selection, Window
 
 _MAX_LIMIT = 100
@@ -137,16 +138,16 @@ class SandboxApi:
             return JSONResponse({"detail": [{"msg": "Field required", "loc": ["query", "model_id"]}]}, 422)
         numbers: dict[str, int | None] = {}
         for name in ("limit", "offset", "from_date", "to_date", "duration_min", "duration_max"):
-            text = query.get(name)
-            if text is not None and not text.lstrip("-").isdecimal():
+            try:
+                numbers[name] = _parse_number(query.get(name), is_date=name in ("from_date", "to_date"))
+            except ValueError:
                 return JSONResponse(
                     {"detail": [{"msg": "Input should be a valid integer", "loc": ["query", name]}]}, 422
                 )
-            numbers[name] = None if text is None else int(text)
         limit = _DEFAULT_LIMIT if numbers["limit"] is None else numbers["limit"]
         offset = numbers["offset"] or 0
         if not 1 <= limit <= _MAX_LIMIT:
-            return _error(400, f"Limit must be between 1 and {_MAX_LIMIT}", "validation")
+            return _error(400, f"Limit must be between 1 and {_MAX_LIMIT}.", "important")
         if model_id not in self.store.agents:
             if self.config.unknown_model == "not_found":
                 return _error(404, "Assistant not found", "not_found")
@@ -191,6 +192,9 @@ class SandboxApi:
             total = min(total, _MAX_TOTAL)
         if records and self._happens("short_page"):
             records = records[:-1]
+        for fault, change in RECORD_FAULTS.items():
+            if records and self._happens(fault):
+                records = [changed(record, change) for record in records]
         return _page(total, limit, offset, records)
 
     def _other_empty_response(self) -> Response | None:
@@ -268,6 +272,20 @@ class SandboxApi:
         return JSONResponse({"list_calls": len(self.requests), "deepest_offset": deepest})
 
 
+def _parse_number(text: str | None, *, is_date: bool) -> int | None:
+    """Return a parameter as a number; of a date or date-time, its epoch milliseconds, in UTC if it has no zone.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    if text is None:
+        return None
+    if not is_date or text.lstrip("-").isdecimal():
+        return int(text)
+    moment = dt.datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() * 1000)
+
+
 def _page(total: int, limit: int, offset: int, records: list[str]) -> Response:
     # Joined as text, because the records are JSON already.
     head = f'{{"status":"ok","response":{{"pagination":{{"total_records":{total},"limit":{limit},"offset":{offset}}},'
@@ -275,7 +293,13 @@ def _page(total: int, limit: int, offset: int, records: list[str]) -> Response:
 
 
 def _error(status: int, description: str, category: str) -> Response:
-    detail = {"status": "error", "description": description, "request_id": uuid.uuid4().hex, "category": category}
+    detail = {
+        "status": "error",
+        "description": description,
+        "timestamp": dt.datetime.now(dt.UTC).isoformat(),
+        "request_id": uuid.uuid4().hex,
+        "category": category,
+    }
     return JSONResponse({"detail": detail}, status)
 
 

@@ -1,12 +1,11 @@
 """Make up calls: always the same for the same seed, agent and day.
 
 A day of an agent is a few NumPy arrays; the JSON of a call is written only when a page lists it. So a day of a million
-calls takes less than a second and about 60 MB, and any page of it a millisecond.
+calls takes less than a second and about 60 MB, and any page of it a few milliseconds.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import io
 import json
@@ -15,71 +14,60 @@ import wave
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from synthflow_assets.sandbox.characters import CHARACTERS, Character
+from synthflow_assets.sandbox.conversations import LARGE, SILENCE, VARIANTS, Conversation, with_person, with_voicemail
+
 DAY_MS = 86_400_000
 
-_AGENT_NAMES = ("Front Desk", "Appointment Reminder", "Lead Qualifier", "Order Status", "Claims Intake", "Night Line")
-_STATUSES = (
-    ("completed", 0.70),
-    ("no-answer", 0.09),
-    ("hangup_on_voicemail", 0.05),
-    ("left_voicemail", 0.05),
-    ("busy", 0.04),
-    ("failed", 0.03),
-    ("user-canceled", 0.02),
-    ("canceled", 0.01),
-    ("spam", 0.01),
-)
-_CONNECTED = {"completed", "hangup_on_voicemail", "left_voicemail"}
-# What differs from call to call, in the order of `render`.
-_VALUES = ("call_id", "seconds", "lead", "start", "talk_ms", "answered", "end", "ringing")
 _RINGING, _IN_PROGRESS = "ringing", "in-progress"
+_STATUSES = tuple(dict.fromkeys(status for character in CHARACTERS for status in character.statuses))
+_VOICEMAIL = ("hangup_on_voicemail", "left_voicemail")
+_CONNECTED = ("completed", *_VOICEMAIL)
+_LARGE_SHARE = 0.003  # of calls, with 100 kB of parameters if a person was reached
+_PERSON_END_REASONS = (
+    "human_goodbye",
+    "agent_goodbye",
+    "human_hangup",
+    "human_ended_call",
+    "agent_ended_call",
+    "goodbye_detected",
+    "human_goodbye",
+    "user_disconnected",
+    "agent_goodbye",
+    "custom_end_call",
+    "human_goodbye",
+    "idle_time_exceeded",
+    "human_pick_up_cut_off",
+    "max_duration",
+    "timeout",
+)
 _END_REASONS = {
-    "completed": ("human_goodbye", "agent_goodbye", "human_ended_call", "agent_ended_call", "custom_end_call"),
     "hangup_on_voicemail": ("voicemail",),
-    "left_voicemail": ("voicemail_message_left",),
+    "left_voicemail": ("voicemail_message_left", "voicemail_message_left", "voicemail_cut_off"),
     "failed": ("error", "undefined"),
+    "user-canceled": ("user_canceled",),
 }
-_OPENERS = ("Thank you for calling, how can I help?", "Hello, this is the assistant of Dr. Weber's practice.")
-_HUMAN = (
-    "I would like to move my appointment to next week.",
-    "Could you tell me where my order is?",
-    "I'm calling about the invoice from last month.",
-    "Yes, Thursday at nine would be fine. Äh, or half past nine.",
-    "No, that is all. Thank you!",
+# None, because live calls that clearly failed had no message.
+_ERROR_MESSAGES = (
+    "Telephony - 404 - Not Found",
+    "Telephony - 480 - Temporarily Unavailable",
+    None,
+    "Telephony - 400 - Invalid phone number",
+    "Telephony - 603 - Decline",
+    "Telephony - 404 - Not Found",
+    None,
+    "Telephony - 503 - Service Unavailable",
+    "Telephony - 400 - Invalid phone number +12025550199",
 )
-_AGENT = (
-    "Of course. May I have your name and your date of birth, please?",
-    "One moment, I am looking that up for you.",
-    "I have found it. Shall I send you a confirmation by text message?",
-    "Your request has been noted; a colleague will call you back today.",
-)
-_LEADS = ("Ada Jensen", "Ben Okafor", "Chiara Russo", "Dmitri Hale", "Elif Kaya", "Fatima Noor", "Gus O'Neil")
-# Share of calls that pass.
-_JUDGE_CHECKS = {
-    "greeting": 0.96,
-    "identity_verified": 0.78,
-    "answered_question": 0.86,
-    "no_hallucination": 0.93,
-    "polite": 0.98,
-    "goal_reached": 0.71,
-}
-# Kind, share of calls it runs in, share of its runs that fail.
-_ACTIONS = (("REAL_TIME_TRANSFER", 0.18, 0.10), ("SEND_SMS", 0.35, 0.04), ("CUSTOM_ACTION", 0.25, 0.12))
-# Value, and share of calls in which it is collected.
-_VARIABLES: dict[str, tuple[Any, float]] = {
-    "date_of_birth": ("1980-01-01", 0.74),
-    "order_number": ("A-1207", 0.62),
-    "wants_callback": (True, 0.95),
-    "preferred_day": ("Thursday", 0.81),
-}
-_VARIANTS = 64
+_LEADS = ("Alex Example", "Robin Sample", "Kim Placeholder", "Jörg Muster", "Pat O'Sample", "Sam Invented")
+_NUMBERS = 5_000  # that call or are called; all of them are reserved for fiction
 
 
 @dataclass(frozen=True)
@@ -88,18 +76,23 @@ class SandboxAgent:
 
     model_id: str
     name: str
-    type: str
+    character: Character
     share: float  # of the busiest agent's volume
+
+    @property
+    def type(self) -> str:
+        """The value of `type` in the list of agents."""
+        return self.character.type_of_call
 
 
 def agents(count: int, seed: int) -> list[SandboxAgent]:
     """Return the workspace's agents, busiest first."""
     made = []
     for index in range(count):
-        base = _AGENT_NAMES[index % len(_AGENT_NAMES)]
-        name = base if index < len(_AGENT_NAMES) else f"{base} {index // len(_AGENT_NAMES) + 1}"
+        character = CHARACTERS[index % len(CHARACTERS)]
+        name = character.name if index < len(CHARACTERS) else f"{character.name} {index // len(CHARACTERS) + 1}"
         digest = hashlib.sha256(f"{seed}/agent/{index}".encode()).hexdigest()
-        made.append(SandboxAgent(_uuid(digest), name, ("inbound", "outbound")[index % 2], 1 / (1 + 0.6 * index)))
+        made.append(SandboxAgent(_uuid(digest), name, character, 1 / (1 + 0.6 * index)))
     return made
 
 
@@ -108,7 +101,9 @@ class DayOfCalls:
     """All calls of an agent that start on a UTC day, ordered by start."""
 
     model_id: str
-    type_of_call: str
+    character: Character
+    assistant_version: str
+    small: bool
     start_ms: npt.NDArray[np.int64]
     end_ms: npt.NDArray[np.int64]
     duration_seconds: npt.NDArray[np.int64]
@@ -124,10 +119,29 @@ class DayOfCalls:
             return f"{self.start_ms[index]}x{int(digest, 16) % 10**18:018d}"
         return _uuid(digest)
 
+    def call_status(self, index: int, now_ms: int) -> str:
+        """Return the status of a call; the call is open if it ends after `now_ms`."""
+        if self.end_ms.item(index) <= now_ms:
+            return _STATUSES[self.status.item(index)]
+        answered = self.start_ms.item(index) + self.ringing_ms.item(index) <= now_ms
+        return _IN_PROGRESS if answered else _RINGING
+
+    def lead_phone_number(self, index: int) -> str:
+        """Return the number of the person who calls or is called."""
+        number = self.start_ms.item(index) // 7 % _NUMBERS
+        return f"+1{210 + number // 100}55501{number % 100:02d}"
+
 
 @lru_cache(maxsize=64)
 def day_of_calls(
-    agent: SandboxAgent, day: int, seed: int, calls_per_day: int, same_volume: bool, *, border_calls: bool = False
+    agent: SandboxAgent,
+    day: int,
+    seed: int,
+    calls_per_day: int,
+    same_volume: bool,
+    *,
+    border_calls: bool = False,
+    small: bool = False,
 ) -> DayOfCalls:
     """Make up the calls of an agent on a day.
 
@@ -138,6 +152,7 @@ def day_of_calls(
         calls_per_day: volume of the busiest agent on a weekday.
         same_volume: make exactly `calls_per_day` for every agent and day.
         border_calls: let the first and last call start in the first and last millisecond of the day.
+        small: make records of about 2 kB.
     """
     digest = hashlib.sha256(f"{seed}/{agent.model_id}/{day}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
@@ -150,41 +165,78 @@ def day_of_calls(
     start_ms = np.sort(day * DAY_MS + (hours * 3_600_000).astype(np.int64))
     if border_calls and count:
         start_ms[0], start_ms[-1] = day * DAY_MS, (day + 1) * DAY_MS - 1
-    status = rng.choice(len(_STATUSES), count, p=[share for _, share in _STATUSES]).astype(np.int8)
-    talks = np.isin(status, [i for i, (name, _) in enumerate(_STATUSES) if name in _CONNECTED])
-    ringing_ms = rng.integers(1_000, 25_000, count)
+    shares = [agent.character.statuses.get(status, 0.0) for status in _STATUSES]
+    status = rng.choice(len(_STATUSES), count, p=shares).astype(np.int8)
+    variant = rng.integers(0, VARIANTS, count).astype(np.int16)
+    variant[rng.random(count) < _LARGE_SHARE] = LARGE
+    by_voicemail = _is(status, *_VOICEMAIL) | (_is(status, "completed") & _ended_by_voicemail(agent.character, variant))
+    ringing_ms = rng.integers(1_000, 4_000 if agent.type == "inbound" else 25_000, count)
     talk_seconds = np.clip(rng.lognormal(4.3, 0.9, count), 2, 3_000).astype(np.int64)
-    duration_seconds = np.where(talks, talk_seconds + ringing_ms // 1000, ringing_ms // 1000 * (status % 2))
+    talk_seconds = np.where(by_voicemail, rng.integers(4, 45, count), talk_seconds)
+    duration_seconds = ringing_ms // 1000 + np.where(_is(status, *_CONNECTED), talk_seconds, 0)
     return DayOfCalls(
         model_id=agent.model_id,
-        type_of_call=agent.type,
+        character=agent.character,
+        assistant_version=str(max(1, day // 14 - 1450)),  # a new version every two weeks
+        small=small,
         start_ms=start_ms,
         end_ms=start_ms + duration_seconds * 1000 + rng.integers(0, 1000, count),
         duration_seconds=duration_seconds,
         ringing_ms=ringing_ms,
         status=status,
-        variant=rng.integers(0, _VARIANTS, count).astype(np.int16),
+        variant=variant,
         ids=rng.bytes(16 * count),
     )
+
+
+def _is(status: npt.NDArray[np.int8], *names: str) -> npt.NDArray[np.bool_]:
+    return np.isin(status, [_STATUSES.index(name) for name in names])
+
+
+def _ended_by_voicemail(character: Character, variant: npt.NDArray[np.int16] | int) -> Any:
+    """Return whether a completed call was answered by a voicemail, which its status does not say."""
+    return (variant * 5 + 2) % VARIANTS < character.ended_by_voicemail * VARIANTS
+
+
+# What differs between calls with the same conversation, in the order of `render`.
+_VALUES = (
+    *("model_id", "version", "own", "call_id", "lead", "start", "seconds", "talk_ms", "ringing", "answered", "end"),
+    *("before_time", "before_second", "during_time", "during_second", "human0_time", "human1_time", "human2_time"),
+    *("after_time", "after_second"),
+)
+_BEFORE_SECONDS = 2 * 86_400  # a custom function before the call has the time when it was configured
+_HUMAN_SECONDS = (6, 17, 41)  # from a transfer until a human answers
+_AFTER_SECONDS = 4  # from the end of a call until extractors run
 
 
 def render(calls: DayOfCalls, index: int, now_ms: int) -> str:
     """Return the JSON text of one call, as the live API writes it; the call is open if it ends after `now_ms`."""
     start, end, ringing = calls.start_ms.item(index), calls.end_ms.item(index), calls.ringing_ms.item(index)
-    status, seconds = _STATUSES[calls.status.item(index)][0], calls.duration_seconds.item(index)
-    if end > now_ms:
-        status, seconds = (_RINGING if start + ringing > now_ms else _IN_PROGRESS), 0
+    status = calls.call_status(index, now_ms)
+    seconds = calls.duration_seconds.item(index) if end <= now_ms else 0
+    answered, ended = (start + ringing) // 1000, end // 1000
+    during = (answered + ended) // 2
     values = (
+        calls.model_id,
+        calls.assistant_version,
+        _own_number(calls.model_id),
         calls.call_id(index),
-        str(seconds),
-        f"+1415555{start // 7 % 10000:04d}",
+        calls.lead_phone_number(index),
         str(start),
+        str(seconds),
         str(max(0, seconds * 1000 - ringing - 250)),
-        _utc(start + ringing),
-        _utc(end),
         str(ringing),
+        _utc(answered),
+        _utc(ended),
+        _utc(answered - _BEFORE_SECONDS),
+        str(answered - _BEFORE_SECONDS),
+        _utc(during),
+        str(during),
+        *[_utc(during + wait) for wait in _HUMAN_SECONDS],
+        _utc(ended + _AFTER_SECONDS),
+        str(ended + _AFTER_SECONDS),
     )
-    parts, pick = _template(calls.model_id, calls.type_of_call, status, calls.variant.item(index))
+    parts, pick = _template(calls.character, status, calls.variant.item(index), calls.small)
     written = parts.copy()
     written[1::2] = pick(values)
     return "".join(written)
@@ -192,141 +244,105 @@ def render(calls: DayOfCalls, index: int, now_ms: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _template(
-    model_id: str, type_of_call: str, status: str, variant: int
+    character: Character, status: str, variant: int, small: bool
 ) -> tuple[list[str], Callable[[tuple[str, ...]], tuple[str, ...]]]:
     """Return the text of calls that differ only in `_VALUES`, as parts, and a function that picks the missing parts.
 
     Joining the parts takes a tenth of the time of formatting a text.
     """
     is_open, talked = status in (_RINGING, _IN_PROGRESS), status in _CONNECTED
-    reasons = _END_REASONS.get(status, ())
-    inbound = type_of_call == "inbound"
-    lead, own = '"@lead@"', '"+14155550100"'
-    fragments = _fragments(variant)
+    inbound = character.type_of_call == "inbound"
+    lead, own = '"@lead@"', '"@own@"'
+    said = _conversation(character, status, variant, small=small)
+    name = json.dumps(None if inbound and variant % 2 else _LEADS[variant % len(_LEADS)])
+    error = _ERROR_MESSAGES[variant % len(_ERROR_MESSAGES)] if status == "failed" else None
     text = (
-        f'{{"call_id":"@call_id@","model_id":"{model_id}","duration":"@seconds@",'
-        f'"end_call_reason":{_quoted(reasons[variant % len(reasons)] if reasons else None)},'
-        f'"judge_results":{fragments.judge_results if talked else "null"},"lead_phone_number":{lead},'
-        f'"agents_used":["{model_id}"],"executed_actions":{fragments.executed_actions if talked else "{}"},'
+        '{"call_id":"@call_id@","model_id":"@model_id@","duration":"@seconds@",'
+        f'"end_call_reason":{_quoted(_end_reason(character, status, variant))},'
+        f'"judge_results":{said.judge_results},"lead_phone_number":{lead},'
+        f'"agents_used":{_listed("@model_id@" if character.variables else None)},'
+        f'"executed_actions":{said.executed_actions},'
         f'"recording_url":{_quoted("https://recordings.invalid/@call_id@.wav" if talked else None)},'
-        f'"type_of_call":"{type_of_call}","recording_duration":{_quoted("@seconds@" if talked else None)},'
-        f'"transcript":{fragments.transcript if talked else "null"},'
-        f'"error_message":{_quoted("SIP 503 from the carrier" if status == "failed" else None)},'
-        f'"call_status":"{status}","start_time":"@start@","lead_name":{fragments.lead_name},'
-        f'"name":{fragments.lead_name},"labels":{fragments.labels},"agent_phone_number":{own},'
-        f'"deployment_type":"phone","timezone":"America/New_York",'
-        f'"telephony_hangup":{_quoted(_hangup(variant) if talked else None)},'
-        f'"telephony_disconnect_reason":{_quoted(None if is_open else _disconnect_reason(status, variant))},'
-        f'"telephony_duration":{"@talk_ms@" if talked else "null"},"telephony_start":"@answered@",'
-        f'"telephony_end":{_quoted(None if is_open else "@end@")},"campaign_type":"single",'
+        f'"type_of_call":"{character.type_of_call}",'
+        f'"recording_duration":{_quoted("@seconds@" if talked and variant % 5 else None)},'
+        f'"transcript":{said.transcript},"error_message":{_quoted(error)},'
+        f'"call_status":"{status}","start_time":"@start@","lead_name":{name},"name":{name},'
+        f'"labels":{_listed("vip" if variant % 11 == 0 else None)},"agent_phone_number":{own},'
+        f'"deployment_type":null,"timezone":"America/New_York",'
+        f'"telephony_hangup":{_quoted(("caller", "callee")[variant % 2] if talked else None)},'
+        f'"telephony_disconnect_reason":{_quoted(_disconnect_reason(status, variant))},'
+        f'"telephony_duration":{"@talk_ms@" if talked else "null"},'
+        f'"telephony_start":{"null" if status == _RINGING else _quoted("@answered@")},'
+        f'"telephony_end":{_quoted(None if is_open else "@end@")},"campaign_type":"live",'
         f'"phone_number_from":{lead if inbound else own},"phone_number_to":{own if inbound else lead},'
-        f'"collected_variables":{fragments.collected_variables.replace("AGENT", model_id) if talked else "null"},'
-        f'"assistant_version":"{variant % 3 + 1}","telephony_ringing_duration":@ringing@,'
-        f'"telephony_sip_headers":{fragments.sip_headers}}}'
+        f'"collected_variables":{said.collected_variables},'
+        f'"assistant_version":"@version@","telephony_ringing_duration":@ringing@,'
+        f'"telephony_sip_headers":{_sip_headers(variant)}}}'
     )
     parts = re.split(r"@(\w+)@", text)
     return parts, itemgetter(*map(_VALUES.index, parts[1::2]))
 
 
-@dataclass(frozen=True)
-class _Fragments:
-    """The long parts of a call, as JSON. They are made once for each variant, because writing them takes most time."""
-
-    transcript: str
-    judge_results: str
-    executed_actions: str
-    collected_variables: str
-    labels: str
-    lead_name: str
-    sip_headers: str
+def _conversation(character: Character, status: str, variant: int, *, small: bool) -> Conversation:
+    if status == "completed" and not _ended_by_voicemail(character, variant):
+        return with_person(character, variant, small=small)
+    if status in _CONNECTED:
+        return with_voicemail(character, variant, leaves_message=status == "left_voicemail")
+    return SILENCE
 
 
-@lru_cache(maxsize=_VARIANTS)
-def _fragments(variant: int) -> _Fragments:
-    rng = np.random.default_rng(variant)
-    lines = [f"bot: {_OPENERS[variant % 2]}"]
-    for turn in range(3 + variant % 7):
-        lines.append(f"human: {_HUMAN[(variant + turn) % len(_HUMAN)]}")
-        lines.append(f"bot: {_AGENT[(variant * 3 + turn) % len(_AGENT)]}")
-    verdicts: dict[str, str | None] = {}
-    for check, passing in _JUDGE_CHECKS.items():
-        verdicts[check] = _verdict(rng, passing)
-        verdicts[f"{check}_reason"] = "The agent followed its instructions in this part of the conversation."
-    verdicts["caller_mood"] = str(rng.choice(["calm", "in a hurry", "annoyed at first, then friendly"]))
-    actions: dict[str, Any] = {}
-    for number, (kind, chance, failing) in enumerate(_ACTIONS, 1):
-        if rng.random() < chance:
-            actions[f"action {number}"] = {
-                "name": kind.lower().replace("_", " "),
-                "action_type": kind,
-                "return_value": _returned(rng, failing),
-                "parameters_hard_coded": json.dumps({"queue": "service"}),
-                "parameters_from_speech": None,
-            }
-    variables: dict[str, Any] = {
-        name: _answer(rng, value, chance) for name, (value, chance) in _VARIABLES.items() if rng.random() < 0.9
-    }
-    return _Fragments(
-        transcript=json.dumps("\n".join(lines)),
-        judge_results=json.dumps(verdicts) if variant % 8 else "null",
-        executed_actions=json.dumps(actions),
-        # The changelog's example has no agent level, so some calls come in that shape.
-        collected_variables=json.dumps(variables if variant % 10 == 0 else {"AGENT": variables}),
-        labels=json.dumps(["vip"] if variant % 11 == 0 else []),
-        lead_name=json.dumps(_LEADS[variant % len(_LEADS)]),
-        sip_headers=json.dumps({"X-Call-Source": "trunk-1"} if variant % 6 == 0 else None),
-    )
-
-
-def _verdict(rng: np.random.Generator, passing: float) -> str | None:
-    """Return a verdict as the API sends it: text, sometimes with a capital letter, or null."""
-    if rng.random() < 0.03:
-        return None
-    if rng.random() < passing:
-        return str(rng.choice(["true", "true", "True"]))
-    return str(rng.choice(["false", "False", "partial"]))
-
-
-def _returned(rng: np.random.Generator, failing: float) -> str | None:
-    """Return what an action returned: a text of JSON, or null."""
-    if rng.random() < failing:
-        return json.dumps({"status": "error", "attempts": 3})
-    return json.dumps({"status": "ok", "attempts": 1}) if rng.random() < 0.9 else None
-
-
-def _answer(rng: np.random.Generator, value: Any, chance: float) -> dict[str, Any] | None:
-    """Return a variable: collected, not collected, or null if the agent did not ask."""
-    if rng.random() < 0.02:
-        return None
-    collected = bool(rng.random() < chance)
-    return {"value": value if collected else None, "collected": collected}
+def _end_reason(character: Character, status: str, variant: int) -> str:
+    """Return an end reason; `undefined` if there is none."""
+    if status != "completed":
+        reasons = _END_REASONS.get(status, ("undefined",))
+    elif _ended_by_voicemail(character, variant):
+        reasons = ("voicemail", "voicemail_cut_off")
+    else:
+        reasons = _PERSON_END_REASONS
+    return reasons[variant % len(reasons)]
 
 
 def _disconnect_reason(status: str, variant: int) -> str | None:
     if status == "failed":
         return ("error", "forbidden")[variant % 2]
-    if status in ("no-answer", "busy"):
+    if status not in _CONNECTED:
         return None
     return ("caller_hangup", "callee_hangup", "callee_hangup", "caller_hangup", "unknown", None)[variant % 6]
 
 
-def _hangup(variant: int) -> str:
-    return ("caller", "callee")[variant % 2]
+def _sip_headers(variant: int) -> str:
+    if variant % 6:
+        return "null"
+    return '{"X-Call-Source":"trunk-1","X-Original-Number":"@own@"}'
 
 
 def _quoted(text: str | None) -> str:
     return "null" if text is None else f'"{text}"'
 
 
-def _utc(ms: int) -> str:
-    # Formatting each datetime took a third of a page's time, so seconds are cached.
-    second, rest = divmod(ms, 1000)
-    return f"{_second(second)}.{rest:03d}000"
+def _listed(text: str | None) -> str:
+    return "[]" if text is None else f'["{text}"]'
 
 
-@lru_cache(maxsize=100_000)
-def _second(number: int) -> str:
-    return dt.datetime.fromtimestamp(number, dt.UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+@lru_cache
+def _own_number(model_id: str) -> str:
+    return f"+141555501{zlib.crc32(model_id.encode()) % 100:02d}"
+
+
+def _utc(second: int) -> str:
+    # Formatting each time took a third of a page's time, so days and times of day are cached.
+    day, rest = divmod(second, 86_400)
+    return f"{_date(day)}T{_time(rest)}"
+
+
+@lru_cache
+def _date(day: int) -> str:
+    return str(np.datetime64(day, "D"))
+
+
+@cache  # 86,400 texts at most
+def _time(second: int) -> str:
+    return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
 
 
 def _uuid(digest: str) -> str:

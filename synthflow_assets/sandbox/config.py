@@ -36,6 +36,11 @@ FAULTS = {
     "no_calls_404": "responds with 404 and says that no calls were found, if there are none",
     "expired_link": "responds with 403 at the signed address of a recording",
     "broken_audio": "closes the connection in the middle of a recording",
+    "listed_actions": "sends executed_actions as a list, not by name",
+    "returned_objects": "sends the return values of actions as JSON objects, not as texts",
+    "evaluations": "adds custom evaluations to judge_results: a score and a word",
+    "deleted_texts": "sends null for transcripts, recordings and numbers of callers, as if the agent deleted them",
+    "no_recording_url": "leaves out recording_url, as the API will from 10 January 2027",
     "odd_records": "adds records with wrong types, unknown fields, or text that no database stores",
 }
 
@@ -50,6 +55,7 @@ class SandboxConfig:
     calls_per_day: int = 120  # of the busiest agent on a weekday; the others have fewer
     same_volume: bool = False  # exactly `calls_per_day` for each agent and UTC day
     border_calls: bool = False  # the first and last call of each UTC day start in its first and last millisecond
+    small_records: bool = False  # of about 2 kB: short, most of them without verdicts and actions
     now: dt.datetime | None = None  # None: the machine's clock. Later calls do not exist; calls in progress are open
     history_days: int = 400  # which a request without a window covers
 

@@ -128,7 +128,13 @@ class CallStore:
         config = self.config
         return [
             day_of_calls(
-                agent, day, config.seed, config.calls_per_day, config.same_volume, border_calls=config.border_calls
+                agent,
+                day,
+                config.seed,
+                config.calls_per_day,
+                config.same_volume,
+                border_calls=config.border_calls,
+                small=config.small_records,
             )
             for day in range(from_ms // DAY_MS, -(-max(to_ms, from_ms) // DAY_MS))
         ]
@@ -174,10 +180,12 @@ class CallStore:
             keep &= day.duration_seconds >= window.duration_min
         if window.duration_max is not None:
             keep &= day.duration_seconds <= window.duration_max
-        for wanted, name in ((window.call_status, "call_status"), (window.lead_phone_number, "lead_phone_number")):
-            if wanted is not None:
-                for index in np.flatnonzero(keep):
-                    keep[index] = json.loads(render(day, int(index), now_ms))[name] == wanted
+        if window.call_status is not None:
+            for index in np.flatnonzero(keep):
+                keep[index] = day.call_status(int(index), now_ms) == window.call_status
+        if window.lead_phone_number is not None:
+            for index in np.flatnonzero(keep):
+                keep[index] = day.lead_phone_number(int(index)) == window.lead_phone_number
         return keep
 
     def _in_window(

@@ -1,0 +1,54 @@
+"""Faults that change the records of a page, by the name that `config.FAULTS` describes.
+
+Each is a shape that was seen or announced, but that a default sandbox does not send.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def _listed_actions(record: Record) -> None:
+    if isinstance(record.get("executed_actions"), dict):
+        record["executed_actions"] = list(record["executed_actions"].values())
+
+
+def _returned_objects(record: Record) -> None:
+    actions = record.get("executed_actions") or {}
+    for action in actions.values() if isinstance(actions, dict) else actions:
+        if isinstance(action["return_value"], str):
+            action["return_value"] = json.loads(action["return_value"])
+
+
+def _evaluations(record: Record) -> None:
+    if record.get("judge_results"):
+        record["judge_results"] |= {"politeness score": "8", "mood": "in a hurry"}
+
+
+def _deleted_texts(record: Record) -> None:
+    for name in ("transcript", "recording_url", "lead_phone_number", "phone_number_from", "phone_number_to"):
+        record[name] = None
+
+
+def _no_recording_url(record: Record) -> None:
+    record.pop("recording_url", None)
+
+
+RECORD_FAULTS: dict[str, Callable[[Record], None]] = {
+    "listed_actions": _listed_actions,
+    "returned_objects": _returned_objects,
+    "evaluations": _evaluations,
+    "deleted_texts": _deleted_texts,
+    "no_recording_url": _no_recording_url,
+}
+
+
+def changed(text: str, change: Callable[[Record], None]) -> str:
+    """Return the JSON text of a record after a change."""
+    record = json.loads(text)
+    change(record)
+    return json.dumps(record)
