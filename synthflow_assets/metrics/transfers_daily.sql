@@ -8,7 +8,10 @@ WITH executed AS (
 transfers AS (
     SELECT
         *,
-        CASE WHEN human_connected_at >= "at" THEN epoch(human_connected_at) - epoch("at") END AS seconds_to_human
+        -- From whole microseconds: the difference of two epochs in seconds is off by some 100 ns.
+        CASE
+            WHEN human_connected_at >= "at" THEN (epoch_us(human_connected_at) - epoch_us("at")) / 1000000
+        END AS seconds_to_human
     FROM executed
     WHERE contains(lower(action_type), 'transfer')
 )

@@ -188,16 +188,14 @@ def test_gaps_are_expected_from_the_first_day_that_landed_or_that_is_set(
     assert scheduled(connection, settings, NO_GAPS) == []  # nobody has set it, and the default says nothing
     since = Settings.of(timezone="America/New_York", start_date="2026-03-01")
     assert sorted(scheduled(connection, since, NO_GAPS)) == [
-        "2026-03-01 to 2026-03-08 Appointment Reminder: never landed",
         "2026-03-01 to 2026-03-08 Front Desk: never landed",
+        "2026-03-01 to 2026-03-08 Lead Qualifier: never landed",
     ]
 
 
 def test_days_on_which_nothing_ran_are_gaps(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     later = LAST + dt.timedelta(days=20)
-    assert min(scheduled(connection, settings, NO_GAPS, later)) == (
-        "2026-03-11 to 2026-03-30 Appointment Reminder: never landed"
-    )
+    assert min(scheduled(connection, settings, NO_GAPS, later)) == "2026-03-11 to 2026-03-30 Front Desk: never landed"
 
 
 def test_an_agent_that_was_added_lacks_all_days_and_one_that_is_gone_lacks_none(
@@ -208,7 +206,7 @@ def test_an_agent_that_was_added_lacks_all_days_and_one_that_is_gone_lacks_none(
     connection.execute("UPDATE agents SET loaded_at = now() - INTERVAL 20 DAY WHERE name = 'Front Desk'")
     connection.execute("DELETE FROM agents WHERE model_id = 'new'")
     assert scheduled(connection, settings, NO_GAPS, LAST + dt.timedelta(days=1)) == [
-        "2026-03-11 Appointment Reminder: never landed"
+        "2026-03-11 Lead Qualifier: never landed"
     ]
 
 
