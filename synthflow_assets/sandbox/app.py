@@ -190,12 +190,16 @@ class SandboxApi:
         total, records = self._page_of(selection, offset, limit)
         if self._happens("capped_total"):
             total = min(total, _MAX_TOTAL)
-        if records and self._happens("short_page"):
+        return _page(total, limit, offset, self._changed_records(records) if records else [])
+
+    def _changed_records(self, records: list[str]) -> list[str]:
+        """Return the records of a page, after the faults that change them."""
+        if self._happens("short_page"):
             records = records[:-1]
         for fault, change in RECORD_FAULTS.items():
-            if records and self._happens(fault):
+            if self._happens(fault):
                 records = [changed(record, change) for record in records]
-        return _page(total, limit, offset, records)
+        return records
 
     def _other_empty_response(self) -> Response | None:
         """Return another form of "no calls" than an empty page, if a fault wants it."""

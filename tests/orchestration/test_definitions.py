@@ -210,7 +210,7 @@ def test_whole_days_stay_recorded_when_another_day_fails(
     select = sandbox.api.store.select
 
     def poisoned(model_id: str, window: Any) -> Any:
-        if model_id == sandbox.model_ids[1] and window.from_ms == 1_773_014_400_000 - 1:  # 2026-03-09
+        if model_id == sandbox.model_ids[1] and window.from_ms == 1_773_014_400_000 - 3_600_000 - 1:  # 2026-03-09
             raise RuntimeError("poison")
         return select(model_id, window)
 
