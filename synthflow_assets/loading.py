@@ -133,6 +133,7 @@ def load_calls(
     *,
     run_id: str = "",
     skipped: Collection[Partition] = (),
+    listed: Sequence[Agent] | None = None,
     log: Log,
 ) -> Iterator[LoadSummary | FailedPartition]:
     """Fetch days of agents and land them, each (day, agent) pair as a whole.
@@ -148,6 +149,7 @@ def load_calls(
         days: which days to load, in the settings' time zone.
         run_id: the value of `run_id` in `call_loads`.
         skipped: pairs that are not fetched.
+        listed: all agents that the API lists and the settings want; `agents` unless given.
         log: gets messages for people.
 
     Yields:
@@ -157,7 +159,7 @@ def load_calls(
         ApiError: it concerns every pair. Pairs that were complete by then have landed.
         WarehouseError: the warehouse cannot be opened or written.
     """
-    loader = _Loader(client, warehouse, settings, agents, days, run_id, log)
+    loader = _Loader(client, warehouse, settings, agents, days, run_id, log, agents if listed is None else listed)
     done = set(skipped)
     while True:
         pairs = (Partition(day, agent.model_id) for day in days for agent in agents)
@@ -168,6 +170,7 @@ def load_calls(
         except SuppressionListChangedError:
             log("a person was erased meanwhile; fetching what has not landed again, without that person")
         else:
+            loader.land_listing()
             return
 
 
@@ -183,6 +186,7 @@ class _Loader:
         days: Sequence[dt.date],
         run_id: str,
         log: Log,
+        listed: Sequence[Agent],
     ) -> None:
         self._client = client
         self._warehouse = warehouse
@@ -191,7 +195,8 @@ class _Loader:
         self._days = days
         self._run_id = run_id
         self._log = log
-        self._has_landed_agents = False
+        self._listed = listed
+        self._has_landed_listing = False
         self._last_landing = time.monotonic()
 
     def load(self, pairs: Sequence[Partition]) -> Iterator[LoadSummary | FailedPartition]:
@@ -234,6 +239,19 @@ class _Loader:
         if error_of_all is not None:
             raise error_of_all
 
+    def land_listing(self) -> None:
+        """Land the listed agents, once, and name those that are gone. If no pair was fetched, they may be the cause."""
+        if self._has_landed_listing:
+            return
+        with self._warehouse.connect() as connection:
+            gone = land_agents(connection, self._listed, dt.datetime.now(dt.UTC))
+        self._has_landed_listing = True
+        for agent in gone:
+            self._log(
+                f"agent {agent.label} is not expected any more: the workspace does not list it, or "
+                "SYNTHFLOW_MODEL_IDS does not name it. Its calls stay"
+            )
+
     def _now_ms(self) -> int:
         """Return the present by the API's clock; say so if this machine's is wrong."""
         if ahead := self._client.clock_correction_seconds:
@@ -261,9 +279,7 @@ class _Loader:
                 vanished_fields=self._settings.vanished_fields,
                 pii=self._settings.pii,
             )
-            if not self._has_landed_agents:
-                land_agents(connection, self._agents.values(), dt.datetime.now(dt.UTC))
-                self._has_landed_agents = True
+        self.land_listing()
         self._last_landing = time.monotonic()
         self._log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
         return landed

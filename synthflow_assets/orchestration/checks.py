@@ -118,8 +118,9 @@ def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], ret
     lines = [f"- {problem}" for problem in merged[:_SHOWN_PROBLEMS]]
     if len(merged) > _SHOWN_PROBLEMS:
         lines.append(f"- and {len(merged) - _SHOWN_PROBLEMS} more")
-    # An agent that is not fetched for two weeks is no longer expected. That must not be silent.
-    not_expected = f" {retired} agent(s) are no longer expected: not fetched for two weeks." if retired else ""
+    # An agent that is no longer expected must not be silent.
+    reason = "not listed any more, or not fetched for two weeks"
+    not_expected = f" {retired} agent(s) are no longer expected: {reason}." if retired else ""
     is_error = check.blocking or check.severity is Severity.ERROR
     return dg.AssetCheckResult(
         passed=not problems,

@@ -108,15 +108,15 @@ NO_GAPS = Check(
     "no_gaps",
     "Every day of every agent has landed, up to the latest day that is due. The first day is SYNTHFLOW_START_DATE if "
     "it is set, otherwise the first day that landed. For an agent that was added later, backfill it alone with "
-    "`models` in the run config.",
+    "`models` in the run config. Agents that the workspace does not list any more are ignored.",
     "The catch-up schedule fetches the latest days. Fetch older ones: {fetch_missing}",
 )
 SETTLED = Check(
     "calls",
     "settled",
-    "Every day that the daily schedule no longer fetches was over, without open calls, when it was last fetched.",
-    "The catch-up schedule fetches the latest days again. Fetch older ones: {fetch}. A call that Synthflow never "
-    "closes stays open: leave it",
+    "Every day that the daily schedule no longer fetches was over, without open calls, when it was last fetched. A "
+    "call that is open two days after its start counts as ended. Agents that are not listed any more are ignored.",
+    "The catch-up schedule fetches the latest days again. Fetch older ones: {fetch}",
 )
 # Evaluated by a schedule on all days, because a run cannot notice that no run took place.
 SCHEDULED_CHECKS = (FRESHNESS, NO_GAPS, SETTLED)
@@ -177,7 +177,7 @@ def count_retired_agents(connection: duckdb.DuckDBPyConnection, settings: Settin
 
     Args:
         connection: to the warehouse.
-        settings: the agents; if they are set, none is retired.
+        settings: the agents; if they are set, only those count.
         last_due_day: the latest day that must have landed.
     """
     query = sql_file(__name__, "retired_agents.sql")

@@ -1,11 +1,16 @@
 -- Before the first partition is due, nothing is expected. After that, the agents that are set are expected. If none is
--- set, the agents that were fetched in the two weeks before are expected.
+-- set, the agents that were fetched in the two weeks before are expected. An agent that is not listed any more is not
+-- expected.
 WITH expected AS (
-    SELECT unnest($model_ids::VARCHAR[]) AS model_id
-    UNION
     SELECT model_id
-    FROM call_loads
-    WHERE len($model_ids::VARCHAR[]) = 0 AND day BETWEEN $last_due_day::DATE - 14 AND $last_due_day::DATE
+    FROM (
+        SELECT unnest($model_ids::VARCHAR[]) AS model_id
+        UNION
+        SELECT model_id
+        FROM call_loads
+        WHERE len($model_ids::VARCHAR[]) = 0 AND day BETWEEN $last_due_day::DATE - 14 AND $last_due_day::DATE
+    )
+    WHERE model_id NOT IN (SELECT model_id FROM agents WHERE loaded_at < (SELECT max(loaded_at) FROM agents))
 ),
 latest AS (
     SELECT model_id, max(day) AS day

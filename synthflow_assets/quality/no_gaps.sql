@@ -1,21 +1,27 @@
 -- Every day of every agent is expected: from the first day that is set, or else the first that landed, to the latest day
--- that is due. An agent that no longer exists is expected from its first landed day to its last.
+-- that is due. An agent that is not listed any more cannot be fetched, so it is not expected.
 WITH landed AS (
     SELECT model_id, min(day) AS first_day, max(day) AS last_day
     FROM call_loads
+    WHERE len($model_ids::VARCHAR[]) = 0
     GROUP BY model_id
+),
+unlisted AS (
+    SELECT model_id
+    FROM agents
+    WHERE loaded_at < (SELECT max(loaded_at) FROM agents)
 ),
 present AS (
     SELECT unnest($model_ids::VARCHAR[]) AS model_id
     UNION
     SELECT model_id
     FROM agents
-    WHERE len($model_ids::VARCHAR[]) = 0 AND loaded_at > (SELECT max(loaded_at) FROM agents) - INTERVAL 14 DAY
+    WHERE len($model_ids::VARCHAR[]) = 0
 ),
 spans AS (
     SELECT
         model_id,
-        coalesce($start_date::DATE, (SELECT min(first_day) FROM landed)) AS first_day,
+        coalesce($start_date::DATE, (SELECT min(day) FROM call_loads)) AS first_day,
         $last_due_day::DATE AS last_day
     FROM present
     UNION ALL
@@ -24,6 +30,7 @@ spans AS (
 expected AS (
     SELECT DISTINCT model_id, unnest(generate_series(first_day, last_day, INTERVAL 1 DAY))::DATE AS day
     FROM spans
+    ANTI JOIN unlisted USING (model_id)
 )
 SELECT day, model_id, 'never landed' AS problem
 FROM expected

@@ -1,9 +1,14 @@
--- Agents that fresh_per_model no longer expects, because they were not fetched in the two weeks before. If agents are set,
--- exactly those are expected, so none is retired.
+-- Agents that fresh_per_model no longer expects, because they are not listed any more, or were not fetched in the two weeks
+-- before. If agents are set, those are expected unless they are not listed any more.
 SELECT count(*)
 FROM (
     SELECT model_id, max(day) AS latest
     FROM call_loads
     GROUP BY model_id
 )
-WHERE len($model_ids::VARCHAR[]) = 0 AND latest < $last_due_day::DATE - 14
+WHERE
+    CASE
+        WHEN model_id IN (SELECT model_id FROM agents WHERE loaded_at < (SELECT max(loaded_at) FROM agents))
+            THEN len($model_ids::VARCHAR[]) = 0 OR list_contains($model_ids::VARCHAR[], model_id)
+        ELSE len($model_ids::VARCHAR[]) = 0 AND latest < $last_due_day::DATE - 14
+    END

@@ -1,4 +1,5 @@
--- If all days are checked, those that the daily schedule fetches again are ignored, because they may be unsettled.
+-- If all days are checked, those that the daily schedule fetches again are ignored, because they may be unsettled. Agents
+-- that cannot be fetched any more are ignored too.
 SELECT
     day,
     model_id,
@@ -9,6 +10,8 @@ SELECT
 FROM call_loads
 WHERE
     settled IS NOT TRUE
+    AND model_id NOT IN (SELECT model_id FROM agents WHERE loaded_at < (SELECT max(loaded_at) FROM agents))
+    AND (len($model_ids::VARCHAR[]) = 0 OR list_contains($model_ids::VARCHAR[], model_id))
     AND CASE
         WHEN $days IS NULL THEN day <= $last_due_day::DATE - $lookback_days::INTEGER
         ELSE list_contains($days::DATE[], day)

@@ -19,6 +19,7 @@ from synthflow_assets.warehouse.schema import (
     CALL_FIELDS,
     CALLS,
     DERIVED_COLUMNS,
+    FINAL_AFTER_DAYS,
     PERSONAL_COLUMNS,
     UNREADABLE_FIELD,
 )
@@ -93,6 +94,7 @@ def land(
         "fields": [column.source for column in CALL_FIELDS],
         "unreadable": UNREADABLE_FIELD,
         "max_fields": _MAX_FIELDS,
+        "final_after_days": FINAL_AFTER_DAYS,
         **{
             field.name: [getattr(result, field.name) for result in batch.partitions.values()]
             for field in fields(FetchResult)
@@ -169,18 +171,34 @@ def _restore_sql(pii: str) -> str:
     return f"UPDATE {CALLS.name} SET {filled} FROM temp.earlier WHERE earlier.call_id = calls.call_id"
 
 
-def land_agents(connection: duckdb.DuckDBPyConnection, agents: Iterable[Agent], loaded_at: dt.datetime) -> None:
-    """Add or rename agents that have a name. No agent is removed, because its calls still have its id."""
+def land_agents(connection: duckdb.DuckDBPyConnection, agents: Iterable[Agent], loaded_at: dt.datetime) -> list[Agent]:
+    """Add or rename agents that have a name. No agent is removed, because its calls still have its id.
+
+    Args:
+        connection: to the warehouse.
+        agents: all agents that the API lists and that are fetched. Agents with an older `loaded_at` are not listed any
+            more, so the checks do not expect them.
+        loaded_at: the value of `loaded_at`.
+
+    Returns:
+        The agents that the listing before had and this one lacks.
+    """
     named = [agent for agent in agents if agent.name]
     if not named:
-        return
+        return []
     model_ids, names, types = (list(values) for values in zip(*named, strict=True))
 
-    def replace() -> None:
+    def replace() -> list[Agent]:
+        missing = connection.execute(
+            "SELECT model_id, name, type FROM agents WHERE loaded_at = (SELECT max(loaded_at) FROM agents) "
+            "AND model_id NOT IN (SELECT unnest($1::VARCHAR[])) ORDER BY model_id",
+            [model_ids],
+        ).fetchall()
         connection.execute("DELETE FROM agents WHERE model_id IN (SELECT unnest($1::VARCHAR[]))", [model_ids])
         connection.execute(
             "INSERT INTO agents SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), unnest($3::VARCHAR[]), $4",
             [model_ids, names, types, loaded_at],
         )
+        return [Agent(*row) for row in missing]
 
-    write(connection, replace)
+    return write(connection, replace)

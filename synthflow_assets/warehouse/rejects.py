@@ -11,6 +11,7 @@ import duckdb
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.warehouse.decoding import ANOTHER_DAY, decode_sql
 from synthflow_assets.warehouse.erasure import read_suppression_list
+from synthflow_assets.warehouse.schema import FINAL_AFTER_DAYS
 from synthflow_assets.warehouse.statements import sql_file, write
 
 _SQL = "synthflow_assets.warehouse.sql"
@@ -71,7 +72,7 @@ def retry_rejects(
             "SELECT * EXCLUDE (reason, record, filled, is_stored, nth, outcome), now() AS loaded_at "
             "FROM temp.typed WHERE outcome = 'landed'"
         )
-        connection.execute(sql_file(_SQL, "recount_loads.sql"))
+        connection.execute(sql_file(_SQL, "recount_loads.sql"), {"final_after_days": FINAL_AFTER_DAYS})
         connection.execute("DELETE FROM call_rejects WHERE record IS NOT NULL")
         connection.execute(
             "INSERT INTO call_rejects BY NAME "

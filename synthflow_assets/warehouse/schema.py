@@ -13,6 +13,7 @@ from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table
 
 # Raise it with every change of tables, columns, views or macros. A file made by a later version is refused.
 SCHEMA_VERSION = 7
+FINAL_AFTER_DAYS = 2  # a call that is open for longer since its start counts as ended: Synthflow will never close it
 
 
 def _field(
@@ -261,7 +262,8 @@ CALL_LOADS = Table(
         Column(
             "settled",
             "BOOLEAN",
-            "Whether the window had passed and no call was open, so that it need not be fetched again.",
+            "Whether the window had passed and no call was open, so that it need not be fetched again. A call that is "
+            f"open {FINAL_AFTER_DAYS} days after its start counts as ended.",
         ),
         Column("run_id", "VARCHAR", "Id of the Dagster run that fetched it."),
         _LOADED_AT,

@@ -369,9 +369,37 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     assert len({asked["from_date"] for asked in sandbox.api.requests}) == 2
     assert tick().run_requests == []
     with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute("UPDATE call_loads SET settled = false WHERE day >= '2026-03-08'")
+    assert tick().run_requests == []  # the daily runs fetch these days again
+    with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false")
     under_way = on_disk.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert tick().skip_message == f"run {under_way.run_id} is already fetching"
+
+
+def test_a_day_that_fails_again_and_again_starts_no_run_at_every_tick(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox(agents=1), start_date="2026-03-08")
+    definitions = build_synthflow_defs(settings)
+    schedule = definitions.resolve_schedule_def("synthflow_catch_up_schedule")
+    job = definitions.resolve_job_def("synthflow_daily")
+    ran = []
+    for number in range(24):
+        when = dt.datetime(2026, 3, 10, 9, 45, tzinfo=dt.UTC) + dt.timedelta(hours=3 * number)
+        with dg.build_schedule_context(
+            on_disk,
+            scheduled_execution_time=when,
+            repository_def=definitions.get_repository_def(),
+            resources=definitions.resources,
+        ) as context:
+            for request in schedule.evaluate_tick(context).run_requests:
+                with freeze_time(when + dt.timedelta(minutes=2)):
+                    on_disk.create_run_for_job(
+                        job, tags={**job.tags, **request.tags}, status=dg.DagsterRunStatus.FAILURE
+                    )
+                ran.append(3 * number)
+    assert ran == [0, 3, 9, 21, 45, 69]
 
 
 def test_a_vanished_warehouse_is_filled_again_from_the_start_date(

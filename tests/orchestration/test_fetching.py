@@ -90,7 +90,9 @@ def test_metrics_and_exports_of_the_good_days_are_computed_and_recorded_if_a_day
     mend(sandbox)
     sandbox.api.requests.clear()
     assert run(settings, instance, assets=WITH_EXPORT, only_missing=True).success
-    assert {int(asked["from_date"]) + 1 for asked in sandbox.api.requests} == {1_773_014_400_000}  # 2026-03-09 alone
+    assert {int(asked["from_date"]) + 3_600_001 for asked in sandbox.api.requests} == {
+        1_773_014_400_000
+    }  # 2026-03-09 alone
     for table in WITH_EXPORT:
         assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
 
@@ -266,7 +268,7 @@ def test_a_repeated_run_goes_on_where_the_failed_one_stopped(
     parents = {"dagster/parent_run_id": failed.run_id, "dagster/root_run_id": failed.run_id}
     repeated = run(settings, instance, assets=LANDED, tags=parents)
     assert repeated.success
-    assert {int(asked["from_date"]) + 1 for asked in sandbox.api.requests} == {1_773_014_400_000}
+    assert {int(asked["from_date"]) + 3_600_001 for asked in sandbox.api.requests} == {1_773_014_400_000}
     # A run that repeats a successful one is meant to fetch.
     sandbox.api.requests.clear()
     assert run(settings, instance, assets=LANDED, tags={"dagster/parent_run_id": repeated.run_id}).success

@@ -201,13 +201,37 @@ def test_days_on_which_nothing_ran_are_gaps(connection: duckdb.DuckDBPyConnectio
 def test_an_agent_that_was_added_lacks_all_days_and_one_that_is_gone_lacks_none(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
-    connection.execute("INSERT INTO agents VALUES ('new', 'Night Line', NULL, now())")
+    connection.execute("INSERT INTO agents SELECT 'new', 'Night Line', NULL, max(loaded_at) FROM agents")
     assert scheduled(connection, settings, NO_GAPS) == ["2026-03-09 to 2026-03-10 Night Line: never landed"]
-    connection.execute("UPDATE agents SET loaded_at = now() - INTERVAL 20 DAY WHERE name = 'Front Desk'")
+    connection.execute("UPDATE agents SET loaded_at = loaded_at - INTERVAL 1 DAY WHERE name = 'Front Desk'")
+    connection.execute(
+        "DELETE FROM call_loads USING agents "
+        "WHERE day = '2026-03-10' AND name = 'Front Desk' AND call_loads.model_id = agents.model_id"
+    )
     connection.execute("DELETE FROM agents WHERE model_id = 'new'")
     assert scheduled(connection, settings, NO_GAPS, LAST + dt.timedelta(days=1)) == [
         "2026-03-11 Lead Qualifier: never landed"
     ]
+
+
+@pytest.mark.parametrize("is_set", [False, True])
+def test_an_agent_that_is_not_listed_any_more_is_not_expected(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, is_set: bool
+) -> None:
+    """It cannot be fetched, so the catch-up would start a run at every tick."""
+    agents = [row[0] for row in connection.execute("SELECT model_id FROM agents ORDER BY model_id").fetchall()]
+    if is_set:
+        settings = settings.model_copy(update={"model_ids": tuple(agents)})
+    connection.execute("UPDATE call_loads SET settled = false WHERE model_id = $1", agents[:1])
+    connection.execute("DELETE FROM call_loads WHERE day = '2026-03-10' AND model_id = $1", agents[:1])
+    later = LAST + dt.timedelta(days=10)
+    checks = {check.name: check for check in SCHEDULED_CHECKS}
+    assert all(scheduled(connection, settings, checks[name]) for name in ("fresh_per_model", "no_gaps"))
+    assert len(scheduled(connection, settings, SETTLED, later)) == 1
+    connection.execute("UPDATE agents SET loaded_at = loaded_at - INTERVAL 1 DAY WHERE model_id = $1", agents[:1])
+    assert [scheduled(connection, settings, check) for check in SCHEDULED_CHECKS] == [[], [], []]
+    assert scheduled(connection, settings, SETTLED, later) == []
+    assert count_retired_agents(connection, settings, LAST) == 1
 
 
 def test_what_the_daily_schedule_fetches_again_may_be_unsettled(

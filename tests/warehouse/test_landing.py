@@ -22,7 +22,7 @@ from synthflow_assets.warehouse.staging import Partition, Staging
 
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
-NOW = dt.datetime(2026, 3, 12, tzinfo=dt.UTC)
+NOW = dt.datetime(2026, 3, 11, 12, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -109,6 +109,17 @@ def test_open_calls_and_open_windows_are_not_settled(warehouse: Warehouse) -> No
     assert (too_early.open_calls, too_early.settled) == (0, False)
     [done] = load(warehouse, {partition: records("a1", call_status="completed")})
     assert done.settled
+
+
+@pytest.mark.parametrize(("hours", "settled"), [(47, False), (49, True)])
+def test_a_call_that_is_open_two_days_after_its_start_counts_as_ended(
+    warehouse: Warehouse, hours: int, settled: bool
+) -> None:
+    """Synthflow never closes it, and the catch-up would fetch its day for ever."""
+    start = NOW - dt.timedelta(hours=hours)
+    lines = records("a1", call_status="ringing", start_time=int(start.timestamp() * 1000))
+    [summary] = load(warehouse, {Partition(start.date(), "a"): lines})
+    assert (summary.landed, summary.open_calls, summary.settled) == (1, 1, settled)
 
 
 def test_a_call_that_moved_to_another_day_stays_unique(warehouse: Warehouse) -> None:
@@ -240,6 +251,10 @@ def test_agents_are_added_and_renamed(warehouse: Warehouse) -> None:
         land_agents(connection, [Agent("a", "Old", "inbound"), Agent("b", "Other", None), Agent("c", None, None)], NOW)
         land_agents(connection, [Agent("a", "New", "inbound")], NOW)
         land_agents(connection, [], NOW)
+        gone = land_agents(connection, [Agent("d", "Last", None)], NOW + dt.timedelta(days=1))
+        assert gone == [Agent("a", "New", "inbound"), Agent("b", "Other", None)]
+        assert land_agents(connection, [Agent("d", "Last", None)], NOW + dt.timedelta(days=2)) == []  # said once
+        connection.execute("DELETE FROM agents WHERE model_id = 'd'")
     assert stored(warehouse, "SELECT model_id, name FROM synthflow.agents ORDER BY 1") == [("a", "New"), ("b", "Other")]
 
 

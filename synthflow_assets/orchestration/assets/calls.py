@@ -153,6 +153,7 @@ class _Fetch:
             self.days,
             run_id=self.context.run.run_id,
             skipped=frozenset(self.present),
+            listed=self.agents,
             log=self.context.log.info,
         ):
             if isinstance(outcome, FailedPartition):

@@ -1,6 +1,7 @@
 """The daily job, the freshness job, and the schedules that start them."""
 
 import datetime as dt
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from synthflow_assets.quality import NO_GAPS, SCHEDULED_CHECKS, SETTLED, find_pr
 _DAILY_CRON = f"0 {DAILY_RUN_HOUR} * * *"
 _FRESHNESS_CRON = "15 * * * *"
 _CATCH_UP_CRON = "45 */3 * * *"
+_CATCH_UP_EVERY = dt.timedelta(hours=3)
+_CATCH_UP_TAG = "synthflow/catch_up"
+_MAX_FAILURES = 4  # of the catch-up in a row, after which it waits for a day between its runs
 # A tick may take a minute. If a run holds the file for longer, the next tick tries again.
 _LOCK_WAIT_SECONDS = 10.0
 _RUNS_KEPT_FOR = dt.timedelta(days=30)
@@ -76,7 +80,8 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         required_resource_keys={workspace.warehouse_resource},
         description=(
             f"Every three hours, one run over those of the last {settings.catch_up_days} days that are missing "
-            "or not settled. No run if there are none, or if another run is fetching."
+            "or not settled. No run if there are none, or if another run is fetching. After failed runs, the next "
+            "tries are further apart, up to a day."
         ),
     )
     def catch_up_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -89,8 +94,11 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         if not days:
             return dg.SkipReason(f"nothing of the last {settings.catch_up_days} days is missing or unsettled")
         config = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
+        if failures := _failures_to_wait_for(workspace, context):
+            return dg.SkipReason(f"the last {failures} runs failed; the next tries are further apart, up to a day")
         key = context.scheduled_execution_time.isoformat()
-        return dg.RunRequest(run_key=key, run_config=config, tags=_range_tags(min(days), max(days)))
+        tags = {**_range_tags(min(days), max(days)), _CATCH_UP_TAG: "true"}
+        return dg.RunRequest(run_key=key, run_config=config, tags=tags)
 
     @dg.schedule(
         name=workspace.named("freshness_schedule"),
@@ -137,8 +145,27 @@ def _run_under_way(workspace: Workspace, instance: dg.DagsterInstance) -> str | 
     return None
 
 
+def _failures_to_wait_for(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> int:
+    """Return how many runs of the catch-up failed in a row, if it is too early to try again; otherwise 0.
+
+    After one failure it tries again at the next tick, after the second at the second tick, then after 12 and 24 hours.
+    """
+    filters = dg.RunsFilter(job_name=workspace.named("daily"), tags={_CATCH_UP_TAG: "true", **workspace.run_tags})
+    runs = context.instance.get_run_records(filters=filters, limit=_MAX_FAILURES)
+    failed = list(itertools.takewhile(lambda run: run.dagster_run.status is dg.DagsterRunStatus.FAILURE, runs))
+    if not failed:
+        return 0
+    # An hour less, because a run is created some time after its tick.
+    wait = _CATCH_UP_EVERY * 2 ** (len(failed) - 1) - dt.timedelta(hours=1)
+    waited = context.scheduled_execution_time - failed[0].create_timestamp
+    return len(failed) if waited < wait else 0
+
+
 def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> set[dt.date]:
-    """Return the days of the last `catch_up_days` for which `no_gaps` or `settled` fails."""
+    """Return the days of the last `catch_up_days` for which `no_gaps` or `settled` fails.
+
+    The latest days may be unsettled, because the daily schedule fetches them again.
+    """
     settings = workspace.settings
     warehouse = workspace.warehouse(context).get_warehouse(lock_wait_seconds=_LOCK_WAIT_SECONDS)
     last = last_due_day(settings.timezone, context.scheduled_execution_time)
@@ -147,10 +174,11 @@ def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext
     if not warehouse.exists():
         # Without a warehouse, every day since the start date is missing. If no start date is set, no day is expected.
         return set(days) if "start_date" in settings.model_fields_set else set()
+    closed = [day for day in days if day <= last - dt.timedelta(days=settings.lookback_days)]
     with warehouse.connect(read_only=True) as connection:
         problems = [
             problem
-            for check in (NO_GAPS, SETTLED)
-            for problem in find_problems(connection, check, days, settings, last)
+            for check, checked in ((NO_GAPS, days), (SETTLED, closed))
+            for problem in find_problems(connection, check, checked, settings, last)
         ]
     return {problem.day for problem in problems if problem.day is not None}

@@ -21,7 +21,8 @@ batch AS (
         listed_day IS NOT NULL AS is_stray,
         call_outcome,
         filled,
-        extra
+        extra,
+        start_time
     FROM ({staged})
     ANTI JOIN temp.repeated USING (filename, file_row_number)
 ),
@@ -32,7 +33,13 @@ landed AS (
         count(*) FILTER (has_landed) AS landed,
         count(*) FILTER (reason IS NOT NULL) AS rejected,
         count(*) FILTER (is_stray) AS strays,
-        count(*) FILTER (reason IS NULL AND call_outcome = 'open') AS open_calls
+        count(*) FILTER (reason IS NULL AND call_outcome = 'open') AS open_calls,
+        -- A call that is open for longer is never closed, and its day would be fetched for ever.
+        count(*) FILTER (
+            reason IS NULL
+            AND call_outcome = 'open'
+            AND start_time > $loaded_at::TIMESTAMPTZ - to_days($final_after_days::INTEGER)
+        ) AS calls_to_end
     FROM batch
     GROUP BY ALL
 ),
@@ -81,7 +88,7 @@ SELECT
     coalesce(open_calls, 0) AS open_calls,
     requests,
     coalesce(fields, MAP {}) AS fields,
-    closed AND coalesce(open_calls, 0) = 0 AS settled,
+    closed AND coalesce(calls_to_end, 0) = 0 AS settled,
     $run_id AS run_id,
     $loaded_at::TIMESTAMPTZ AS loaded_at
 FROM fetched

@@ -5,14 +5,17 @@ SET
     rejected = call_loads.rejected - moved.landed - moved.known,
     outside_window = call_loads.outside_window + moved.known,
     open_calls = call_loads.open_calls + moved.open_calls,
-    settled = call_loads.settled AND moved.open_calls = 0
+    settled = call_loads.settled AND moved.calls_to_end = 0
 FROM (
     SELECT
         day,
         model_id,
         count(*) FILTER (outcome = 'landed') AS landed,
         count(*) FILTER (outcome = 'known') AS known,
-        count(*) FILTER (outcome = 'landed' AND call_outcome = 'open') AS open_calls
+        count(*) FILTER (outcome = 'landed' AND call_outcome = 'open') AS open_calls,
+        count(*) FILTER (
+            outcome = 'landed' AND call_outcome = 'open' AND start_time > now() - to_days($final_after_days::INTEGER)
+        ) AS calls_to_end
     FROM temp.typed
     GROUP BY day, model_id
 ) AS moved
