@@ -82,7 +82,8 @@ DAMAGE = [
     (
         "call_load_over_midnight",
         (
-            "UPDATE synthflow.calls SET duration_seconds = 80000 "
+            "UPDATE synthflow.calls "
+            "SET duration_seconds = date_diff('second', start_time, TIMESTAMPTZ '2026-03-10 04:00:00+00') + 1 "
             "WHERE call_id = (SELECT max_by(call_id, start_time) FROM synthflow.calls WHERE day = '2026-03-09')"
         ),
         "1 calls of the day before run past midnight, 0 are counted",
@@ -94,12 +95,25 @@ DAMAGE = [
     ),
     (
         "call_load_reconciles",
+        (
+            "INSERT INTO synthflow.call_load_hourly SELECT * REPLACE (hour_start + INTERVAL 30 MINUTE AS hour_start) "
+            "FROM synthflow.call_load_hourly WHERE local_hour = 12"
+        ),
+        "25 hours, expected 24",
+    ),
+    (
+        "call_load_reconciles",
         "UPDATE synthflow.call_load_hourly SET agent_minutes = agent_minutes + 1",
         "minutes in the",
     ),
     (
         "call_load_reconciles",
         "UPDATE synthflow.call_load_hourly SET peak_concurrent_calls = 1000 WHERE local_hour = 12",
+        "1 of 24 hours have fewer calls in progress than started, or than their peak",
+    ),
+    (
+        "call_load_reconciles",
+        "UPDATE synthflow.call_load_hourly SET calls_started = 1000 WHERE local_hour = 12",
         "1 of 24 hours have fewer calls in progress than started, or than their peak",
     ),
     (

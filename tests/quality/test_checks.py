@@ -8,7 +8,7 @@ import pytest
 
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.loading import load_calls, resolve_agents
-from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.metrics import compute_metrics, replace_metrics
 from synthflow_assets.quality import (
     CHECKS,
     NO_GAPS,
@@ -110,6 +110,18 @@ def test_a_backfill_of_old_days_does_not_make_an_agent_fresh(
     connection.execute("DELETE FROM synthflow.call_loads WHERE day = '2026-03-10'")
     connection.execute("UPDATE synthflow.call_loads SET loaded_at = now()")
     assert len(problems(connection, settings, "fresh_per_model")) == 2
+
+
+def test_a_call_that_runs_beyond_the_day_after_is_named_if_the_hours_agree(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    connection.execute(
+        "UPDATE calls SET duration_seconds = 200000 WHERE call_id = (SELECT min(call_id) FROM calls WHERE day = $1)",
+        DAYS[:1],
+    )
+    replace_metrics(connection, DAYS, settings, ["call_load_hourly"])
+    [problem] = problems(connection, settings, "call_load_reconciles")
+    assert problem.endswith("1 calls run beyond the end of the day after, where they are not counted")
 
 
 def test_a_bad_reason_that_rose_is_named_before_one_that_rose_and_one_that_fell(
@@ -285,4 +297,5 @@ def test_computing_a_day_refreshes_the_hours_of_the_day_after(
     assert computed["call_load_hourly"] == computed["workspace_load_hourly"] == DAYS
     assert computed["call_rates_daily"] == DAYS[:1]
     for name in ("call_load_over_midnight", "call_load_reconciles", "workspace_load_reconciles"):
-        assert problems(own_connection, settings, name) == []
+        for days in (None, DAYS, DAYS[:1], DAYS[1:]):
+            assert find_problems(own_connection, BY_NAME[name], days, settings, LAST) == []
