@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.copying import CopiedTable
+    from synthflow_assets.warehouse.copying import Copied
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _LONGEST_REPORT_DAYS = 3660
@@ -217,9 +217,10 @@ def move(location: str, data_path: str | None) -> None:
 
     For example from a file to a lake, or back. The other warehouse must be empty.
     """
+    from synthflow_assets.erasure import move_warehouse
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.copying import copy_warehouse, validate_folder
+    from synthflow_assets.warehouse.copying import validate_folder
     from synthflow_assets.warehouse.engines.file import FileEngine
 
     settings = Settings.load()
@@ -233,7 +234,7 @@ def move(location: str, data_path: str | None) -> None:
     moved = Warehouse.from_settings(target)
     if isinstance(moved.engine, FileEngine):
         validate_folder(Path(moved.location))
-    _print_copied(copy_warehouse(Warehouse.from_settings(settings), moved))
+    _print_copied(move_warehouse(settings, target))
     click.echo(f"Set SYNTHFLOW_WAREHOUSE={location}; then remove {settings.warehouse}, which is unchanged")
 
 
@@ -253,33 +254,40 @@ def backup(path: Path, force: bool) -> None:
 @click.option(
     "--from", "path", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The backup."
 )
-def restore(path: Path) -> None:
-    """Copy a backup into an empty warehouse, and verify the copy."""
+@click.option("--force", is_flag=True, help="Replace the calls that the warehouse holds.")
+def restore(path: Path, force: bool) -> None:
+    """Copy a backup into an empty warehouse, and verify the copy.
+
+    Whoever was erased before or after the backup is erased from what comes back.
+    """
+    from synthflow_assets.erasure import restore_backup
     from synthflow_assets.settings import Settings
-    from synthflow_assets.warehouse.connection import Warehouse
-    from synthflow_assets.warehouse.copying import copy_warehouse
 
-    settings = Settings.load()
-    source = Warehouse(str(path), settings.warehouse_schema)
-    _print_copied(copy_warehouse(source, Warehouse.from_settings(settings)))
+    _print_copied(restore_backup(Settings.load(), path, replace=force))
 
 
-def _print_copied(tables: list[CopiedTable]) -> None:
-    for table in tables:
+def _print_copied(copied: Copied) -> None:
+    for table in copied.tables:
         click.echo(f"{table.rows:>13,}  {table.name}: the same checksum in both places")
+    if copied.suppressed:
+        click.echo(f"{copied.suppressed:>13,}  entries of the suppression list, merged")
+    if copied.erased_calls:
+        click.echo(f"{copied.erased_calls:>13,}  calls: personal columns set to NULL, because the person was erased")
 
 
 @main.command()
 def maintain() -> None:
-    """Make the warehouse smaller and faster.
+    """Make the warehouse smaller and faster, and complete erasures.
 
-    Merges the files of a lake and removes old ones, or rewrites a file that has much free space.
+    Merges the files of a lake and removes old ones, or rewrites a file that has much free space. Removes what killed or
+    failed commands left of personal data.
     """
+    from synthflow_assets.erasure import maintain as maintain_warehouse
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
 
     settings = Settings.load()
-    for name, count in Warehouse.from_settings(settings).maintain(settings.lake_snapshot_days).items():
+    for name, count in maintain_warehouse(settings, Warehouse.from_settings(settings)).items():
         click.echo(f"{count:>13,}  {name.replace('_', ' ')}")
 
 

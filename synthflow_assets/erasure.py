@@ -1,15 +1,26 @@
-"""Erase one person's data from tables, exports and recordings."""
+"""Erase one person's data from tables, exports and recordings, and keep a restore from bringing it back."""
 
 from __future__ import annotations
 
 import datetime as dt
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
+import duckdb
+
+from synthflow_assets.errors import WarehouseError, WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.recordings import RecordedCall, delete_recordings, recording_locations, remove_orphans
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.erasure import count_phone, forget_phone
+from synthflow_assets.warehouse.copying import Copied, copy_warehouse
+from synthflow_assets.warehouse.erasure import (
+    Erasure,
+    count_phone,
+    erase_suppressed,
+    forget_phone,
+    save_suppression_list,
+)
 from synthflow_assets.warehouse.export import export_again, remove_unfinished
 from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.staging import remove_abandoned
@@ -34,7 +45,7 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
     """Erase the personal data of the person with this phone number.
 
     Args:
-        settings: of the warehouse, the exports and the key of hashed numbers.
+        settings: of the warehouse, the exports, the recordings and the key of hashed numbers.
         phone: the number with its country code.
 
     Yields:
@@ -42,32 +53,18 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
 
     Raises:
         SettingsError: this is not the phone number of a person.
-        WarehouseError: the tables or exports cannot be written.
+        WarehouseError: the tables or files cannot be written; the message says what is erased by then.
     """
-    warehouse = Warehouse.from_settings(settings)
-    folder = settings.export_folder
-
-    def write_exports(days: list[dt.date]) -> int:
-        if folder is None:
-            return 0
-        remove_unfinished(folder, CALLS.name)
-        return export_again(connection, [CALLS.name], days, folder)
-
-    deleted: set[str] = set()  # files; the erasure may be repeated if another writer commits first
-
-    def delete(locations: list[str], calls: list[tuple[dt.date, str, str]]) -> None:
-        # Files of the calls are looked for as well: an older warehouse may have been restored that does not know them.
-        of_calls = recording_locations(settings.recordings, itertools.starmap(RecordedCall, calls))
-        deleted.update(delete_recordings([*locations, *of_calls]))
-
-    with warehouse.connect() as connection:
-        erasure = forget_phone(
-            connection, phone, settings.hash_key, delete_recordings=delete, export_again=write_exports
-        )
-        remove_orphans(connection)
+    warehouse, files = Warehouse.from_settings(settings), _Files(settings)
+    try:
+        with warehouse.connect() as connection:
+            erasure = forget_phone(connection, phone, settings.hash_key, files=files)
+            remove_orphans(connection)
+    except WarehouseLockedError:
+        raise
+    except WarehouseUnusableError as error:
+        raise WarehouseUnusableError(f"{error}. The tables are unchanged; then run the command again") from None
     remove_abandoned()
-    # The old bytes stay in the free space of the file until it is rewritten.
-    warehouse.compact()
     if not (erasure.calls or erasure.rejects):
         yield "This number occurs in no call and in no rejected record"
     yield f"{erasure.calls:,} calls: personal columns set to NULL; times, durations and reasons stay"
@@ -75,6 +72,100 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
         yield f"{erasure.hashed:,} calls have hashed numbers. Was another SYNTHFLOW_PII_KEY used for them?"
     yield f"{erasure.rejects:,} rejected records: content erased"
     yield f"{erasure.exports:,} export files rewritten"
-    yield f"{len(deleted):,} recordings deleted"
+    yield f"{len(files.deleted):,} recordings deleted"
     yield "The number is on the suppression list: later fetches drop this person's data"
     yield "Synthflow still stores the data; delete it there too"
+    yield "Backups still hold the data; `synthflow-assets restore` erases it from what it restores"
+    _finish(warehouse)
+
+
+def restore_backup(settings: Settings, path: Path, *, replace: bool = False) -> Copied:
+    """Copy a backup into the warehouse. The people on either suppression list are erased from what comes back.
+
+    Args:
+        settings: of the warehouse, the exports and the recordings.
+        path: the backup, which is only read.
+        replace: whether the warehouse may hold calls, which the backup replaces; else it must be empty.
+
+    Raises:
+        WarehouseError: a warehouse cannot be opened, the target is not empty, or the copy differs.
+    """
+    target = Warehouse.from_settings(settings)
+    source = Warehouse(str(path), settings.warehouse_schema)
+    copied = copy_warehouse(source, target, source_is_live=False, replace=replace, erase=_Files(settings).erase)
+    _finish(target)
+    return copied
+
+
+def move_warehouse(settings: Settings, moved: Settings) -> Copied:
+    """Copy the warehouse to another location. The people on either suppression list are erased from the copy.
+
+    Args:
+        settings: of the warehouse, the exports and the recordings.
+        moved: of the new location, which must be empty.
+
+    Raises:
+        WarehouseError: a warehouse cannot be opened, the target is not empty, or the copy differs.
+    """
+    target = Warehouse.from_settings(moved)
+    copied = copy_warehouse(Warehouse.from_settings(settings), target, erase=_Files(settings).erase)
+    _finish(target)
+    return copied
+
+
+def maintain(settings: Settings, warehouse: Warehouse) -> dict[str, int]:
+    """Keep the warehouse small and fast, and remove what killed or failed commands left of personal data.
+
+    Returns:
+        Counts by name of what was done.
+
+    Raises:
+        WarehouseError: the warehouse or the recordings cannot be opened or written.
+    """
+    remove_abandoned()
+    with warehouse.connect() as connection:
+        orphans = remove_orphans(connection)
+    return {**warehouse.maintain(settings.lake_snapshot_days), "orphaned_recordings_removed": orphans}
+
+
+class _Files:
+    """The files of a workspace that hold what persons said, besides the tables. See `PersonalFiles`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._exports = settings.export_folder
+        self._recordings = settings.recordings
+        self.deleted: set[str] = set()  # over all attempts: a transaction is repeated if another one commits first
+
+    def erase(self, connection: duckdb.DuckDBPyConnection) -> Erasure:
+        """Erase the people on the suppression list."""
+        return erase_suppressed(connection, self)
+
+    def delete_recordings(self, locations: list[str], calls: list[tuple[dt.date, str, str]]) -> None:
+        # Files of the calls are looked for too: a warehouse that was fetched anew does not know their locations.
+        of_calls = recording_locations(self._recordings, itertools.starmap(RecordedCall, calls))
+        self.deleted.update(delete_recordings([*locations, *of_calls]))
+
+    def export_again(self, connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> int:
+        if self._exports is None:
+            return 0
+        remove_unfinished(self._exports, CALLS.name)
+        return export_again(connection, [CALLS.name], days, self._exports)
+
+
+def _finish(warehouse: Warehouse) -> None:
+    """Save a copy of the suppression list, and remove old bytes from the storage.
+
+    Raises:
+        WarehouseUnusableError: one of them failed; a later run completes it.
+    """
+    try:
+        copy = warehouse.engine.suppression_copy(warehouse.schema)
+        if copy is not None:
+            with warehouse.connect(read_only=True) as connection:
+                save_suppression_list(connection, copy)
+        warehouse.finish_erasures()
+    except WarehouseError as error:
+        raise WarehouseUnusableError(
+            f"{error}. The data is erased from the tables, but old bytes of it may remain in the storage: correct "
+            "this, then run synthflow-assets maintain. Every load tries to remove them as well"
+        ) from None

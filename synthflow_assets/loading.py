@@ -14,11 +14,18 @@ from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.days import day_bounds_ms
-from synthflow_assets.errors import AccessDeniedError, ApiError, NotFoundError, SettingsError, SynthflowError
+from synthflow_assets.errors import (
+    AccessDeniedError,
+    ApiError,
+    NotFoundError,
+    SettingsError,
+    SynthflowError,
+    WarehouseError,
+)
 from synthflow_assets.progress import ProgressLog
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.erasure import read_suppression_list
+from synthflow_assets.warehouse.erasure import read_suppression_list, unfinished_erasures
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
 from synthflow_assets.warehouse.personal import SuppressionList
 from synthflow_assets.warehouse.staging import Partition, Staging
@@ -287,4 +294,11 @@ class _Loader:
     def _read_suppression_list(self) -> SuppressionList:
         # This also creates missing tables, so that an unusable location fails before the first page is fetched.
         with self._warehouse.connect() as connection:
-            return read_suppression_list(connection)
+            suppressed = read_suppression_list(connection)
+            is_unfinished = bool(unfinished_erasures(connection))
+        if is_unfinished:
+            try:
+                self._warehouse.finish_erasures()
+            except WarehouseError as error:
+                self._log(f"old bytes of erased people may still be in the storage: {error}")
+        return suppressed

@@ -16,10 +16,11 @@ from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.engines import engine_for
 from synthflow_assets.warehouse.engines.base import LockPolicy, new_connection
+from synthflow_assets.warehouse.erasure import load_suppression_list, mark_rewritten, unfinished_erasures
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import migrate
 from synthflow_assets.warehouse.schema import table_named
-from synthflow_assets.warehouse.statements import describe, quoted
+from synthflow_assets.warehouse.statements import describe, quoted, write
 from synthflow_assets.warehouse.tables import SCHEMA, Table
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class Warehouse:
                 created = migrate(connection, self.location, self.schema, may_write=not read_only)
                 if created:
                     self.engine.configure_storage(connection)
+                    if (copy := self.engine.suppression_copy(self.schema)) is not None:
+                        load_suppression_list(connection, copy)
                 yield connection
         except duckdb.CatalogException:
             raise WarehouseUnusableError(
@@ -167,7 +170,26 @@ class Warehouse:
         Raises:
             WarehouseError: the warehouse cannot be opened or written.
         """
+        self.finish_erasures()
         return self.engine.maintain(self.connect, snapshot_days)
+
+    def finish_erasures(self) -> bool:
+        """Compact the storage if the old bytes of erased people may still be in it, for example after a full disk.
+
+        Returns:
+            Whether it was needed.
+
+        Raises:
+            WarehouseError: the warehouse cannot be opened or written.
+        """
+        with self.connect() as connection:
+            unfinished = unfinished_erasures(connection)
+            if not unfinished:
+                return False
+            self.engine.compact(connection)
+        with self.connect() as connection:
+            write(connection, lambda: mark_rewritten(connection, unfinished))
+        return True
 
     def write_lock(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
         """Hold the lock that serialises writers of the workspace's tables, until the block ends."""

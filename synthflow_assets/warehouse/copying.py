@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +17,8 @@ import duckdb
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.files import replace_file
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.schema import LANDED_TABLES, TABLES
+from synthflow_assets.warehouse.erasure import Erasure, mark_rewritten, merge_suppression_list
+from synthflow_assets.warehouse.schema import FORGOTTEN, LANDED_TABLES, TABLES
 from synthflow_assets.warehouse.statements import transaction
 
 
@@ -26,10 +30,39 @@ class CopiedTable(NamedTuple):
     checksum: int
 
 
-def copy_warehouse(source: Warehouse, target: Warehouse) -> list[CopiedTable]:
-    """Copy all tables into an empty warehouse, then compare the copy with the source.
+@dataclass(frozen=True)
+class Copied:
+    """A verified copy.
 
-    The source's write lock is held, so runs wait. If copying fails, the target stays empty.
+    Attributes:
+        tables: the copied tables.
+        suppressed: entries of the suppression list of the copy, which is merged from both lists.
+        erased_calls: calls that people of the suppression list were erased from.
+    """
+
+    tables: list[CopiedTable]
+    suppressed: int
+    erased_calls: int
+
+
+def copy_warehouse(
+    source: Warehouse,
+    target: Warehouse,
+    *,
+    source_is_live: bool = True,
+    replace: bool = False,
+    erase: Callable[[duckdb.DuckDBPyConnection], Erasure] | None = None,
+) -> Copied:
+    """Copy all tables into another warehouse, and compare the copy with the source.
+
+    If copying fails, the target stays as it was. The suppression lists of both are merged.
+
+    Args:
+        source: is not changed.
+        target: an empty warehouse, or one that does not exist yet.
+        source_is_live: take the source's write lock, so that runs wait. A backup is only read.
+        replace: whether the target may hold calls, which are replaced.
+        erase: erases people from the copy, in the same transaction.
 
     Raises:
         WarehouseUnusableError: the target is the source, the target is not empty, or the copy differs.
@@ -40,28 +73,38 @@ def copy_warehouse(source: Warehouse, target: Warehouse) -> list[CopiedTable]:
     if not source.exists():
         raise WarehouseUnusableError(f"{source.location} holds no tables; check SYNTHFLOW_WAREHOUSE")
     with target.connect() as connection:
-        _validate_empty(connection, target.location)
-    with source.connect() as connection:
+        if not replace:
+            remedy = "name an empty location" if source_is_live else "add --force to replace them by the backup"
+            _validate_empty(connection, target.location, remedy)
+    with source.connect(read_only=not source_is_live) as connection:
         columns = _columns(connection)
-        source_tables = _checksums(connection, columns)
+        # Merged, not copied: an erasure is for good.
+        has_list = columns.pop(FORGOTTEN.name, None) is not None
+        expected = _checksums(connection, columns)
         with target.write_lock(connection):
             target.attach(connection, "target", read_only=False)
             with transaction(connection):
-                for table, names in columns.items():
-                    _copy(connection, table, names, f'target."{target.schema}".{table}')
+                for table in TABLES:
+                    if table != FORGOTTEN.name:
+                        _copy(connection, table, columns.get(table, []), f'target."{target.schema}".{table}')
+                connection.execute(f'USE target."{target.schema}"')
+                _compare(expected, _checksums(connection, columns), "nothing was copied; try again")
+                if has_list:
+                    merge_suppression_list(connection, f'warehouse."{source.schema}".{FORGOTTEN.name}')
+                erasure = erase(connection) if erase else None
+                if erasure and (erasure.calls or erasure.rejects):
+                    mark_rewritten(connection, None)
+                expected = _checksums(connection, columns)
     with target.connect(read_only=True) as connection:
-        target_tables = _checksums(connection, columns)
-    for expected, copied in zip(source_tables, target_tables, strict=True):
-        if expected != copied:
-            found = "different rows" if expected.rows == copied.rows else f"{copied.rows:,} rows"
-            raise WarehouseUnusableError(
-                f"the copy of {expected.name} differs: the source has {expected.rows:,} rows, the copy has {found}. "
-                f"Do not use {target.location}; remove it and try again"
-            )
-    return target_tables
+        copied = _checksums(connection, columns)
+        people = connection.execute(f"SELECT count(*) FROM {FORGOTTEN.name}").fetchone()
+    _compare(expected, copied, f"do not use {target.location}; remove it and try again")
+    with target.connect():
+        pass  # a backup of an earlier version is migrated here
+    return Copied(copied, people[0] if people else 0, erasure.calls if erasure else 0)
 
 
-def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> list[CopiedTable]:
+def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> Copied:
     """Copy all tables into a DuckDB file.
 
     Args:
@@ -109,21 +152,30 @@ def _validate_backup_path(warehouse: Warehouse, path: Path, unfinished: Path, *,
         raise WarehouseUnusableError(f"{path} exists; name another file, or add --force to replace it")
 
 
-def _validate_empty(connection: duckdb.DuckDBPyConnection, location: str) -> None:
-    for table in LANDED_TABLES:
-        row = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
-        if row and row[0]:
+def _compare(expected: list[CopiedTable], found: list[CopiedTable], remedy: str) -> None:
+    for one, copied in zip(expected, found, strict=True):
+        if one != copied:
+            difference = "different rows" if one.rows == copied.rows else f"{copied.rows:,} rows"
             raise WarehouseUnusableError(
-                f"{location} already holds {row[0]:,} rows of {table.name}; name an empty location"
+                f"the copy of {one.name} differs: the source has {one.rows:,} rows, the copy has {difference}; {remedy}"
             )
 
 
+def _validate_empty(connection: duckdb.DuckDBPyConnection, location: str, remedy: str) -> None:
+    for table in LANDED_TABLES:
+        row = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
+        if row and row[0]:
+            raise WarehouseUnusableError(f"{location} already holds {row[0]:,} rows of {table.name}; {remedy}")
+
+
 def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-    """Return the column names of each table, by table name."""
-    return {
-        table: [row[0] for row in connection.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()]
-        for table in TABLES
-    }
+    """Return the column names of each table, by table name. A backup of an earlier version may lack tables."""
+    columns = {}
+    for table in TABLES:
+        with suppress(duckdb.CatalogException):
+            described = connection.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()
+            columns[table] = [name for (name,) in described]
+    return columns
 
 
 def _checksums(connection: duckdb.DuckDBPyConnection, columns: dict[str, list[str]]) -> list[CopiedTable]:
@@ -141,6 +193,8 @@ def _checksums(connection: duckdb.DuckDBPyConnection, columns: dict[str, list[st
 def _copy(connection: duckdb.DuckDBPyConnection, table: str, names: list[str], target: str) -> None:
     listed = ", ".join(_quoted(names))
     connection.execute(f"DELETE FROM {target}")  # schema_version has a row in an empty warehouse too
+    if not names:
+        return
     months: list[str] = [""]
     if "day" in names:
         found = connection.execute(f"SELECT DISTINCT date_trunc('month', day)::DATE FROM {table} ORDER BY 1").fetchall()

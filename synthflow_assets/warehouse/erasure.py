@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import duckdb
 
-from synthflow_assets.errors import SettingsError
+from synthflow_assets.errors import SettingsError, WarehouseUnusableError
+from synthflow_assets.files import replace_file
 from synthflow_assets.warehouse.personal import (
     HASH_PATTERN,
     MIN_DIGITS,
@@ -24,7 +26,7 @@ from synthflow_assets.warehouse.personal import (
     phone_hash_sql,
 )
 from synthflow_assets.warehouse.schema import CALL_REJECTS, CALLS, FORGOTTEN, PERSONAL_COLUMNS
-from synthflow_assets.warehouse.statements import write
+from synthflow_assets.warehouse.statements import quoted, transaction, write
 
 _IN_RECORD = f"list_contains({numbers_sql('record')}, $digits)"
 
@@ -39,10 +41,20 @@ class Erasure:
     hashed: int  # if no call was found: calls with hashed numbers, maybe with another key
 
 
+class PersonalFiles(Protocol):
+    """The files that hold what persons said, besides the tables."""
+
+    def delete_recordings(self, locations: list[str], calls: list[tuple[dt.date, str, str]]) -> None:
+        """Delete the recordings at these locations, and those of these calls, given by their day, agent and id."""
+
+    def export_again(self, connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> int:
+        """Rewrite the existing exports of these days of `calls`, and return how many."""
+
+
 def read_suppression_list(connection: duckdb.DuckDBPyConnection) -> SuppressionList:
     """Return the people whose personal data must not be written again."""
     rows = connection.execute(f"SELECT salt, phone_hash FROM {FORGOTTEN.name} ORDER BY ALL").fetchall()
-    return SuppressionList(rows[0][0], tuple(phone_hash for _, phone_hash in rows)) if rows else SuppressionList()
+    return SuppressionList(tuple((salt, phone_hash) for salt, phone_hash in rows))
 
 
 def count_phone(connection: duckdb.DuckDBPyConnection, phone: str, hash_key: str = "") -> tuple[int, int]:
@@ -67,24 +79,18 @@ def count_phone(connection: duckdb.DuckDBPyConnection, phone: str, hash_key: str
 
 
 def forget_phone(
-    connection: duckdb.DuckDBPyConnection,
-    phone: str,
-    hash_key: str = "",
-    *,
-    delete_recordings: Callable[[list[str], list[tuple[dt.date, str, str]]], object],
-    export_again: Callable[[list[dt.date]], int],
+    connection: duckdb.DuckDBPyConnection, phone: str, hash_key: str = "", *, files: PersonalFiles
 ) -> Erasure:
     """Set the personal columns to NULL in every call that contains the number, in any column.
 
-    Both callbacks run before the commit. If one fails, nothing is committed, and the command can be repeated.
+    The person's files are treated before the commit. If that fails, nothing is committed, and the command can be
+    repeated.
 
     Args:
         connection: to the warehouse.
         phone: the number with its country code; only its digits count.
         hash_key: the `SYNTHFLOW_PII_KEY` of hashed numbers, to find them.
-        delete_recordings: deletes the recordings at these locations, and those of these calls, given by their day,
-            agent and id.
-        export_again: rewrites the existing exports of these days of `calls`; returns how many files.
+        files: deletes recordings and rewrites exports.
 
     Returns:
         Counts of what was erased.
@@ -93,41 +99,146 @@ def forget_phone(
         SettingsError: this is not the phone number of a person, or numbers are hashed and no key is set.
     """
     digits = _digits(connection, phone)
-    set_null = ", ".join(f"{column.name} = NULL" for column in PERSONAL_COLUMNS)
     parameters = {"digits": digits}
 
     def erase() -> Erasure:
         _validate_erasure(connection, digits, hash_key)
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE persons_calls AS "
-            f"SELECT day, model_id, call_id FROM {_persons_calls(hash_key)}",
-            parameters,
-        )
-        # Rows are counted before they are changed, because DuckLake does not support RETURNING.
-        found = "FROM call_recordings WHERE call_id IN (SELECT call_id FROM temp.persons_calls)"
-        recordings = connection.execute(f"SELECT location {found} AND location IS NOT NULL").fetchall()
-        calls = connection.execute("FROM temp.persons_calls").fetchall()
-        delete_recordings([str(location) for (location,) in recordings], calls)
-        # The row of an unfinished download stays, so that the file is found if a run is still writing it.
-        connection.execute(f"DELETE {found} AND (location IS NULL OR sha256 IS NOT NULL)")
-        connection.execute(
-            f"UPDATE {CALLS.name} SET {set_null} WHERE call_id IN (SELECT call_id FROM temp.persons_calls)"
-        )
-        rejects = connection.execute(f"SELECT 1 FROM {CALL_REJECTS.name} WHERE {_IN_RECORD}", parameters).fetchall()
-        connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {_IN_RECORD}", parameters)
+        erasure = _erase(connection, _persons_calls(hash_key), _IN_RECORD, parameters, files)
         salt = read_suppression_list(connection).salt or secrets.token_hex(16)
-        connection.execute(
-            f"INSERT INTO {FORGOTTEN.name} BY NAME "
-            f"SELECT {phone_hash_sql('$1', '$2')} AS phone_hash, $2 AS salt, now() AS forgotten_at "
-            f"WHERE phone_hash NOT IN (SELECT phone_hash FROM {FORGOTTEN.name})",
-            [digits, salt],
-        )
-        connection.execute("DROP TABLE temp.persons_calls")
-        exports = export_again(sorted({day for day, *_ in calls}))
-        hashed_calls = 0 if calls else _count_hashed(connection)
-        return Erasure(len(calls), len(rejects), exports, hashed_calls)
+        _add_to_suppression_list(connection, digits, salt)
+        if hash_key:
+            # So that the person is found in a backup with hashed numbers, from which the digits cannot be told.
+            [[hashed]] = connection.execute(f"SELECT {hmac_sql('$1::VARCHAR', hash_key)}", [digits]).fetchall()
+            _add_to_suppression_list(connection, hashed, salt)
+        return erasure
 
     return write(connection, erase)
+
+
+def erase_suppressed(connection: duckdb.DuckDBPyConnection, files: PersonalFiles) -> Erasure:
+    """Erase everybody on the suppression list from calls and rejected records, for example after a restore.
+
+    It runs in the caller's transaction.
+
+    Args:
+        connection: its default schema is the one of the tables.
+        files: deletes recordings and rewrites exports.
+
+    Returns:
+        Counts of what was erased.
+    """
+    suppressed = read_suppression_list(connection)
+    calls = f"(SELECT *, {_personal_text()} AS record FROM {CALLS.name}) WHERE {suppressed.stored_sql()}"
+    return _erase(connection, calls, suppressed.listed_sql(numbers_sql("record")), {}, files)
+
+
+def merge_suppression_list(connection: duckdb.DuckDBPyConnection, source: str) -> None:
+    """Add the entries of another suppression list. No entry is removed, because an erasure is for good.
+
+    Args:
+        connection: its default schema is the one of the tables.
+        source: a relation, as SQL, with the columns `phone_hash`, `salt` and `forgotten_at`.
+    """
+    connection.execute(
+        f"INSERT INTO {FORGOTTEN.name} BY NAME SELECT phone_hash, salt, forgotten_at FROM {source} "
+        f"WHERE phone_hash NOT IN (SELECT phone_hash FROM {FORGOTTEN.name})"
+    )
+
+
+def save_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Write a copy of the suppression list to a file, so that it survives the loss of the warehouse.
+
+    Raises:
+        WarehouseUnusableError: the file cannot be written.
+    """
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        entries = f"SELECT phone_hash, salt, forgotten_at FROM {FORGOTTEN.name}"
+        connection.execute(f"COPY ({entries}) TO {quoted(str(unfinished))} (FORMAT csv)")
+        replace_file(unfinished, path)
+    except (OSError, duckdb.IOException) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise WarehouseUnusableError(f"the copy of the suppression list, {path}, cannot be written: {reason}") from None
+
+
+def load_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Add the entries of a copy of the suppression list, if there is one.
+
+    Raises:
+        WarehouseUnusableError: the file cannot be read.
+    """
+    if not path.exists():
+        return
+    columns = {"phone_hash": "VARCHAR", "salt": "VARCHAR", "forgotten_at": "TIMESTAMPTZ"}
+    try:
+        with transaction(connection):
+            merge_suppression_list(connection, f"read_csv({quoted(str(path))}, header = true, columns = {columns})")
+    except duckdb.Error:
+        raise WarehouseUnusableError(
+            f"the copy of the suppression list, {path}, cannot be read. It lists the people whose data is not to come "
+            "back: repair it, or remove it to give up the list"
+        ) from None
+
+
+def unfinished_erasures(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the entries of people who are erased from the tables, but whose old bytes may still be in the storage."""
+    rows = connection.execute(f"SELECT phone_hash FROM {FORGOTTEN.name} WHERE rewritten_at IS NULL").fetchall()
+    return [phone_hash for (phone_hash,) in rows]
+
+
+def mark_rewritten(connection: duckdb.DuckDBPyConnection, phone_hashes: list[str] | None) -> None:
+    """Save that the storage was rewritten since these people were erased; None means that it is still to be done."""
+    if phone_hashes is None:
+        connection.execute(f"UPDATE {FORGOTTEN.name} SET rewritten_at = NULL")
+        return
+    connection.execute(
+        f"UPDATE {FORGOTTEN.name} SET rewritten_at = now() WHERE list_contains($1::VARCHAR[], phone_hash)",
+        [phone_hashes],
+    )
+
+
+def _erase(
+    connection: duckdb.DuckDBPyConnection,
+    persons_calls: str,
+    is_persons_reject: str,
+    parameters: dict[str, str],
+    files: PersonalFiles,
+) -> Erasure:
+    """Empty calls and rejected records.
+
+    Args:
+        connection: its default schema is the one of the tables.
+        persons_calls: SQL for the calls, after FROM.
+        is_persons_reject: an SQL condition on rejected records.
+        parameters: of both.
+        files: deletes recordings and rewrites exports.
+    """
+    set_null = ", ".join(f"{column.name} = NULL" for column in PERSONAL_COLUMNS)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE persons_calls AS SELECT day, model_id, call_id FROM {persons_calls}", parameters
+    )
+    # Rows are counted before they are changed, because DuckLake does not support RETURNING.
+    found = "FROM call_recordings WHERE call_id IN (SELECT call_id FROM temp.persons_calls)"
+    recordings = connection.execute(f"SELECT location {found} AND location IS NOT NULL").fetchall()
+    calls = connection.execute("FROM temp.persons_calls").fetchall()
+    files.delete_recordings([str(location) for (location,) in recordings], calls)
+    # The row of an unfinished download stays, so that the file is found if a run is still writing it.
+    connection.execute(f"DELETE {found} AND (location IS NULL OR sha256 IS NOT NULL)")
+    connection.execute(f"UPDATE {CALLS.name} SET {set_null} WHERE call_id IN (SELECT call_id FROM temp.persons_calls)")
+    rejects = connection.execute(f"SELECT 1 FROM {CALL_REJECTS.name} WHERE {is_persons_reject}", parameters).fetchall()
+    connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {is_persons_reject}", parameters)
+    connection.execute("DROP TABLE temp.persons_calls")
+    exports = files.export_again(connection, sorted({day for day, *_ in calls}))
+    return Erasure(len(calls), len(rejects), exports, 0 if calls else _count_hashed(connection))
+
+
+def _add_to_suppression_list(connection: duckdb.DuckDBPyConnection, number: str, salt: str) -> None:
+    [[phone_hash]] = connection.execute(f"SELECT {phone_hash_sql('$1', '$2')}", [number, salt]).fetchall()
+    connection.execute(f"DELETE FROM {FORGOTTEN.name} WHERE phone_hash = $1", [phone_hash])
+    connection.execute(
+        f"INSERT INTO {FORGOTTEN.name} BY NAME SELECT $1 AS phone_hash, $2 AS salt, now() AS forgotten_at",
+        [phone_hash, salt],
+    )
 
 
 def _digits(connection: duckdb.DuckDBPyConnection, phone: str) -> str:

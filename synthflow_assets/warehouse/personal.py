@@ -18,22 +18,48 @@ HASH_PATTERN = "[0-9a-f]{64}"  # matches the result of hmac_sql
 _HMAC_BLOCK_BYTES = 64  # the block size of SHA-256
 
 
+_PHONES = [column.name for column in CALL_FIELDS if column.phone]
+
+
 @dataclass(frozen=True)
 class SuppressionList:
-    """People whose personal data must not be written, as salted hashes of the digits of their phone numbers."""
+    """People whose personal data must not be written.
 
-    salt: str = ""
-    phone_hashes: tuple[str, ...] = ()
+    Attributes:
+        entries: pairs of a salt and a salted hash of the digits of a phone number. Lists that were merged have several
+            salts.
+    """
+
+    entries: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def salt(self) -> str:
+        """The salt for new entries; empty if the list is."""
+        return self.entries[0][0] if self.entries else ""
 
     def sql(self) -> str:
         """Return an SQL condition on typed records: the record contains a listed number, in any field."""
-        if not self.phone_hashes:
-            return "false"
-        hashes = ", ".join(map(quoted, self.phone_hashes))
-        phones = ", ".join(digits_sql(column.name) for column in CALL_FIELDS if column.phone)
-        numbers = f"list_concat({numbers_sql('record')}, [{phones}])"
-        hashed = f"list_transform({numbers}, lambda number: {phone_hash_sql('number', quoted(self.salt))})"
-        return f"list_has_any([{hashes}], {hashed})"
+        return self.listed_sql(f"list_concat({numbers_sql('record')}, [{', '.join(map(digits_sql, _PHONES))}])")
+
+    def stored_sql(self) -> str:
+        """Return an SQL condition on calls with their text as `record`; numbers that `hash` hashed are found as well.
+
+        A hash is on the list only if its key was set when the person was erased.
+        """
+        hashed = self.listed_sql(f"[{', '.join(_PHONES)}]")
+        return f"({self.sql()} OR {hashed})"
+
+    def listed_sql(self, numbers: str) -> str:
+        """Return an SQL condition: a list of digits, as SQL, has one that is listed here."""
+        hashes: dict[str, list[str]] = {}
+        for salt, phone_hash in self.entries:
+            hashes.setdefault(salt, []).append(phone_hash)
+        conditions = [
+            f"list_has_any([{', '.join(map(quoted, of_salt))}], "
+            f"list_transform({numbers}, lambda number: {phone_hash_sql('number', quoted(salt))}))"
+            for salt, of_salt in hashes.items()
+        ]
+        return f"({' OR '.join(conditions)})" if conditions else "false"
 
 
 EMPTY = SuppressionList()

@@ -120,7 +120,7 @@ def test_a_dump_of_the_catalog_and_a_copy_of_the_files_are_a_lake(lake: Lake, po
     assert tables(warehouse) == before
     fill(warehouse)
     copied = copy_warehouse(warehouse, Warehouse(str(tmp_path / "file.duckdb")))
-    assert {one.name: one.rows for one in copied}["calls"] == 95
+    assert {one.name: one.rows for one in copied.tables}["calls"] == 95
 
 
 def test_what_did_not_arrive_as_it_was_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,7 @@ def test_a_failure_in_the_middle_leaves_the_target_empty(
         copy_warehouse(source, lake.warehouse())
     assert tables(lake.warehouse())["calls"] == []
     monkeypatch.setattr(copying, "_copy", honest)
-    assert {one.name: one.rows for one in copy_warehouse(source, lake.warehouse())}["calls"] == 95
+    assert {one.name: one.rows for one in copy_warehouse(source, lake.warehouse()).tables}["calls"] == 95
 
 
 @pytest.mark.parametrize("place", ["here.duckdb", "../{folder}/here.duckdb"])

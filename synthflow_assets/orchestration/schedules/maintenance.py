@@ -21,11 +21,13 @@ def build_maintenance(workspace: Workspace, executor: dg.ExecutorDefinition) -> 
         required_resource_keys={workspace.warehouse_resource},
         out=dg.Out(dg.Nothing),
         pool=workspace.pool,
-        description="Merge a lake's files and remove old ones, or compact a file.",
+        description="Merge a lake's files and remove old ones, or compact a file; complete erasures.",
     )
     def maintain(context: dg.OpExecutionContext) -> None:
+        from synthflow_assets.erasure import maintain as maintain_warehouse
+
         with translate_errors(workspace.settings):
-            done = workspace.warehouse(context).get_warehouse().maintain(settings.lake_snapshot_days)
+            done = maintain_warehouse(settings, workspace.warehouse(context).get_warehouse())
         context.log.info(", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in done.items()))
 
     @dg.job(

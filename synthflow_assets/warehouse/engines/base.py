@@ -80,6 +80,10 @@ class Engine(ABC):
         with temporary_folder([Path(tempfile.gettempdir())], SPILL_PREFIX) as folder:
             yield folder
 
+    def suppression_copy(self, schema: str) -> Path | None:  # noqa: ARG002
+        """Return where a copy of the suppression list is kept outside the warehouse; None if it is not needed."""
+        return None
+
     def prepare(self) -> None:
         """Create what must exist before the warehouse can be created, such as its folder."""
         return

@@ -23,9 +23,8 @@ from synthflow_assets.warehouse.engines.base import (
     Engine,
     LockPolicy,
     attach_when_free,
-    unusable,
 )
-from synthflow_assets.warehouse.statements import quoted
+from synthflow_assets.warehouse.statements import describe, quoted
 
 # Calls are long rows, and DuckDB holds a row group in memory until it is full. Its default of 122,880 rows took twice
 # the memory and the same time. With smaller groups, a query for some days also skips more of the file.
@@ -55,6 +54,10 @@ class FileEngine(Engine):
         file = Path(self.location).absolute()
         with temporary_folder([file.parent, Path(tempfile.gettempdir())], f".{file.name}.{SPILL_PREFIX}") as folder:
             yield folder
+
+    def suppression_copy(self, schema: str) -> Path:
+        """Return a file beside the warehouse, which is removed at times to fetch anew or to restore a backup."""
+        return Path(f"{self.location}.{schema}.forgotten")
 
     def prepare(self) -> None:
         """Create the folder of the file."""
@@ -94,6 +97,7 @@ class FileEngine(Engine):
         file = Path(self.location).resolve()
         fresh = file.with_name(f"{file.name}.compacting")
         fresh.unlink(missing_ok=True)
+        size_bytes = file.stat().st_size
         try:
             connection.execute(f"ATTACH {quoted(str(fresh))} AS fresh ({_NEW_FILE})")
             connection.execute("COPY FROM DATABASE warehouse TO fresh")
@@ -101,8 +105,11 @@ class FileEngine(Engine):
             connection.execute("CHECKPOINT warehouse")
             # The lock of the old file is still held; processes that wait for it will open the new file.
             replace_file(fresh, file)
-        except duckdb.Error as error:
-            raise unusable(self.location, error) from None
+        except (duckdb.Error, OSError) as error:
+            reason = describe(error) if isinstance(error, duckdb.Error) else error.strerror
+            raise WarehouseUnusableError(
+                f"{self.location} cannot be rewritten: {reason}. This needs up to {size_bytes / 1e6:,.0f} MB beside it"
+            ) from None
         finally:
             fresh.unlink(missing_ok=True)
 
