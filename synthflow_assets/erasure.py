@@ -19,7 +19,6 @@ from synthflow_assets.warehouse.erasure import (
     count_phone,
     erase_suppressed,
     forget_phone,
-    save_suppression_list,
 )
 from synthflow_assets.warehouse.export import export_again, remove_unfinished
 from synthflow_assets.warehouse.schema import CALLS
@@ -63,7 +62,9 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
     except WarehouseLockedError:
         raise
     except WarehouseUnusableError as error:
-        raise WarehouseUnusableError(f"{error}. The tables are unchanged; then run the command again") from None
+        raise WarehouseUnusableError(
+            f"{error}. The tables are unchanged: correct this, then run the command again"
+        ) from None
     remove_abandoned()
     if not (erasure.calls or erasure.rejects):
         yield "This number occurs in no call and in no rejected record"
@@ -153,16 +154,12 @@ class _Files:
 
 
 def _finish(warehouse: Warehouse) -> None:
-    """Save a copy of the suppression list, and remove old bytes from the storage.
+    """Remove old bytes from the storage.
 
     Raises:
-        WarehouseUnusableError: one of them failed; a later run completes it.
+        WarehouseUnusableError: this failed; a later run does it.
     """
     try:
-        copy = warehouse.engine.suppression_copy(warehouse.schema)
-        if copy is not None:
-            with warehouse.connect(read_only=True) as connection:
-                save_suppression_list(connection, copy)
         warehouse.finish_erasures()
     except WarehouseError as error:
         raise WarehouseUnusableError(

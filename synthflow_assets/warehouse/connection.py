@@ -16,7 +16,12 @@ from synthflow_assets.interfaces import ReserveSlots
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.engines import engine_for
 from synthflow_assets.warehouse.engines.base import LockPolicy, new_connection
-from synthflow_assets.warehouse.erasure import load_suppression_list, mark_rewritten, unfinished_erasures
+from synthflow_assets.warehouse.erasure import (
+    load_suppression_list,
+    mark_rewritten,
+    save_suppression_list,
+    unfinished_erasures,
+)
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.migration import migrate
 from synthflow_assets.warehouse.schema import table_named
@@ -176,6 +181,8 @@ class Warehouse:
     def finish_erasures(self) -> bool:
         """Compact the storage if the old bytes of erased people may still be in it, for example after a full disk.
 
+        Also saves a copy of the suppression list outside the warehouse.
+
         Returns:
             Whether it was needed.
 
@@ -188,6 +195,8 @@ class Warehouse:
                 return False
             self.engine.compact(connection)
         with self.connect() as connection:
+            if (copy := self.engine.suppression_copy(self.schema)) is not None:
+                save_suppression_list(connection, copy)
             write(connection, lambda: mark_rewritten(connection, unfinished))
         return True
 

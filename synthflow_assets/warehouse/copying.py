@@ -118,13 +118,16 @@ def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> Copie
     """
     unfinished = path.with_name(f"{path.name}.unfinished")
     _validate_backup_path(warehouse, path, unfinished, replace=replace)
-    unfinished.unlink(missing_ok=True)
+    wal = unfinished.with_name(f"{unfinished.name}.wal")
     try:
+        for left in (unfinished, wal):
+            left.unlink(missing_ok=True)
         target = Warehouse(str(unfinished), warehouse.schema, group_access=warehouse.group_access)
         copied = copy_warehouse(warehouse, target)
         replace_file(unfinished, path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        for left in (unfinished, wal):
+            left.unlink(missing_ok=True)
     return copied
 
 

@@ -26,7 +26,7 @@ from synthflow_assets.warehouse.personal import (
     phone_hash_sql,
 )
 from synthflow_assets.warehouse.schema import CALL_REJECTS, CALLS, FORGOTTEN, PERSONAL_COLUMNS
-from synthflow_assets.warehouse.statements import quoted, transaction, write
+from synthflow_assets.warehouse.statements import describe, quoted, transaction, write
 
 _IN_RECORD = f"list_contains({numbers_sql('record')}, $digits)"
 
@@ -157,8 +157,10 @@ def save_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> 
         connection.execute(f"COPY ({entries}) TO {quoted(str(unfinished))} (FORMAT csv)")
         replace_file(unfinished, path)
     except (OSError, duckdb.IOException) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = describe(error) if isinstance(error, duckdb.Error) else error.strerror
         raise WarehouseUnusableError(f"the copy of the suppression list, {path}, cannot be written: {reason}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def load_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

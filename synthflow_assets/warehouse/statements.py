@@ -18,6 +18,9 @@ Result = TypeVar("Result")
 _CONFLICT_LIMIT_SECONDS = 120.0
 _LONGEST_WAIT_SECONDS = 2.0
 _CONFLICT = re.compile("conflict|retry count|could not serialize", re.IGNORECASE)  # other errors would repeat
+_STORAGE_PROBLEM = re.compile(
+    "No space left on device|File too large|Disk quota exceeded|Read-only file system|Input/output error", re.IGNORECASE
+)
 _COMMIT_LACKS_MEMORY = re.compile("Failed to commit: (failed to pin|could not allocate|.*out of memory)", re.IGNORECASE)
 # DuckLake detects conflicts table by table, but not between two transactions that only insert: two runs of the same new
 # day would both commit and land each call twice. Every writer updates this row, so two overlapping writers always
@@ -99,10 +102,10 @@ def lacks_memory(error: duckdb.Error) -> bool:
 
 def describe(error: duckdb.Error) -> str:
     """Return a DuckDB error as one line. Errors that may quote personal data are reduced to their type."""
+    if found := _STORAGE_PROBLEM.search(str(error)):
+        return found[0].lower()
     if isinstance(error, (duckdb.IOException, duckdb.BinderException)) or lacks_memory(error):
         return str(error).splitlines()[0]
-    if "No space left" in str(error):
-        return "no space left on the device"
     return type(error).__name__
 
 

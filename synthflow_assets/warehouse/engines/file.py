@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -96,9 +96,9 @@ class FileEngine(Engine):
         # If the location is a symbolic link, rewrite the file that it points to, and keep the link.
         file = Path(self.location).resolve()
         fresh = file.with_name(f"{file.name}.compacting")
-        fresh.unlink(missing_ok=True)
         size_bytes = file.stat().st_size
         try:
+            _remove_database(fresh)
             connection.execute(f"ATTACH {quoted(str(fresh))} AS fresh ({_NEW_FILE})")
             connection.execute("COPY FROM DATABASE warehouse TO fresh")
             connection.execute("DETACH fresh")
@@ -108,10 +108,12 @@ class FileEngine(Engine):
         except (duckdb.Error, OSError) as error:
             reason = describe(error) if isinstance(error, duckdb.Error) else error.strerror
             raise WarehouseUnusableError(
-                f"{self.location} cannot be rewritten: {reason}. This needs up to {size_bytes / 1e6:,.0f} MB beside it"
+                f"{self.location} cannot be rewritten: {reason}. "
+                f"This needs up to {2 * size_bytes / 1e6:,.0f} MB beside it"
             ) from None
         finally:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):
+                _remove_database(fresh)
 
     def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:  # noqa: ARG002 (a file keeps no snapshots)
         """Rewrite the file if much of it is free space, which DuckDB reuses but never returns to the disk."""
@@ -143,6 +145,11 @@ class FileEngine(Engine):
         self.prepare()
         _open_clock(Path(f"{self.location}.{schema}.pace")).close()
         return nullcontext(reserve)
+
+
+def _remove_database(file: Path) -> None:
+    for path in (file, file.with_name(f"{file.name}.wal")):
+        path.unlink(missing_ok=True)
 
 
 def _open_clock(path: Path) -> TextIO:

@@ -1,0 +1,192 @@
+"""An erasure is for good: after a full disk, a restore, a move, and a file that was removed."""
+
+import os
+import random
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.cli import main
+from synthflow_assets.erasure import erase_person, maintain, move_warehouse, restore_backup
+from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.loading import load_calls, resolve_agents
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.copying import back_up
+from tests.conftest import DAY
+from tests.warehouse.test_personal_data import PERSON, RECORDS, THEIRS, load, names_of, record
+
+PERSON_BYTES = b"14155550123"
+OTHER = "+14155550999"
+
+
+@contextmanager
+def small_disk(largest_file_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond a size, like a disk that is full by then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def large_warehouse(tmp_path: Path) -> Settings:
+    settings = Settings.of(warehouse=str(tmp_path / "w.duckdb"))
+    noise = random.Random(1)
+    long = [record(f"long{n}", transcript=f"human: {noise.randbytes(2500).hex()}") for n in range(500)]
+    load(settings, RECORDS + long)
+    return settings
+
+
+@pytest.mark.parametrize("finish", ["maintain", "load", "forget"])
+def test_on_a_full_disk_forget_says_what_is_left_and_a_later_run_does_it(
+    tmp_path: Path, finish: str, start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings]
+) -> None:
+    settings = large_warehouse(tmp_path)
+    file, said = Path(settings.warehouse), list[str]()
+    with (
+        small_disk(file.stat().st_size // 2),
+        pytest.raises(WarehouseUnusableError, match="cannot be rewritten: file too large") as caught,
+    ):
+        said.extend(erase_person(settings, PERSON))
+    assert "The data is erased from the tables" in str(caught.value)
+    assert "run synthflow-assets maintain" in str(caught.value)
+    assert {call_id for call_id, name in names_of(settings).items() if name is None} == THEIRS
+    assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".duckdb", ".wal")] == []
+    assert PERSON_BYTES in file.read_bytes()
+    match finish:
+        case "maintain":
+            maintain(settings, Warehouse(settings.warehouse))
+        case "forget":
+            list(erase_person(settings, OTHER))
+        case "load":
+            sandbox = start_sandbox(agents=1, calls_per_day=2, same_volume=True)
+            with SynthflowClient.from_settings(settings_for(sandbox)) as client:
+                agents = resolve_agents(client, settings).agents
+                list(load_calls(client, Warehouse(settings.warehouse), settings, agents, [DAY], log=print))
+    assert PERSON_BYTES not in file.read_bytes()
+    assert Warehouse(settings.warehouse).finish_erasures() is False
+
+
+def test_an_erasure_that_failed_says_that_nothing_is_erased(tmp_path: Path) -> None:
+    settings = large_warehouse(tmp_path)
+    with small_disk(0), pytest.raises(WarehouseUnusableError, match=r"file too large\. The tables are unchanged"):
+        list(erase_person(settings, PERSON))
+    assert names_of(settings)["theirs"] == "NAMEMARK"
+    list(erase_person(settings, PERSON))
+    assert names_of(settings)["theirs"] is None
+
+
+def backed_up(tmp_path: Path, **values: Any) -> tuple[Settings, Path]:
+    """A warehouse from which a person was erased, and a backup of the time before."""
+    settings = Settings.of(
+        **{"warehouse": str(tmp_path / "w.duckdb"), "pii_key": "k", "export_dir": str(tmp_path / "exports"), **values}
+    )
+    load(settings, RECORDS)
+    backup = tmp_path / "backup.duckdb"
+    back_up(Warehouse(settings.warehouse), backup)
+    said = list(erase_person(settings, PERSON))
+    assert any(line.startswith("Backups still hold") for line in said)
+    return settings, backup
+
+
+@pytest.mark.parametrize("pii", ["keep", "hash"])
+@pytest.mark.parametrize("target", ["replaced", "removed", "elsewhere with a list of its own"])
+def test_a_restore_brings_nobody_back(tmp_path: Path, pii: str, target: str) -> None:
+    settings, backup = backed_up(tmp_path, pii=pii)
+    before = backup.read_bytes()
+    if target == "removed":
+        Path(settings.warehouse).unlink()
+    if target.startswith("elsewhere"):
+        # The lists have different salts. The backup itself is made after an erasure.
+        backup.unlink()
+        load(settings, RECORDS)
+        back_up(Warehouse(settings.warehouse), backup)
+        before = backup.read_bytes()
+        settings = settings.model_copy(update={"warehouse": str(tmp_path / "elsewhere.duckdb")})
+        Warehouse(settings.warehouse).compact()
+        list(erase_person(settings, OTHER))
+    else:
+        erased_calls = THEIRS if pii == "keep" else {"theirs", "incoming"}
+    copied = restore_backup(settings, backup, replace=target == "replaced")
+    names = names_of(settings)
+    if target.startswith("elsewhere"):
+        assert set(names.values()) == {None}
+    else:
+        assert {call_id for call_id, name in names.items() if name is None} == erased_calls
+        assert copied.erased_calls == len(erased_calls)
+        assert Warehouse(settings.warehouse).read_frame("call_rejects")["record"].isna().all()
+    assert {one.name: one.rows for one in copied.tables}["calls"] == 6
+    assert PERSON_BYTES not in Path(settings.warehouse).read_bytes()
+    # The list works on: the person does not come back with the next fetch.
+    load(settings, RECORDS)
+    assert names_of(settings)["mentioned"] is None
+    assert backup.read_bytes() == before
+
+
+def test_a_move_brings_nobody_back(tmp_path: Path) -> None:
+    settings, _ = backed_up(tmp_path)
+    moved = settings.model_copy(update={"warehouse": str(tmp_path / "moved.duckdb")})
+    move_warehouse(settings, moved)
+    Path(moved.warehouse).unlink()
+    load(moved, RECORDS)
+    assert names_of(moved)["theirs"] is None
+
+
+def test_the_command_restores_into_a_warehouse_in_use_only_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, backup = backed_up(tmp_path)
+    monkeypatch.setenv("SYNTHFLOW_WAREHOUSE", settings.warehouse)
+    said = CliRunner().invoke(main, ["restore", "--from", str(backup)])
+    assert (said.exit_code, said.output.strip()) == (
+        1,
+        f"Error: {settings.warehouse} already holds 6 rows of calls; add --force to replace them by the backup",
+    )
+    said = CliRunner().invoke(main, ["restore", "--from", str(backup), "--force"])
+    assert said.exit_code == 0, said.output
+    assert "5  calls: personal columns set to NULL, because the person was erased" in said.output
+    assert "2  entries of the suppression list, merged" in said.output
+
+
+def test_a_backup_is_only_read_even_if_an_earlier_version_made_it(tmp_path: Path) -> None:
+    settings, backup = backed_up(tmp_path)
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{backup}' AS old; USE old.synthflow")
+        connection.execute("ALTER TABLE forgotten DROP COLUMN rewritten_at; DROP TABLE call_recordings")
+        connection.execute("UPDATE schema_version SET version = 6")
+    before = backup.read_bytes()
+    os.utime(backup, (1, 1))
+    restore_backup(settings, backup, replace=True)
+    assert (backup.read_bytes(), backup.stat().st_mtime) == (before, 1)
+    assert names_of(settings)["theirs"] is None
+    assert Warehouse(settings.warehouse).read_frame("call_recordings").empty
+
+
+def test_recordings_of_erased_people_do_not_come_back_with_a_restore(tmp_path: Path) -> None:
+    settings, backup = backed_up(tmp_path, recordings=str(tmp_path / "audio"))
+    audio = tmp_path / "audio" / str(DAY) / "m" / "theirs.wav"
+    audio.parent.mkdir(parents=True)
+    audio.write_bytes(b"restored from a backup of the folder")
+    restore_backup(settings, backup, replace=True)
+    assert not audio.exists()
+
+
+def test_a_copy_of_the_list_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    settings, _ = backed_up(tmp_path)
+    Path(settings.warehouse).unlink()
+    copy = tmp_path / "w.duckdb.synthflow.forgotten"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert PERSON_BYTES not in copy.read_bytes()
+    copy.write_text("phone_hash,salt,forgotten_at\na,b,c\n")
+    with pytest.raises(WarehouseUnusableError, match=r"the copy of the suppression list, .* cannot be read"):
+        load(settings, RECORDS)
