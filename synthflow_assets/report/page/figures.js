@@ -276,6 +276,11 @@ function passShare({ judged }, check) {
   return share(judged.passes[check], judged.passes[check] + judged.partials[check] + judged.fails[check]);
 }
 
+const MOST_BARS = 12;
+
+/** The end of a summary, if only the first bars are drawn. */
+const restText = (bars) => (bars.length > MOST_BARS ? ` The chart shows the lowest ${MOST_BARS}, the table all.` : "");
+
 /** How often each variable was collected. */
 function variables(view) {
   const { asked, collected } = view.total.variables;
@@ -285,13 +290,16 @@ function variables(view) {
     .sort((one, other) => one.rate - other.rate);
   const rateOf = (index) => (sums) => share(sums.variables.collected[index], sums.variables.asked[index]);
   for (const bar of bars) bar.note = shareText(view, rateOf(bar.index));
-  const shown = bars.slice(0, 12);
+  // A label has the source of a variable only if another one has the same name: on a phone there is little room.
+  const plain = ({ name }) => name.replace(/ \((variable|extractor)\)$/, "");
+  const isUnique = (bar) => bars.filter((other) => plain(other) === plain(bar)).length === 1;
+  const shown = bars.slice(0, MOST_BARS).map((bar) => ({ ...bar, name: isUnique(bar) ? plain(bar) : bar.name }));
   const counts = ({ index }) => [collected[index], asked[index] - collected[index]];
   const inOrder = { shown: [0, 1], others: 0, of: (one) => one, colours: [2, 6] };
   return {
     ...byBar(shown, shown.map(counts), ["Collected", "Not collected"], "", inOrder),
     summary: bars.length
-      ? `Lowest: ${bars[0].name}, collected in ${rateText(bars[0].rate)} of ${plural(asked[bars[0].index], "call")} that asked for it.`
+      ? `Lowest: ${bars[0].name}, collected in ${rateText(bars[0].rate)} of ${plural(asked[bars[0].index], "call")} that asked for it.${restText(bars)}`
       : "",
     table: () => ({
       columns: ["Variable", "Calls that asked", "Collected", "Share", "Change"],
@@ -320,11 +328,11 @@ function judge(view) {
   const names = VERDICTS.map(([name]) => name);
   const colours = VERDICTS.map(([, , colour]) => colour);
   const inOrder = { shown: [0, 1, 2], others: 0, of: (verdict) => verdict, colours };
-  const shown = lowest.slice(0, 12);
+  const shown = lowest.slice(0, MOST_BARS);
   return {
     ...byBar(shown, shown.map((bar) => counts[bar.check]), names, "", inOrder),
     summary: lowest.length
-      ? `Lowest: ${lowest[0].name}, passed in ${rateText(lowest[0].passed)} of ${plural(lowest[0].judged, "call")} with a verdict.`
+      ? `Lowest: ${lowest[0].name}, passed in ${rateText(lowest[0].passed)} of ${plural(lowest[0].judged, "call")} with a verdict.${restText(lowest)}`
       : "",
     table: () => ({
       columns: ["Check", ...names, "Change of passed", "Verdicts", "Not applicable", "Other answers"],
