@@ -75,10 +75,7 @@ def agents() -> None:
 
 
 @main.command()
-@click.option(
-    "--debug", is_flag=True, help="Print what the API says about a refused request. It may contain personal data."
-)
-def doctor(debug: bool) -> None:
+def doctor() -> None:
     """Examine settings, API and warehouse, and report what is wrong.
 
     Every problem comes with what to do. Exits with 1 if there is one.
@@ -93,8 +90,6 @@ def doctor(debug: bool) -> None:
         click.echo(f"{verdict}  {finding.subject:<10} {finding.text}")
         if finding.remedy:
             click.echo(f"{'':<20}Run: {finding.remedy}")
-        if debug and finding.response:
-            click.echo(f"{'':<20}The API said: {finding.response}")
     if troubles:
         raise click.ClickException(f"{troubles} problem{'s' if troubles > 1 else ''} found; see above what to do")
 
@@ -289,6 +284,27 @@ def maintain() -> None:
     settings = Settings.load()
     for name, count in maintain_warehouse(settings, Warehouse.from_settings(settings)).items():
         click.echo(f"{count:>13,}  {name.replace('_', ' ')}")
+
+
+@main.command(name="dbt-sources")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="The YAML file. Default: print it.")
+@click.option("--key-prefix", help="Key prefix of the assets, with / between its parts. Default: the schema.")
+@click.option("--database", help="Name under which dbt attaches the warehouse. Default: warehouse.")
+@click.option("--source", help="Name of the source in dbt. Default: the schema.")
+def dbt_sources(output: Path | None, **names: str | None) -> None:
+    """Write the tables and views as sources of a dbt project.
+
+    Each has its columns, units, tests and Dagster asset key.
+    """
+    from synthflow_assets import dbt
+    from synthflow_assets.settings import Settings
+
+    text = dbt.dbt_sources(Settings.load(), **{name: value for name, value in names.items() if value is not None})
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    dbt.write_dbt_sources(output, text)
+    click.echo(output)
 
 
 _HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Host name or address to listen on.")

@@ -44,13 +44,7 @@ class SettingsError(SynthflowError):
 
 
 class ApiError(SynthflowError):
-    """A request to the Synthflow API failed.
-
-    Attributes:
-        response_text: the start of the response. It may hold personal data, so only `doctor --debug` prints it.
-    """
-
-    response_text: str = ""
+    """A request to the Synthflow API failed."""
 
 
 class PermanentApiError(ApiError):

@@ -8,7 +8,7 @@ import dagster as dg
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.arguments import validate_hidden_key, validate_hidden_password, validate_types
-from synthflow_assets.orchestration.assets.calls import build_calls_assets
+from synthflow_assets.orchestration.assets.calls import agents_spec, build_calls_assets
 from synthflow_assets.orchestration.assets.exports import exports_step
 from synthflow_assets.orchestration.assets.metrics import metrics_step
 from synthflow_assets.orchestration.assets.recordings import build_recordings_asset
@@ -92,7 +92,7 @@ def build_synthflow_defs(
     maintenance, maintenance_schedule = build_maintenance(workspace, executor or dg.in_process_executor)
     steps = {definition.node_def.name for definition in (*assets, checks)} | {workspace.step(MAINTENANCE)}
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, agents_spec(workspace)],
         asset_checks=[checks],
         jobs=[daily, freshness, maintenance],
         schedules=[*build_schedules(workspace, daily, freshness), maintenance_schedule],

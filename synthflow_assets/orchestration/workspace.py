@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -69,8 +70,16 @@ class Workspace:
         return dg.AssetKey([*self.key_prefix, table])
 
     def table_name(self, table: str) -> str:
-        """Return `SCHEMA.TABLE`."""
-        return f"{self.settings.warehouse_schema}.{table}"
+        """Return `DATABASE.SCHEMA.TABLE`, by which catalogues tell tables apart.
+
+        The database of a file is called after the file, as in DuckDB.
+        """
+        return f"{_database(self.settings.warehouse)}.{self.settings.warehouse_schema}.{table}"
+
+    @property
+    def storage_kind(self) -> str:
+        """The kind of the tables' storage, which Dagster's UI shows as a tag of an asset."""
+        return {"ducklake": "ducklake", "md": "motherduck"}.get(self.settings.warehouse.partition(":")[0], "duckdb")
 
     @property
     def name(self) -> str:
@@ -145,6 +154,16 @@ class Workspace:
         if not isinstance(resource, WarehouseResource):
             raise SettingsError(f"the resource {self.warehouse_resource} is not a WarehouseResource")
         return resource
+
+
+def _database(location: str) -> str:
+    """Return the name of the database at a location of `SYNTHFLOW_WAREHOUSE`."""
+    if location.startswith("$"):  # the resource reads it from a variable, at run time
+        return "warehouse"
+    if location.startswith("ducklake:"):
+        named = re.search(r"\bdbname=([^\s']+)", location)
+        return named[1] if named else "lake"
+    return location.removeprefix("md:") if location.startswith("md:") else Path(location).stem
 
 
 def _identifier(prefix: Sequence[str]) -> str:

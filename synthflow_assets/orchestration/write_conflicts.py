@@ -81,4 +81,5 @@ def _place(metadata: Mapping[str, Any]) -> str | None:
     if not isinstance(uri, str):
         return None
     where = uri if re.match(r"md:|ducklake:|[$]", uri) else str(Path(uri).resolve())
-    return f"{table} in {where}" if table else where
+    # Without the database, because the same file may be reached by a link of another name.
+    return f"{table.partition('.')[2]} in {where}" if table else where

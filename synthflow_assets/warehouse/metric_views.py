@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from synthflow_assets.warehouse.metric_tables import CALL_DURATION_DAILY
 from synthflow_assets.warehouse.tables import MODEL_ID, Column, Macro, View
 
 _SUMMARY = tuple(column for column in CALL_DURATION_DAILY.columns[2:] if column.name != "short_calls")
-_BY_MODEL = (MODEL_ID, *CALL_DURATION_DAILY.columns[2:])
+
+
+def _from_histogram(column: Column) -> Column:
+    """Return a column of `call_duration_daily` as it is computed from the histogram, where a row stands for `calls`."""
+    if column.name == "short_calls":  # the one that is summed from the days
+        return replace(column, sources=("short_calls",))
+    return replace(column, sources=("calls", *(source for source in column.sources if source != "call_id")))
+
+
+_BY_MODEL = (MODEL_ID, *map(_from_histogram, CALL_DURATION_DAILY.columns[2:]))
+_READS = ("call_duration_histogram", "call_duration_daily")
 
 METRIC_MACROS = (
     Macro(
@@ -27,11 +39,13 @@ METRIC_VIEWS = (
     View(
         "call_duration_weekly",
         "`call_duration_daily` by week and agent, over the days that are computed. Percentiles are exact.",
-        (Column("week", "DATE", "First day of the week, a Monday."), *_BY_MODEL),
+        (Column("week", "DATE", "First day of the week, a Monday.", sources=("day",)), *_BY_MODEL),
+        reads=_READS,
     ),
     View(
         "call_duration_monthly",
         "`call_duration_daily` by month and agent, over the days that are computed. Percentiles are exact.",
-        (Column("month", "DATE", "First day of the month."), *_BY_MODEL),
+        (Column("month", "DATE", "First day of the month.", sources=("day",)), *_BY_MODEL),
+        reads=_READS,
     ),
 )

@@ -336,7 +336,16 @@ VERSION = Table(
 
 
 _CALL_ID = Column("call_id", "VARCHAR", "Id of the call.")
-_KEPT = "NULL unless SYNTHFLOW_PII is `keep`."
+
+
+def _typed(name: str, sql_type: str, description: str, source: str) -> Column:
+    return Column(name, sql_type, description, sources=(source,))
+
+
+def _kept(name: str, sql_type: str, description: str, *sources: str) -> Column:
+    """Return a column that holds what a person said, so that it depends on the setting."""
+    return Column(name, sql_type, f"{description} NULL unless SYNTHFLOW_PII is `keep`.", personal=True, sources=sources)
+
 
 CALL_VIEWS = (
     View(
@@ -346,18 +355,18 @@ CALL_VIEWS = (
             DAY,
             MODEL_ID,
             _CALL_ID,
-            Column("name", "VARCHAR", "Name of the action."),
-            Column("action_type", "VARCHAR", "Type of the action."),
-            Column("executed_at", "TIMESTAMPTZ", "When it ran."),
-            Column("failed", "BOOLEAN", "Whether it reports a failure in any way."),
-            Column("status", "VARCHAR", "Of transfers, the status that the API reports."),
-            Column("failed_reason", "VARCHAR", "Of transfers, why it failed."),
-            Column("human_connected_at", "TIMESTAMPTZ", "Of transfers, when a human answered."),
-            Column("return_value", "JSON", f"What it returned. {_KEPT}", personal=True),
-            Column("return_value_status", "VARCHAR", f"Status beside what it returned. {_KEPT}", personal=True),
-            Column("parameters_from_llm", "JSON", f"Parameters that the agent chose. {_KEPT}", personal=True),
-            Column("parameters_hard_coded", "JSON", f"Parameters that the agent's owner set. {_KEPT}", personal=True),
-            Column("action", "JSON", f"The whole action, as the API sent it. {_KEPT}", personal=True),
+            _typed("name", "VARCHAR", "Name of the action.", "actions"),
+            _typed("action_type", "VARCHAR", "Type of the action.", "actions"),
+            _typed("executed_at", "TIMESTAMPTZ", "When it ran.", "actions"),
+            _typed("failed", "BOOLEAN", "Whether it reports a failure in any way.", "actions"),
+            _typed("status", "VARCHAR", "Of transfers, the status that the API reports.", "actions"),
+            _typed("failed_reason", "VARCHAR", "Of transfers, why it failed.", "actions"),
+            _typed("human_connected_at", "TIMESTAMPTZ", "Of transfers, when a human answered.", "actions"),
+            _kept("return_value", "JSON", "What it returned.", "executed_actions"),
+            _kept("return_value_status", "VARCHAR", "Status beside what it returned.", "executed_actions"),
+            _kept("parameters_from_llm", "JSON", "Parameters that the agent chose.", "executed_actions"),
+            _kept("parameters_hard_coded", "JSON", "Parameters that the agent's owner set.", "executed_actions"),
+            _kept("action", "JSON", "The whole action, as the API sent it.", "executed_actions"),
         ),
     ),
     View(
@@ -367,9 +376,14 @@ CALL_VIEWS = (
             DAY,
             MODEL_ID,
             _CALL_ID,
-            Column("judge_check", "VARCHAR", "Name of the check."),
-            Column("verdict", "VARCHAR", "`true`, `partial`, `false`, `not_applicable`, a score, or `other`."),
-            Column("feedback", "VARCHAR", f"Explanation of the verdict. {_KEPT}", personal=True),
+            _typed("judge_check", "VARCHAR", "Name of the check.", "judge_verdicts"),
+            _typed(
+                "verdict",
+                "VARCHAR",
+                "`true`, `partial`, `false`, `not_applicable`, a score, or `other`.",
+                "judge_verdicts",
+            ),
+            _kept("feedback", "VARCHAR", "Explanation of the verdict.", "judge_results"),
         ),
     ),
     View(
@@ -379,10 +393,10 @@ CALL_VIEWS = (
             DAY,
             MODEL_ID,
             _CALL_ID,
-            Column("source", "VARCHAR", "`variable` or `extractor`."),
-            Column("variable", "VARCHAR", "Name of the variable."),
-            Column("collected", "BOOLEAN", "Whether it was collected, at least once."),
-            Column("value", "JSON", f"Its value. {_KEPT}", personal=True),
+            _typed("source", "VARCHAR", "`variable` or `extractor`.", "variables"),
+            _typed("variable", "VARCHAR", "Name of the variable.", "variables"),
+            _typed("collected", "BOOLEAN", "Whether it was collected, at least once.", "variables"),
+            _kept("value", "JSON", "Its value.", "collected_variables", "executed_actions"),
         ),
     ),
 )

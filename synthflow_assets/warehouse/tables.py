@@ -38,7 +38,7 @@ class Column:
         maximum: of whole numbers; a record with a larger one is rejected.
         values: the documented values. Other values land as well, and the check `known_values` fails.
         formula: of a metric, how it is computed from the columns of `calls`.
-        sources: of a metric, the columns of `calls` that it is computed from.
+        sources: of a metric or a view, the columns that it is computed from; of a metric, they are columns of `calls`.
         summable: of a metric, whether the sum over all rows of a day is a number of that day.
         ratio: of a metric, the numerator and the denominator: SQL over the columns of its table.
     """
@@ -141,11 +141,19 @@ class MetricTable(Table):
 
 @dataclass(frozen=True)
 class View:
-    """A view for readers; its query is the `.sql` file of the same name."""
+    """A view for readers; its query is the `.sql` file of the same name.
+
+    Attributes:
+        name: of the view.
+        description: what a row is.
+        columns: of the view; their `sources` are columns of the tables that the query reads.
+        reads: names of these tables.
+    """
 
     name: str
     description: str
     columns: tuple[Column, ...]
+    reads: tuple[str, ...] = ("calls",)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def test_what_a_run_says_names_attributes_not_variables(start_sandbox: StartSand
 def test_an_explicit_schema_wins_over_the_key_prefix() -> None:
     definitions = load("{key_prefix: acme, warehouse_schema: synthflow}")
     node = definitions.get_repository_def().asset_graph.get(dg.AssetKey(["acme", "calls"]))
-    assert node.metadata["dagster/table_name"] == "synthflow.calls"
+    assert node.metadata["dagster/table_name"] == "warehouse.synthflow.calls"
 
 
 @pytest.mark.parametrize("name", ["warehouse", "region", "page_size", "model_ids"])

@@ -21,6 +21,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import VIEWS
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
@@ -65,18 +66,38 @@ def test_assets_are_the_tables_of_the_contract() -> None:
     repository = build_synthflow_defs(Settings.of()).get_repository_def()
     metrics = {f"synthflow/{table.name}" for table in METRIC_TABLES}
     assert metrics >= {"synthflow/call_duration_daily", "synthflow/disconnect_reasons_daily"}
-    tables = {"synthflow/calls", "synthflow/call_rejects", "synthflow/call_loads"} | metrics
+    views = {f"synthflow/{view.name}" for view in VIEWS}
+    tables = {"synthflow/calls", "synthflow/call_rejects", "synthflow/call_loads"} | metrics | views
     keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
-    assert keys == tables | {"synthflow/call_report"}
+    assert keys == tables | {"synthflow/agents", "synthflow/call_report"}
     exporting = build_synthflow_defs(Settings.of(export_dir="out")).get_repository_def()
     exports = {f"{table}_export" for table in {"synthflow/calls"} | metrics}
     assert {key.to_user_string() for key in exporting.asset_graph.get_all_asset_keys()} == keys | exports
     for key in repository.asset_graph.get_all_asset_keys():
         node = repository.asset_graph.get(key)
+        if key.path[-1] == "agents":
+            assert not node.is_materializable
+            continue
         assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
         assert node.to_asset_spec().freshness_policy is None  # a backfill of last year would satisfy it
         if key.to_user_string() in tables:
-            assert node.metadata["dagster/table_name"] == key.to_user_string().replace("/", ".")
+            assert node.metadata["dagster/table_name"] == "warehouse." + key.to_user_string().replace("/", ".")
+
+
+@pytest.mark.parametrize(
+    ("location", "database", "kind"),
+    [
+        ("data/acme.duckdb", "acme", "duckdb"),
+        ("ducklake:postgres:dbname=voice host=db.internal user=lake", "voice", "ducklake"),
+        ("md:calls", "calls", "motherduck"),
+    ],
+)
+def test_catalogues_tell_warehouses_apart(location: str, database: str, kind: str) -> None:
+    graph = build_synthflow_defs(Settings.of(warehouse=location)).get_repository_def().asset_graph
+    for name in ("calls", "agents", "call_actions", "call_duration_daily"):
+        node = graph.get(dg.AssetKey(["synthflow", name]))
+        assert node.metadata["dagster/table_name"] == f"{database}.synthflow.{name}"
+        assert f"dagster/kind/{kind}" in node.tags
 
 
 def test_a_partition_depends_on_the_same_partition_alone() -> None:
@@ -167,7 +188,7 @@ def test_a_metric_shows_its_sums_and_the_columns_that_it_comes_from(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     settings = settings_for(start_sandbox(calls_per_day=40))
-    run(settings, instance, DAY, assets=(*LANDED, "call_rates_daily"))
+    run(settings, instance, DAY, assets=(*LANDED, "call_rates_daily", "call_duration_weekly"))
     [record] = instance.fetch_materializations(dg.AssetKey(["synthflow", "call_rates_daily"]), limit=1).records
     assert record.asset_materialization
     shown = record.asset_materialization.metadata
@@ -179,6 +200,15 @@ def test_a_metric_shows_its_sums_and_the_columns_that_it_comes_from(
     lineage = shown["dagster/column_lineage"].value.deps_by_column
     for column, sources in {"day": ["day"], "short_calls": ["call_status", "duration_seconds"]}.items():
         assert list(lineage[column]) == [dg.TableColumnDep(calls, source) for source in sources]
+    [record] = instance.fetch_materializations(dg.AssetKey(["synthflow", "call_duration_weekly"]), limit=1).records
+    assert record.asset_materialization
+    lineage = record.asset_materialization.metadata["dagster/column_lineage"].value.deps_by_column
+    histogram, daily = (dg.AssetKey(["synthflow", f"call_duration_{name}"]) for name in ("histogram", "daily"))
+    assert list(lineage["week"]) == [dg.TableColumnDep(histogram, "day")]
+    assert list(lineage["short_calls"]) == [dg.TableColumnDep(daily, "short_calls")]
+    [record] = instance.fetch_materializations(dg.AssetKey(["synthflow", "agents"]), limit=2).records
+    assert record.asset_materialization
+    assert record.asset_materialization.metadata["agents"].value == 2
 
 
 def test_odd_records_are_rejected_warned_of_and_the_day_lands(

@@ -19,6 +19,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import VIEWS
 
 StartSandbox = Callable[..., Sandbox]
 DAY = "2026-03-10"
@@ -105,7 +106,7 @@ def test_two_workspaces_of_one_location_land_side_by_side(
         assert instance.get_materialized_partitions(dg.AssetKey([schema, "calls"])) == {DAY}
         assert (Path("data/export") / schema / "calls" / f"{DAY}.parquet").exists()
     graph = both.get_repository_def().asset_graph
-    assert graph.get(dg.AssetKey(["globex", "calls"])).metadata["dagster/table_name"] == "globex.calls"
+    assert graph.get(dg.AssetKey(["globex", "calls"])).metadata["dagster/table_name"] == "agency.globex.calls"
 
 
 def refusal(definitions: dg.Definitions) -> str:
@@ -192,15 +193,19 @@ def test_everything_that_may_be_set_reaches_every_asset() -> None:
         executor=dg.multiprocess_executor,
     )
     graph = definitions.get_repository_def().asset_graph
-    assert len(graph.get_all_asset_keys()) == 3 + len(METRIC_TABLES) + 1
-    for key in graph.get_all_asset_keys():
+    agents = dg.AssetKey(["raw", "voice", "agents"])
+    assert graph.get(agents).group_name == "calls"
+    assert len(graph.get_all_asset_keys() - {agents}) == 3 + len(METRIC_TABLES) + len(VIEWS) + 1
+    for key in graph.get_all_asset_keys() - {agents}:
         node = graph.get(key)
         assert key.path[:-1] == ["raw", "voice"]
         assert (node.group_name, list(node.owners), node.automation_condition) == ("calls", ["team:voice"], condition)
         assert node.tags["source"] == "synthflow"
         assert node.partitions_def is not None
         assert node.partitions_def.get_first_partition_key() == "2026-02-01"
-    assert graph.get(dg.AssetKey(["raw", "voice", "calls"])).metadata["dagster/table_name"] == "raw_voice.calls"
+    assert (
+        graph.get(dg.AssetKey(["raw", "voice", "calls"])).metadata["dagster/table_name"] == "warehouse.raw_voice.calls"
+    )
     assert definitions.resolve_job_def("raw_voice_daily").executor_def is dg.multiprocess_executor
 
 
@@ -359,6 +364,6 @@ def test_prefixes_that_end_alike_have_tables_of_their_own_and_equal_ones_are_ref
     names = {
         graph.get(dg.AssetKey([region, "acme", "calls"])).metadata["dagster/table_name"] for region in ("us", "eu")
     }
-    assert names == {"us_acme.calls", "eu_acme.calls"}
+    assert names == {"warehouse.us_acme.calls", "warehouse.eu_acme.calls"}
     with pytest.raises(dg.DagsterInvariantViolationError, match="synthflow_api"):
         dg.Definitions.merge(build_synthflow_defs(), build_synthflow_defs())

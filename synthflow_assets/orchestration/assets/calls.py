@@ -23,7 +23,7 @@ from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
 from synthflow_assets.quality import Check
 from synthflow_assets.settings import with_setting_names
-from synthflow_assets.warehouse.schema import CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES
+from synthflow_assets.warehouse.schema import AGENTS, CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES
 from synthflow_assets.warehouse.tables import Table
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def build_calls_assets(
 
     @dg.multi_asset(
         name=workspace.step("fetch_calls"),
-        specs=[table_spec(workspace, table, partitions, {"python", "duckdb"}) for table in LANDED_TABLES],
+        specs=[table_spec(workspace, table, partitions, {"python", workspace.storage_kind}) for table in LANDED_TABLES],
         check_specs=check_specs(workspace, _CHECKS),
         required_resource_keys={workspace.api_resource, workspace.warehouse_resource},
         can_subset=True,
@@ -83,6 +83,16 @@ def build_calls_assets(
     return fetch_calls
 
 
+def agents_spec(workspace: Workspace) -> dg.AssetSpec:
+    """Return the spec of the table of agents, which the fetching step records.
+
+    It is no output of the step: it has no partitions, and Dagster would split a backfill of assets with different
+    partitions into several runs.
+    """
+    kinds = {"python", workspace.storage_kind}
+    return table_spec(workspace, AGENTS, None, kinds).replace_attributes(automation_condition=None)
+
+
 def _fetch(
     context: dg.AssetExecutionContext, workspace: Workspace, config: FetchConfig, downstream: Sequence[DailyStep]
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
@@ -98,6 +108,7 @@ def _fetch(
         fetch.skip_landed(only_missing=config.only_missing)
         try:
             fetch.load(client)
+            fetch.record_agents()
             fetch.raise_if_failed()
         except Exception:
             yield from fetch.finish(downstream)
@@ -196,6 +207,12 @@ class _Fetch:
         complete = [day for day in self.days if day not in incomplete]
         _log_materializations(self.context, self.metadata(complete))
         return complete
+
+    def record_agents(self) -> None:
+        """Record that the table of agents was written."""
+        if self.present:
+            key = self.workspace.asset_key(AGENTS.name)
+            self.context.log_event(dg.AssetMaterialization(key, metadata={"agents": len(self.agents)}))
 
     def finish(self, downstream: Sequence[DailyStep]) -> Iterator[dg.AssetCheckResult]:
         """Record the complete days, evaluate the checks, and write what is downstream of all days that landed.

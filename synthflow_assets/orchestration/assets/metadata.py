@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from synthflow_assets.orchestration.workspace import Workspace
-from synthflow_assets.warehouse.schema import CALLS
-from synthflow_assets.warehouse.tables import MetricTable, Table
+from synthflow_assets.warehouse.schema import CALLS, TABLES
+from synthflow_assets.warehouse.tables import MetricTable, Table, View
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -42,6 +42,22 @@ def metric_metadata(
 def export_lineage(workspace: Workspace, table: Table) -> dg.TableColumnLineage:
     """Return the lineage of an export, which has the columns of its table."""
     return _lineage(workspace.asset_key(table.name), {column.name: [column.name] for column in table.columns})
+
+
+def view_lineage(workspace: Workspace, view: View) -> dg.TableColumnLineage:
+    """Return the lineage of a view: a column comes from the first of its tables that has the source."""
+    tables = [TABLES[name] for name in view.reads]
+
+    def upstream(source: str) -> dg.TableColumnDep:
+        table = next(table for table in tables if source in {column.name for column in table.columns})
+        return dg.TableColumnDep(workspace.asset_key(table.name), source)
+
+    return dg.TableColumnLineage(
+        {
+            column.name: [upstream(source) for source in dict.fromkeys(column.sources or (column.name,))]
+            for column in view.columns
+        }
+    )
 
 
 def with_lineage(shown: dict[dt.date, Metadata], lineage: dg.TableColumnLineage) -> dict[dt.date, Metadata]:

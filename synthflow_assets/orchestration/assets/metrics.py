@@ -9,12 +9,12 @@ from typing import Any
 
 import dagster as dg
 
-from synthflow_assets.orchestration.assets.metadata import Metadata, metric_metadata
+from synthflow_assets.orchestration.assets.metadata import Metadata, metric_metadata, view_lineage, with_lineage
 from synthflow_assets.orchestration.assets.steps import DailyStep, MetadataByDay, table_spec
 from synthflow_assets.orchestration.checks import checks_of
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from synthflow_assets.warehouse.schema import CALL_LOADS, CALLS
+from synthflow_assets.warehouse.schema import CALL_LOADS, CALLS, VIEWS
 
 
 def metrics_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
@@ -34,6 +34,10 @@ def metrics_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
         with warehouse.get_connection(read_only=True) as connection:
             shown = {key: metric_metadata(workspace, table, connection, days) for key, table in selected.items()}
             charts = {table.name: preview_charts(connection, table, max(days)) for table in selected.values()}
+        # A view is as new as its tables, and exists since the warehouse was opened.
+        for view in VIEWS:
+            if (key := workspace.asset_key(view.name)) in keys:
+                shown[key] = with_lineage({day: {} for day in days}, view_lineage(workspace, view))
         pictures = previews(charts, context.log.warning)
         for key, table in selected.items():
             if table.name in pictures:  # on the latest day alone: Dagster stores metadata with each day
@@ -45,11 +49,22 @@ def metrics_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
             workspace,
             table,
             partitions,
-            kinds={"sql", "duckdb"},
+            kinds={"sql", workspace.storage_kind},
             deps=[workspace.asset_key(CALLS.name), workspace.asset_key(CALL_LOADS.name)],
             metadata=_code_reference("synthflow_assets.metrics", f"{table.name}.sql"),
         )
         for table in METRIC_TABLES
+    ]
+    specs += [
+        table_spec(
+            workspace,
+            view,
+            partitions,
+            kinds={"sql", "view", workspace.storage_kind},
+            deps=[workspace.asset_key(name) for name in view.reads],
+            metadata=_code_reference("synthflow_assets.warehouse.sql", f"{view.name}.sql"),
+        )
+        for view in VIEWS
     ]
     return DailyStep("compute_metrics", specs, write, checks_of(METRIC_TABLES))
 

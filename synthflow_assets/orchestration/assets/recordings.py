@@ -23,7 +23,11 @@ def build_recordings_asset(
     """
     key = workspace.asset_key(CALL_RECORDINGS.name)
     spec = table_spec(
-        workspace, CALL_RECORDINGS, partitions, kinds={"python", "duckdb"}, deps=[workspace.asset_key(CALLS.name)]
+        workspace,
+        CALL_RECORDINGS,
+        partitions,
+        kinds={"python", workspace.storage_kind},
+        deps=[workspace.asset_key(CALLS.name)],
     )
 
     @dg.multi_asset(

@@ -15,7 +15,7 @@ from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
 from synthflow_assets.quality import Check
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.tables import Column, Table
+from synthflow_assets.warehouse.tables import Column, Table, View
 
 MetadataByDay = Mapping[dg.AssetKey, Mapping[dt.date, Metadata]]
 WriteDays = Callable[[dg.AssetExecutionContext, Sequence[dt.date], AbstractSet[dg.AssetKey]], MetadataByDay]
@@ -82,13 +82,22 @@ def days_of(context: dg.AssetExecutionContext) -> list[dt.date]:
 
 def table_spec(
     workspace: Workspace,
-    table: Table,
-    partitions: dg.PartitionsDefinition[Any],
+    table: Table | View,
+    partitions: dg.PartitionsDefinition[Any] | None,
     kinds: set[str],
     deps: Sequence[dg.AssetKey] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> dg.AssetSpec:
-    """Return the spec of a table's asset, described by the schema."""
+    """Return the spec of the asset of a table or view, described by the schema.
+
+    Args:
+        workspace: whose asset.
+        table: the table or view.
+        partitions: the days; None if the asset has no partitions.
+        kinds: of the asset.
+        deps: keys of the assets that it is made from.
+        metadata: more metadata.
+    """
     return dg.AssetSpec(
         workspace.asset_key(table.name),
         deps=deps,

@@ -1,0 +1,104 @@
+"""A dbt project beside the assets: `dbt-sources`, real dbt, and one graph in Dagster."""
+
+import datetime as dt
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.loading import load_calls, resolve_agents
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from tests.e2e.processes import BIN, environment, run
+
+DAY = dt.date(2026, 3, 10)
+PROFILE = """analytics:
+  target: dev
+  outputs:
+    dev:
+      type: duckdb
+      path: ../data/dbt.duckdb
+      attach:
+        - path: ../data/warehouse.duckdb
+          alias: warehouse
+          read_only: true
+"""
+MODEL = """select sum(person_reached_calls) / sum(calls) as share_reached
+from {{ source('synthflow', 'call_rates_daily') }}
+where model_id in (select model_id from {{ source('synthflow', 'call_actions') }})
+"""
+# One process for all commands, because dbt takes seconds to start.
+DBT = """
+import json, sys
+from dbt.cli.main import dbtRunner
+for command in sys.argv[1:]:
+    result = dbtRunner().invoke(["--quiet", "--warn-error", *command.split()])
+    assert result.success, (command, result.exception, result.result)
+"""
+
+# In a process of its own, because dagster_dbt imports modules that warn.
+GRAPH = """
+import json
+import dagster as dg
+from dagster_dbt import DbtCliResource, dbt_assets
+from synthflow_assets import Settings, build_synthflow_defs
+
+@dbt_assets(manifest="target/manifest.json")
+def analytics(context, dbt: DbtCliResource):
+    yield from dbt.cli(["build"], context=context).stream()
+
+ours = build_synthflow_defs(Settings.of())
+graph = dg.Definitions.merge(
+    ours, dg.Definitions([analytics], resources={"dbt": DbtCliResource(".", profiles_dir=".")})
+).resolve_asset_graph()
+parents = graph.get(dg.AssetKey("reached")).parent_keys
+known = ours.resolve_asset_graph().get_all_asset_keys()
+print(json.dumps([[key.to_user_string() for key in keys] for keys in (parents, known)]))
+"""
+
+
+@pytest.fixture
+def project(start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], tmp_path: Path) -> Path:
+    """A dbt project, in a folder whose warehouse has one day."""
+    settings = settings_for(start_sandbox(calls_per_day=60), warehouse=str(tmp_path / "data" / "warehouse.duckdb"))
+    warehouse = Warehouse(settings.warehouse)
+    with SynthflowClient.from_settings(settings) as client:
+        agents = resolve_agents(client, settings).agents
+        list(load_calls(client, warehouse, settings, agents, [DAY], log=lambda _: None))
+    with warehouse.connect() as connection:
+        compute_metrics(connection, [DAY], settings)
+    models = tmp_path / "analytics" / "models"
+    models.mkdir(parents=True)
+    (models / "reached.sql").write_text(MODEL)
+    (models.parent / "dbt_project.yml").write_text("name: analytics\nprofile: analytics\n")
+    (models.parent / "profiles.yml").write_text(PROFILE)
+    return models.parent
+
+
+def test_dbt_reads_the_tables_and_dagster_sees_one_graph(project: Path) -> None:
+    run(project, "synthflow-assets", "dbt-sources", "--output", "models/sources.yml")
+    env = environment(DBT_SEND_ANONYMOUS_USAGE_STATS="false")
+    run(project, sys.executable, "-c", DBT, "parse", "source freshness", "build", env=env)
+    results = json.loads((project / "target" / "run_results.json").read_text("utf-8"))["results"]
+    assert {result["status"] for result in results} == {"pass", "success"}
+    assert len(results) > 100
+    freshness = json.loads((project / "target" / "sources.json").read_text("utf-8"))["results"]
+    assert [result["unique_id"].rsplit(".")[-1] for result in freshness] == ["call_loads"]
+    with duckdb.connect(str(project.parent / "data" / "dbt.duckdb")) as connection:
+        connection.execute(f"ATTACH '{project.parent}/data/warehouse.duckdb' AS warehouse (READ_ONLY)")
+        [(share,)] = connection.execute("FROM reached").fetchall()
+    assert 0 < share < 1
+
+    (project / "graph.py").write_text(GRAPH)
+    parents, known = json.loads(
+        run(project, sys.executable, "graph.py", env=environment(PATH=f"{BIN}:{os.environ['PATH']}")).splitlines()[-1]
+    )
+    assert "synthflow/call_rates_daily" in parents
+    assert set(parents) <= set(known)

@@ -1,0 +1,77 @@
+"""`sources.yml` has every table and view, with names of one's own."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from synthflow_assets.cli import main
+from synthflow_assets.dbt import dbt_sources
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import LANDED_TABLES, VIEWS
+
+
+def test_every_table_and_view_is_described() -> None:
+    [source] = yaml.safe_load(dbt_sources(Settings.of()))["sources"]
+    tables = {table["name"]: table for table in source["tables"]}
+    assert (source["name"], source["database"], source["schema"]) == ("synthflow", "warehouse", "synthflow")
+    for table in (*LANDED_TABLES, *METRIC_TABLES, *VIEWS):
+        described = {column["name"]: column for column in tables[table.name]["columns"]}
+        assert list(described) == [column.name for column in table.columns]
+        for column in table.columns:
+            assert described[column.name]["description"] == column.description
+            unit = described[column.name].get("config", {}).get("meta", {}).get("unit")
+            assert unit == column.unit
+            assert ("not_null" in described[column.name].get("data_tests", [])) == column.required
+    assert "call_recordings" not in tables
+    assert "forgotten" not in tables
+
+
+def test_prefix_schema_database_and_source_can_be_chosen() -> None:
+    settings = Settings.of(warehouse_schema="acme", recordings="audio")
+    [source] = yaml.safe_load(dbt_sources(settings, key_prefix="raw/acme", database="lake", source="voice"))["sources"]
+    assert (source["name"], source["database"], source["schema"]) == ("voice", "lake", "acme")
+    keys = [table["config"]["meta"]["dagster"]["asset_key"] for table in source["tables"]]
+    assert ["raw", "acme", "calls"] in keys
+    assert ["raw", "acme", "call_recordings"] in keys
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--key-prefix", "a//b"], "--key-prefix is 'a//b'"),
+        (["--database", "my-file"], "--database is 'my-file'"),
+        (["--source", ""], "--source is ''"),
+    ],
+)
+def test_bad_names_are_one_line(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, ["dbt-sources", *arguments])
+    assert result.exit_code == 1
+    assert said in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def sources_command(*arguments: str) -> tuple[int, str]:
+    """Run the command; its exit code and output."""
+    result = CliRunner().invoke(main, ["dbt-sources", *arguments])
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("file", ["models/sources.yml", "models/staging/synthflow.yaml"])
+def test_a_source_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dbt_project.yml").write_text("name: analytics\n")
+    own = tmp_path / file
+    own.parent.mkdir(parents=True)
+    own.write_text("sources:\n  - name: synthflow\n    tables: [{name: calls}]\n")
+    for output in ("models/sources.yml", "models/ours.yml"):
+        code, said = sources_command("--output", output)
+        assert code == 1
+        assert said.startswith("Error: ")
+        assert len(said.splitlines()) == 1
+    assert [path for path in tmp_path.rglob("*.y*ml") if path.name != "dbt_project.yml"] == [own]
+    for _ in range(2):  # what the command wrote may be replaced
+        assert sources_command("--output", "models/ours.yml", "--source", "voice") == (0, "models/ours.yml\n")
+    assert yaml.safe_load((tmp_path / "models/ours.yml").read_text())["sources"][0]["name"] == "voice"
