@@ -290,7 +290,7 @@ def _collected(character: Character, variant: int, chance: random.Random) -> dic
     """Return what the conversation flow collected, by agent or by itself; null for agents without a flow."""
     if not character.variables:
         return None
-    variables = {}
+    variables: dict[str, Any] = {}
     for name, values in character.variables.items():
         collected = chance.random() < 0.78
         variables[name] = {"value": chance.choice(values) if collected else None, "collected": collected}
