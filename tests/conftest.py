@@ -18,6 +18,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import API_KEY_VARIABLE, PREFIX, Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.browser import NoBrowserError, chromium
+from tests.writers import Writers
 
 # An example may start a server, so time says nothing; what was found once is found again.
 hypothesis_settings.register_profile("project", deadline=None, derandomize=True, print_blob=True)
@@ -74,6 +75,14 @@ def start_sandbox() -> Iterator[Callable[..., Sandbox]]:
             return stack.enter_context(Sandbox(SandboxConfig(**{"calls_per_day": 150, "agents": 2, **config})))
 
         yield start
+
+
+@pytest.fixture
+def writers() -> Iterator[Writers]:
+    """Starts writers in processes of their own; all end with the test."""
+    started = Writers()
+    yield started
+    started.stop()
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
 """However many processes write at once, and whenever one of them is killed: no call is lost, none is there twice."""
 
 import collections
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,51 +14,11 @@ import pytest
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.lake.conftest import Lake
+from tests.writers import Writers
 
 KILLS = 20
 CALLS = 150
 DAYS = ("2026-03-09", "2026-04-02")
-
-
-class Writers:
-    """Processes that write at the same time."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("writers.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._read() == "ready"
-
-    def start(self, **job: Any) -> int:
-        """Start a writer; its process id."""
-        assert self._process.stdin is not None
-        print(json.dumps(job), file=self._process.stdin, flush=True)
-        return int(self._read())
-
-    def finish(self) -> None:
-        """Wait for all of them; none has failed."""
-        _, said = self._process.communicate(timeout=120)
-        assert said == ""
-
-    def stop(self) -> None:
-        """End all of them."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _read(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-
-@pytest.fixture
-def writers() -> Iterator[Writers]:
-    started = Writers()
-    yield started
-    started.stop()
 
 
 def landing(lake: Lake, writer: int, landings: int, **changes: Any) -> dict[str, Any]:
@@ -97,8 +54,7 @@ def test_a_kill_at_any_moment_leaves_the_old_partition_or_the_new_one(
             assert time.monotonic() - begun < 60
         return time.monotonic()
 
-    writers.start(**landing(lake, 0, 3, diary=str(tmp_path / "0")), wait=True)
-    assert writers._read() == "0"
+    writers.run(**landing(lake, 0, 3))
     before = versions(lake)
     assert set(before.values()) == {"0.2"}
     chance = random.Random(1)
@@ -125,16 +81,16 @@ def test_a_kill_at_any_moment_leaves_the_old_partition_or_the_new_one(
     assert set(versions(lake).values()) == {"99.0"}
 
 
-@pytest.mark.parametrize("without_turns", [False, True])
+@pytest.mark.parametrize("without_lock", [False, True])
 def test_many_writers_of_the_same_and_of_different_partitions_end_exact(
-    lake: Lake, writers: Writers, without_turns: bool
+    lake: Lake, writers: Writers, without_lock: bool
 ) -> None:
     """Also where the queue fails them: then conflicts are found at the commit, and tried again."""
     with lake.warehouse().connect():
         pass
     for writer in range(4):
         partitions = [(DAYS[0], "shared"), (DAYS[1], f"own-{writer}")]
-        writers.start(**landing(lake, writer, 3, partitions=partitions, without_turns=without_turns))
+        writers.start(**landing(lake, writer, 3, partitions=partitions, without_lock=without_lock))
     writers.finish()
     found = versions(lake)
     assert set(found) == {(DAYS[0], "shared"), *((DAYS[1], f"own-{writer}") for writer in range(4))}
