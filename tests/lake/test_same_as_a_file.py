@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,57 +24,85 @@ from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.quality import CHECKS, FRESHNESS, find_problems
 from synthflow_assets.recordings import store_recordings
 from synthflow_assets.report import write_report
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.combined import CombinedWarehouse
-from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.connection import Warehouse, days_query
 from synthflow_assets.warehouse.export import export_days, export_path
+from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
 from synthflow_assets.warehouse.staging import Partition, Staging
-from tests.lake.conftest import Lake
+from tests.lake.conftest import Lake, copied_lake
 
 DAYS = [dt.date(2026, 3, 9) + dt.timedelta(days=number) for number in range(3)]
 START_MS = int(dt.datetime(2026, 3, 9, tzinfo=dt.UTC).timestamp() * 1000)
 PERSON = "+14155550123"
-# What tells one run from another.
+# Columns that differ between two runs.
 OF_THE_RUN = ("loaded_at", "run_id", "salt", "phone_hash", "forgotten_at")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(SandboxConfig(calls_per_day=60, agents=2)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def landed(
+    sandbox: Sandbox, empty_lake: Lake, postgres: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Lake]]:
+    """The same days of the same workspace, landed in a file and in a lake, with metrics; two days twice."""
+    folder = tmp_path_factory.mktemp("landed")
+    settings = Settings.of(api_key=DEFAULT_API_KEY, base_url=sandbox.url)
+    with copied_lake(empty_lake, postgres, folder / "lake") as lake:
+        for warehouse in (Warehouse(folder / "w.duckdb"), lake.warehouse()):
+            with SynthflowClient.from_settings(settings) as client:
+                agents = resolve_agents(client, settings).agents
+                for days in (DAYS, DAYS[:2]):
+                    outcomes = list(load_calls(client, warehouse, settings, agents, days, log=lambda _: None))
+                    assert all(hasattr(outcome, "landed") for outcome in outcomes)
+                    with warehouse.connect() as connection:
+                        compute_metrics(connection, days, settings)
+        yield folder / "w.duckdb", lake
 
 
 @pytest.fixture
 def both(
-    start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], lake: Lake, tmp_path: Path
-) -> dict[str, Settings]:
-    """The same days of the same workspace, landed in a file and in a lake, with metrics; two days twice."""
-    sandbox = start_sandbox(calls_per_day=60, agents=2)
-    places = {
-        "file": settings_for(sandbox, export_dir=str(tmp_path / "export-file")),
-        "lake": settings_for(
-            sandbox,
-            export_dir=str(tmp_path / "export-lake"),
-            warehouse=lake.location,
-            lake_data_path=lake.data_path,
-        ),
-    }
-    for settings in places.values():
-        warehouse = Warehouse.from_settings(settings)
-        with SynthflowClient.from_settings(settings) as client:
-            agents = resolve_agents(client, settings).agents
-            for days in (DAYS, DAYS[:2]):
-                outcomes = list(load_calls(client, warehouse, settings, agents, days, log=lambda _: None))
-                assert all(hasattr(outcome, "landed") for outcome in outcomes)
-                with warehouse.connect() as connection:
-                    compute_metrics(connection, days, settings)
-    return places
+    landed: tuple[Path, Lake], sandbox: Sandbox, settings_for: Callable[..., Settings], postgres: str, tmp_path: Path
+) -> Iterator[dict[str, Settings]]:
+    """Settings of copies of the file and of the lake."""
+    file, source = landed
+    with copied_lake(source, postgres, tmp_path / "lake") as lake:
+        yield {
+            "file": settings_for(
+                sandbox, export_dir=str(tmp_path / "export-file"), warehouse=str(shutil.copy(file, tmp_path))
+            ),
+            "lake": settings_for(
+                sandbox,
+                export_dir=str(tmp_path / "export-lake"),
+                warehouse=lake.location,
+                lake_data_path=lake.data_path,
+            ),
+        }
+
+
+def tables(settings: Settings) -> dict[str, pd.DataFrame]:
+    """Read all tables as `read_frame` does, but over one connection, because opening a lake takes longer."""
+    found = {}
+    with Warehouse.from_settings(settings).connect(read_only=True) as connection:
+        for name, table in TABLES.items():
+            query, days = days_query(table, None, None)
+            found[name] = with_dtypes(connection.execute(query, days).df(), table.columns)
+    return found
 
 
 def assert_same_tables(places: dict[str, Settings]) -> None:
+    file, lake = tables(places["file"]), tables(places["lake"])
     for table in TABLES:
-        frames = {
-            kind: Warehouse.from_settings(settings).read_frame(table).drop(columns=list(OF_THE_RUN), errors="ignore")
-            for kind, settings in places.items()
-        }
-        pd.testing.assert_frame_equal(frames["file"], frames["lake"], obj=table)
+        frames = [kind[table].drop(columns=list(OF_THE_RUN), errors="ignore") for kind in (file, lake)]
+        pd.testing.assert_frame_equal(*frames, obj=table)
 
 
 def problems(settings: Settings) -> list[str]:
@@ -115,7 +144,7 @@ def test_all_metrics_of_a_run_are_one_commit(both: dict[str, Settings]) -> None:
 
 
 def test_recordings_checks_doctor_and_several_workspaces(
-    both: dict[str, Settings], lake: Lake, postgres: str, tmp_path: Path
+    both: dict[str, Settings], postgres: str, tmp_path: Path
 ) -> None:
     settings = both["lake"]
     warehouse = Warehouse.from_settings(settings)
@@ -126,7 +155,11 @@ def test_recordings_checks_doctor_and_several_workspaces(
     assert warehouse.read_frame("call_recordings")["location"].notna().sum() == counts.stored
 
     everybody = CombinedWarehouse(
-        {"file": Warehouse(both["file"].warehouse), "lake": Warehouse(lake.location), "again": Warehouse(lake.location)}
+        {
+            "file": Warehouse(both["file"].warehouse),
+            "lake": Warehouse(settings.warehouse),
+            "again": Warehouse(settings.warehouse),
+        }
     )
     calls = everybody.read_frame("call_duration_daily").groupby("workspace")["calls"].sum()
     assert calls["file"] == calls["lake"] == calls["again"]
