@@ -105,7 +105,13 @@ class Warehouse:
                 self.attach(connection, "warehouse", read_only=read_only)
                 connection.execute(f"USE warehouse; SET temp_directory = {quoted(spill_folder)}")
                 connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-                created = migrate(connection, self.location, self.schema, may_write=not read_only)
+                created = migrate(
+                    connection,
+                    self.location,
+                    self.schema,
+                    may_write=not read_only,
+                    text_compression=self.engine.text_compression,
+                )
                 if created:
                     self.engine.configure_storage(connection)
                     if (copy := self.engine.suppression_copy(self.schema)) is not None:

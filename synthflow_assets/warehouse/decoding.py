@@ -14,6 +14,16 @@ from synthflow_assets.warehouse.statements import quoted, sql_file
 from synthflow_assets.warehouse.tables import Column, Kind
 
 _INTEGER = "[+-]?[0-9]{1,19}"
+_ACTION_FIELDS = (
+    "name",
+    "action_type",
+    "error_message",
+    "return_value",
+    "return_value_status",
+    "parameters_hard_coded",
+    "timestamp",
+    "timestamp_datetime",
+)
 _MAX_EPOCH_MS = 253_402_300_799_999  # the end of the year 9999
 
 
@@ -84,9 +94,15 @@ def derived_columns_sql(source: str) -> str:
     Args:
         source: name of a relation with the columns of `calls` that they are derived from; its other columns stay.
     """
-    open_statuses = ", ".join(map(quoted, OPEN_STATUSES))
+    parts = {
+        "{source}": source,
+        "{action}": f"STRUCT({', '.join(f'{field} VARCHAR' for field in _ACTION_FIELDS)})",
+        "{open_statuses}": ", ".join(map(quoted, OPEN_STATUSES)),
+    }
     query = sql_file("synthflow_assets.warehouse.sql", "derived_columns.sql")
-    return query.replace("{source}", source).replace("{open_statuses}", open_statuses)
+    for name, text in parts.items():
+        query = query.replace(name, text)
+    return query
 
 
 def decode_sql(source: str, pii: str, hash_key: str = "", suppressed: SuppressionList = EMPTY) -> str:

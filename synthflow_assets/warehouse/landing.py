@@ -27,9 +27,8 @@ from synthflow_assets.warehouse.staging import Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import execute_named, lacks_memory, sql_file, write
 from synthflow_assets.warehouse.tables import Column, Kind
 
-# Memory and threads for landing; each thread buffers a row group. If the memory does not suffice, the next limits are
-# tried. The second are for long texts that all differ, the third for texts of megabytes.
-_LANDING_LIMITS = (("64MB", 2), ("128MB", 1), ("2GB", 1))
+# Memory for landing. If the first limit does not suffice, for example for texts of megabytes, the second is tried.
+_MEMORY_LIMITS = ("192MB", "2GB")
 _MAX_FIELDS = 500  # in `call_loads`, because records may contain any number of unknown fields
 _SQL = "synthflow_assets.warehouse.sql"
 
@@ -137,16 +136,17 @@ def _with_little_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[]
     By default, DuckDB keeps written rows in memory, up to most of the machine's. With a limit, the peak does not depend
     on the size of the batch. A retry costs little time, because DuckDB runs out of memory early.
     """
-    connection.execute("SET preserve_insertion_order = false")
-    *smaller, largest = _LANDING_LIMITS
-    for memory, threads in smaller:
-        connection.execute(f"SET memory_limit = '{memory}'; SET threads = {threads}")
+    # One thread, because each one buffers a row group. Two would spill, and take longer than one.
+    connection.execute("SET preserve_insertion_order = false; SET threads = 1")
+    *smaller, largest = _MEMORY_LIMITS
+    for limit in smaller:
+        connection.execute(f"SET memory_limit = '{limit}'")
         try:
             return work()
         except duckdb.Error as error:
             if not lacks_memory(error):
                 raise
-    connection.execute("SET memory_limit = '{}'; SET threads = {}".format(*largest))
+    connection.execute(f"SET memory_limit = '{largest}'")
     return work()
 
 

@@ -22,7 +22,14 @@ from synthflow_assets.warehouse.statements import quoted, sql_file, transaction
 _SQL = "synthflow_assets.warehouse.sql"
 
 
-def migrate(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *, may_write: bool) -> bool:
+def migrate(
+    connection: duckdb.DuckDBPyConnection,
+    location: str,
+    schema: str,
+    *,
+    may_write: bool,
+    text_compression: str | None = None,
+) -> bool:
     """Create what is missing of schema, tables and views, and make the schema the connection's default.
 
     Args:
@@ -30,6 +37,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *
         location: of the warehouse, for messages.
         schema: the schema of the tables.
         may_write: if False, nothing is changed, and an older warehouse is read as it is.
+        text_compression: of new columns with long texts; None leaves it to the engine.
 
     Returns:
         Whether the tables were created by this call.
@@ -51,7 +59,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, location: str, schema: str, *
     existing = _table_names(connection, schema)
     with transaction(connection):
         for table in TABLES.values():
-            connection.execute(table.ddl())
+            connection.execute(table.ddl(text_compression))
             if table.name not in existing:
                 continue
             for column in table.columns:

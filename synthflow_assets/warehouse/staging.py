@@ -109,7 +109,7 @@ class Staging:
         # What DuckDB writes when it lacks memory is not treated yet, so that `hash` and `drop` do without.
         spill_folder = str(self._folder) if pii == "keep" else ""
         self._connection = duckdb.connect(
-            config={"threads": 1, "memory_limit": _MEMORY_LIMIT, "temp_directory": spill_folder}
+            config={"threads": 2, "memory_limit": _MEMORY_LIMIT, "temp_directory": spill_folder}
         )
         self._pending.append(self._decode_executor.submit(self._prepare))
 

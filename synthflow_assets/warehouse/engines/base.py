@@ -66,6 +66,8 @@ class LockPolicy(NamedTuple):
 class Engine(ABC):
     """Where the tables of a warehouse are stored. The defaults are those of a remote engine without a lock."""
 
+    text_compression: str | None = None  # of columns with long texts, if tables can say so
+
     def __init__(self, location: str) -> None:
         self.location = location
 

@@ -40,6 +40,9 @@ _MAX_FREE_SHARE = 0.3  # of a file's blocks; above it the file is rewritten
 class FileEngine(Engine):
     """A DuckDB file. It has one writer or any number of readers at a time; attaching takes the file's lock."""
 
+    # With the compression that DuckDB chooses, landing takes a sixth longer, and the file is half as large again.
+    text_compression = "zstd"
+
     @property
     def identity(self) -> str:
         """The resolved path, because several paths may lead to a file."""

@@ -10,7 +10,9 @@ WITH kept AS (
                 WHEN 'ARRAY' THEN json_extract(executed_actions, '$[*]')
                 ELSE json_extract(executed_actions, '$.*')
             END,
-            lambda record: json_type(record) = 'OBJECT'
+            lambda record: coalesce(
+                record ->> '$.name', record ->> '$.action_type', record ->> '$.error_message', record ->> '$.return_value'
+            ) IS NOT NULL
         ) AS records
     FROM calls
 ),
