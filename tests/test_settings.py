@@ -315,7 +315,9 @@ def test_schemas_that_duckdb_has_already_are_refused() -> None:
         taken = connection.execute(
             "SELECT schema_name FROM duckdb_schemas() UNION SELECT database_name FROM duckdb_databases()"
         ).fetchall()
-    assert ("memory",) in taken
+        words = connection.execute("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'")
+        taken += words.fetchall()
+    assert {("memory",), ("select",)} < set(taken)
     for name in ("warehouse", *(name for (name,) in taken)):
         with pytest.raises(SettingsError, match=f"warehouse_schema is '{name}'; allowed is lower-case letters"):
             Settings.of(warehouse_schema=name)

@@ -40,6 +40,17 @@ _TIMEZONES = "an IANA time zone such as UTC or America/New_York"
 # Schemas and catalogs that DuckDB or this package has already: `warehouse.calls` would be looked for elsewhere.
 _RESERVED_SCHEMAS = ("information_schema", "main", "memory", "pg_catalog", "system", "temp", "warehouse")
 
+# DuckDB's reserved words: without quotes, `select.calls` is a syntax error.
+_RESERVED_WORDS = frozenset(
+    """
+    all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create
+    default deferrable desc describe distinct do else end except false fetch for foreign from group having in
+    initially intersect into lambda lateral leading limit not null offset on only or order pivot pivot_longer
+    pivot_wider placing primary qualify references returning select show some summarize symmetric table then to
+    trailing true union unique unpivot using variadic when where window with
+    """.split()  # noqa: SIM905 (shorter)
+)
+
 
 def check_location(location: str) -> None:
     """Refuse an invalid location, and passwords, because a location is shown in messages and in Dagster.
@@ -383,10 +394,10 @@ class Settings(BaseModel):
     @classmethod
     def _plain_schema(cls, value: str) -> str:
         # `Acme` and `acme` are the same schema to DuckDB, and different keys to Dagster.
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value) or value in _RESERVED_SCHEMAS:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value) or value in (*_RESERVED_SCHEMAS, *_RESERVED_WORDS):
             raise ValueError(
-                "lower-case letters, digits and underscores, beginning with a letter, and none of "
-                + ", ".join(_RESERVED_SCHEMAS)
+                "lower-case letters, digits and underscores, beginning with a letter, no reserved word of SQL, "
+                "and none of " + ", ".join(_RESERVED_SCHEMAS)
             )
         return value
 
