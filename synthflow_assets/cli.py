@@ -75,7 +75,10 @@ def agents() -> None:
 
 
 @main.command()
-def doctor() -> None:
+@click.option(
+    "--debug", is_flag=True, help="Print what the API says about a refused request. It may contain personal data."
+)
+def doctor(debug: bool) -> None:
     """Examine settings, API and warehouse, and report what is wrong.
 
     Every problem comes with what to do. Exits with 1 if there is one.
@@ -90,6 +93,8 @@ def doctor() -> None:
         click.echo(f"{verdict}  {finding.subject:<10} {finding.text}")
         if finding.remedy:
             click.echo(f"{'':<20}Run: {finding.remedy}")
+        if debug and finding.response:
+            click.echo(f"{'':<20}The API said: {finding.response}")
     if troubles:
         raise click.ClickException(f"{troubles} problem{'s' if troubles > 1 else ''} found; see above what to do")
 

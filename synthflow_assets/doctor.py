@@ -54,6 +54,7 @@ class Finding:
     subject: str
     text: str  # one or two sentences
     remedy: str = ""  # a shell command that helps, if there is one
+    response: str = ""  # what the API said; it may hold personal data
 
 
 def examine(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) -> Iterator[Finding]:
@@ -134,14 +135,14 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
             yield Finding(Verdict.TROUBLE, "agents", _sentence(error))
             return
         except ApiError as error:
-            yield Finding(Verdict.TROUBLE, "API", _sentence(error))
+            yield Finding(Verdict.TROUBLE, "API", _sentence(error), response=error.response_text)
             return
         if resolved.warning:
             yield Finding(Verdict.TROUBLE, "agents", _sentence(resolved.warning), "synthflow-assets agents")
         try:
             yield from _examine_calls(client, settings, resolved.agents)
         except ApiError as error:
-            yield Finding(Verdict.TROUBLE, "calls", _sentence(error))
+            yield Finding(Verdict.TROUBLE, "calls", _sentence(error), response=error.response_text)
 
 
 def _examine_host(url: str, setting: str) -> Finding:

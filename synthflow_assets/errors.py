@@ -44,7 +44,13 @@ class SettingsError(SynthflowError):
 
 
 class ApiError(SynthflowError):
-    """A request to the Synthflow API failed."""
+    """A request to the Synthflow API failed.
+
+    Attributes:
+        response_text: the start of the response. It may hold personal data, so only `doctor --debug` prints it.
+    """
+
+    response_text: str = ""
 
 
 class PermanentApiError(ApiError):

@@ -8,7 +8,6 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -33,8 +32,23 @@ from synthflow_assets.errors import (
 )
 
 _MAX_ERROR_BYTES = 100_000  # of a body that is read for its description
-_MAX_DESCRIPTION_LENGTH = 200
+_MAX_PRINTED_LENGTH = 1_000
 _NO_CALLS = re.compile(r"\bno (calls?|records?|results?)\b|\bcalls? not found\b", re.IGNORECASE)
+# The API's own sentences, those of the framework that it seems to use (FastAPI), and the names in them.
+_KNOWN_TEXT = re.compile(
+    r"Limit must be between \d{1,4} and \d{1,4}\.?"
+    r"|(?:Invalid|Missing|Invalid or missing) API key\.?"
+    r"|Not Found|Not authenticated|Unauthorized|Forbidden|Method Not Allowed|Too many requests|Rate limit exceeded"
+    r"|(?:Agent|Assistant|Call|Model|Recording) not found\.?"
+    r"|No calls found\.?"
+    r"|Field required|field required"
+    r"|Input should be a valid (?:boolean|date|datetime|integer|list|number|string|UUID)"
+    r"(?:, unable to parse string as an? (?:integer|number))?"
+    r"|Input should be (?:greater|less) than(?: or equal to)? \d{1,6}"
+    r"|at (?:body|header|path|query)\.(?:call_id|call_status|duration_max|duration_min|from_date|lead_phone_number"
+    r"|limit|model_id|offset|to_date)"
+    r"|category (?:authentication|important|internal|not_found|rate_limit|validation)"
+)
 
 
 def connection_error(error: Exception, address: str) -> ApiError:
@@ -69,11 +83,17 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url:
     Args:
         status: HTTP status code.
         headers: of the response; `Retry-After` is read.
-        body: of the response; its description is quoted for 4xx, with personal data masked.
+        body: of the response; for 4xx it is quoted as far as it consists of known sentences.
         base_url: the base URL of the API, for the message.
-        api_key: masked in the message if the body quotes it.
+        api_key: masked in what `doctor --debug` prints.
     """
-    description = describe_error(body, api_key)
+    error = _status_error(status, headers, body, base_url)
+    error.response_text = printable_text(body, api_key)
+    return error
+
+
+def _status_error(status: int, headers: Mapping[str, str], body: bytes, base_url: str) -> ApiError:
+    description = describe_error(body)
     detail = f": {description}" if description else ""
     match status:
         case 401:
@@ -84,7 +104,8 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url:
         case 403:
             return AccessDeniedError(f"Access denied (403){detail}. The key is valid but lacks the permission")
         case 404:
-            not_found = NoCallsFoundError if _NO_CALLS.search(description) else NotFoundError
+            says_no_calls = any(_NO_CALLS.search(text) for text in _error_texts(body))
+            not_found = NoCallsFoundError if says_no_calls else NotFoundError
             return not_found(
                 f"Not found (404){detail}. Check that the agent is in this workspace (`synthflow-assets agents` lists "
                 f"them), and that {base_url} is the API's address, which ends in /v2"
@@ -125,29 +146,38 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def describe_error(body: bytes, secret: str = "") -> str:
-    """Return what an error body says, in at most 200 printable characters; empty if it says nothing.
+def describe_error(body: bytes) -> str:
+    """Return what an error body says, if it is one of the API's own sentences; empty if it says anything else.
 
-    An error may quote the request or a record, so the secret, every long number and every e-mail address are masked.
+    An error may quote the request or a record, in any spelling. Logs, alerts and Dagster's event store keep messages
+    for long, so only sentences and names from closed lists get there.
 
     Args:
         body: of the response, in any of the four shapes that the API and its gateway send.
-        secret: the API key.
     """
-    try:
-        texts = list(_error_texts(json.loads(body[:_MAX_ERROR_BYTES])))
-    except (ValueError, RecursionError):
-        return ""
-    text = "; ".join(texts)
+    return "; ".join(dict.fromkeys(text for text in _error_texts(body) if _KNOWN_TEXT.fullmatch(text)))
+
+
+def printable_text(body: bytes, secret: str = "") -> str:
+    """Return the body of an error as one line of at most 1,000 printable characters, for `doctor --debug` only.
+
+    Args:
+        body: of the response. It may hold personal data.
+        secret: the API key, which is masked.
+    """
+    text = body[:_MAX_ERROR_BYTES].decode(errors="replace")
     if secret:
         text = text.replace(secret, "***")
-    text = re.sub(r"\d(?:[^A-Za-z0-9]{0,3}\d){4,}|[^\s@<>\"'()]+@[^\s@<>\"'()]+", "***", text)
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())[:_MAX_DESCRIPTION_LENGTH]
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_MAX_PRINTED_LENGTH]
 
 
-def _error_texts(body: Any) -> Iterator[str]:
-    detail = body.get("detail", body) if isinstance(body, dict) else None
+def _error_texts(body: bytes) -> Iterator[str]:
+    """Yield the texts of an error body, the places that they refer to, and its category."""
+    try:
+        tree = json.loads(body[:_MAX_ERROR_BYTES])
+    except (ValueError, RecursionError):
+        return
+    detail = tree.get("detail", tree) if isinstance(tree, dict) else None
     for part in detail if isinstance(detail, list) else [detail]:
         if isinstance(part, str):
             yield part
@@ -157,6 +187,8 @@ def _error_texts(body: Any) -> Iterator[str]:
                 yield text
             if isinstance(part.get("loc"), list):
                 yield "at " + ".".join(str(step) for step in part["loc"])
+            if isinstance(part.get("category"), str):
+                yield f"category {part['category']}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

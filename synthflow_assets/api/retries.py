@@ -66,4 +66,6 @@ def _final_error(error: TransientApiError, attempts: int) -> TransientApiError:
     tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
     retry_after = error.retry_after_seconds
     asked = f"; the API asks to wait {retry_after:.0f} s" if retry_after is not None else ""
-    return type(error)(f"{error} (gave up after {tries}{asked})", retry_after)
+    final = type(error)(f"{error} (gave up after {tries}{asked})", retry_after)
+    final.response_text = error.response_text
+    return final

@@ -11,13 +11,21 @@ def _damage_that_recounts_find(table: MetricTable) -> Iterator[tuple[str, str, s
     name, check = f"synthflow.{table.name}", f"recount_{table.name}"
     yield check, f"DELETE FROM {name}", "landed, but not computed"
     yield check, "DELETE FROM synthflow.call_loads", "computed, but never landed"
+    if table.every_landed_day:
+        quiet = "SELECT * REPLACE (DATE '2026-03-10' AS day, 'quiet' AS model_id) FROM synthflow.call_loads LIMIT 1"
+        if "model_id" in table.grain:
+            yield check, f"INSERT INTO synthflow.call_loads {quiet}", " quiet: landed, but not computed"
     for declared in table.recounts:
-        yield check, f"UPDATE {name} SET {declared.column} = {declared.column} + 1", f"{declared.column}"
+        for change in ("+ 1", "- 1"):
+            yield check, f"UPDATE {name} SET {declared.column} = {declared.column} {change}", f"{declared.column}"
         if declared.share:
             yield check, f"UPDATE {name} SET {declared.share} = {declared.share} / 2", "sums to 0.5, expected 1"
     for column in table.columns:
         if column.ratio:
-            yield check, f"UPDATE {name} SET {column.name} = 1.5", f"{column.name} is not {column.formula} in "
+            says = f"{column.name} is not {column.formula} in "
+            yield check, f"UPDATE {name} SET {column.name} = {column.name} + 0.001", says
+            if not column.required:
+                yield check, f"UPDATE {name} SET {column.name} = NULL", says
         if any(column.name.endswith(f"_{one.name}") for one in table.statistics):
             change = f"SET {column.name} = {column.name} + 1 WHERE {column.name} IS NOT NULL"
             yield check, f"UPDATE {name} {change}", f"{column.name} is "
@@ -41,12 +49,17 @@ DAMAGE = [
         "UPDATE synthflow.call_loads SET total_records = total_records + 3",
         "calls were fetched, the API states ",
     ),
-    ("complete", "UPDATE synthflow.call_loads SET landed = landed + 1", "calls were fetched, but "),
+    (
+        "complete",
+        "UPDATE synthflow.call_loads SET fetched = fetched + 1, total_records = total_records + 1",
+        "calls were fetched, but ",
+    ),
     (
         "complete",
         "DELETE FROM synthflow.calls WHERE call_id = (SELECT min(call_id) FROM synthflow.calls)",
         "calls landed, but",
     ),
+    ("complete", "DELETE FROM synthflow.calls WHERE day = '2026-03-10'", "calls landed, but 0 are stored"),
     (
         "complete",
         "DELETE FROM synthflow.call_loads WHERE day = '2026-03-10'",
@@ -82,7 +95,8 @@ DAMAGE = [
     (
         "call_load_over_midnight",
         (
-            "UPDATE synthflow.calls SET duration_seconds = 80000 "
+            "UPDATE synthflow.calls "
+            "SET duration_seconds = date_diff('second', start_time, TIMESTAMPTZ '2026-03-10 04:00:00+00') + 1 "
             "WHERE call_id = (SELECT max_by(call_id, start_time) FROM synthflow.calls WHERE day = '2026-03-09')"
         ),
         "1 calls of the day before run past midnight, 0 are counted",
@@ -94,12 +108,26 @@ DAMAGE = [
     ),
     (
         "call_load_reconciles",
+        (
+            "INSERT INTO synthflow.call_load_hourly "
+            "SELECT * REPLACE (hour_start + INTERVAL 30 MINUTE AS hour_start, 0 AS agent_minutes) "
+            "FROM synthflow.call_load_hourly WHERE local_hour = 12"
+        ),
+        "25 hours, expected 24",
+    ),
+    (
+        "call_load_reconciles",
         "UPDATE synthflow.call_load_hourly SET agent_minutes = agent_minutes + 1",
         "minutes in the",
     ),
     (
         "call_load_reconciles",
         "UPDATE synthflow.call_load_hourly SET peak_concurrent_calls = 1000 WHERE local_hour = 12",
+        "1 of 24 hours have fewer calls in progress than started, or than their peak",
+    ),
+    (
+        "call_load_reconciles",
+        "UPDATE synthflow.call_load_hourly SET calls_started = 1000 WHERE local_hour = 12",
         "1 of 24 hours have fewer calls in progress than started, or than their peak",
     ),
     (
@@ -114,6 +142,15 @@ DAMAGE = [
         "workspace_load_reconciles",
         "UPDATE synthflow.workspace_load_hourly SET peak_concurrent_calls = 1000",
         "2026-03-10: 24 hours differ from those of call_load_hourly",
+    ),
+    *(
+        ("workspace_load_reconciles", f"UPDATE synthflow.workspace_load_hourly SET {change}", "2026-03-10: ")
+        for change in (
+            "calls_started = calls_started + 1",
+            "calls_in_progress = calls_in_progress + 1",
+            "agent_minutes = agent_minutes + 1",
+            "peak_concurrent_calls = -1",
+        )
     ),
     *(damage for table in METRIC_TABLES for damage in _damage_that_recounts_find(table)),
     (

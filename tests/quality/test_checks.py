@@ -8,7 +8,7 @@ import pytest
 
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.loading import load_calls, resolve_agents
-from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.metrics import compute_metrics, replace_metrics
 from synthflow_assets.quality import (
     CHECKS,
     NO_GAPS,
@@ -89,6 +89,9 @@ def test_damage_is_noticed_and_named(
 ) -> None:
     connection.execute(damage)
     assert any(says in problem for problem in problems(connection, settings, name))
+    if BY_NAME[name] in CHECKS:
+        # Damage of these days does not concern a run of another day.
+        assert find_problems(connection, BY_NAME[name], [dt.date(2019, 1, 1)], settings, LAST) == []
 
 
 @pytest.mark.parametrize("table", METRIC_TABLES, ids=lambda table: table.name)
@@ -110,6 +113,18 @@ def test_a_backfill_of_old_days_does_not_make_an_agent_fresh(
     connection.execute("DELETE FROM synthflow.call_loads WHERE day = '2026-03-10'")
     connection.execute("UPDATE synthflow.call_loads SET loaded_at = now()")
     assert len(problems(connection, settings, "fresh_per_model")) == 2
+
+
+def test_a_call_that_runs_beyond_the_day_after_is_named_if_the_hours_agree(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    connection.execute(
+        "UPDATE calls SET duration_seconds = 200000 WHERE call_id = (SELECT min(call_id) FROM calls WHERE day = $1)",
+        DAYS[:1],
+    )
+    replace_metrics(connection, DAYS, settings, ["call_load_hourly"])
+    [problem] = problems(connection, settings, "call_load_reconciles")
+    assert problem.endswith("1 calls run beyond the end of the day after, where they are not counted")
 
 
 def test_a_bad_reason_that_rose_is_named_before_one_that_rose_and_one_that_fell(
@@ -145,11 +160,22 @@ def test_one_refused_call_of_three_is_no_shift(connection: duckdb.DuckDBPyConnec
     assert problems(connection, settings, "usual_disconnects") == []
 
 
+def test_records_of_other_agents_are_accounted_for(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    connection.execute(
+        "UPDATE call_loads SET other_model = 3, outside_window = outside_window + 2, "
+        "fetched = fetched + 5, total_records = total_records + 5"
+    )
+    assert problems(connection, settings, "complete") == []
+
+
 def test_agents_that_are_not_expected_any_more_are_counted(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
     assert count_retired_agents(connection, settings, LAST) == 0
-    connection.execute("UPDATE call_loads SET day = day - 15 WHERE model_id = (SELECT min(model_id) FROM calls)")
+    connection.execute("UPDATE call_loads SET day = day - 14 WHERE model_id = (SELECT min(model_id) FROM calls)")
+    assert len(problems(connection, settings, "fresh_per_model")) == 1
+    assert count_retired_agents(connection, settings, LAST) == 0
+    connection.execute("UPDATE call_loads SET day = day - 1 WHERE model_id = (SELECT min(model_id) FROM calls)")
     assert problems(connection, settings, "fresh_per_model") == []
     assert count_retired_agents(connection, settings, LAST) == 1
     assert count_retired_agents(connection, settings.model_copy(update={"model_ids": ("a",)}), LAST) == 0
@@ -163,6 +189,26 @@ def test_set_agents_are_expected_though_they_never_landed(
     assert problems(connection, with_new, "fresh_per_model") == ["2026-03-10 new: nothing has ever landed"]
 
 
+def test_only_set_agents_are_expected(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    one, other = [row[0] for row in connection.execute("SELECT DISTINCT model_id FROM agents ORDER BY 1").fetchall()]
+    connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [LAST, other])
+    assert len(problems(connection, settings, "fresh_per_model")) == 1
+    only_one = settings.model_copy(update={"model_ids": (one,)})
+    assert problems(connection, only_one, "fresh_per_model") == []
+    assert scheduled(connection, settings, NO_GAPS)
+    assert scheduled(connection, only_one, NO_GAPS) == []
+
+
+def test_a_day_that_landed_before_it_was_due_is_not_the_latest(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    """With SYNTHFLOW_INCLUDE_TODAY, today lands every hour."""
+    connection.execute(
+        "INSERT INTO call_loads SELECT * REPLACE (day + 1 AS day) FROM call_loads WHERE day = $1", [LAST]
+    )
+    assert problems(connection, settings, "fresh_per_model") == []
+
+
 def test_nothing_is_expected_before_the_first_partition_is_due(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> None:
@@ -170,6 +216,8 @@ def test_nothing_is_expected_before_the_first_partition_is_due(
     tomorrow = settings.model_copy(update={"start_date": LAST + dt.timedelta(days=1)})
     tomorrow.model_fields_set.add("start_date")
     assert problems(connection, tomorrow, "fresh_per_model") == []
+    today = tomorrow.model_copy(update={"start_date": LAST, "model_ids": ("a",)})
+    assert problems(connection, today, "fresh_per_model") == ["2026-03-10 a: nothing has ever landed"]
     assert scheduled(connection, tomorrow, NO_GAPS) == []
 
 
@@ -212,6 +260,9 @@ def test_an_agent_that_was_added_lacks_all_days_and_one_that_is_gone_lacks_none(
     assert scheduled(connection, settings, NO_GAPS, LAST + dt.timedelta(days=1)) == [
         "2026-03-11 Lead Qualifier: never landed"
     ]
+    # Between its first and last day, an agent that is gone has gaps as well.
+    connection.execute("UPDATE call_loads SET day = day - 2 WHERE day = $1", DAYS[:1])
+    assert "2026-03-08 to 2026-03-09 Front Desk: never landed" in scheduled(connection, settings, NO_GAPS)
 
 
 @pytest.mark.parametrize("is_set", [False, True])
@@ -285,4 +336,5 @@ def test_computing_a_day_refreshes_the_hours_of_the_day_after(
     assert computed["call_load_hourly"] == computed["workspace_load_hourly"] == DAYS
     assert computed["call_rates_daily"] == DAYS[:1]
     for name in ("call_load_over_midnight", "call_load_reconciles", "workspace_load_reconciles"):
-        assert problems(own_connection, settings, name) == []
+        for days in (None, DAYS, DAYS[:1], DAYS[1:]):
+            assert find_problems(own_connection, BY_NAME[name], days, settings, LAST) == []

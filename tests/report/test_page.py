@@ -12,9 +12,11 @@ from playwright.sync_api import Browser
 
 from synthflow_assets import report as report_module
 from synthflow_assets.report import write_report
+from synthflow_assets.report.content import COMPLETE, NOT_COMPUTED
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.report.conftest import DESKTOP, FIRST, LAST, PHONE, Open, OpenReport, open_page
+from tests.report.reading import columns_of
 from tests.report.test_scripts import script
 
 CHARTS = (
@@ -228,6 +230,17 @@ def test_a_day_without_calls_is_complete(make_named: Named, open_report: Open) -
     assert report.page.inner_text("#state") == "Complete: all days of all agents are here (1 agent day)."
     assert report.headline()["calls"] == 0
     assert [row["All"] for row in report.table("calls")] == ["0"]
+
+
+@pytest.mark.parametrize("table", ["call_duration_daily", "call_rates_daily", "call_outcomes_daily"])
+def test_a_day_that_lacks_a_metric_is_in_no_share(make_named: Named, tmp_path: Path, table: str) -> None:
+    warehouse = make_named(["Front Desk"], days=2)
+    with warehouse.connect() as connection:
+        connection.execute(f"DELETE FROM {table} WHERE day = $1", [FIRST])
+    second = FIRST + dt.timedelta(days=1)
+    report = write_report(warehouse, Settings.of(), tmp_path / "report.html", FIRST, second)
+    assert report.headline["calls"] == report.headline["person_reached_rate"] == 1
+    assert columns_of(report.path)["state"] == [NOT_COMPUTED, COMPLETE]
 
 
 def test_the_filter_shows_what_is_selected(report: OpenReport) -> None:

@@ -141,11 +141,17 @@ def test_frames_show_names_and_the_headline_weighs_days(warehouse: Warehouse) ->
     with warehouse.connect() as connection:
         store(
             connection,
-            [("a", "completed", 10, None)] * 3 + [("b", "completed", 50, None), ("b", "completed", None, None)],
+            [("a", "completed", 10, None)] * 3
+            + [("b", "completed", 50, None), ("b", "completed", None, None), ("b", "busy", 500, None)],
         )
         connection.execute("INSERT INTO synthflow.agents VALUES ('a', 'Front Desk', NULL, now())")
         compute_metrics(connection, [DAY], Settings.of(), ["call_duration_daily", "call_duration_histogram"])
     frame = named_frame(warehouse, "call_duration_daily", DAY, DAY)
     assert frame["agent"].tolist() == ["Front Desk", "b"]
-    assert dict(headline(warehouse, DAY, DAY))["Average call duration"] == "20 s"
+    assert headline(warehouse, DAY, DAY) == [
+        ("Calls", "6"),
+        ("Connected", "5 (83%)"),
+        ("Minutes", "1"),
+        ("Average call duration", "20 s"),
+    ]
     assert dict(headline(warehouse, dt.date(2020, 1, 1), dt.date(2020, 1, 2)))["Calls"] == "0"

@@ -248,8 +248,9 @@ function reasonsByAgent(kind, unit = "call", label = "", rate = null) {
     const bars = shown.map(({ index, name }) => {
       if (!rate) return { index, name };
       const ofAgent = (sums) => rate(sums.byAgent[index]);
-      const note = shareText(view, ofAgent, ` ${label.toLowerCase()}`);
-      return { index, name, note, cells: [rateText(ofAgent(view.total)), changeOf(view, ofAgent)] };
+      const now = ofAgent(view.total);
+      const note = now === null ? undefined : shareText(view, ofAgent, ` ${label.toLowerCase()}`);
+      return { index, name, note, cells: [rateText(now), changeOf(view, ofAgent)] };
     });
     const made = byBar(
       bars,

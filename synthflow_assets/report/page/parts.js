@@ -274,7 +274,7 @@ const AGENT_COLUMNS = [
   ["Short", (one) => RATES.short(one.sums), rateText],
   ["Call time", (one) => one.sums.connected_seconds, minutesText],
   ["Median duration", (one) => one.sums.median, durationText],
-  ["90th percentile", (one) => one.sums.p90, durationText],
+  ["90th percentile of duration", (one) => one.sums.p90, durationText],
   ["Days missing", (one) => one.sums.missing + one.sums.uncomputed, number.format],
 ];
 const ROWS = 15;

@@ -1,4 +1,5 @@
--- The state of each fetched day and agent, as numbered in report/content.py, and its counts of calls.
+-- The state of each fetched day and agent, as numbered in report/content.py, and its counts of calls. The counts come
+-- from several tables: if one of these lacks a day, as after a run of some metrics alone, shares would be wrong.
 WITH peaks AS (
     SELECT day, model_id, max(peak_concurrent_calls) AS peak
     FROM call_load_hourly
@@ -15,30 +16,38 @@ outcomes AS (
     FROM call_outcomes_daily
     WHERE day BETWEEN $first AND $last AND dimension = 'outcome'
     GROUP BY day, model_id
+),
+metrics AS (
+    SELECT
+        day,
+        model_id,
+        durations.calls,
+        durations.connected_calls,
+        durations.total_duration_seconds AS connected_seconds,
+        outcomes.person_reached_calls,
+        outcomes.voicemail_calls,
+        outcomes.no_answer_calls,
+        rates.short_calls,
+        rates.transfer_success_calls,
+        rates.transfer_failed_calls,
+        peaks.peak
+    FROM call_duration_daily AS durations
+    JOIN call_rates_daily AS rates USING (day, model_id)
+    LEFT JOIN outcomes USING (day, model_id)
+    LEFT JOIN peaks USING (day, model_id)
+    WHERE day BETWEEN $first AND $last AND (durations.calls = 0 OR outcomes.model_id IS NOT NULL)
 )
 SELECT
     (day - $first) * $agents + agent AS cell,
     CASE
-        WHEN durations.calls IS NULL THEN 5
+        WHEN metrics.calls IS NULL THEN 5
         WHEN loads.rejected > 0 THEN 4
         WHEN NOT loads.settled THEN 3
         ELSE 2
     END AS state,
     loads.rejected,
-    durations.calls,
-    durations.connected_calls,
-    durations.total_duration_seconds AS connected_seconds,
-    outcomes.person_reached_calls,
-    outcomes.voicemail_calls,
-    outcomes.no_answer_calls,
-    rates.short_calls,
-    rates.transfer_success_calls,
-    rates.transfer_failed_calls,
-    peaks.peak
+    metrics.* EXCLUDE (day, model_id)
 FROM call_loads AS loads
 JOIN agent_numbers USING (model_id)
-LEFT JOIN call_duration_daily AS durations USING (day, model_id)
-LEFT JOIN call_rates_daily AS rates USING (day, model_id)
-LEFT JOIN outcomes USING (day, model_id)
-LEFT JOIN peaks USING (day, model_id)
+LEFT JOIN metrics USING (day, model_id)
 WHERE day BETWEEN $first AND $last
