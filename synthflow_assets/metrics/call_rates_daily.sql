@@ -1,6 +1,6 @@
 -- Calls by what became of them, and the rates that follow. A landed day without calls has a row of zeros.
 WITH with_transfers AS (
-    SELECT *, list_filter(actions, lambda action: contains(lower(action.action_type), 'transfer')) AS transfers
+    SELECT *, list_filter(actions, lambda action: contains(action.action_type, 'transfer')) AS transfers
     FROM calls
     WHERE list_contains($days::DATE[], day)
 ),

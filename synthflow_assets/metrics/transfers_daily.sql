@@ -13,7 +13,7 @@ transfers AS (
             WHEN human_connected_at >= "at" THEN (epoch_us(human_connected_at) - epoch_us("at")) / 1000000
         END AS seconds_to_human
     FROM executed
-    WHERE contains(lower(action_type), 'transfer')
+    WHERE contains(action_type, 'transfer')
 )
 SELECT
     day,

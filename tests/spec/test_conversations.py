@@ -285,6 +285,11 @@ def test_no_sign_of_a_failure(connection: duckdb.DuckDBPyConnection, one: dict[s
             id="the seconds until a human answered",
         ),
         pytest.param(
+            [{"a": transfer("transfer-success", human_connected_at=1773100800.5)}],
+            [("transfer-success", N, 1, 1, 0, 0)],
+            id="a human answered at once",
+        ),
+        pytest.param(
             [{"a": transfer("transfer-success", human_connected_at=1773100800.0)}],
             [("transfer-success", N, 1, 1, None, None)],
             id="a human cannot answer before the transfer",

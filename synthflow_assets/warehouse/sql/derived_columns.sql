@@ -75,7 +75,7 @@ returned AS (
             executed,
             lambda action: struct_insert(
                 action,
-                is_transfer := contains(lower(action.action_type), 'transfer'),
+                is_transfer := contains(action.action_type, 'transfer'),
                 returned := from_json(
                     action.return_value,
                     '{"status": "VARCHAR", "success": "VARCHAR", "error": "VARCHAR", "status_code": "DOUBLE",
@@ -136,7 +136,7 @@ extracted AS (
         *,
         flatten(
             list_transform(
-                list_filter(executed, lambda action: lower(action.action_type) = 'extract_info_action_type'),
+                list_filter(executed, lambda action: action.action_type = 'extract_info_action_type'),
                 lambda action: coalesce(
                     nullif(
                         list_zip(json_keys(action.return_value), json_extract_string(action.return_value, '$.*')),
