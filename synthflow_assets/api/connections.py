@@ -6,6 +6,7 @@ for ever, and the thread that waits for it would keep the process from ending.
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
@@ -17,6 +18,9 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_MAX_INTERIM_RESPONSES = 20
+_FIRST_INTERIM = 102  # after 100 (Continue), which http.client handles, and 101 (Switching Protocols), never asked for
 
 
 class CuttableAdapter(HTTPAdapter):
@@ -33,6 +37,7 @@ class CuttableAdapter(HTTPAdapter):
     def __init__(self, *, max_connections: int, header_seconds: float) -> None:
         self.open_sockets: weakref.WeakSet[Any] = weakref.WeakSet()
         self._header_seconds = header_seconds
+        self._thread = _ThreadState()
         # By thread: the deadline, in seconds of the monotonic clock, and the socket.
         self._deadlines: dict[int, tuple[float, Any]] = {}
         self._closed = threading.Event()
@@ -62,13 +67,34 @@ class CuttableAdapter(HTTPAdapter):
         super().close()
 
     @contextmanager
-    def deadline(self, sock: Any) -> Iterator[None]:
+    def header_deadline(self, sock: Any) -> Iterator[None]:
         """Shut the socket down if the block takes longer than headers may take.
 
         Raises:
             TimeoutError: the block took longer.
         """
-        end, thread = time.monotonic() + self._header_seconds, threading.get_ident()
+        self._thread.sock = sock
+        with self._deadline(sock, time.monotonic() + self._header_seconds):
+            yield
+
+    @contextmanager
+    def body_deadline(self, end: float) -> Iterator[None]:
+        """Shut the socket of this thread's last request down if the block, which reads the response, takes longer.
+
+        A body in chunks may be followed by headers without end, which http.client reads in one call.
+
+        Args:
+            end: the deadline, in seconds of the monotonic clock.
+
+        Raises:
+            TimeoutError: the block took longer.
+        """
+        with self._deadline(self._thread.sock, end):
+            yield
+
+    @contextmanager
+    def _deadline(self, sock: Any, end: float) -> Iterator[None]:
+        thread = threading.get_ident()
         self._deadlines[thread] = end, sock
         self._start_watcher()
         try:
@@ -76,8 +102,8 @@ class CuttableAdapter(HTTPAdapter):
         finally:
             del self._deadlines[thread]
             if time.monotonic() > end:
-                # Raised even without an error: http.client accepts headers that were cut short as complete.
-                raise TimeoutError("the headers of the response took too long")
+                # Raised even without an error: http.client accepts a response that was cut short as complete.
+                raise TimeoutError("the response took too long")
 
     def _start_watcher(self) -> None:
         if self._watcher is None:
@@ -94,23 +120,45 @@ class CuttableAdapter(HTTPAdapter):
                     _shut_down(sock)
 
 
+class _ThreadState(threading.local):
+    """The socket of this thread's last request. Each thread reads a response before it sends the next request."""
+
+    sock: Any = None
+
+
+class _Response(http.client.HTTPResponse):
+    """A response that passes over what is not final: http.client does so for 100 (Continue) alone."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_MAX_INTERIM_RESPONSES):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not _FIRST_INTERIM <= status < http.HTTPStatus.OK:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("too many interim responses")
+
+
 def _pool_classes(adapter: CuttableAdapter) -> dict[str, Any]:
     class Plain(HTTPConnection):
+        response_class = _Response
+
         def connect(self) -> None:
             super().connect()
             adapter.open_sockets.add(self.sock)
 
         def getresponse(self) -> Any:
-            with adapter.deadline(self.sock):
+            with adapter.header_deadline(self.sock):
                 return super().getresponse()
 
     class Secure(HTTPSConnection):
+        response_class = _Response
+
         def connect(self) -> None:
             super().connect()
             adapter.open_sockets.add(self.sock)
 
         def getresponse(self) -> Any:
-            with adapter.deadline(self.sock):
+            with adapter.header_deadline(self.sock):
                 return super().getresponse()
 
     class PlainPool(HTTPConnectionPool):

@@ -7,8 +7,10 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -32,7 +34,8 @@ from synthflow_assets.errors import (
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # for each read of the socket
 RESPONSE_TIMEOUT_SECONDS = 120.0  # for the headers of a response, and again for its body
-MAX_BODY_BYTES = 256 * 2**20  # decoded; a page of 100 calls is about 200 kB
+MAX_BODY_BYTES = 64 * 2**20  # decoded; a page of 100 calls is about 200 kB
+LARGE_BODY_BYTES = 4 * 2**20  # larger bodies are read one at a time, whatever the number of connections
 DOWNLOAD_TIMEOUT_SECONDS = 600.0  # for a recording, redirects included
 MAX_DOWNLOAD_BYTES = 2**30  # an hour of stereo at 48 kHz takes 690 MB as WAV
 _MAX_REDIRECTS = 5
@@ -69,6 +72,7 @@ class Transport:
         self._session.headers["Accept"] = "application/json"
         # For addresses that the API names: it never sends the key.
         self._anonymous_session = _session(base_url, self._connections)
+        self._large_body = threading.Lock()
 
     @property
     def clock_ahead_seconds(self) -> float | None:
@@ -99,7 +103,12 @@ class Transport:
         Raises:
             ApiError: permanent errors at once, transient errors after retries.
         """
-        return with_retries(lambda: parse(self._get_body(path, parameters)), self.throttle, self._closed)
+
+        def attempt() -> Parsed:
+            with ExitStack() as until_parsed:
+                return parse(self._get_body(path, parameters, until_parsed))
+
+        return with_retries(attempt, self.throttle, self._closed)
 
     def download(self, path: str, file: BinaryIO) -> Audio:
         """Download the file that `GET path` returns or redirects to.
@@ -116,9 +125,9 @@ class Transport:
         """
         return with_retries(lambda: self._download(path, file), self.throttle, self._closed)
 
-    def _get_body(self, path: str, parameters: dict[str, Any]) -> bytes:
+    def _get_body(self, path: str, parameters: dict[str, Any], until_parsed: ExitStack) -> bytes:
         with self._send(self._session, self.base_url + path, parameters) as response:
-            body = self._read_body(response)
+            body = self._read_body(response, until_parsed)
         if date := response.headers.get("Date"):
             self._server_date = date, time.time()
         if response.status_code == HTTPStatus.OK:
@@ -134,7 +143,8 @@ class Transport:
             if response.status_code == HTTPStatus.OK:
                 return self._copy_body(response, file, deadline)
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
-                raise self._status_error(response, self._read_body(response))
+                with ExitStack() as until_read:
+                    raise self._status_error(response, self._read_body(response, until_read))
             address = _redirect_address(address, response)
         for _ in range(_MAX_REDIRECTS):
             with self._send_to_storage(address) as response:
@@ -174,22 +184,32 @@ class Transport:
             # "from None" throughout: these exceptions quote the address with its whole query.
             raise connection_error(error, address) from None
 
-    def _read_body(self, response: requests.Response) -> bytes:
+    def _read_body(self, response: requests.Response, until_parsed: ExitStack) -> bytes:
+        """Return the body of a response.
+
+        Args:
+            response: whose headers were read.
+            until_parsed: of the caller. While it is open, a large body keeps other large bodies from being read.
+        """
         # Directly from urllib3: requests reads in steps of 10 kB, too small for pages of 200 kB.
-        chunks, size, deadline = [], 0, time.monotonic() + RESPONSE_TIMEOUT_SECONDS
+        chunks, size, is_large = [], 0, False
         try:
-            for chunk in iter(partial(response.raw.read1, _CHUNK_BYTES, decode_content=True), b""):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    raise UnexpectedResponseError(
-                        f"the response is larger than {MAX_BODY_BYTES >> 20} MB; set SYNTHFLOW_PAGE_SIZE lower, and "
-                        "check that SYNTHFLOW_BASE_URL is Synthflow's API"
-                    )
-                if time.monotonic() > deadline:
-                    raise ConnectionFailedError(
-                        f"the response took longer than {RESPONSE_TIMEOUT_SECONDS:.0f} s; try again later"
-                    )
+            with self._connections.body_deadline(time.monotonic() + RESPONSE_TIMEOUT_SECONDS):
+                for chunk in iter(partial(response.raw.read1, _CHUNK_BYTES, decode_content=True), b""):
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > MAX_BODY_BYTES:
+                        raise UnexpectedResponseError(
+                            f"the response is larger than {MAX_BODY_BYTES >> 20} MB; set SYNTHFLOW_PAGE_SIZE lower, "
+                            "and check that SYNTHFLOW_BASE_URL is Synthflow's API"
+                        )
+                    if size > LARGE_BODY_BYTES and not is_large:
+                        is_large = True
+                        until_parsed.enter_context(self._large_body)
+        except TimeoutError:
+            raise ConnectionFailedError(
+                f"the response took longer than {RESPONSE_TIMEOUT_SECONDS:.0f} s; try again later"
+            ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise connection_error(error, response.url) from None
         return b"".join(chunks)
@@ -197,18 +217,19 @@ class Transport:
     def _copy_body(self, response: requests.Response, file: BinaryIO, deadline: float) -> Audio:
         # urllib3 raises an error when the body is shorter than its Content-Length.
         digest, size = hashlib.sha256(), 0
+        # Both errors are permanent, so that one recording does not hold up the others; the next run tries again.
         try:
-            for chunk in iter(partial(response.raw.read1, _CHUNK_BYTES, decode_content=True), b""):
-                digest.update(chunk)
-                file.write(chunk)
-                size += len(chunk)
-                # Both are permanent, so that one recording does not hold up the others; the next run tries again.
-                if size > MAX_DOWNLOAD_BYTES:
-                    raise UnexpectedResponseError(f"the recording is larger than {MAX_DOWNLOAD_BYTES >> 20} MB")
-                if time.monotonic() > deadline:
-                    raise UnexpectedResponseError(
-                        f"the recording took longer than {DOWNLOAD_TIMEOUT_SECONDS:.0f} s; try again later"
-                    )
+            with self._connections.body_deadline(deadline):
+                for chunk in iter(partial(response.raw.read1, _CHUNK_BYTES, decode_content=True), b""):
+                    digest.update(chunk)
+                    file.write(chunk)
+                    size += len(chunk)
+                    if size > MAX_DOWNLOAD_BYTES:
+                        raise UnexpectedResponseError(f"the recording is larger than {MAX_DOWNLOAD_BYTES >> 20} MB")
+        except TimeoutError:
+            raise UnexpectedResponseError(
+                f"the recording took longer than {DOWNLOAD_TIMEOUT_SECONDS:.0f} s; try again later"
+            ) from None
         except urllib3.exceptions.HTTPError as error:
             raise connection_error(error, response.url) from None
         if size == 0:
@@ -264,6 +285,8 @@ def _session(base_url: str, adapter: CuttableAdapter) -> requests.Session:
     environment = session.merge_environment_settings(base_url, {}, None, None, None)
     session.proxies, session.verify = environment["proxies"], environment["verify"]
     session.trust_env = False
+    # Cookies are not kept: a gateway's would tie all requests to one of its servers.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

@@ -26,6 +26,8 @@ def serving(respond: Respond, requests: list[dict[str, str]] | None = None) -> I
 
         def do_GET(self) -> None:
             query = {"path": urlsplit(self.path).path, **dict(parse_qsl(urlsplit(self.path).query))}
+            if cookie := self.headers.get("Cookie"):
+                query["cookie"] = cookie
             if requests is not None:
                 requests.append({**query, "authorization": self.headers.get("Authorization", "")})
             status, body, *headers = respond(query)

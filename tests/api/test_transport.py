@@ -1,6 +1,7 @@
 """Requests over real sockets: the key, time-outs, sizes, retries, and servers that never finish."""
 
 import io
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from synthflow_assets.api import client as client_module
 from synthflow_assets.api import transport
 from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.pages import CallPage
 from synthflow_assets.errors import (
     ApiError,
     AuthenticationError,
@@ -292,6 +295,79 @@ def test_a_body_without_an_end_is_not_read_into_memory(monkeypatch: pytest.Monke
         client = stack.enter_context(SynthflowClient("key", serve_raw(stack, talk)))
         with pytest.raises(UnexpectedResponseError, match="larger than 1 MB"):
             client.list_calls("m")
+
+
+def test_headers_without_end_after_a_body_in_chunks_have_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """http.client reads them in one call, however many come."""
+    monkeypatch.setattr(transport, "RESPONSE_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.0)
+    _, body = page([], 0)
+    chunk = b"%x\r\n%s\r\n0\r\n" % (len(body), body)
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
+        while True:
+            connection.sendall(b"X: y\r\n")
+            time.sleep(0.01)
+
+    with ExitStack() as stack:
+        client = stack.enter_context(SynthflowClient("key", serve_raw(stack, talk)))
+        started = time.monotonic()
+        with pytest.raises(ConnectionFailedError, match="took longer than"):
+            client.list_calls("m")
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "interim", [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n"]
+)
+def test_a_response_before_the_answer_is_passed_over(monkeypatch: pytest.MonkeyPatch, interim: bytes) -> None:
+    monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.0)
+    _, body = page([], 7)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with ExitStack() as stack:
+        url = serve_raw(stack, lambda connection: connection.sendall(2 * interim + answer))
+        client = stack.enter_context(SynthflowClient("key", url))
+        assert client.list_calls("m").total_records == 7
+    with ExitStack() as stack:
+        url = serve_raw(stack, lambda connection: connection.sendall(30 * interim + answer))
+        client = stack.enter_context(SynthflowClient("key", url))
+        with pytest.raises(ConnectionFailedError):
+            client.list_calls("m")
+
+
+def test_cookies_are_not_kept() -> None:
+    cookies: list[str] = []
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+        cookies.append(query.get("cookie", ""))
+        return (*page([], 0), {"Set-Cookie": "server=3; Path=/"})
+
+    with serving(respond) as url, SynthflowClient("key", url) as client:
+        client.list_calls("m")
+        client.list_calls("m")
+    assert cookies == ["", ""]
+
+
+def test_large_bodies_are_held_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight connections that each held 256 MB took 3.4 GB."""
+    monkeypatch.setattr(transport, "LARGE_BODY_BYTES", 1_000)
+    body = page([{"call_id": "a" * 500_000}], 1)
+    parsing, most = [], 0
+    parse = client_module.parse_calls
+
+    def slow_parse(raw: bytes) -> CallPage:
+        nonlocal most
+        parsing.append(raw)
+        most = max(most, len(parsing))
+        time.sleep(0.05)
+        parsing.pop()
+        return parse(raw)
+
+    monkeypatch.setattr(client_module, "parse_calls", slow_parse)
+    with serving(lambda _: body) as url, SynthflowClient("key", url) as client, ThreadPoolExecutor(8) as pool:
+        assert [one.total_records for one in pool.map(client.list_calls, "abcdefgh")] == [1] * 8
+    assert most == 1
 
 
 def test_a_body_of_the_allowed_size_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
