@@ -32,7 +32,7 @@ from synthflow_assets.warehouse.personal import EMPTY, SuppressionList
 from synthflow_assets.warehouse.statements import describe, quoted
 
 # JSON that is decoded at once. For each chunk, DuckDB takes Python's lock a few times, and may wait 5 ms each time.
-_CHUNK_BYTES = 16 * 2**20
+CHUNK_BYTES = 16 * 2**20
 _MAX_PENDING_CHUNKS = 2
 # Decoding usually takes 100 MB. Single records of many megabytes take more.
 _MEMORY_LIMIT = "2GB"
@@ -133,7 +133,7 @@ class Staging:
         """Add records of a partition that is being fetched."""
         chunk = self._incomplete.setdefault(partition, _Chunk())
         chunk.add(partition, records, sum(map(len, records)))
-        if chunk.size_bytes >= _CHUNK_BYTES:
+        if chunk.size_bytes >= CHUNK_BYTES:
             self._files.setdefault(partition, []).append(self._decode(self._incomplete.pop(partition)))
 
     def discard(self, partition: Partition) -> None:
@@ -147,7 +147,7 @@ class Staging:
         self._complete.add(partition, last.records, last.size_bytes)
         self._ready.partitions[partition] = result
         self._ready.files += self._files.pop(partition, [])
-        if self._complete.size_bytes >= _CHUNK_BYTES:
+        if self._complete.size_bytes >= CHUNK_BYTES:
             self._decode_complete()
 
     def take_ready(self) -> ReadyBatch:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import random
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -176,22 +177,22 @@ def test_what_lands_elsewhere_counts_neither_as_open_nor_by_its_fields(warehouse
 
 
 def test_large_partitions_go_to_files_while_they_are_fetched(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging_module, "_CHUNK_BYTES", 500)
+    monkeypatch.setattr(staging_module, "CHUNK_BYTES", 500)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     big, small = Partition(DAY, "big"), Partition(DAY, "small")
     with Staging() as staging, warehouse.connect() as connection:
         for number in range(40):
             staging.add(big, records(f"big{number}"))
-        assert len(list(staging._folder.iterdir())) > 1
+        assert len(list(tmp_path.glob("*/*.parquet"))) > 1
         staging.add(small, records("small"))
         staging.complete(small, FetchResult(1, 1, 0, 0, 0, 1, closed=True))
         [first] = land(connection, staging.take_ready(), "run", NOW)
         staging.complete(big, FetchResult(40, 40, 0, 0, 0, 1, closed=True))
         [second] = land(connection, staging.take_ready(), "run", NOW)
-        folder = staging._folder
     assert (first.model_id, first.landed, second.model_id, second.landed) == ("small", 1, "big", 40)
-    assert not folder.exists()
+    assert list(tmp_path.glob("*/*.parquet")) == []
 
 
 @pytest.mark.slow
