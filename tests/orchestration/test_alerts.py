@@ -50,10 +50,18 @@ class Alerting:
         self.cursor = result.cursor
         return str(result.skip_message)
 
-    def run(self, job: str = "synthflow_daily", first: str = DAY, last: str = DAY) -> dg.ExecuteInProcessResult:
-        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-        return self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance, tags=tags if job == "synthflow_daily" else {}, raise_on_error=False
+    def run(self, first: str = DAY, last: str = DAY) -> dg.ExecuteInProcessResult:
+        """Land days, without metrics."""
+        return self.definitions.resolve_job_def("synthflow_daily").execute_in_process(
+            instance=self.instance,
+            tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
+            asset_selection=[dg.AssetKey(["synthflow", table]) for table in ("calls", "call_rejects", "call_loads")],
+            raise_on_error=False,
+        )
+
+    def check_freshness(self) -> None:
+        self.definitions.resolve_job_def("synthflow_freshness").execute_in_process(
+            instance=self.instance, raise_on_error=False
         )
 
 
@@ -90,14 +98,14 @@ def test_a_stale_agent_turns_red_and_is_told_once_until_something_changes(
     alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
     yesterday = (dt.datetime.now(dt.UTC) - dt.timedelta(days=1)).date().isoformat()
     assert alerting.run(first=yesterday, last=yesterday).success
-    alerting.run("synthflow_freshness")
+    alerting.check_freshness()
     alerting.tick()
     assert not [subject for subject in subjects(inbox) if "fresh_per_model" in subject]
     with Warehouse(alerting.definitions.resources["synthflow_warehouse"].database).connect() as connection:
         connection.execute("DELETE FROM call_loads; DELETE FROM calls")
         connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 5, 'a', now())")
     for _ in range(2):
-        alerting.run("synthflow_freshness")
+        alerting.check_freshness()
         alerting.tick()
     told = [json.loads(posted) for posted in inbox.posted if "fresh_per_model" in posted]
     assert [one["subject"] for one in told] == ["synthflow: check fresh_per_model of synthflow/calls failed (error)"]

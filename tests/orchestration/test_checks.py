@@ -5,17 +5,23 @@ import datetime as dt
 import json
 import re
 import shlex
+import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.days import last_due_day
+from synthflow_assets.loading import load_calls, resolve_agents
+from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox import store
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -24,7 +30,7 @@ StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def days() -> tuple[str, str]:
     """The last two days that are due."""
     last = last_due_day("UTC")
@@ -88,13 +94,32 @@ MENDED = [
 ]
 
 
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(SandboxConfig(agents=1, calls_per_day=120, same_volume=True)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def landed_file(sandbox: Sandbox, days: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse with the two days and their metrics."""
+    file = tmp_path_factory.mktemp("landed") / "warehouse.duckdb"
+    settings = Settings.of(api_key=DEFAULT_API_KEY, base_url=sandbox.url)
+    warehouse, both = Warehouse(file), [dt.date.fromisoformat(day) for day in days]
+    with SynthflowClient.from_settings(settings) as client:
+        agents = resolve_agents(client, settings).agents
+        list(load_calls(client, warehouse, settings, agents, both, log=lambda _: None))
+    with warehouse.connect() as connection:
+        compute_metrics(connection, both, settings)
+    return file
+
+
 @pytest.fixture
 def landed(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, days: tuple[str, str]
+    sandbox: Sandbox, landed_file: Path, settings_for: MakeSettings, days: tuple[str, str], tmp_path: Path
 ) -> Settings:
-    settings = settings_for(start_sandbox(agents=1, calls_per_day=120, same_volume=True), start_date=days[0])
-    launch(settings, instance, f"dg launch --assets group:synthflow --partition-range {'...'.join(days)}")
-    return settings
+    """The settings of a copy of that warehouse."""
+    return settings_for(sandbox, start_date=days[0], warehouse=str(shutil.copy(landed_file, tmp_path)))
 
 
 @pytest.mark.parametrize(("name", "damage", "says"), MENDED, ids=[name for name, *_ in MENDED])
@@ -154,4 +179,6 @@ def test_freshness_says_how_many_agents_it_watches_no_more(
         )
     fresh = ask(settings, instance, "fresh_per_model")
     assert fresh.passed
-    assert str(fresh.description).endswith("1 agent(s) are no longer expected: not fetched for two weeks.")
+    assert str(fresh.description).endswith(
+        "1 agent(s) are no longer expected: not listed any more, or not fetched for two weeks."
+    )

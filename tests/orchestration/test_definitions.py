@@ -510,7 +510,7 @@ def test_the_hours_of_the_next_day_and_their_export_follow_a_backfill_of_the_day
     """The usual order of things: the schedule lands a day, and then somebody backfills the days before it."""
     # Midnight in Auckland is 11:00 UTC, when the sandbox is busy.
     settings = settings_for(
-        start_sandbox(agents=1, calls_per_day=4000), export_dir=str(tmp_path / "out"), timezone="Pacific/Auckland"
+        start_sandbox(agents=1, calls_per_day=1000), export_dir=str(tmp_path / "out"), timezone="Pacific/Auckland"
     )
     assets = [*LANDED, "call_load_hourly", "call_load_hourly_export"]
     other = settings.model_copy(update={"warehouse": str(tmp_path / "other.duckdb"), "export_dir": str(tmp_path / "o")})
