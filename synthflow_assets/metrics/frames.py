@@ -45,10 +45,16 @@ def headline(warehouse: Warehouse, from_day: dt.date, to_day: dt.date) -> list[t
         row = connection.execute(
             sql_file(__package__ or "", "headline.sql"), {"from_day": from_day, "to_day": to_day}
         ).fetchone()
-    calls, connected, minutes, mean_seconds = row or (0, 0, 0, None)
+    calls, persons, connected, failed_transfers, transfers, minutes, mean_seconds = row or (0, 0, 0, 0, 0, 0, None)
     return [
         ("Calls", f"{calls:,}"),
-        ("Connected", f"{connected:,} ({connected / calls:.0%})" if calls else "0"),
+        ("Person reached", _of(persons, calls)),
+        ("Connected", _of(connected, calls)),
+        ("Calls with a failed transfer", f"{failed_transfers:,} of {transfers:,}"),
         ("Minutes", f"{minutes:,.0f}"),
         ("Average call duration", f"{mean_seconds:.0f} s" if mean_seconds is not None else "-"),
     ]
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part:,} ({part / whole:.0%})" if whole else "0"

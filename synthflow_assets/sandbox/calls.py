@@ -31,23 +31,21 @@ _STATUSES = tuple(dict.fromkeys(status for character in CHARACTERS for status in
 _VOICEMAIL = ("hangup_on_voicemail", "left_voicemail")
 _CONNECTED = ("completed", *_VOICEMAIL)
 _LARGE_SHARE = 0.003  # of calls, with 100 kB of parameters if a person was reached
-_PERSON_END_REASONS = (
-    "human_goodbye",
-    "agent_goodbye",
-    "human_hangup",
-    "human_ended_call",
-    "agent_ended_call",
-    "goodbye_detected",
-    "human_goodbye",
-    "user_disconnected",
-    "agent_goodbye",
-    "custom_end_call",
-    "human_goodbye",
-    "idle_time_exceeded",
-    "human_pick_up_cut_off",
-    "max_duration",
-    "timeout",
-)
+# With their weights, which sum to the number of variants.
+_PERSON_END_REASONS = {
+    "human_goodbye": 20,
+    "agent_goodbye": 13,
+    "human_hangup": 8,
+    "goodbye_detected": 6,
+    "human_ended_call": 5,
+    "agent_ended_call": 4,
+    "user_disconnected": 2,
+    "custom_end_call": 2,
+    "human_pick_up_cut_off": 1,
+    "idle_time_exceeded": 1,
+    "max_duration": 1,
+    "timeout": 1,
+}
 _END_REASONS = {
     "hangup_on_voicemail": ("voicemail",),
     "left_voicemail": ("voicemail_message_left", "voicemail_message_left", "voicemail_cut_off"),
@@ -298,8 +296,8 @@ def _end_reason(character: Character, status: str, variant: int) -> str:
     elif _ended_by_voicemail(character, variant):
         reasons = ("voicemail", "voicemail_cut_off")
     else:
-        reasons = _PERSON_END_REASONS
-    return reasons[variant % len(reasons)]
+        reasons = tuple(reason for reason, weight in _PERSON_END_REASONS.items() for _ in range(weight))
+    return reasons[variant * 13 % len(reasons)]
 
 
 def _disconnect_reason(status: str, variant: int) -> str | None:

@@ -145,12 +145,16 @@ def test_frames_show_names_and_the_headline_weighs_days(warehouse: Warehouse) ->
             + [("b", "completed", 50, None), ("b", "completed", None, None), ("b", "busy", 500, None)],
         )
         connection.execute("INSERT INTO synthflow.agents VALUES ('a', 'Front Desk', NULL, now())")
-        compute_metrics(connection, [DAY], Settings.of(), ["call_duration_daily", "call_duration_histogram"])
+        connection.execute("UPDATE calls SET call_outcome = 'voicemail' WHERE model_id = 'b'")
+        tables = ["call_duration_daily", "call_duration_histogram", "call_rates_daily"]
+        compute_metrics(connection, [DAY], Settings.of(), tables)
     frame = named_frame(warehouse, "call_duration_daily", DAY, DAY)
     assert frame["agent"].tolist() == ["Front Desk", "b"]
     assert headline(warehouse, DAY, DAY) == [
         ("Calls", "6"),
+        ("Person reached", "3 (50%)"),
         ("Connected", "5 (83%)"),
+        ("Calls with a failed transfer", "0 of 0"),
         ("Minutes", "1"),
         ("Average call duration", "20 s"),
     ]
