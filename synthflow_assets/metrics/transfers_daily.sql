@@ -8,10 +8,10 @@ WITH executed AS (
 transfers AS (
     SELECT
         *,
-        -- From whole microseconds: the difference of two epochs in seconds is off by some 100 ns.
+        -- Whole numbers: seconds since 1970 are only exact to some 100 ns, and sums of fractions depend on their order.
         CASE
-            WHEN human_connected_at >= "at" THEN (epoch_us(human_connected_at) - epoch_us("at")) / 1000000
-        END AS seconds_to_human
+            WHEN human_connected_at >= "at" THEN epoch_us(human_connected_at) - epoch_us("at")
+        END AS microseconds_to_human
     FROM executed
     WHERE contains(action_type, 'transfer')
 )
@@ -22,7 +22,7 @@ SELECT
     coalesce(failed_reason, $not_reported) AS failed_reason,
     count(*) AS transfers,
     count(DISTINCT call_id) AS calls,
-    avg(seconds_to_human) AS mean_seconds_to_human,
-    quantile_cont(seconds_to_human, 0.5) AS median_seconds_to_human
+    sum(microseconds_to_human) / (count(microseconds_to_human) * 1000000) AS mean_seconds_to_human,
+    quantile_cont(microseconds_to_human, 0.5) / 1000000 AS median_seconds_to_human
 FROM transfers
 GROUP BY 1, 2, 3, 4
