@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic_core import PydanticUndefined
 
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
+from synthflow_assets.sandbox.characters import CHARACTERS
 from synthflow_assets.sandbox.config import FAULTS
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.settings.kinds import kind_of
@@ -42,6 +43,21 @@ The metrics are the same for every `SYNTHFLOW_PII`, and `forget` does not change
 
 AI agents do not put calls on hold and do no work after a call. So the mean is called average call duration, not average
 handle time. The API has no queue, so there is no abandonment rate.
+
+"""
+
+
+SANDBOX = """\
+The sandbox sends only shapes that Synthflow documents or that public payloads of live calls show. Other shapes are
+faults. `tests/sandbox/shapes.py` describes the shapes, and a test compares every record with them.
+
+* The same seed, agent and day always have the same calls. All names and texts are invented, and all phone numbers are
+  reserved for fiction.
+* If a person was reached, a record has 2 to 20 kB. Three of a thousand such records have 100 kB, because of the
+  parameters of an action. With `--small-records`, records have about 2 kB.
+* `from_date` and `to_date` are epoch milliseconds, dates or date-times. A call at `to_date` is not listed.
+
+Each agent has a character. Agents after the sixth repeat them.
 
 """
 
@@ -175,8 +191,18 @@ def _metric_table(table: MetricTable) -> str:
 def sandbox_faults() -> str:
     """Return the text of docs/faults.md."""
     rows = "\n".join(f"| `{name}` | {cell(effect)} |" for name, effect in FAULTS.items())
+    agents = "\n".join(
+        f"| {one.name} | {one.type_of_call} | {one.statuses['completed']:.0%} "
+        f"| {sum(share for status, share in one.statuses.items() if 'voicemail' in status):.0%} "
+        f"| {one.transfers:.0%} | {1 - one.transfer_success:.0%} |"
+        for one in CHARACTERS
+    )
     return (
         f"# Faults of the sandbox\n\n{NOTE}"
+        f"{SANDBOX}"
+        "| agent | type | completed | voicemail | completed calls with a transfer | of these, failed |\n"
+        f"|---|---|---|---|---|---|\n{agents}\n\n"
+        "## Faults\n\n"
         "`synthflow-assets sandbox --fault NAME=CHANCE` switches a fault on. If CHANCE is below 1, it is a\n"
         "probability. If it is a number N of 1 or more, the fault affects the first N requests only.\n\n"
         f"| fault | what the sandbox does |\n|---|---|\n{rows}\n"

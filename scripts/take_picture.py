@@ -35,7 +35,8 @@ def inputs() -> str:
     package = ROOT / "synthflow_assets"
     sources = [path for path in (package / "report").rglob("*") if path.suffix in {".py", ".sql", ".js", ".css", ".j2"}]
     digest = hashlib.sha256()
-    for path in sorted([*sources, package / "sandbox" / "calls.py", Path(__file__)]):
+    calls = [package / "sandbox" / name for name in ("calls.py", "characters.py", "conversations.py")]
+    for path in sorted([*sources, *calls, Path(__file__)]):
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest() + "\n"
 
