@@ -19,10 +19,12 @@ from synthflow_assets.warehouse.erasure import (
     count_phone,
     erase_suppressed,
     forget_phone,
+    load_suppression_list,
 )
 from synthflow_assets.warehouse.export import export_again, remove_unfinished
 from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.staging import remove_abandoned
+from synthflow_assets.warehouse.statements import write
 
 
 def count_person(settings: Settings, phone: str) -> tuple[int, int]:
@@ -124,7 +126,11 @@ def maintain(settings: Settings, warehouse: Warehouse) -> dict[str, int]:
         WarehouseError: the warehouse or the recordings cannot be opened or written.
     """
     remove_abandoned()
+    copy = warehouse.engine.suppression_copy(warehouse.schema)
     with warehouse.connect() as connection:
+        if copy is not None and load_suppression_list(connection, copy):
+            # An older file was copied back, with people who were erased since.
+            write(connection, lambda: _Files(settings).erase(connection))
         orphans = remove_orphans(connection)
     return {**warehouse.maintain(settings.lake_snapshot_days), "orphaned_recordings_removed": orphans}
 

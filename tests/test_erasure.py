@@ -181,6 +181,15 @@ def test_recordings_of_erased_people_do_not_come_back_with_a_restore(tmp_path: P
     assert not audio.exists()
 
 
+def test_maintenance_erases_people_from_an_older_file_that_was_copied_back(tmp_path: Path) -> None:
+    settings, backup = backed_up(tmp_path)
+    Path(settings.warehouse).write_bytes(backup.read_bytes())
+    assert names_of(settings)["theirs"] == "NAMEMARK"
+    maintain(settings, Warehouse(settings.warehouse))
+    assert {call_id for call_id, name in names_of(settings).items() if name is None} == THEIRS
+    assert PERSON_BYTES not in Path(settings.warehouse).read_bytes()
+
+
 def test_a_copy_of_the_list_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     settings, _ = backed_up(tmp_path)
     Path(settings.warehouse).unlink()

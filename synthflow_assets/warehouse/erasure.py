@@ -163,14 +163,18 @@ def save_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> 
         unfinished.unlink(missing_ok=True)
 
 
-def load_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def load_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
     """Add the entries of a copy of the suppression list, if there is one.
+
+    Returns:
+        Whether there were new ones.
 
     Raises:
         WarehouseUnusableError: the file cannot be read.
     """
     if not path.exists():
-        return
+        return False
+    before = read_suppression_list(connection)
     columns = {"phone_hash": "VARCHAR", "salt": "VARCHAR", "forgotten_at": "TIMESTAMPTZ"}
     try:
         with transaction(connection):
@@ -180,6 +184,7 @@ def load_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> 
             f"the copy of the suppression list, {path}, cannot be read. It lists the people whose data is not to come "
             "back: repair it, or remove it to give up the list"
         ) from None
+    return read_suppression_list(connection) != before
 
 
 def unfinished_erasures(connection: duckdb.DuckDBPyConnection) -> list[str]:
