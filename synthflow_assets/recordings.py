@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ _MAX_MEMORY_BYTES = 2**20  # a longer recording is buffered on disk
 _MAX_REQUESTS = 10  # of a call that has no recording; it may be made late, but not after so many runs
 _WAV_HEADER_BYTES = 44  # a file of this size has no sound
 _HEAD_BYTES = 64
+_MOST_DAYS_MOVED = dt.timedelta(days=7)  # by a corrected start
 _SQL = "synthflow_assets.warehouse.sql"
 
 
@@ -110,7 +111,7 @@ def store_recordings(
     recorder = _Recorder(client, target, warehouse.group_access)
     with warehouse.connect() as connection:
         remove_orphans(connection)
-        calls = [*_missing(connection, days=days)]
+        calls = [*_missing(connection, days)]
     counts = RecordingCounts()
     for start in range(0, len(calls), _BATCH_SIZE):
         batch = _note(warehouse, recorder, calls[start : start + _BATCH_SIZE])
@@ -135,10 +136,12 @@ def remove_orphans(connection: duckdb.DuckDBPyConnection) -> int:
     Raises:
         WarehouseUnusableError: a recording cannot be deleted.
     """
-    orphans = connection.execute(sql_file(_SQL, "orphaned_recordings.sql")).fetchall()
-    deleted = delete_recordings(location for _, location, _ in orphans)
+    without_number = connection.execute(sql_file(_SQL, "orphaned_recordings.sql")).fetchall()
+    identified = _identified(connection, {call_id: day for call_id, _, day, _ in without_number})
+    orphans = [row for row in without_number if row[0] not in identified]
+    deleted = delete_recordings(location for _, location, *_ in orphans)
     # The row of an unfinished download is kept for a day, because a run may still be writing the file.
-    settled = [call_id for call_id, _, is_settled in orphans if is_settled]
+    settled = [call_id for call_id, *_, is_settled in orphans if is_settled]
     if settled:
         write(connection, lambda: _delete_rows(connection, settled))
     return len(deleted)
@@ -318,14 +321,18 @@ def _base_name(call: RecordedCall) -> str:
 
 
 def _missing(
-    connection: duckdb.DuckDBPyConnection,
-    *,
-    days: Sequence[dt.date] | None = None,
-    call_ids: Sequence[str] | None = None,
+    connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date], call_ids: Sequence[str] | None = None
 ) -> dict[RecordedCall, int]:
-    """Return the calls of these days, or with these ids, whose recording is to be requested, and how often it was."""
+    """Return the calls whose recording is to be requested, and how often it was.
+
+    Args:
+        connection: to the warehouse.
+        days: of the calls. If ids are given, the calls may have moved to another day since.
+        call_ids: only calls with these ids.
+    """
     parameters = {
-        "days": None if days is None else list(days),
+        **_span(days),
+        "days": None if call_ids is not None else list(days),
         "call_ids": None if call_ids is None else list(call_ids),
         "connected_statuses": list(CONNECTED_STATUSES),
         "max_requests": _MAX_REQUESTS,
@@ -334,12 +341,31 @@ def _missing(
     return {RecordedCall(*call): requests for *call, requests in rows}
 
 
+def _identified(connection: duckdb.DuckDBPyConnection, days: Mapping[str, dt.date]) -> set[str]:
+    """Return those of these calls, given with their days, that a person can be found by."""
+    if not days:
+        return set()
+    parameters = {**_span(days.values()), "call_ids": list(days)}
+    return {call_id for (call_id,) in connection.execute(sql_file(_SQL, "identified_calls.sql"), parameters).fetchall()}
+
+
+def _span(days: Collection[dt.date]) -> dict[str, dt.date]:
+    """Return the first and the last day on which calls of these days may be now; without days, no day.
+
+    A condition on the day lets DuckDB skip the rest of the file.
+    """
+    first, last = min(days, default=dt.date.max), max(days, default=dt.date.min)
+    if first > last:
+        return {"first_day": first, "last_day": last}
+    return {"first_day": first - _MOST_DAYS_MOVED, "last_day": last + _MOST_DAYS_MOVED}
+
+
 def _note(warehouse: Warehouse, recorder: _Recorder, calls: Sequence[RecordedCall]) -> list[RecordedCall]:
     """Save the locations of files before they are written; return the calls that are still to be requested."""
 
     def note() -> list[RecordedCall]:
         # Looked up again, because people may have been erased since.
-        missing = _missing(connection, call_ids=[call.call_id for call in calls])
+        missing = _missing(connection, [call.day for call in calls], [call.call_id for call in calls])
         _replace_rows(
             connection, [_Row(call, requests, recorder.base_location(call)) for call, requests in missing.items()]
         )
@@ -354,8 +380,7 @@ def _save(warehouse: Warehouse, outcomes: dict[RecordedCall, Outcome]) -> set[Re
     call_ids = [call.call_id for call in outcomes]
 
     def save() -> set[RecordedCall]:
-        identified = connection.execute(sql_file(_SQL, "identified_calls.sql"), {"call_ids": call_ids}).fetchall()
-        known = {call_id for (call_id,) in identified}
+        known = _identified(connection, {call.call_id: call.day for call in outcomes})
         noted = dict(
             connection.execute(
                 "SELECT call_id, requests FROM call_recordings "

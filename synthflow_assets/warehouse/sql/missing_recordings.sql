@@ -8,7 +8,8 @@ SELECT
 FROM calls
 LEFT JOIN call_recordings AS noted USING (call_id)
 WHERE
-    ($days IS NULL OR list_contains($days::DATE[], calls.day))
+    calls.day BETWEEN $first_day AND $last_day
+    AND ($days IS NULL OR list_contains($days::DATE[], calls.day))
     AND ($call_ids IS NULL OR list_contains($call_ids::VARCHAR[], calls.call_id))
     AND list_contains($connected_statuses::VARCHAR[], trim(calls.call_status))
     AND coalesce(calls.lead_phone_number, calls.phone_number_from, calls.phone_number_to, calls.transcript) IS NOT NULL

@@ -1,8 +1,9 @@
--- Files of recordings that an erasure would not find, because their call has no number and no transcript, or is not in
--- `calls`. `is_settled`: no run is writing the file any more.
+-- Files of recordings whose call has no phone number, or is not in `calls`. `is_settled`: no run is writing the file any
+-- more. Transcripts are not looked at here, because that would read all of them.
 SELECT
     call_id,
     location,
+    day,
     sha256 IS NOT NULL OR loaded_at < now() - INTERVAL 1 DAY AS is_settled
 FROM call_recordings
 WHERE
@@ -10,5 +11,5 @@ WHERE
     AND call_id NOT IN (
         SELECT call_id
         FROM calls
-        WHERE coalesce(lead_phone_number, phone_number_from, phone_number_to, transcript) IS NOT NULL
+        WHERE coalesce(lead_phone_number, phone_number_from, phone_number_to) IS NOT NULL
     )
