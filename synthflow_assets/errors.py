@@ -162,6 +162,10 @@ class WarehouseUnusableError(WarehouseError):
     """The warehouse cannot be opened or written at its location."""
 
 
+class UnreadableRecordsError(SynthflowError):
+    """So many records of a day cannot be decoded that a field must have changed its type."""
+
+
 class ReportError(SynthflowError):
     """The report cannot be built from the requested days, or cannot be written."""
 

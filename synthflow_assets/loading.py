@@ -29,6 +29,7 @@ from synthflow_assets.warehouse.erasure import read_suppression_list, unfinished
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
 from synthflow_assets.warehouse.personal import SuppressionList
 from synthflow_assets.warehouse.staging import Partition, Staging
+from synthflow_assets.warehouse.unreadable import unreadable_fields, unreadable_partitions
 
 # Landing happens when either is reached. A killed run loses at most this, besides the days that are being fetched.
 LAND_EVERY_SECONDS = 5.0
@@ -274,9 +275,13 @@ class _Loader:
             return True
         return staging.ready_partitions > 0 and time.monotonic() - self._last_landing > LAND_EVERY_SECONDS
 
-    def _land(self, staging: Staging) -> list[LoadSummary]:
+    def _land(self, staging: Staging) -> list[LoadSummary | FailedPartition]:
         batch = staging.take_ready()
         with self._warehouse.connect() as connection:
+            unreadable = unreadable_partitions(connection, batch)
+            batch = batch.without(unreadable)
+            for warning in unreadable_fields(connection, batch):
+                self._log(warning)
             landed = land(
                 connection,
                 batch,
@@ -289,7 +294,8 @@ class _Loader:
         self.land_listing()
         self._last_landing = time.monotonic()
         self._log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
-        return landed
+        failed = [FailedPartition(pair.day, self._agents[pair.model_id], error) for pair, error in unreadable.items()]
+        return [*landed, *failed]
 
     def _read_suppression_list(self) -> SuppressionList:
         # This also creates missing tables, so that an unusable location fails before the first page is fetched.

@@ -214,6 +214,25 @@ def test_an_error_of_all_pairs_is_raised_after_the_complete_ones_have_landed(
     assert list(warehouse.read_frame("calls")["call_id"]) == ["a"]
 
 
+def test_a_record_of_two_agents_is_rejected_and_not_counted_as_another_agents(
+    start_sandbox: StartSandbox, settings_for: MakeSettings
+) -> None:
+    first_ms = day_bounds_ms(DAY, "UTC")[0]
+    start = f'"start_time":{first_ms}'
+    records = [f'{{"call_id":"{one}","model_id":"m",{start}}}' for one in "abc"]
+    records.append(f'{{"call_id":"two","model_id":"m","model_id":"other",{start}}}')
+    calls = ",".join(records)
+    body = f'{{"response":{{"pagination":{{"total_records":4}},"calls":[{calls}]}}}}'.encode()
+    with serving(lambda _: (200, body)) as url:
+        settings = settings_for(start_sandbox(), base_url=url)
+        warehouse = Warehouse(settings.warehouse)
+        with SynthflowClient.from_settings(settings) as client:
+            list(load_calls(client, warehouse, settings, [Agent("m", None, None)], [DAY], log=print))
+    assert list(warehouse.read_frame("call_rejects")["reason"]) == ["a field occurs twice"]
+    assert list(warehouse.read_frame("call_loads")["other_model"]) == [0]
+    assert list(warehouse.read_frame("calls")["call_id"]) == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(("at", "every", "landings"), [(200, 600.0, 1), (1, 600.0, 6), (4, 600.0, 2), (200, -1.0, 6)])
 def test_complete_pairs_land_by_number_or_time(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, at: int, every: float, landings: int

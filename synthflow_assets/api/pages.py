@@ -8,6 +8,7 @@ assistants", plus what the live API sends (numbers as strings).
 from __future__ import annotations
 
 import codecs
+import datetime as dt
 import json
 import math
 import re
@@ -24,7 +25,12 @@ MAX_PAGE_SIZE = 100  # the API rejects a larger `limit`
 # A lone surrogate or a NUL is valid JSON, but no database stores it as text. The pattern also matches emoji that are
 # written as a pair of surrogates; such a page is parsed the slow way and comes out unchanged.
 _UNSTORABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+# Characters that no database stores, in a text that Python has parsed.
+_UNSTORABLE_CHARACTER = re.compile("[\0\ud800-\udfff]")
+_INTEGER = re.compile(r"([+-]?[0-9]{1,19})(?:[.]0+)?")
+_DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:.*")
+# A number of this size is a time from 2000 to 2100 in epoch seconds, by the rule of `warehouse.decoding`.
+_EPOCH_SECONDS = range(946_684_800, 4_102_444_800)
 
 _MAX_DEPTH = 200  # levels of JSON
 _MAX_DIGITS = 4000  # of an integer; Python refuses to parse longer ones
@@ -91,7 +97,7 @@ class _EmptyBody(msgspec.Struct, forbid_unknown_fields=True):
 class _Key(msgspec.Struct, gc=False):
     call_id: str | int | None = None
     model_id: str | int | None = None
-    start_time: str | int | None = None
+    start_time: str | int | float | None = None
 
 
 class _RawKey(msgspec.Struct):
@@ -124,7 +130,7 @@ _calls_decoder = msgspec.json.Decoder(_CallsBody, strict=False)
 _empty_decoder = msgspec.json.Decoder(_EmptyBody)
 _key_decoder = msgspec.json.Decoder(_Key)
 _raw_key_decoder = msgspec.json.Decoder(_RawKey)
-_scalar_decoder = msgspec.json.Decoder(str | int | None)
+_scalar_decoder = msgspec.json.Decoder(str | int | float | None)
 _agents_decoder = msgspec.json.Decoder(_AgentsBody, strict=False)
 _agent_decoder = msgspec.json.Decoder(_RawAgent)
 
@@ -217,7 +223,7 @@ def _says_only_success(body: bytes) -> bool:
 def _parse_call(raw: bytes) -> CallRecord:
     try:
         key = _key_decoder.decode(raw)
-        return CallRecord(_text(key.call_id), _text(key.model_id), _integer(key.start_time), raw)
+        return CallRecord(_text(key.call_id), _text(key.model_id), _start_ms(key.start_time), raw)
     except _DECODING_ERRORS:
         # A wrong type in one field must not cost the others: each is parsed by itself, and landing judges the record.
         pass
@@ -226,13 +232,24 @@ def _parse_call(raw: bytes) -> CallRecord:
     except _DECODING_ERRORS:
         return CallRecord(None, None, None, raw)
     call_id, model_id, start_time = (_scalar(one) for one in (fields.call_id, fields.model_id, fields.start_time))
+    call_id, model_id = (None if isinstance(one, float) else one for one in (call_id, model_id))
     # The warehouse reads an id of another type as text, so the same text is the same call here too.
     raw_id = bytes(fields.call_id).decode() if call_id is None and bytes(fields.call_id) != b"null" else None
-    return CallRecord(_text(call_id) or raw_id, _text(model_id), _integer(start_time), raw)
+    return CallRecord(_text(call_id) or raw_id, _text(model_id), _start_ms(start_time), raw)
 
 
-def _scalar(raw: msgspec.Raw) -> str | int | None:
-    value: str | int | None = None
+def names_two_agents(raw: bytes) -> bool:
+    """Return whether a record has the field `model_id` twice, so that nobody can tell whose call it is."""
+    try:
+        fields: list[tuple[str, Any]] = json.loads(raw, object_pairs_hook=list)
+    except _DECODING_ERRORS:
+        return False
+    names = [name for name, _ in fields]
+    return names.count("model_id") > 1
+
+
+def _scalar(raw: msgspec.Raw) -> str | int | float | None:
+    value: str | int | float | None = None
     with suppress(*_DECODING_ERRORS):
         value = _scalar_decoder.decode(raw)
     return value
@@ -243,11 +260,19 @@ def _text(value: str | int | None) -> str | None:
     return None if value is None else str(value) or None
 
 
-def _integer(value: str | int | None) -> int | None:
-    """Return the value as a 64-bit integer, by the rule of decoding: an optional sign and at most 19 digits."""
-    if isinstance(value, str):
-        value = int(value) if _INTEGER.fullmatch(value) else None
-    return value if value is not None and -(2**63) <= value < 2**63 else None
+def _start_ms(value: str | float | None) -> int | None:
+    """Return a start as epoch milliseconds, by the rule of decoding; None if it is not a time."""
+    text = str(value)
+    if found := _INTEGER.fullmatch(text):
+        number = int(found[1])
+        return number * 1000 if number in _EPOCH_SECONDS else number if -(2**63) <= number < 2**63 else None
+    if not _DATE_TIME.fullmatch(text):
+        return None
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return round(time.replace(tzinfo=time.tzinfo or dt.UTC).timestamp() * 1000)
 
 
 def _storable(raw: bytes) -> bytes:
@@ -268,7 +293,7 @@ def _reencode(body: bytes) -> bytes:
         RecursionError: the body is nested too deeply.
     """
     tree = json.loads(
-        body.decode(errors="replace"),
+        body.decode(errors="surrogateescape"),
         strict=False,
         parse_constant=lambda _: None,
         parse_float=lambda text: number if math.isfinite(number := float(text)) else None,
@@ -279,12 +304,27 @@ def _reencode(body: bytes) -> bytes:
 
 def _replace_unstorable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _UNSTORABLE_CHARACTER.sub("\ufffd", _with_whole_pairs(value))
     if isinstance(value, list):
         return [_replace_unstorable(item) for item in value]
     if isinstance(value, dict):
-        return {_replace_unstorable(key): _replace_unstorable(item) for key, item in value.items()}
+        return {
+            _replace_unstorable(key): _distinct_id(item) if key == "call_id" else _replace_unstorable(item)
+            for key, item in value.items()
+        }
     return value
+
+
+def _distinct_id(value: Any) -> Any:
+    """Return an id with escapes for characters that no database stores, so that ids that differ stay apart."""
+    if not isinstance(value, str):
+        return _replace_unstorable(value)
+    return _UNSTORABLE_CHARACTER.sub(lambda found: f"\\u{ord(found[0]):04x}", _with_whole_pairs(value))
+
+
+def _with_whole_pairs(text: str) -> str:
+    """Return the text with one character for each pair of surrogates; single surrogates stay."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _without_deep_levels(body: bytes) -> bytes:

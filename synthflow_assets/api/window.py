@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchEvent
 from synthflow_assets.api.ids import IdSet
-from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage, CallRecord
+from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage, CallRecord, names_two_agents
 from synthflow_assets.errors import (
     ApiError,
     BadRequestError,
@@ -375,7 +375,8 @@ class WindowFetch:
     def _is_wanted(self, call: CallRecord, key: int) -> bool:
         """Return whether the call belongs to the window; count it if not."""
         self._outside.discard(key)
-        if call.model_id not in (None, self.window.model_id):
+        # Landing rejects a record that names two agents.
+        if call.model_id not in (None, self.window.model_id) and not names_two_agents(call.raw):
             self._other_model += 1
             return False
         start_ms, window = call.start_ms, self.window

@@ -41,6 +41,9 @@ FAULTS = {
     "evaluations": "adds custom evaluations to judge_results: a score and a word",
     "deleted_texts": "sends null for transcripts, recordings and numbers of callers, as if the agent deleted them",
     "no_recording_url": "leaves out recording_url, as the API will from 10 January 2027",
+    "durations_as_fractions": "sends a duration as a fraction of seconds, such as 60.5",
+    "starts_in_seconds": "sends start_time in seconds instead of milliseconds",
+    "labels_as_objects": "sends labels as an object instead of a list",
     "odd_records": "adds records with wrong types, unknown fields, or text that no database stores",
 }
 

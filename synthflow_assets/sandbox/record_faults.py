@@ -38,12 +38,27 @@ def _no_recording_url(record: Record) -> None:
     record.pop("recording_url", None)
 
 
+def _durations_as_fractions(record: Record) -> None:
+    record["duration"] = float(record["duration"]) + 0.5
+
+
+def _starts_in_seconds(record: Record) -> None:
+    record["start_time"] = int(record["start_time"]) // 1000
+
+
+def _labels_as_objects(record: Record) -> None:
+    record["labels"] = {"names": record.get("labels")}
+
+
 RECORD_FAULTS: dict[str, Callable[[Record], None]] = {
     "listed_actions": _listed_actions,
     "returned_objects": _returned_objects,
     "evaluations": _evaluations,
     "deleted_texts": _deleted_texts,
     "no_recording_url": _no_recording_url,
+    "durations_as_fractions": _durations_as_fractions,
+    "starts_in_seconds": _starts_in_seconds,
+    "labels_as_objects": _labels_as_objects,
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from synthflow_assets.warehouse.personal import EMPTY, SuppressionList, private_sql
-from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, OPEN_STATUSES
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, NEEDED_COLUMNS, OPEN_STATUSES
 from synthflow_assets.warehouse.statements import quoted, sql_file
 from synthflow_assets.warehouse.tables import Column, Kind
 
@@ -25,46 +25,74 @@ _ACTION_FIELDS = (
     "timestamp_datetime",
 )
 _MAX_EPOCH_MS = 253_402_300_799_999  # the end of the year 9999
+# A number of this size is a time from 2000 to 2100 in epoch seconds. As milliseconds it would be a day of January or
+# February 1970, when nobody had a voice agent.
+EPOCH_SECONDS = range(946_684_800, 4_102_444_800)
 
 
 def _parsed(column: Column) -> str:
-    """Return SQL for the field's text or JSON; NULL if it is absent or null."""
-    return _without_null(column, f"r.{column.source}")
+    """Return SQL for the field's text or JSON; NULL if it is absent or null, or `""` for a number or time."""
+    return _without_empty(column, f"r.{column.source}")
 
 
-def _without_null(column: Column, value: str) -> str:
-    return f"nullif({value}, 'null')" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else value
+def _without_empty(column: Column, value: str) -> str:
+    match column.kind:
+        case Kind.JSON | Kind.TEXT_LIST:
+            return f"nullif({value}, 'null')"
+        case Kind.TEXT:
+            return value
+        case _:
+            return f"nullif({value}, '')"
 
 
 def typed_from_extra(column: Column) -> str:
-    """Return SQL for a column's value from `extra`, where fields land that have no column."""
+    """Return SQL for a column's value from `extra`, where fields land that have no column or could not be decoded."""
     arrow = "->" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "->>"
-    return _typed(column, _without_null(column, f"(extra {arrow} {quoted(str(column.source))})"))
+    return _typed(column, _without_empty(column, f"(extra {arrow} {quoted(str(column.source))})"))
 
 
 def _typed(column: Column, value: str) -> str:
     """Return SQL for a column's value; NULL if the field's value cannot be decoded."""
+    # 25.0 is 25, also as text.
+    whole = f"TRY_CAST(regexp_extract({value}, '^({_INTEGER})(?:[.]0+)?$', 1) AS BIGINT)"
     match column.kind:
         case Kind.WHOLE_NUMBER:
-            whole = f"TRY_CAST(regexp_extract({value}, '^({_INTEGER})(?:[.]0+)?$', 1) AS BIGINT)"
             return f"CASE WHEN {whole} BETWEEN 0 AND {column.maximum} THEN {whole} END"
-        case Kind.EPOCH_MS:
-            whole = f"TRY_CAST(regexp_extract({value}, '^{_INTEGER}$') AS BIGINT)"
-            return f"CASE WHEN {whole} BETWEEN 0 AND {_MAX_EPOCH_MS} THEN make_timestamptz(({whole}) * 1000) END"
-        case Kind.TIMESTAMP:
-            timestamp = f"TRY_CAST({value} AS TIMESTAMPTZ)"
-            return f"CASE WHEN isfinite({timestamp}) THEN {timestamp} END"  # DuckDB casts "infinity" to a date-time
+        case Kind.EPOCH_MS | Kind.TIMESTAMP:
+            # The start decides the day, so a date without a time does not suffice.
+            has_time = "[T ][0-9]{2}:" if column.kind is Kind.EPOCH_MS else ""
+            date_time = f"TRY_CAST({value} AS TIMESTAMPTZ)"
+            return (
+                f"CASE WHEN {whole} BETWEEN {EPOCH_SECONDS.start} AND {EPOCH_SECONDS.stop - 1} "
+                f"THEN make_timestamptz(({whole}) * 1000000) "
+                f"WHEN {whole} BETWEEN 0 AND {_MAX_EPOCH_MS} THEN make_timestamptz(({whole}) * 1000) "
+                f"WHEN regexp_matches({value}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{has_time}') THEN {date_time} END"
+            )
         case Kind.TEXT_LIST:
             return f"CASE WHEN json_type({value}) = 'ARRAY' THEN CAST({value} AS VARCHAR[]) END"
         case _:
             return value
 
 
-_EXPECTED = {
-    Kind.EPOCH_MS: "is not a time in epoch milliseconds",
-    Kind.TIMESTAMP: "is not a date-time",
-    Kind.TEXT_LIST: "is not a list",
-}
+_STRICT_FIELDS = tuple(column for column in CALL_FIELDS if column.kind not in (Kind.TEXT, Kind.JSON))
+
+
+def _is_invalid(column: Column) -> str:
+    """Return an SQL condition: the field has a value that cannot be decoded."""
+    return f"({_parsed(column)} IS NOT NULL AND {column.name} IS NULL)"
+
+
+def _kind_of_value(value: str) -> str:
+    """Return SQL that names the kind of a value, without the value."""
+    return f"""CASE
+        WHEN regexp_full_match({value}, '[+-]?[0-9]+') THEN 'an integer'
+        WHEN regexp_full_match({value}, '[+-]?[0-9]*[.][0-9]*(?:[eE][+-]?[0-9]+)?') THEN 'a fraction'
+        WHEN {value} IN ('true', 'false') THEN 'a boolean'
+        WHEN starts_with({value}, '{{') THEN 'an object'
+        WHEN starts_with({value}, '[') THEN 'a list'
+        WHEN regexp_matches({value}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') THEN 'a date-time'
+        ELSE 'a text'
+    END"""
 
 
 # If a field occurs twice, parsers differ in which value they read: msgspec while fetching, DuckDB while decoding.
@@ -76,16 +104,42 @@ _ON_ANOTHER_DAY = (
 
 
 def _reject_reason(column: Column) -> str | None:
-    """Return SQL for why a field is invalid, NULL if it is valid; None if every value is valid."""
+    """Return SQL for why a field rejects its record, NULL if it does not; None if no value does."""
     cases = []
-    if column.kind in _EXPECTED or column.kind is Kind.WHOLE_NUMBER:
-        is_invalid = f"{_parsed(column)} IS NOT NULL AND {column.name} IS NULL"
-        expected = _EXPECTED.get(column.kind, f"is not a whole number from 0 to {column.maximum}")
-        cases.append(f"WHEN {is_invalid} THEN {quoted(f'{column.source} {expected}')}")
+    if column in _STRICT_FIELDS and column.name in NEEDED_COLUMNS:
+        is_number = column.kind is Kind.WHOLE_NUMBER
+        expected = f"is not a whole number from 0 to {column.maximum}" if is_number else "is not a time"
+        cases.append(f"WHEN {_is_invalid(column)} THEN {quoted(f'{column.source} {expected}')}")
     if column.required:
         or_empty = f"OR {column.name} = ''" if column.sql_type == Kind.TEXT.value else ""
         cases.append(f"WHEN {column.name} IS NULL {or_empty} THEN {quoted(f'{column.source} is missing')}")
     return f"CASE {' '.join(cases)} END" if cases else None
+
+
+def _unread_sql() -> str:
+    """Return SQL for a list of the fields that cannot be decoded, each with the kind of its value; NULL if all can."""
+    fields = [
+        f"CASE WHEN {_is_invalid(column)} "
+        f"THEN {quoted(f'{column.source} is ')} || {_kind_of_value(_parsed(column))} END"
+        for column in _STRICT_FIELDS
+    ]
+    any_invalid = " OR ".join(map(_is_invalid, _STRICT_FIELDS))
+    return f"CASE WHEN {any_invalid} THEN list_filter([{', '.join(fields)}], lambda field: field IS NOT NULL) END"
+
+
+def _extra_sql() -> str:
+    """Return SQL for `extra`: the unknown fields, and known fields that cannot be decoded and that no metric needs."""
+    known = quoted(json.dumps(dict.fromkeys([*(str(column.source) for column in CALL_FIELDS), "model_id"])))
+    unknown = f"CASE WHEN NOT keys_are_known THEN json_merge_patch(record, {known}) END"
+    lenient = [column for column in _STRICT_FIELDS if column.name not in NEEDED_COLUMNS]
+    any_invalid = " OR ".join(map(_is_invalid, lenient))
+    values = ", ".join(
+        f"{quoted(str(column.source))}, CASE WHEN {_is_invalid(column)} THEN {_parsed(column)} END"
+        for column in lenient
+    )
+    # A merge patch ignores the members that are null.
+    noted = f"json_merge_patch(coalesce({unknown}, '{{}}'), json_object({values}))"
+    return f"CASE WHEN {any_invalid} THEN {noted} ELSE {unknown} END"
 
 
 def derived_columns_sql(source: str) -> str:
@@ -116,16 +170,16 @@ def decode_sql(source: str, pii: str, hash_key: str = "", suppressed: Suppressio
         suppressed: people whose personal data is dropped for any `pii`.
 
     Returns:
-        A query with the columns of `calls` except `loaded_at`, and `reason`, `record` and `filled`. If `reason` is not
-        NULL, the record is rejected. `filled` is a list of booleans, one for each of `CALL_FIELDS`: the
-        record has a value in this field.
+        A query with the columns of `calls` except `loaded_at`, and `reason`, `record`, `filled` and `unread`. If
+        `reason` is not NULL, the record is rejected. `filled` is a list of booleans, one for each of `CALL_FIELDS`: the
+        record has a value in this field. `unread` names the fields that cannot be decoded, such as `duration is a
+        fraction`; NULL if there are none.
     """
     shape = {
         str(column.source): "JSON" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "VARCHAR"
         for column in CALL_FIELDS
     }
     # The record's own model_id is not read: `api` has already skipped the records of other agents.
-    known = json.dumps(dict.fromkeys([*shape, "model_id"]))
     known_names = ", ".join(quoted(name) for name in [*shape, "model_id"])
     typed = ",\n".join(f"        {_typed(column, _parsed(column))} AS {column.name}" for column in CALL_FIELDS)
     reasons = ", ".join(
@@ -168,9 +222,7 @@ typed AS (
         r,
 {typed},
         NULL::DATE AS listed_day,
-        CASE
-            WHEN NOT keys_are_known THEN json_merge_patch(record, {quoted(known)})
-        END AS extra
+        keys_are_known
     FROM parsed
 ),
 derived AS (
@@ -179,7 +231,9 @@ derived AS (
 judged AS (
     SELECT
         *,
+        {_extra_sql()} AS extra,
         nullif(concat_ws('; ', {reasons}), '') AS reason,
+        {_unread_sql()} AS unread,
         [{filled}] AS filled,
         coalesce({suppressed.sql()}, false) AS is_suppressed
     FROM derived
@@ -189,6 +243,7 @@ SELECT
     reason,
     CASE WHEN reason IS NOT NULL AND NOT is_suppressed THEN {"record" if pii == "keep" else "NULL::VARCHAR"} END
         AS record,
-    filled
+    filled,
+    unread
 FROM judged
 """

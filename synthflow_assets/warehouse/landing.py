@@ -66,6 +66,8 @@ def land(
 ) -> list[LoadSummary]:
     """Replace the batch's partitions in `calls`, `call_rejects` and `call_loads`, in one transaction.
 
+    A call whose new record is rejected keeps the version that landed before.
+
     Args:
         connection: to the warehouse.
         batch: the staged partitions.
@@ -86,7 +88,9 @@ def land(
         "days": [partition.day for partition in partitions],
         "model_ids": [partition.model_id for partition in partitions],
         "files": [str(path) for path in batch.files],
-        **bounds_parameters(run_days, batch.timezone),
+        "run_days": list(run_days),
+        "excluded_days": [partition.day for partition in batch.excluded],
+        "excluded_model_ids": [partition.model_id for partition in batch.excluded],
         "another_day": ANOTHER_DAY,
         "run_id": run_id,
         "loaded_at": loaded_at,
@@ -108,6 +112,9 @@ def land(
         # An erasure between this check and the commit would conflict, and `write` would run this check again.
         if read_suppression_list(connection) != batch.suppressed:
             raise SuppressionListChangedError
+        execute("note_strays")
+        stray_days = [day for (day,) in connection.execute("SELECT DISTINCT day FROM temp.strays").fetchall()]
+        parameters.update(bounds_parameters(sorted({*run_days, *stray_days}), batch.timezone))
         if vanished_fields == "keep":
             execute("note_earlier")
         for name in ("delete_calls", "delete_rejects", "delete_loads", "note_moved"):
@@ -120,9 +127,10 @@ def land(
         if vanished_fields == "keep":
             connection.execute(_restore_sql(pii))
             connection.execute("DROP TABLE temp.earlier")
-        for name in ("insert_rejects", "insert_loads", "recount_strays"):
+        for name in ("note_stored_rejects", "insert_rejects", "insert_loads", "recount_strays"):
             execute(name)
-        connection.execute("DROP TABLE temp.moved; DROP TABLE temp.repeated")
+        for table in ("strays", "moved", "repeated", "stored_rejects"):
+            connection.execute(f"DROP TABLE temp.{table}")
 
     _with_little_memory(connection, lambda: write(connection, replace))
     rows = execute("read_loads")

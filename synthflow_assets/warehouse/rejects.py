@@ -69,7 +69,8 @@ def retry_rejects(
         connection.execute(typing, {"another_day": ANOTHER_DAY})
         connection.execute(
             "INSERT INTO calls BY NAME "
-            "SELECT * EXCLUDE (reason, record, filled, is_stored, nth, outcome), now() AS loaded_at "
+            "SELECT * EXCLUDE (reason, record, filled, unread, is_stored, is_stored_here, nth, outcome), "
+            "now() AS loaded_at "
             "FROM temp.typed WHERE outcome = 'landed'"
         )
         connection.execute(sql_file(_SQL, "recount_loads.sql"), {"final_after_days": FINAL_AFTER_DAYS})

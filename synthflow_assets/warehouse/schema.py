@@ -216,7 +216,7 @@ CALLS = Table(
 
 CALL_REJECTS = Table(
     "call_rejects",
-    "Records that could not be decoded, with the reason. They are not in `calls`.",
+    "Records that could not be decoded, with the reason. If the call landed before, that version stays in `calls`.",
     ("day", "model_id", "record"),
     (
         DAY,
@@ -252,7 +252,7 @@ CALL_LOADS = Table(
             "calls",
         ),
         Column("landed", "BIGINT", "Rows written to `calls`.", "calls"),
-        Column("rejected", "BIGINT", "Rows written to `call_rejects`.", "calls"),
+        Column("rejected", "BIGINT", "Rejected calls that are not in `calls`.", "calls"),
         Column("duplicates", "BIGINT", "Calls that were received again, from overlaps and repeated pages.", "calls"),
         Column("outside_window", "BIGINT", "Calls that were listed for this day, but start on another.", "calls"),
         Column("other_model", "BIGINT", "Calls of another agent, which were left out.", "calls"),
@@ -408,6 +408,12 @@ MACROS = METRIC_MACROS
 PERSONAL_COLUMNS = tuple(column for column in CALLS.columns if column.personal)
 UNREADABLE_FIELD = "a field of an unreadable name"  # stands for names that are no plain words
 CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not None)
+# Columns that a call or a metric needs. A record is rejected if one of these fields has a value of a wrong type. In any
+# other field, a wrong type costs that field only: its value is in `extra`.
+NEEDED_COLUMNS = frozenset(
+    [column.name for column in CALLS.columns if column.required]
+    + [source for table in METRIC_TABLES for source in table.sources]
+)
 
 
 def table_named(name: str) -> Table:

@@ -11,10 +11,10 @@ import itertools
 import shutil
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +55,12 @@ class ReadyBatch:
     files: list[Path] = field(default_factory=list)
     suppressed: SuppressionList = EMPTY
     timezone: str = "UTC"  # of the days
+    excluded: frozenset[Partition] = frozenset()  # their records are in the files, and do not land
+
+    def without(self, partitions: Collection[Partition]) -> ReadyBatch:
+        """Return the batch without some of its partitions."""
+        rest = {partition: result for partition, result in self.partitions.items() if partition not in partitions}
+        return replace(self, partitions=rest, excluded=self.excluded | frozenset(partitions))
 
 
 @dataclass

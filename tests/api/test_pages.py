@@ -125,11 +125,16 @@ def test_the_key_is_read_whatever_its_types(record: str, key: tuple[str | None, 
         ('"-9223372036854775809"', None),
         ('"00000000000000000005"', None),  # 20 digits
         ('" 5"', None),
-        ('"5.0"', None),
+        ('"5.0"', 5),
+        ('"5.5"', None),
         ('"+-5"', None),
+        ("1773100800", 1_773_100_800_000),  # in seconds
+        ('"2026-03-10T00:00:00.000Z"', 1_773_100_800_000),
+        ('"2026-03-10T99:00:00"', None),
+        ('"2026-03-10"', None),
     ],
 )
-def test_a_start_is_an_integer_of_64_bits(start: str, start_ms: int | None) -> None:
+def test_a_start_is_an_integer_of_64_bits_or_a_date_time(start: str, start_ms: int | None) -> None:
     assert parse_one(f'{{"call_id":"a","start_time":{start}}}')[2] == start_ms
 
 
@@ -195,3 +200,15 @@ def test_one_unreadable_agent_costs_no_other() -> None:
 def test_agents_without_pagination() -> None:
     read = parse_agents(b'{"response":{"assistants":[{"model_id":"a","name":""}]}}')
     assert (read.agents, read.listed, read.total_records) == ([("a", None, None)], 1, None)
+
+
+def test_ids_that_differ_only_in_characters_that_no_database_stores_stay_apart() -> None:
+    texts = [r"a\u0000", r"a\u0001", r"a\ud800", r"a\udc00", r"a\ufffd", r"a\ud83d\ude00", r"a\ud800b", r"\ud800a", "a"]
+    records = ",".join(f'{{"call_id":"{text}","start_time":5}}' for text in texts)
+    body = f'{{"response":{{"pagination":{{"total_records":9}},"calls":[{records}]}}}}'.encode()
+    ids = [call.call_id for call in parse_calls(body).calls]
+    assert len(set(ids)) == len(texts)
+    assert ids[2] == r"a\ud800"
+    in_bytes = [b'{"call_id":"a\x80"}', b'{"call_id":"a\x81"}']
+    body = b'{"response":{"pagination":{"total_records":2},"calls":[' + b",".join(in_bytes) + b"]}}"
+    assert len({call.call_id for call in parse_calls(body).calls}) == 2

@@ -31,7 +31,7 @@ landed AS (
         day,
         model_id,
         count(*) FILTER (has_landed) AS landed,
-        count(*) FILTER (reason IS NOT NULL) AS rejected,
+        count(*) FILTER (reason IS NOT NULL) AS all_rejected,
         count(*) FILTER (is_stray) AS strays,
         count(*) FILTER (reason IS NULL AND call_outcome = 'open') AS open_calls,
         -- A call that is open for longer is never closed, and its day would be fetched for ever.
@@ -46,6 +46,16 @@ landed AS (
 repeated AS (
     SELECT day, model_id, count(*) AS elsewhere
     FROM temp.repeated
+    GROUP BY ALL
+),
+stored_rejects AS (
+    SELECT
+        day,
+        model_id,
+        count(*) AS stored,
+        count(DISTINCT call_id) FILTER (is_kept) AS kept,
+        count(DISTINCT call_id) FILTER (NOT is_same_partition) AS on_another_day
+    FROM temp.stored_rejects
     GROUP BY ALL
 ),
 -- Calls with the same fields are counted together. An unknown field is counted by its name if that is a plain word;
@@ -69,6 +79,7 @@ with_field AS (
         FROM batch
         WHERE has_landed AND extra IS NOT NULL
     )
+    WHERE NOT list_contains($fields, name)  -- a known field is in `extra` if it could not be decoded
 ),
 fields AS (
     SELECT day, model_id, map_from_entries(list((field, calls) ORDER BY calls DESC, field)[:$max_fields]) AS fields
@@ -80,10 +91,10 @@ SELECT
     model_id,
     total_records,
     fetched,
-    coalesce(landed, 0) AS landed,
-    coalesce(rejected, 0) AS rejected,
+    coalesce(landed, 0) + coalesce(kept, 0) AS landed,
+    coalesce(all_rejected, 0) - coalesce(stored, 0) AS rejected,
     duplicates,
-    outside_window + coalesce(strays, 0) + coalesce(elsewhere, 0) AS outside_window,
+    outside_window + coalesce(strays, 0) + coalesce(elsewhere, 0) + coalesce(on_another_day, 0) AS outside_window,
     other_model,
     coalesce(open_calls, 0) AS open_calls,
     requests,
@@ -94,4 +105,5 @@ SELECT
 FROM fetched
 LEFT JOIN landed USING (day, model_id)
 LEFT JOIN repeated USING (day, model_id)
+LEFT JOIN stored_rejects USING (day, model_id)
 LEFT JOIN fields USING (day, model_id)

@@ -11,7 +11,7 @@ FROM (
         day,
         model_id,
         count(*) FILTER (outcome = 'landed') AS landed,
-        count(*) FILTER (outcome = 'known') AS known,
+        count(*) FILTER (outcome = 'known' AND NOT is_stored_here) AS known,
         count(*) FILTER (outcome = 'landed' AND call_outcome = 'open') AS open_calls,
         count(*) FILTER (
             outcome = 'landed' AND call_outcome = 'open' AND start_time > now() - to_days($final_after_days::INTEGER)

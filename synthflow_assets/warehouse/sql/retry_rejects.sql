@@ -11,6 +11,7 @@ FROM (
     SELECT
         *,
         call_id IN (SELECT call_id FROM calls) AS is_stored,
+        (day, model_id, call_id) IN (SELECT (day, model_id, call_id) FROM calls) AS is_stored_here,
         row_number() OVER (PARTITION BY call_id, reason IS NULL) AS nth
     FROM ({decode})
 )

@@ -1,0 +1,57 @@
+"""Find what cannot be decoded in a batch: partitions that must not land, and fields that are lost."""
+
+from __future__ import annotations
+
+import duckdb
+
+from synthflow_assets.errors import UnreadableRecordsError
+from synthflow_assets.warehouse.decoding import ANOTHER_DAY
+from synthflow_assets.warehouse.staging import Partition, ReadyBatch
+from synthflow_assets.warehouse.statements import execute_named, sql_file
+
+_SQL = "synthflow_assets.warehouse.sql"
+_FEW = 3  # odd records that a partition may have in any case
+_NEARLY_ALL = 0.9
+
+
+def unreadable_partitions(
+    connection: duckdb.DuckDBPyConnection, batch: ReadyBatch
+) -> dict[Partition, UnreadableRecordsError]:
+    """Return the partitions of which so many records cannot be decoded that a field must have changed its type.
+
+    More than three records are rejected whose calls landed before, or more than three and nearly all.
+
+    Args:
+        connection: to the warehouse.
+        batch: the staged partitions.
+
+    Returns:
+        For each partition, an error that names the field and the kind of its values.
+    """
+    parameters = {
+        "files": [str(path) for path in batch.files],
+        "days": [partition.day for partition in batch.partitions],
+        "another_day": ANOTHER_DAY,
+        "few": _FEW,
+        "nearly_all": _NEARLY_ALL,
+    }
+    rows = execute_named(connection, sql_file(_SQL, "unreadable_partitions.sql"), parameters).fetchall()
+    return {Partition(day, model_id): _error(*counts) for day, model_id, *counts in rows}
+
+
+def _error(records: int, rejected: int, landed_before: int, field: str) -> UnreadableRecordsError:
+    before = f", of which {landed_before:,} landed before" if landed_before else ""
+    return UnreadableRecordsError(
+        f"{rejected:,} of {records:,} records cannot be decoded{before}; most often, {field}. Nothing of this day was "
+        "replaced. The API may have changed: pip install --upgrade synthflow-assets, then run again"
+    )
+
+
+def unreadable_fields(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch) -> list[str]:
+    """Return a message for each field that no metric needs and that could not be decoded in some calls."""
+    rows = execute_named(
+        connection,
+        sql_file(_SQL, "unreadable_fields.sql"),
+        {"files": [str(path) for path in batch.files]},
+    ).fetchall()
+    return [f"{field} in {calls:,} calls, which cannot be decoded; see the column extra" for field, calls in rows]

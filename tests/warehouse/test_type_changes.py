@@ -1,0 +1,159 @@
+"""A field that changes its type costs no day that has landed, and no call if no metric needs the field."""
+
+import dataclasses
+import datetime as dt
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.errors import UnreadableRecordsError
+from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import LoadSummary
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from tests.conftest import DAY
+from tests.warehouse.test_landing import BOTH, TODAY_A, YESTERDAY_A, assert_complete, load, records, stored, strays
+
+DAYS = [DAY - dt.timedelta(days=number) for number in (2, 1, 0)]
+
+
+class Workspace:
+    """A sandbox whose records can change, and a warehouse of its calls."""
+
+    def __init__(self, sandbox: Sandbox, settings: Settings) -> None:
+        self.sandbox = sandbox
+        self.settings = settings
+        self.warehouse = Warehouse.from_settings(settings)
+        self.said: list[str] = []
+
+    def load(self, *faults: str, pii: str = "keep") -> list[LoadSummary | FailedPartition]:
+        """Fetch and land the days, while every record has the faults; then compute the metrics."""
+        self.sandbox.api.config = dataclasses.replace(self.sandbox.api.config, faults=dict.fromkeys(faults, 1e9))
+        settings = self.settings.model_copy(update={"pii": pii})
+        with SynthflowClient.from_settings(settings) as client:
+            agents = resolve_agents(client, settings).agents
+            outcomes = list(load_calls(client, self.warehouse, settings, agents, DAYS, log=self.said.append))
+        with self.warehouse.connect() as connection:
+            compute_metrics(connection, DAYS, settings)
+        return outcomes
+
+    def rows(self) -> dict[str, list[Any]]:
+        """The rows of calls, rejects and all metrics."""
+        with self.warehouse.connect(read_only=True) as connection:
+            tables = [table.name for table in METRIC_TABLES]
+            found = {name: connection.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in tables}
+            for name in ("calls", "call_rejects"):
+                query = f"SELECT * EXCLUDE (loaded_at) FROM {name} ORDER BY ALL"
+                found[name] = connection.execute(query).fetchall()
+        return found
+
+
+@pytest.fixture
+def workspace(start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings]) -> Workspace:
+    sandbox = start_sandbox(agents=2, calls_per_day=30)
+    return Workspace(sandbox, settings_for(sandbox))
+
+
+@pytest.mark.parametrize("pii", ["keep", "drop"])
+def test_the_look_back_over_a_type_change_leaves_every_number_as_it_was(workspace: Workspace, pii: str) -> None:
+    workspace.load(pii=pii)
+    before = workspace.rows()
+    outcomes = workspace.load("durations_as_fractions", pii=pii)
+    assert len(outcomes) == 6
+    for outcome in outcomes:
+        assert isinstance(outcome, FailedPartition)
+        assert isinstance(outcome.error, UnreadableRecordsError)
+        assert "duration is a fraction. Nothing of this day was replaced" in str(outcome.error)
+        assert ".5" not in str(outcome.error)
+    assert workspace.rows() == before
+
+
+def test_starts_in_seconds_are_the_same_starts(workspace: Workspace) -> None:
+    workspace.load()
+    before = {row[2]: row[3] for row in workspace.rows()["calls"]}  # by call_id
+    assert not [one for one in workspace.load("starts_in_seconds") if isinstance(one, FailedPartition)]
+    after = {row[2]: row[3] for row in workspace.rows()["calls"]}
+    assert after == {call_id: start.replace(microsecond=0) for call_id, start in before.items()}
+
+
+def test_labels_of_another_type_cost_the_labels_only_and_are_told_of(workspace: Workspace) -> None:
+    workspace.load()
+    before = workspace.rows()
+    assert not [one for one in workspace.load("labels_as_objects") if isinstance(one, FailedPartition)]
+    after = workspace.rows()
+    assert {name: after[name] for name in after if name != "calls"} == {
+        name: before[name] for name in before if name != "calls"
+    }
+    with workspace.warehouse.connect(read_only=True) as connection:
+        rows = connection.execute("SELECT DISTINCT labels, json_type(extra -> '$.labels') FROM calls").fetchall()
+        [[has_labels]] = connection.execute("SELECT count(*) FROM call_loads WHERE fields['labels'] > 0").fetchall()
+    assert rows == [(None, "OBJECT")]
+    assert has_labels == 0  # so `same_fields` tells of it
+    calls = len(after["calls"])
+    assert f"labels is an object in {calls} calls, which cannot be decoded; see the column extra" in workspace.said
+
+
+# A few odd records among many
+
+
+@pytest.fixture
+def warehouse(empty_file: Path, tmp_path: Path) -> Warehouse:
+    return Warehouse(shutil.copy(empty_file, tmp_path / "warehouse.duckdb"))
+
+
+def test_a_rejected_record_does_not_replace_the_version_that_landed(warehouse: Warehouse) -> None:
+    load(warehouse, {TODAY_A: records("odd", "gone", "good")})
+    bad, good = records("odd", "new", duration="x"), records("good", duration=6)
+    for _ in range(2):
+        [summary] = load(warehouse, {TODAY_A: [*bad, *good]})
+        assert (summary.fetched, summary.landed, summary.rejected) == (3, 2, 1)
+        assert stored(warehouse, "SELECT call_id, duration_seconds FROM synthflow.calls ORDER BY 1") == [
+            ("good", 6), ("odd", 5),
+        ]  # fmt: skip
+        rejected = stored(warehouse, "SELECT record FROM synthflow.call_rejects ORDER BY 1")
+        assert [json.loads(record)["call_id"] for (record,) in rejected] == ["new", "odd"]
+        assert_complete(warehouse)
+    load(warehouse, {TODAY_A: records("odd", duration=7)})
+    assert stored(warehouse, "SELECT call_id, duration_seconds FROM synthflow.calls") == [("odd", 7)]
+    assert stored(warehouse, "FROM synthflow.call_rejects") == []
+
+
+def test_a_call_with_a_good_and_a_bad_record_landed(warehouse: Warehouse) -> None:
+    load(warehouse, {TODAY_A: records("twice", duration=4)})
+    contents = {TODAY_A: [*records("twice", duration="x"), *records("twice", duration=6), *records("other")]}
+    load(warehouse, contents)
+    assert stored(warehouse, "SELECT call_id, duration_seconds FROM synthflow.calls ORDER BY 1") == [
+        ("other", 5), ("twice", 6),
+    ]  # fmt: skip
+    assert stored(warehouse, "SELECT landed, rejected FROM synthflow.call_loads") == [(2, 0)]
+
+
+# Strays, when only the day that lists them is fetched again
+
+
+def test_a_stored_stray_is_updated_and_not_rejected_as_well(warehouse: Warehouse) -> None:
+    contents = {TODAY_A: [*records("today"), *strays("stray", call_status="in-progress")]}
+    load(warehouse, contents, run_days=BOTH)
+    load(warehouse, {TODAY_A: [*records("today"), *strays("stray", duration=9)]}, run_days=[DAY])
+    assert stored(warehouse, "SELECT call_id, day, listed_day, duration_seconds FROM synthflow.calls ORDER BY 1") == [
+        ("stray", BOTH[0], DAY, 9), ("today", DAY, None, 5),
+    ]  # fmt: skip
+    assert stored(warehouse, "FROM synthflow.call_rejects") == []
+    assert stored(warehouse, "SELECT settled FROM synthflow.call_loads") == [(True,)]
+
+
+def test_a_call_of_another_day_that_has_landed_there_is_not_rejected(warehouse: Warehouse) -> None:
+    load(warehouse, {YESTERDAY_A: strays("own")}, run_days=[BOTH[0]])
+    [summary] = load(warehouse, {TODAY_A: [*records("today"), *strays("own", "unknown")]}, run_days=[DAY])
+    assert (summary.fetched, summary.landed, summary.outside_window, summary.rejected) == (3, 1, 1, 1)
+    [(record,)] = stored(warehouse, "SELECT record FROM synthflow.call_rejects")
+    assert json.loads(record)["call_id"] == "unknown"
+    assert_complete(warehouse)
