@@ -27,7 +27,7 @@ compared AS (
         calls_by_reason / judged.calls AS share,
         -- Half a call is added, so that a reason without calls has a share above 0.
         (coalesce(earlier.calls, 0) + 0.5) / (before.calls + 1) AS usual
-    FROM (FROM disconnect_reasons_daily SEMI JOIN judged USING (day, model_id)) AS reasons
+    FROM disconnect_reasons_daily AS reasons
     FULL JOIN earlier USING (day, model_id, disconnect_reason)
     INNER JOIN judged USING (day, model_id)
     INNER JOIN (SELECT day, model_id, sum(calls) AS calls FROM earlier GROUP BY ALL) AS before USING (day, model_id)

@@ -59,9 +59,13 @@ JUDGED = "judge_check, judged_calls, passes, partials, fails, not_applicable, ot
             id="feedback explains the check beside it",
         ),
         pytest.param(
-            [{"goal": "true", "goal_reason": "It asked."}, {"gave_reason": "true"}],
-            [("gave_reason", 1, 1, 0, 0, 0, 0, 1), ("goal", 1, 1, 0, 0, 0, 0, 1)],
-            id="a check may end in _reason if it explains none",
+            [{"goal": "true", "goal_reason": "It asked."}, {"gave_reason": "true", "took_feedback": "false"}],
+            [
+                ("gave_reason", 1, 1, 0, 0, 0, 0, 1),
+                ("goal", 1, 1, 0, 0, 0, 0, 1),
+                ("took_feedback", 1, 0, 0, 1, 0, 0, 0),
+            ],
+            id="a check may end in _reason or _feedback if it explains none",
         ),
         pytest.param(
             [{"all_feedback": "true", "judge_found_full_error": "true", "judge_found_partial_or_error": "true"}],

@@ -213,13 +213,17 @@ def test_pages_of_enormous_transcripts_land(warehouse: Warehouse, monkeypatch: p
     assert (summary.landed, summary.rejected) == (15, 0)
 
 
-def test_discarded_records_do_not_land(warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("chunk_bytes", [1, 2**20], ids=["in a file", "in memory"])
+def test_discarded_records_do_not_land(warehouse: Warehouse, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging_module, "CHUNK_BYTES", chunk_bytes)
+    partition = Partition(DAY, "a")
     with Staging() as staging, warehouse.connect() as connection:
-        staging.add(Partition(DAY, "a"), records("a1"))
-        staging.discard(Partition(DAY, "a"))
-        staging.complete(Partition(DAY, "b"), FetchResult(0, 0, 0, 0, 0, 1, closed=True))
+        staging.add(partition, records("a1"))
+        staging.discard(partition)
+        staging.add(partition, records("a2"))
+        staging.complete(partition, FetchResult(1, 1, 0, 0, 0, 1, closed=True))
         land(connection, staging.take_ready(), "run", NOW)
-    assert stored(warehouse, "FROM synthflow.calls") == []
+    assert stored(warehouse, "SELECT call_id FROM synthflow.calls") == [("a2",)]
 
 
 def test_a_failure_in_the_middle_leaves_the_old_partition(warehouse: Warehouse) -> None:
