@@ -95,10 +95,14 @@ class TransientApiError(ApiError):
     Attributes:
         retry_for_seconds: how long errors of this class are retried, counted from the first one.
         pauses_all_connections: whether the client's other connections wait as well.
+        is_outage: whether the error means that the API cannot be reached or does not work.
+        outlasted: whether the API answered no request for as long as the client waits, so that all others would fail.
     """
 
     retry_for_seconds: ClassVar[float] = 120.0
     pauses_all_connections: ClassVar[bool] = False
+    is_outage: ClassVar[bool] = False
+    outlasted: bool = False
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -108,8 +112,10 @@ class TransientApiError(ApiError):
 class ConnectionFailedError(TransientApiError):
     """The connection was refused, reset or timed out, or the response was incomplete."""
 
-    # A server that restarts is back within seconds, but a wrong port stays closed and its user is waiting.
+    # A server that restarts is back within seconds, but a wrong port stays closed and its user is waiting. A run waits
+    # for longer, see `SynthflowClient.wait_for_outages`.
     retry_for_seconds: ClassVar[float] = 10.0
+    is_outage: ClassVar[bool] = True
 
 
 class MalformedResponseError(TransientApiError):
@@ -134,6 +140,8 @@ class RateLimitedError(TransientApiError):
 
 class ServerError(TransientApiError):
     """5xx: the server failed."""
+
+    is_outage: ClassVar[bool] = True
 
 
 class OverloadedError(ServerError):

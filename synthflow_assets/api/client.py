@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Self
 from urllib.parse import quote
@@ -250,6 +250,15 @@ class SynthflowClient:
     def pause_seconds(self) -> float:
         """Seconds for which all requests still wait, because the API asked to slow down; 0 if they do not."""
         return self._transport.throttle.pause_seconds
+
+    def wait_for_outages(self, seconds: float, log: Callable[[str], object]) -> None:
+        """Retry for longer from now on, if the API cannot be reached or answers 5xx.
+
+        Args:
+            seconds: for how long no request may succeed before one fails; 0 to fail after seconds.
+            log: gets a message each minute of an outage, from any thread.
+        """
+        self._transport.outage.wait_for(seconds, log)
 
     @contextmanager
     def sharing_rate(self, reserve: ReserveSlots) -> Iterator[None]:

@@ -152,10 +152,13 @@ class _State:
     def _raise_if_fatal(self, error: ApiError) -> None:
         """Raise an error that the other windows would meet as well; any other fails its own window only.
 
-        A wrong key fails every request. An API that no longer responds fails more requests in a row than there are
-        connections, so at least one of these requests started after others had failed.
+        A wrong key fails every request, and so does an outage that was waited for. An API that no longer responds fails
+        more requests in a row than there are connections, so at least one of these requests started after others had
+        failed.
         """
         if isinstance(error, (AuthenticationError, UnknownHostError)):
+            raise error
+        if isinstance(error, TransientApiError) and error.outlasted:
             raise error
         # With one connection, two bad days in a row would otherwise end the run.
         connections = max(self._client.max_connections, _MIN_FAILURES)

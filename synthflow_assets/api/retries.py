@@ -2,7 +2,8 @@
 
 After attempt n (from 0), the client waits `min(30, 0.5 * 2**n)` seconds times a random factor between 0.5 and 1.5, or
 for as long as `Retry-After` says. It gives up when errors of one class have been retried for their `retry_for_seconds`.
-After a 429 or 503 all connections of the client wait, because the limit is the account's.
+After a 429 or 503 all connections of the client wait, because the limit is the account's. A client that waits for
+outages retries for longer if the API cannot be reached or answers 5xx, until no request has succeeded for that time.
 """
 
 from __future__ import annotations
@@ -19,17 +20,80 @@ from synthflow_assets.errors import ClientClosedError, TransientApiError
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+_MESSAGE_SECONDS = 60.0
 
 Result = TypeVar("Result")
 
 
-def with_retries(attempt: Callable[[], Result], throttle: Throttle, closed: threading.Event) -> Result:
+class Outage:
+    """The time since the API answered last. All threads of a client share it.
+
+    Args:
+        is_alive: sends a small request of another kind, and returns whether the API answers it. If one day of one agent
+            fails and the API answers everything else, that is no outage.
+    """
+
+    def __init__(self, is_alive: Callable[[], bool]) -> None:
+        self._is_alive = is_alive
+        self._limit_seconds: float | None = None
+        self._log: Callable[[str], object] = lambda _: None
+        self._lock = threading.Lock()
+        self._start: float | None = None  # this and the next in seconds of the monotonic clock
+        self._next_message = 0.0
+
+    def wait_for(self, seconds: float, log: Callable[[str], object]) -> None:
+        """Wait for outages of up to this many seconds, and log them once a minute."""
+        self._limit_seconds, self._log = seconds, log
+
+    def note_failure(self, error: TransientApiError) -> None:
+        """Note that a request failed."""
+        with self._lock:
+            if error.is_outage and self._start is None:
+                self._start = self._next_message = time.monotonic()
+
+    def end(self) -> None:
+        """Note that the API answered."""
+        if self._start is not None:
+            with self._lock:
+                self._start = None
+
+    def is_waited_for(self, error: TransientApiError, wait_seconds: float) -> bool:
+        """Return whether a request is retried although the time of its error is over.
+
+        If it is not, because the API has not answered anything for the whole time, `error.outlasted` is set.
+
+        Args:
+            error: of the last attempt.
+            wait_seconds: until the next attempt.
+        """
+        if self._limit_seconds is None or not error.is_outage:
+            return False
+        if self._is_alive():
+            self.end()
+            return False
+        with self._lock:
+            now = time.monotonic()
+            left = now if self._start is None else self._start
+            left += self._limit_seconds - now
+            error.outlasted = wait_seconds > left
+            is_due = not error.outlasted and now >= self._next_message
+            if is_due:
+                self._next_message = now + _MESSAGE_SECONDS
+        if is_due:
+            self._log(f"{error}. The run retries for another {-(-left // 60):.0f} min")
+        return not error.outlasted
+
+
+def with_retries(
+    attempt: Callable[[], Result], throttle: Throttle, closed: threading.Event, outage: Outage | None = None
+) -> Result:
     """Call `attempt` until it succeeds, and return its result.
 
     Args:
         attempt: sends one request.
         throttle: gives each attempt its slot, and holds the pauses of all connections.
         closed: set when the client is closed, which ends the waiting.
+        outage: of the client; None if it waits for none.
 
     Raises:
         ApiError: permanent errors at once, transient errors after retries.
@@ -40,18 +104,26 @@ def with_retries(attempt: Callable[[], Result], throttle: Throttle, closed: thre
         if closed.is_set():
             raise ClientClosedError("the client was closed while a request waited")
         try:
-            return attempt()
+            result = attempt()
         except TransientApiError as error:
             # The time counts from the first failure, not from the request: a read time-out of 60 s would otherwise use
             # up the 10 s of its error class without a single retry.
             first_failure = first_failures.setdefault(type(error), time.monotonic())
             wait_seconds = retry_wait_seconds(number, error)
-            if time.monotonic() + wait_seconds - first_failure > error.retry_for_seconds:
+            if outage is not None:
+                outage.note_failure(error)
+            if time.monotonic() + wait_seconds - first_failure > error.retry_for_seconds and not (
+                outage is not None and outage.is_waited_for(error, wait_seconds)
+            ):
                 raise _final_error(error, number + 1) from None
             if error.pauses_all_connections:
                 throttle.pause(wait_seconds)
             else:
                 closed.wait(wait_seconds)
+        else:
+            if outage is not None:
+                outage.end()
+            return result
     raise AssertionError("unreachable")
 
 
@@ -68,4 +140,5 @@ def _final_error(error: TransientApiError, attempts: int) -> TransientApiError:
     asked = f"; the API asks to wait {retry_after:.0f} s" if retry_after is not None else ""
     final = type(error)(f"{error} (gave up after {tries}{asked})", retry_after)
     final.response_text = error.response_text
+    final.outlasted = error.outlasted
     return final

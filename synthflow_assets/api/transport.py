@@ -19,7 +19,7 @@ import urllib3
 
 from synthflow_assets.api.connections import CuttableAdapter
 from synthflow_assets.api.http_errors import connection_error, status_error
-from synthflow_assets.api.retries import with_retries
+from synthflow_assets.api.retries import Outage, with_retries
 from synthflow_assets.api.throttle import Throttle
 from synthflow_assets.errors import (
     ApiError,
@@ -27,6 +27,7 @@ from synthflow_assets.errors import (
     MalformedResponseError,
     NotFoundError,
     ServerError,
+    TransientApiError,
     UnexpectedResponseError,
     UnknownHostError,
 )
@@ -73,6 +74,8 @@ class Transport:
         # For addresses that the API names: it never sends the key.
         self._anonymous_session = _session(base_url, self._connections)
         self._large_body = threading.Lock()
+        self.outage = Outage(self._is_alive)
+        self._has_responded = False
 
     @property
     def clock_ahead_seconds(self) -> float | None:
@@ -108,7 +111,21 @@ class Transport:
             with ExitStack() as until_parsed:
                 return parse(self._get_body(path, parameters, until_parsed))
 
-        return with_retries(attempt, self.throttle, self._closed)
+        return with_retries(attempt, self.throttle, self._closed, self.outage)
+
+    def _is_alive(self) -> bool:
+        """Return whether the API answers a small request."""
+        self.throttle.wait_for_slot()
+        try:
+            with ExitStack() as until_read:
+                self._get_body("/assistants/", {"limit": 1}, until_read)
+        except TransientApiError as error:
+            return not error.is_outage
+        except UnknownHostError:
+            return False
+        except ApiError:
+            return True
+        return True
 
     def download(self, path: str, file: BinaryIO) -> Audio:
         """Download the file that `GET path` returns or redirects to.
@@ -126,7 +143,15 @@ class Transport:
         return with_retries(lambda: self._download(path, file), self.throttle, self._closed)
 
     def _get_body(self, path: str, parameters: dict[str, Any], until_parsed: ExitStack) -> bytes:
-        with self._send(self._session, self.base_url + path, parameters) as response:
+        try:
+            sent = self._send(self._session, self.base_url + path, parameters)
+        except UnknownHostError as error:
+            if not self._has_responded:
+                raise
+            # The host exists: it has responded before. So the name server or the network fails.
+            raise ConnectionFailedError(str(error)) from None
+        with sent as response:
+            self._has_responded = True
             body = self._read_body(response, until_parsed)
         if date := response.headers.get("Date"):
             self._server_date = date, time.time()

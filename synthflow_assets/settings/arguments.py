@@ -29,6 +29,7 @@ class SettingsArguments(TypedDict, total=False):
     page_size: int
     max_connections: int
     requests_per_second: float | None
+    outage_minutes: int
     window_margin_seconds: int
     lookback_days: int
     catch_up_days: int

@@ -149,6 +149,15 @@ class Settings(BaseModel):
         le=10_000,
         description="Maximum request rate of all processes that write to the same warehouse. Unset: no limit.",
     )
+    outage_minutes: int = Field(
+        10,
+        ge=0,
+        le=1440,
+        description=(
+            "Minutes for which a run retries if the API cannot be reached or answers 5xx. Then the run fails, and "
+            "Dagster's run retries or the catch-up schedule fetch its days again."
+        ),
+    )
     window_margin_seconds: int = Field(
         3600,
         ge=0,

@@ -325,6 +325,12 @@ def test_after_a_success_only_an_api_that_stops_responding_ends_the_fetch(error:
     assert raised is (error if failed == 3 else None)
 
 
+def test_an_outage_that_was_waited_for_ends_the_fetch_at_once() -> None:
+    error = ServerError("x")
+    error.outlasted = True
+    assert failures_before_the_end(lambda number: fail(error) if number else CallPage(0, []), 8) == (0, error)
+
+
 def test_a_success_among_failures_keeps_the_fetch_going() -> None:
     error = ServerError("x")
     assert failures_before_the_end(lambda n: fail(error) if n % 4 else CallPage(0, [])) == (22, None)

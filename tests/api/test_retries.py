@@ -1,13 +1,14 @@
 """What is retried, after how long, and until when."""
 
 import random
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
 from synthflow_assets.api import retries, throttle
-from synthflow_assets.api.retries import retry_wait_seconds, with_retries
+from synthflow_assets.api.retries import Outage, retry_wait_seconds, with_retries
 from synthflow_assets.api.throttle import Throttle
 from synthflow_assets.errors import (
     ApiError,
@@ -18,6 +19,7 @@ from synthflow_assets.errors import (
     OverloadedError,
     RateLimitedError,
     ServerError,
+    TransientApiError,
 )
 from tests.api.clock import Clock
 
@@ -148,6 +150,58 @@ def test_only_an_overloaded_api_pauses_every_connection(clock: Clock, error: Api
     clock.during_wait.append(lambda: seen.append(throttle_of_all._pauses > 0))
     with_retries(Attempts(clock, error, None), throttle_of_all, clock)
     assert seen == [pauses]
+
+
+@pytest.mark.parametrize("error", [ConnectionFailedError("x"), ServerError("x"), OverloadedError("x")])
+def test_an_outage_is_waited_for_and_told(clock: Clock, error: TransientApiError) -> None:
+    outage, said = Outage(lambda: False), []
+    outage.wait_for(600, said.append)
+    # Back after nine and a half minutes.
+    attempts = Attempts(clock, *[error] * 24, None)
+    assert with_retries(attempts, Throttle(None, clock), clock, outage) == "done"
+    assert 500 < attempts.times[-1] < 600
+    assert re.fullmatch("x. The run retries for another (9|10) min", said[0])
+    assert 6 <= len(said) <= 10
+    # The next outage is another one.
+    with pytest.raises(type(error), match="gave up after") as caught:
+        with_retries(Attempts(clock, error), Throttle(None, clock), clock, outage)
+    assert caught.value.outlasted
+    assert len(said) > 12
+
+
+def test_a_request_that_fails_while_the_api_answers_others_is_no_outage(clock: Clock) -> None:
+    """Such as the day of one agent with a record that the server cannot read."""
+    outage = Outage(lambda: True)
+    outage.wait_for(600, lambda _: None)
+    attempts = Attempts(clock, ServerError("x"))
+    with pytest.raises(ServerError) as caught:
+        with_retries(attempts, Throttle(None, clock), clock, outage)
+    assert attempts.times[-1] < 120
+    assert not caught.value.outlasted
+
+
+def test_all_requests_share_an_outage(clock: Clock) -> None:
+    """A request that begins when the others have waited for ten minutes does not wait for another ten."""
+    outage = Outage(lambda: False)
+    outage.wait_for(600, lambda _: None)
+    with pytest.raises(ServerError):
+        with_retries(Attempts(clock, ServerError("x")), Throttle(None, clock), clock, outage)
+    attempts = Attempts(clock, ConnectionFailedError("x"))
+    began = clock.now
+    with pytest.raises(ConnectionFailedError) as caught:
+        with_retries(attempts, Throttle(None, clock), clock, outage)
+    assert clock.now - began < 60
+    assert caught.value.outlasted
+
+
+@pytest.mark.parametrize("error", [RateLimitedError("x"), MalformedResponseError("x")])
+def test_what_is_no_outage_is_not_waited_for_longer(clock: Clock, error: TransientApiError) -> None:
+    outage = Outage(lambda: False)
+    outage.wait_for(6_000, lambda _: None)
+    with pytest.raises(type(error)) as caught:
+        with_retries(Attempts(clock, error), Throttle(None, clock), clock, outage)
+    assert clock.now - 1_000 <= error.retry_for_seconds
+    assert not caught.value.outlasted
 
 
 def test_closing_ends_the_wait(clock: Clock) -> None:

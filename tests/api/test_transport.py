@@ -165,6 +165,24 @@ def test_an_unknown_host_fails_at_once(address: str) -> None:
 
 
 @pytest.mark.usefixtures("fast_retries")
+def test_a_host_that_has_responded_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If its name cannot be resolved then, the name server or the network fails, and the client retries."""
+    answers = [socket.gaierror(socket.EAI_NONAME, "?")]
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(*arguments: object) -> object:
+        if answers:
+            raise answers.pop()
+        return resolve(*arguments)  # type: ignore[arg-type]
+
+    with serving(lambda _: (*page([], 0), {"Connection": "close"})) as url, SynthflowClient("key", url) as client:
+        client.list_calls("m")
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        client.list_calls("m")
+        assert client.requests_sent == 3
+
+
+@pytest.mark.usefixtures("fast_retries")
 def test_a_closed_port_is_named_and_retried_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.05)
     with (

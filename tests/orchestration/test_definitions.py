@@ -1,5 +1,6 @@
 """What Dagster is told: keys, partitions, schedule; and how bad input ends in a run."""
 
+import dataclasses
 import datetime as dt
 import os
 import re
@@ -430,6 +431,56 @@ def test_a_day_that_fails_again_and_again_starts_no_run_at_every_tick(
                     )
                 ran.append(3 * number)
     assert ran == [0, 3, 9, 21, 45, 69]
+
+
+def test_a_run_that_an_outage_ended_comes_back_without_a_person(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    on_disk: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By Dagster's run retries; if these fail too, by the catch-up, also for days that had landed before."""
+    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.05)
+    sandbox = start_sandbox(agents=1, calls_per_day=5)
+    settings = settings_for(sandbox, outage_minutes=0)
+    definitions = build_synthflow_defs(settings)
+    job = definitions.resolve_job_def("synthflow_daily")
+    schedule = definitions.resolve_schedule_def("synthflow_catch_up_schedule")
+    days = {"dagster/asset_partition_range_start": "2026-03-08", "dagster/asset_partition_range_end": "2026-03-10"}
+
+    def fetch(tags: dict[str, str]) -> dg.DagsterRun:
+        result = job.execute_in_process(
+            instance=on_disk,
+            tags={**job.tags, **tags},
+            asset_selection=[dg.AssetKey(["synthflow", table]) for table in LANDED],
+            raise_on_error=False,
+        )
+        ran = on_disk.get_run_by_id(result.run_id)
+        assert ran is not None
+        return ran
+
+    def caught_up() -> list[Any]:
+        with dg.build_schedule_context(
+            on_disk,
+            scheduled_execution_time=dt.datetime(2026, 3, 11, 9, 45, tzinfo=dt.UTC),
+            repository_def=definitions.get_repository_def(),
+            resources=definitions.resources,
+        ) as context:
+            return list(schedule.evaluate_tick(context).run_requests)
+
+    assert fetch(days).is_success
+    assert caught_up() == []
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={"error_500": 1_000})
+    failed = fetch(days)
+    assert failed.is_failure
+    assert failed.tags["dagster/retry_on_asset_or_op_failure"] == "true"
+    [request] = caught_up()
+    assert {key: request.tags[key] for key in days} == days
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={})
+    assert fetch(dict(request.tags)).is_success
+    assert caught_up() == []
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, api_key="another")
+    assert "dagster/retry_on_asset_or_op_failure" not in fetch(days).tags
 
 
 def test_a_vanished_warehouse_is_filled_again_from_the_start_date(

@@ -7,6 +7,7 @@ that landed, computes what is downstream of them, and evaluates all checks: a fa
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import dagster as dg
 from pydantic import Field
 
 from synthflow_assets.agents import Agent
-from synthflow_assets.errors import SettingsError, SynthflowError
+from synthflow_assets.errors import SettingsError, SynthflowError, TransientApiError
 from synthflow_assets.orchestration.assets.metadata import Metadata
 from synthflow_assets.orchestration.assets.steps import DailyStep, days_of, results, table_spec
 from synthflow_assets.orchestration.checks import check_key, check_specs, checks_of, evaluate, evaluate_selected
@@ -37,6 +38,7 @@ _SUMMED = (
     "total_records", "fetched", "landed", "rejected", "duplicates", "outside_window", "open_calls", "requests",
 )  # fmt: skip
 _SHOWN_FAILURES = 100
+OUTAGE_TAG = "synthflow/outage"  # of a run that failed because of an outage of the API
 _CHECKS = checks_of(LANDED_TABLES)
 
 
@@ -99,7 +101,8 @@ def _fetch(
     # Imported when used: a code location must load quickly.
     from synthflow_assets.loading import resolve_agents
 
-    with workspace.open_clients(context) as (client, warehouse):
+    with workspace.open_clients(context) as (client, warehouse), _retried_after_outage(context):
+        client.wait_for_outages(60.0 * workspace.settings.outage_minutes, context.log.warning)
         resolved = resolve_agents(client, workspace.settings)
         agents, wanted = resolved.agents, _select(resolved.agents, config.models)
         # Ignore unknown configured agents when the run names its own.
@@ -118,6 +121,34 @@ def _fetch(
             raise
         metadata = fetch.metadata(fetch.days)
     yield from results(context, metadata)
+
+
+@contextmanager
+def _retried_after_outage(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """If the block fails because of an outage, tag the run, so that it is tried again without a person.
+
+    Dagster's run retries repeat it, although `dagster.yaml` restricts them to runs whose process died. If the outage
+    lasts longer, the catch-up schedule fetches the run's days.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_outage(error):
+            tags = {OUTAGE_TAG: "true", "dagster/retry_on_asset_or_op_failure": "true"}
+            context.instance.add_run_tags(context.run.run_id, tags)
+        raise
+
+
+def is_outage(error: Exception) -> bool:
+    """Return whether a step failed because the API could not be reached or did not work."""
+    causes = error.causes if isinstance(error, _PartitionsFailedError) else [error]
+    return any(isinstance(cause, TransientApiError) and cause.outlasted for cause in causes)
+
+
+class _PartitionsFailedError(dg.Failure):
+    """Some partitions did not land; the others did."""
+
+    causes: Sequence[SynthflowError] = ()
 
 
 @dataclass
@@ -186,7 +217,7 @@ class _Fetch:
             )
             lines = "\n".join(f"- {failure}" for failure in self.failed[:_SHOWN_FAILURES])
             settings = self.workspace.settings
-            raise dg.Failure(
+            failure = _PartitionsFailedError(
                 with_setting_names(message, settings),
                 metadata={
                     "failed": len(self.failed),
@@ -194,6 +225,8 @@ class _Fetch:
                 },
                 allow_retries=False,
             )
+            failure.causes = [failed.error for failed in self.failed]
+            raise failure
         if self.warning:
             raise SettingsError(f"{self.warning}. The other agents have landed")
 

@@ -9,6 +9,7 @@ import dagster as dg
 
 from synthflow_assets.days import DAILY_RUN_HOUR, last_closed_day, last_due_day
 from synthflow_assets.errors import WarehouseLockedError
+from synthflow_assets.orchestration.assets.calls import OUTAGE_TAG
 from synthflow_assets.orchestration.checks import check_key
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import UnsharedAssets
@@ -19,6 +20,7 @@ _FRESHNESS_CRON = "15 * * * *"
 _CATCH_UP_CRON = "45 */3 * * *"
 _CATCH_UP_EVERY = dt.timedelta(hours=3)
 _CATCH_UP_TAG = "synthflow/catch_up"
+_RUNS_SEARCHED = 50  # the latest of the daily job
 _MAX_FAILURES = 4  # of the catch-up in a row, after which it waits for a day between its runs
 # A tick may take a minute. If a run holds the file for longer, the next tick tries again.
 _LOCK_WAIT_SECONDS = 10.0
@@ -79,16 +81,16 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         execution_timezone=settings.timezone,
         required_resource_keys={workspace.warehouse_resource},
         description=(
-            f"Every three hours, one run over those of the last {settings.catch_up_days} days that are missing "
-            "or not settled. No run if there are none, or if another run is fetching. After failed runs, the next "
-            "tries are further apart, up to a day."
+            f"Every three hours, one run over those of the last {settings.catch_up_days} days that are missing, not "
+            "settled, or failed in an outage of the API. No run if there are none, or if another run is fetching. "
+            "After failed runs, the next tries are further apart, up to a day."
         ),
     )
     def catch_up_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if other := _run_under_way(workspace, context.instance):
             return dg.SkipReason(f"run {other} is already fetching")
         try:
-            days = _unfinished_days(workspace, context)
+            days = _unfinished_days(workspace, context) | _days_of_outages(workspace, context)
         except WarehouseLockedError:
             return dg.SkipReason("the warehouse is in use")
         if not days:
@@ -148,17 +150,45 @@ def _run_under_way(workspace: Workspace, instance: dg.DagsterInstance) -> str | 
 def _failures_to_wait_for(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> int:
     """Return how many runs of the catch-up failed in a row, if it is too early to try again; otherwise 0.
 
-    After one failure it tries again at the next tick, after the second at the second tick, then after 12 and 24 hours.
+    A run and Dagster's retries of it count once. After one failure it tries again at the next tick, after the second at
+    the second tick, then after 12 and 24 hours.
     """
     filters = dg.RunsFilter(job_name=workspace.named("daily"), tags={_CATCH_UP_TAG: "true", **workspace.run_tags})
-    runs = context.instance.get_run_records(filters=filters, limit=_MAX_FAILURES)
+    runs = context.instance.get_run_records(filters=filters, limit=_RUNS_SEARCHED)
     failed = list(itertools.takewhile(lambda run: run.dagster_run.status is dg.DagsterRunStatus.FAILURE, runs))
+    failed = [run for run in failed if run.dagster_run.get_parent_run_id() is None][:_MAX_FAILURES]
     if not failed:
         return 0
     # An hour less, because a run is created some time after its tick.
     wait = _CATCH_UP_EVERY * 2 ** (len(failed) - 1) - dt.timedelta(hours=1)
     waited = context.scheduled_execution_time - failed[0].create_timestamp
     return len(failed) if waited < wait else 0
+
+
+def _days_of_outages(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> set[dt.date]:
+    """Return the days of runs that failed because of an outage, if no later run of these days succeeded.
+
+    Days that had landed before are neither missing nor unsettled, but Dagster shows them as failed.
+    """
+    settings, days, succeeded = workspace.settings, set[dt.date](), set[dt.date]()
+    oldest = last_closed_day(settings.timezone, context.scheduled_execution_time) - dt.timedelta(
+        days=settings.catch_up_days - 1
+    )
+    filters = dg.RunsFilter(job_name=workspace.named("daily"), tags=workspace.run_tags)
+    for run in context.instance.get_runs(filters=filters, limit=_RUNS_SEARCHED):
+        if run.status is dg.DagsterRunStatus.SUCCESS:
+            succeeded |= _days_of_run(run)
+        elif OUTAGE_TAG in run.tags:
+            days |= _days_of_run(run) - succeeded
+    return {day for day in days if day >= oldest}
+
+
+def _days_of_run(run: dg.DagsterRun) -> set[dt.date]:
+    first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    if first is None or last is None:
+        return set()
+    from_day, to_day = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+    return {from_day + dt.timedelta(days=number) for number in range((to_day - from_day).days + 1)}
 
 
 def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> set[dt.date]:
