@@ -22,8 +22,15 @@ _sql = partial(sql_file, __name__.rpartition(".")[0] + ".sql")
 
 # The states of a day of an agent; `page/numbers.js` has the same numbers.
 NOT_YET, MISSING, COMPLETE, UNSETTLED, WITH_REJECTS, NOT_COMPUTED = range(6)
-# What is counted by value; each kind is a query in `sql/` and a list of values in the facts.
-_COUNTED = ("outcomes", "transfers", "judge_results", "variables", "disconnect_reasons", "end_reasons")
+# What is counted by value: a list of values in the facts, and its query in `sql/` with parameters of its own.
+_COUNTED: dict[str, tuple[str, dict[str, str]]] = {
+    "outcomes": ("dimension", {"dimension": "outcome"}),
+    "transfers": ("transfers", {}),
+    "judge_results": ("judge_results", {}),
+    "variables": ("variables", {}),
+    "disconnect_reasons": ("disconnect_reasons", {}),
+    "end_reasons": ("dimension", {"dimension": "end_call_reason"}),
+}
 _HEADLINE_COUNTS = (
     "calls",
     "connected_calls",
@@ -259,7 +266,8 @@ def _merged(cell: Any, seconds: Any, calls: Any, percent: int) -> tuple[Any, Any
 
 def _counts(grid: _Grid, kind: str) -> tuple[list[str], Columns]:
     """Return the values of a kind, such as disconnect reasons, and the counts of each cell by value."""
-    rows = grid.query(kind)
+    query, parameters = _COUNTED[kind]
+    rows = grid.query(query, **parameters)
     cell, value = rows.pop("cell"), rows.pop("value")
     values, number = np.unique(value.astype(str), return_inverse=True) if len(value) else (np.array([], str), value)
     return [_readable(value) or "(no name)" for value in values.tolist()], {
