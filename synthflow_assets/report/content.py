@@ -195,14 +195,14 @@ def _known(agents: Sequence[_Agent]) -> str:
 
 def _names(agents: Sequence[_Agent]) -> list[str]:
     """Return the names to show; agents with the same name get the start of their ids as well."""
-    plain = [_readable(agent.name or "") or _readable(agent.model_id) for agent in agents]
+    plain = [readable(agent.name or "") or readable(agent.model_id) for agent in agents]
     return [
-        f"{name} ({_readable(agent.model_id)[:8]})" if plain.count(name) > 1 else name
+        f"{name} ({readable(agent.model_id)[:8]})" if plain.count(name) > 1 else name
         for name, agent in zip(plain, agents, strict=True)
     ]
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """Return the text on one line, shortened in the middle, without characters that reverse or overwrite others."""
     printable = "".join(char if char.isprintable() or char in _JOINERS else " " for char in text)
     line = " ".join(printable.split()).strip(_JOINERS)
@@ -270,7 +270,7 @@ def _counts(grid: _Grid, kind: str) -> tuple[list[str], Columns]:
     rows = grid.query(query, **parameters)
     cell, value = rows.pop("cell"), rows.pop("value")
     values, number = np.unique(value.astype(str), return_inverse=True) if len(value) else (np.array([], str), value)
-    return [_readable(value) or "(no name)" for value in values.tolist()], {
+    return [readable(value) or "(no name)" for value in values.tolist()], {
         f"{kind}_entries": narrow(np.bincount(cell, minlength=grid.cells)),
         f"{kind}_value": narrow(np.asarray(number, np.int64)),
         **{f"{kind}_{name}": narrow(np.ma.filled(column, 0)) for name, column in rows.items()},

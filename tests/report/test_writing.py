@@ -14,7 +14,7 @@ from synthflow_assets.cli import main
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import ReportError
 from synthflow_assets.report import Span, last_days, write_report
-from synthflow_assets.report.content import narrow
+from synthflow_assets.report.content import narrow, readable
 from synthflow_assets.report.encoding import pack, script_json
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -120,6 +120,22 @@ def test_packed_columns_can_be_unpacked(values: list[int]) -> None:
     packed = pack({"one": column, "other": narrow(np.array([7, 300]))})
     assert packed["columns"] == [["one", column.itemsize, len(values)], ["other", 2, 2]]
     assert unpacked(packed) == {"one": values, "other": [7, 300]}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (" two\n lines\t", "two lines"),
+        ("drawer \u202egpj.exe", "drawer gpj.exe"),  # reverses what follows
+        ("\x1b]0;title\x07", "]0;title"),  # controls a terminal
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
+        ("\u200b \u200d", ""),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, f"{'x' * 99}…{'x' * 99}"),
+    ],
+)
+def test_text_is_shown_on_one_line(text: str, shown: str) -> None:
+    assert readable(text) == shown
 
 
 def test_json_cannot_end_or_start_a_script_element() -> None:
