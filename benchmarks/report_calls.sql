@@ -23,8 +23,8 @@ SELECT
     ['caller', 'callee'][h // 19 % 2 + 1] AS telephony_hangup,
     CASE
         WHEN h // 11 % 100 < 62 AND h // 23 % 4 = 0 THEN json_object(
-            'greeting', ['true', 'true', 'false'][h // 29 % 3 + 1],
-            'polite', ['true', 'true', 'true', 'partial', 'hard to say'][h // 31 % 5 + 1],
+            'persona', ['true', 'true', 'false'][h // 29 % 3 + 1],
+            'style', ['true', 'true', 'true', 'partial', 'hard to say'][h // 31 % 5 + 1],
             'goal', ['true', 'false', 'not_applicable'][h // 67 % 3 + 1]
         )
     END AS judge_results,
