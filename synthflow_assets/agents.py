@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_MAX_LABEL_LENGTH = 60
+from synthflow_assets.texts import one_line
 
 
 class Agent(NamedTuple):
@@ -18,9 +18,3 @@ class Agent(NamedTuple):
     def label(self) -> str:
         """The name on one line of at most 60 characters; the id if there is no name."""
         return one_line(self.name or "") or one_line(self.model_id)
-
-
-def one_line(text: str) -> str:
-    """Return the text on one line of at most 60 printable characters, so that it cannot control a terminal."""
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())[:_MAX_LABEL_LENGTH]

@@ -63,10 +63,10 @@ def main() -> None:
 @main.command()
 def agents() -> None:
     """List the agents of the workspace: id, type, name."""
-    from synthflow_assets.agents import one_line
     from synthflow_assets.api.client import SynthflowClient
     from synthflow_assets.loading import discover_agents
     from synthflow_assets.settings import Settings
+    from synthflow_assets.texts import one_line
 
     with SynthflowClient.from_settings(Settings.load()) as client:
         for agent in discover_agents(client):

@@ -24,6 +24,7 @@ from synthflow_assets.errors import (
 )
 from synthflow_assets.progress import ProgressLog
 from synthflow_assets.settings import Settings
+from synthflow_assets.texts import one_line
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.erasure import read_suppression_list, unfinished_erasures
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
@@ -67,7 +68,7 @@ class ResolvedAgents(NamedTuple):
         if not self.unknown:
             return None
         return (
-            f"SYNTHFLOW_MODEL_IDS names {', '.join(self.unknown)}, which the workspace does not have; "
+            f"SYNTHFLOW_MODEL_IDS names {', '.join(map(one_line, self.unknown))}, which the workspace does not have; "
             "`synthflow-assets agents` lists the agents"
         )
 

@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from synthflow_assets.errors import AlertError
+from synthflow_assets.texts import chat
 
 TIMEOUT_SECONDS = 10.0  # for the connection, and for each response
 _SUBMISSION_PORTS = {"smtps": 465, "smtp": 587}
@@ -43,7 +44,7 @@ def post_to_webhook(address: str, alert: Alert) -> None:
     """
     import requests  # late: it takes time to import
 
-    content = {"text": alert.body, "kind": alert.kind, "subject": alert.subject, "details": alert.text}
+    content = {"text": chat(alert.body), "kind": alert.kind, "subject": alert.subject, "details": alert.text}
     try:
         # The body of the response is never read, however long it is.
         response = requests.post(

@@ -36,6 +36,7 @@ from synthflow_assets.errors import (
     UnexpectedResponseError,
 )
 from synthflow_assets.interfaces import FetchResult
+from synthflow_assets.texts import one_line
 
 MAX_OFFSET = 10_000
 SLICE_TARGET = 5_000  # calls; slices have equal length, so the busiest holds a few times as many
@@ -322,8 +323,9 @@ class WindowFetch:
         """
         expected = (None, self.window.model_id)
         if 2 * sum(call.model_id not in expected for call in page.calls) > len(page.calls):
+            agent = one_line(self.window.model_id)
             raise UnexpectedResponseError(
-                f"most calls of the response belong to another agent than {self.window.model_id}; {_WRONG_ADDRESS}"
+                f"most calls of the response belong to another agent than {agent}; {_WRONG_ADDRESS}"
             )
         if len(page.calls) < _MIN_CALLS_TO_JUDGE:
             return  # landing rejects single calls with a wrong start

@@ -25,6 +25,7 @@ from synthflow_assets.quality import (
     find_problems,
     merge_days,
 )
+from synthflow_assets.texts import markdown
 from synthflow_assets.warehouse.tables import Table
 
 _SHOWN_PROBLEMS = 200
@@ -115,7 +116,7 @@ def _selected(context: Any, workspace: Workspace, checks: Sequence[Check]) -> li
 def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], retired: int) -> dg.AssetCheckResult:
     key = check_key(workspace, check)
     merged = merge_days(problems)
-    lines = [f"- {problem}" for problem in merged[:_SHOWN_PROBLEMS]]
+    lines = [f"- {markdown(str(problem))}" for problem in merged[:_SHOWN_PROBLEMS]]
     if len(merged) > _SHOWN_PROBLEMS:
         lines.append(f"- and {len(merged) - _SHOWN_PROBLEMS} more")
     # An agent that is no longer expected must not be silent.

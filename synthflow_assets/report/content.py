@@ -12,8 +12,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from synthflow_assets.agents import one_line
 from synthflow_assets.errors import ReportError
+from synthflow_assets.texts import one_line
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 

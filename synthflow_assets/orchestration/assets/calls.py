@@ -24,6 +24,7 @@ from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
 from synthflow_assets.quality import Check
 from synthflow_assets.settings import with_setting_names
+from synthflow_assets.texts import markdown, one_line
 from synthflow_assets.warehouse.schema import AGENTS, CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES
 from synthflow_assets.warehouse.tables import Table
 
@@ -215,7 +216,7 @@ class _Fetch:
                 f"{len(self.failed)} of {total} (day, agent) pairs failed: {self.failed[0]}{others}. "
                 f"{landed}; materialize the failed days again{warning}"
             )
-            lines = "\n".join(f"- {failure}" for failure in self.failed[:_SHOWN_FAILURES])
+            lines = "\n".join(f"- {markdown(str(failure))}" for failure in self.failed[:_SHOWN_FAILURES])
             settings = self.workspace.settings
             failure = _PartitionsFailedError(
                 with_setting_names(message, settings),
@@ -318,8 +319,9 @@ def _select(agents: Sequence[Agent], models: Sequence[str]) -> Sequence[Agent]:
     """Return the agents that the run config names; all if it names none."""
     unknown = set(models) - {agent.model_id for agent in agents}
     if unknown:
+        names = ", ".join(map(one_line, sorted(unknown)))
         raise SettingsError(
-            f"`models` of the run config names {', '.join(sorted(unknown))}, which the workspace does not have; "
+            f"`models` of the run config names {names}, which the workspace does not have; "
             "`synthflow-assets agents` lists the agents' ids"
         )
     return [agent for agent in agents if agent.model_id in models] if models else agents

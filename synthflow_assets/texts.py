@@ -1,0 +1,33 @@
+"""Prepare names, ids and other text from the API for the place where it is shown: a log line, Markdown, a chat.
+
+Anybody who may name an agent writes into our messages. Such a name must not start a new log line, control a terminal,
+load an image into Dagster's UI, or notify everybody in a channel.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MAX_LENGTH = 60
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&]|^[-+=]|(?<=^\d)\.)")  # at the start, some would make a list
+_MENTION = re.compile(r"@(?=\w)")
+_ZERO_WIDTH_SPACE = "\u200b"
+
+
+def one_line(text: str) -> str:
+    """Return the text on one line of at most 60 printable characters, for a log line or a terminal."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())[:_MAX_LENGTH]
+
+
+def markdown(text: str) -> str:
+    """Return the text for Dagster's Markdown: it shows as it is, without links, images and HTML."""
+    # Addresses become links even if they are escaped.
+    plain = text.replace("://", f":{_ZERO_WIDTH_SPACE}//").replace("www.", f"www{_ZERO_WIDTH_SPACE}.")
+    return _MARKDOWN.sub(r"\\\1", plain)
+
+
+def chat(text: str) -> str:
+    """Return the text for Slack and Mattermost: it shows as it is, and notifies nobody."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MENTION.sub(f"@{_ZERO_WIDTH_SPACE}", escaped)
