@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedWindow
+from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.api.pages import MAX_PAGE_SIZE
 from synthflow_assets.api.probe import ApiReading, probe
 from synthflow_assets.days import day_bounds_ms, last_closed_day
@@ -32,6 +34,7 @@ from synthflow_assets.zone_data import examine_zone_data
 _LOCK_WAIT_SECONDS = 5.0
 _CLOCK_TOLERANCE_SECONDS = 30.0
 _AGENTS_SHOWN = 20
+_CALLS_FETCHED = 1_000  # at most, in the trial of a fetch
 _FIXED_ZONES = ("UTC", "Etc/UTC", "Zulu", "GMT", "Etc/GMT")
 _UPDATE_SYSTEM_ZONES = "sudo apt-get update && sudo apt-get install tzdata"
 _EARLIER_DEFAULT = "data/synthflow.duckdb"
@@ -208,11 +211,32 @@ def _examine_calls(client: SynthflowClient, settings: Settings, agents: list[Age
     more = f", and {len(agents) - _AGENTS_SHOWN} more" if len(agents) > _AGENTS_SHOWN else ""
     text = f"{len(agents):,} agents had {calls:,} calls on {day}: {shown}{more}."
     yield Finding(Verdict.OK, "agents", text)
+    yield _examine_fetch(client, settings, agents, {agent: counts[agent][0] for agent in agents}, day)
     if counts[busiest[0]][1] == 0:
         text = "The last 30 days have no calls, so the behaviour of the API could not be examined."
         yield Finding(Verdict.NOTE, "calls", text)
         return
     yield from _describe(probe(client, busiest[0].model_id, OPEN_STATUSES), settings)
+
+
+def _examine_fetch(
+    client: SynthflowClient, settings: Settings, agents: list[Agent], counts: Mapping[Agent, int], day: dt.date
+) -> Finding:
+    """Return whether a day of an agent can be fetched, by the code that a run uses. Nothing lands.
+
+    The agent is the busiest of those with few calls, so that the trial takes seconds.
+    """
+    agent = min(agents, key=lambda one: (counts[one] > _CALLS_FETCHED, abs(_CALLS_FETCHED - counts[one])))
+    calls = 0
+    window = CallWindow(agent.model_id, *day_bounds_ms(day, settings.timezone))
+    margin_seconds, page_size = settings.window_margin_seconds, settings.page_size
+    for event in fetch_windows(client, [window], margin_seconds=margin_seconds, page_size=page_size):
+        if isinstance(event, FailedWindow):
+            text = f"{day} of {agent.label} cannot be fetched: {_sentence(event.error)}"
+            return Finding(Verdict.TROUBLE, "fetch", text, response=event.error.response_text)
+        if isinstance(event, FetchedWindow):
+            calls = event.result.fetched - event.result.outside_window - event.result.other_model
+    return Finding(Verdict.OK, "fetch", f"{day} of {agent.label} was fetched: {calls:,} calls, none missing.")
 
 
 def _examine_clock(client: SynthflowClient) -> Finding:

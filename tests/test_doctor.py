@@ -96,6 +96,20 @@ def test_an_api_that_ignores_the_window(start_sandbox: StartSandbox, settings_fo
     assert "ignores from_date and to_date" in troubles(settings)["window"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [("short_page", "distinct calls of the"), ("other_model", "belong to another agent")],
+)
+def test_what_fails_a_run_is_trouble(
+    start_sandbox: StartSandbox, settings_for: SettingsFor, fault: str, says: str
+) -> None:
+    """A run fails on these responses, so the doctor must not be content with them."""
+    sandbox = start_sandbox(faults={fault: 0.9999}, calls_per_day=60)
+    said = troubles(settings_for(sandbox, page_size=10))["fetch"]
+    assert "cannot be fetched: " in said
+    assert says in said
+
+
 def test_a_margin_shorter_than_calls(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
     settings = settings_for(start_sandbox(window_filters="end"), window_margin_seconds=60)
     found = findings(settings)["margin"]
