@@ -31,16 +31,6 @@ _COUNTED: dict[str, tuple[str, dict[str, str]]] = {
     "disconnect_reasons": ("disconnect_reasons", {}),
     "end_reasons": ("dimension", {"dimension": "end_call_reason"}),
 }
-_HEADLINE_COUNTS = (
-    "calls",
-    "connected_calls",
-    "person_reached_calls",
-    "voicemail_calls",
-    "no_answer_calls",
-    "short_calls",
-    "transfer_success_calls",
-    "transfer_failed_calls",
-)
 _HOURS = 24
 _MOST_LETTERS = 200  # of a name or value
 _JOINERS = "\u200c\u200d"  # invisible, but parts of Persian words and of emoji
@@ -81,17 +71,21 @@ class Content:
         """Return the page's first numbers, over its days and agents; a rate of nothing is left out."""
         days_before = (dt.date.fromisoformat(self.facts["from"]) - dt.date.fromisoformat(self.facts["first"])).days
         start = days_before * len(self.facts["agents"])
-        sums = {name: int(self.columns[name][start:].sum()) for name in _HEADLINE_COUNTS}
-        transfers = sums["transfer_success_calls"] + sums["transfer_failed_calls"]
+
+        def total(name: str) -> int:
+            return int(self.columns[name][start:].sum())
+
+        calls, connected = total("calls"), total("connected_calls")
+        failed, succeeded = total("transfer_failed_calls"), total("transfer_success_calls")
         rates = {
-            "person_reached_rate": (sums["person_reached_calls"], sums["calls"]),
-            "voicemail_rate": (sums["voicemail_calls"], sums["calls"]),
-            "no_answer_rate": (sums["no_answer_calls"], sums["calls"]),
-            "transfer_failed_rate": (sums["transfer_failed_calls"], transfers),
-            "connected_rate": (sums["connected_calls"], sums["calls"]),
-            "short_call_rate": (sums["short_calls"], sums["connected_calls"]),
+            "person_reached_rate": (total("person_reached_calls"), calls),
+            "voicemail_rate": (total("voicemail_calls"), calls),
+            "no_answer_rate": (total("no_answer_calls"), calls),
+            "transfer_failed_rate": (failed, failed + succeeded),
+            "connected_rate": (connected, calls),
+            "short_call_rate": (total("short_calls"), connected),
         }
-        return {"calls": sums["calls"]} | {name: part / whole for name, (part, whole) in rates.items() if whole}
+        return {"calls": calls} | {name: part / whole for name, (part, whole) in rates.items() if whole}
 
 
 @dataclass(frozen=True)

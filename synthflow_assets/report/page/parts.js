@@ -217,7 +217,7 @@ class Figure {
       ...(isEmpty ? [] : (made.legend ?? [])).map(([colour, name, note]) => {
         const swatch = make("i");
         swatch.style.background = `var(--${colour})`;
-        const notes = note ? [make("b", {}, note)] : [];
+        const notes = note ? [make("small", {}, note)] : [];
         return make("li", {}, swatch, make("span", { title: name }, shortened(name, 60)), ...notes);
       }),
     );
