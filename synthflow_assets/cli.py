@@ -75,10 +75,32 @@ def agents() -> None:
 
 
 @main.command()
+@click.option("--test", is_flag=True, help="Required, because the command sends a message.")
+def alert(test: bool) -> None:
+    """Send a test alert through every channel, and print what came back.
+
+    Exits with 1 if a channel does not accept it, or if none is set.
+    """
+    from synthflow_assets.orchestration.sensors.channels import send_test_alert
+    from synthflow_assets.settings import Settings
+
+    if not test:
+        raise click.UsageError("add --test to send a test alert")
+    results = send_test_alert(Settings.load())
+    if not results:
+        raise click.ClickException("no channel is set; set SYNTHFLOW_ALERT_WEBHOOK_URL, or see docs/runbook.md")
+    for channel, problem in results.items():
+        click.echo(f"{channel}: {problem or 'accepted'}")
+    if any(results.values()):
+        raise click.ClickException("not every channel accepted the alert; check its SYNTHFLOW_ALERT_... settings")
+
+
+@main.command()
 @click.option(
     "--debug", is_flag=True, help="Print what the API says about a refused request. It may contain personal data."
 )
-def doctor(debug: bool) -> None:
+@click.option("--alerts", is_flag=True, help="Also send a test alert through every channel.")
+def doctor(debug: bool, alerts: bool) -> None:
     """Examine settings, API and warehouse, and report what is wrong.
 
     Every problem comes with what to do. Exits with 1 if there is one.
@@ -87,7 +109,7 @@ def doctor(debug: bool) -> None:
     from synthflow_assets.settings import Settings
 
     troubles = 0
-    for finding in examine(Settings.load()):
+    for finding in examine(Settings.load(), send_alerts=alerts):
         troubles += finding.verdict is Verdict.TROUBLE
         verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
         click.echo(f"{verdict}  {finding.subject:<10} {finding.text}")

@@ -26,6 +26,7 @@ from synthflow_assets.api.probe import ApiReading, probe
 from synthflow_assets.days import day_bounds_ms, last_closed_day
 from synthflow_assets.errors import ApiError, AuthenticationError, SettingsError, WarehouseError
 from synthflow_assets.loading import resolve_agents
+from synthflow_assets.orchestration.sensors.channels import send_test_alert
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
@@ -60,12 +61,15 @@ class Finding:
     response: str = ""  # what the API said; it may hold personal data
 
 
-def examine(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) -> Iterator[Finding]:
+def examine(
+    settings: Settings, region_urls: Mapping[str, str] = REGION_URLS, *, send_alerts: bool = False
+) -> Iterator[Finding]:
     """Examine settings, API and warehouse.
 
     Args:
         settings: of the workspace.
         region_urls: the base URL of the API by region.
+        send_alerts: also send a test alert through every channel.
 
     Yields:
         Findings as they are made: a finding comes after those that it depends on.
@@ -76,6 +80,23 @@ def examine(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) ->
     yield _examine_timezone(settings)
     yield from _examine_api(settings, region_urls)
     yield from _examine_warehouse(settings)
+    if send_alerts:
+        yield from _examine_alerts(settings)
+
+
+def _examine_alerts(settings: Settings) -> Iterator[Finding]:
+    try:
+        results = send_test_alert(settings)
+    except SettingsError as error:
+        yield Finding(Verdict.TROUBLE, "alerts", _sentence(error))
+        return
+    if not results:
+        yield Finding(Verdict.NOTE, "alerts", "No channel is set, so nobody is told about failures.")
+    for channel, problem in results.items():
+        if problem is None:
+            yield Finding(Verdict.OK, "alerts", f"The channel accepted a test alert: {channel}.")
+        else:
+            yield Finding(Verdict.TROUBLE, "alerts", _sentence(problem))
 
 
 def _set(field: str, value: object) -> str:

@@ -29,6 +29,7 @@ from synthflow_assets.texts import markdown
 from synthflow_assets.warehouse.tables import Table
 
 _SHOWN_PROBLEMS = 200
+PLACES, EXAMINED_DAYS = "places", "examined_days"  # metadata
 
 
 def checks_of(tables: Sequence[Table]) -> list[Check]:
@@ -105,7 +106,7 @@ def evaluate(
         for check in checks:
             problems = find_problems(connection, check, days, settings, latest)
             retired = count_retired_agents(connection, settings, latest) if check is FRESHNESS else 0
-            yield _result(workspace, check, problems, retired)
+            yield _result(workspace, check, problems, retired, days)
 
 
 def _selected(context: Any, workspace: Workspace, checks: Sequence[Check]) -> list[Check]:
@@ -113,7 +114,9 @@ def _selected(context: Any, workspace: Workspace, checks: Sequence[Check]) -> li
     return [check for check in checks if check_key(workspace, check) in context.selected_asset_check_keys]
 
 
-def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], retired: int) -> dg.AssetCheckResult:
+def _result(
+    workspace: Workspace, check: Check, problems: Sequence[Problem], retired: int, days: Sequence[dt.date] | None
+) -> dg.AssetCheckResult:
     key = check_key(workspace, check)
     merged = merge_days(problems)
     lines = [f"- {markdown(str(problem))}" for problem in merged[:_SHOWN_PROBLEMS]]
@@ -131,9 +134,17 @@ def _result(workspace: Workspace, check: Check, problems: Sequence[Problem], ret
         description=_headline(workspace, check, merged) if merged else check.description + not_expected,
         metadata={
             "problems": len(problems),
+            # For the alert sensor, to tell what is new and what is resolved. Without texts, whose numbers change.
+            PLACES: dg.JsonMetadataValue(sorted({_place(problem) for problem in problems})[:_SHOWN_PROBLEMS]),
+            EXAMINED_DAYS: dg.JsonMetadataValue([f"{min(days)}", f"{max(days)}"] if days else []),
             **({"details": dg.MarkdownMetadataValue("\n".join(lines))} if lines else {}),
         },
     )
+
+
+def _place(problem: Problem) -> str:
+    """Return the day and the agent of a problem."""
+    return " ".join(str(part) for part in (problem.day, problem.agent) if part is not None)
 
 
 def _headline(workspace: Workspace, check: Check, merged: Sequence[Problem]) -> str:

@@ -5,6 +5,7 @@ that could not be delivered. Each tick compares the state of the instance with a
 """
 
 import datetime as dt
+import re
 import time
 from collections.abc import Collection, Iterator
 from typing import Any, Self
@@ -14,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from synthflow_assets.notify import Alert
 from synthflow_assets.orchestration import private
-from synthflow_assets.orchestration.checks import check_key
+from synthflow_assets.orchestration.checks import EXAMINED_DAYS, PLACES, check_key
 from synthflow_assets.orchestration.sensors.channels import Outbox, channels_of, deliver
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
@@ -24,9 +25,53 @@ _INTERVAL_SECONDS = 30
 _MAX_TEXT_LENGTH = 1500
 _OVERLAP_SECONDS = 120.0  # a failure may become visible this much later
 RETRY_STARTS_WITHIN_SECONDS = 300.0
+_REMIND_SECONDS = 86_400.0  # after which what still fails is reported again
+_REMEMBERED_RUNS = 50  # failed ones, to notice that they are resolved
 _EVALUATIONS_PER_TICK = 10  # failed ones, of each check
 _WILL_RETRY_TAG = "dagster/will_retry"
 _PARENT_RUN_TAG = "dagster/parent_run_id"
+
+
+class _ToldCheck(BaseModel):
+    """A failed check that was reported."""
+
+    told_at: float = 0.0
+    is_error: bool = False
+    places: set[str] = set()  # days and agents that were reported as failing, and are not known to pass again
+
+    def is_news(self, evaluation: dg.AssetCheckEvaluation, now: float) -> bool:
+        """Return whether a failed evaluation is to be reported, and remember it.
+
+        It is if the check fails in a new place, as an error instead of a warning, or still after a day.
+        """
+        places, is_error = set(_metadata(evaluation, PLACES)), evaluation.severity is dg.AssetCheckSeverity.ERROR
+        is_news = bool(places - self.places) or is_error > self.is_error or now - self.told_at > _REMIND_SECONDS
+        # What this evaluation looked at and did not find passes again.
+        self.places = {place for place in self.places if not _was_examined(place, evaluation)} | places
+        self.is_error = is_error
+        if is_news:
+            self.told_at = now
+        return is_news
+
+    def is_resolved_by(self, evaluation: dg.AssetCheckEvaluation) -> bool:
+        """Return whether an evaluation that passed looked at all places that were reported."""
+        return evaluation.passed and all(_was_examined(place, evaluation) for place in self.places)
+
+
+class _ToldRun(BaseModel):
+    """A failed run over days that was reported."""
+
+    told_at: float
+    failed_at: float
+    job: str
+    first: str
+    last: str
+    text: str
+
+    def is_same(self, other: "_ToldRun") -> bool:
+        """Return whether two runs failed over the same days for the same reason within a day."""
+        same = (self.job, self.first, self.last, self.text) == (other.job, other.first, other.last, other.text)
+        return same and abs(other.told_at - self.told_at) <= _REMIND_SECONDS
 
 
 class _AlertCursor(BaseModel):
@@ -35,7 +80,8 @@ class _AlertCursor(BaseModel):
     since: float = Field(default_factory=time.time)  # earlier failures are not reported
     seen: dict[str, float] = {}  # runs and evaluations within the overlap
     retried: dict[str, float] = {}  # failed runs that Dagster says it is going to retry
-    checks: dict[str, str] = {}  # failed checks, and their last description
+    runs: list[_ToldRun] = []  # failed runs, the earliest first
+    checks: dict[str, _ToldCheck] = {}  # failed checks, by asset and name
     outboxes: dict[str, Outbox] = {}  # by channel
 
     @classmethod
@@ -101,7 +147,8 @@ def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg
         cursor.outboxes = {channel: cursor.outboxes.get(channel, Outbox()) for channel in channels}
         for alert in (
             *_new_run_failures(workspace, steps, instance, cursor),
-            *_new_check_failures(workspace, instance, cursor),
+            *_resolved_runs(workspace, instance, cursor),
+            *_check_alerts(workspace, instance, cursor),
         ):
             for outbox in cursor.outboxes.values():
                 outbox.add(alert)
@@ -125,9 +172,38 @@ def _new_run_failures(
         if run.tags.get(_WILL_RETRY_TAG) == "true":
             cursor.retried[run.run_id] = ended
         else:
-            yield _run_alert(workspace, steps, instance, run)
+            yield from _run_alert(workspace, steps, instance, run, cursor)
     for run in _runs_never_retried(instance, cursor):
-        yield _run_alert(workspace, steps, instance, run)
+        yield from _run_alert(workspace, steps, instance, run, cursor)
+
+
+def _resolved_runs(workspace: Workspace, instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[Alert]:
+    """Yield an alert if a later run of the same job over all days of a failed one has succeeded."""
+    cursor.runs = cursor.runs[-_REMEMBERED_RUNS:]
+    if not cursor.runs:
+        return
+    updated_after = dt.datetime.fromtimestamp(cursor.since - _OVERLAP_SECONDS, dt.UTC)
+    succeeded = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=updated_after)
+    for record in instance.get_run_records(succeeded, ascending=True):
+        run, started = record.dagster_run, record.start_time or 0.0
+        first, last = _days_of(run)
+        resolved = [
+            told
+            for told in cursor.runs
+            if told.job == run.job_name
+            and first
+            and first <= told.first <= told.last <= last
+            and started > told.failed_at
+        ]
+        if resolved and workspace.owns_run(run):
+            cursor.runs = [told for told in cursor.runs if told not in resolved]
+            days = dict.fromkeys(_in_days(told.first, told.last) for told in resolved)
+            yield Alert(
+                "resolved",
+                f"{workspace.name}: run {run.job_name}{' and'.join(days)} has succeeded",
+                "",
+                _page(workspace.settings, f"/runs/{run.run_id}"),
+            )
 
 
 def _runs_never_retried(instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[dg.DagsterRun]:
@@ -145,19 +221,46 @@ def _runs_never_retried(instance: dg.DagsterInstance, cursor: _AlertCursor) -> I
                 yield run
 
 
-def _run_alert(workspace: Workspace, steps: Collection[str], instance: dg.DagsterInstance, run: dg.DagsterRun) -> Alert:
-    tags = run.tags
-    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
-    last = tags.get("dagster/asset_partition_range_end") or first
-    days = f" for {first}" + (f" to {last}" if last != first else "") if first else ""
+def _days_of(run: dg.DagsterRun) -> tuple[str, str]:
+    """Return the first and the last day of a run; empty if it has none."""
+    first = run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition") or ""
+    return first, run.tags.get("dagster/asset_partition_range_end") or first
+
+
+def _ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
+    record = instance.get_run_record_by_id(run.run_id)
+    return (record.end_time if record else None) or time.time()
+
+
+def _in_days(first: str, last: str) -> str:
+    return f" for {first}" + (f" to {last}" if last != first else "") if first else ""
+
+
+def _run_alert(
+    workspace: Workspace,
+    steps: Collection[str],
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    cursor: _AlertCursor,
+) -> Iterator[Alert]:
+    """Yield the alert about a failed run, unless the same failure over the same days was reported within a day."""
+    first, last = _days_of(run)
     job = run.job_name if not run.job_name.startswith("__") else "of assets"
     entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     reasons = [_reason(steps, entry.get_dagster_event()) for entry in entries]
     text = "\n".join(filter(None, reasons)) or "The run ended outside of its steps: its process died, or was stopped."
-    return Alert(
+    text = text[:_MAX_TEXT_LENGTH]
+    if first:
+        failed = _ToldRun(
+            told_at=time.time(), failed_at=_ended(instance, run), job=run.job_name, first=first, last=last, text=text
+        )
+        if any(told.is_same(failed) for told in cursor.runs):
+            return
+        cursor.runs.append(failed)
+    yield Alert(
         "run_failed",
-        f"{workspace.name}: run {job}{days} failed",
-        text[:_MAX_TEXT_LENGTH],
+        f"{workspace.name}: run {job}{_in_days(first, last)} failed",
+        text,
         _page(workspace.settings, f"/runs/{run.run_id}"),
     )
 
@@ -171,7 +274,8 @@ def _reason(steps: Collection[str], event: dg.DagsterEvent) -> str | None:
     return f"Step {event.step_key} failed ({kind or 'no reason given'}); see the log of the run."
 
 
-def _new_check_failures(workspace: Workspace, instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[Alert]:
+def _check_alerts(workspace: Workspace, instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[Alert]:
+    """Yield alerts about checks that fail, fail in more places, still fail after a day, or pass again."""
     for check in (*CHECKS, *SCHEDULED_CHECKS):
         key = check_key(workspace, check)
         name = f"{key.asset_key.to_user_string()}: {key.name}"
@@ -179,12 +283,28 @@ def _new_check_failures(workspace: Workspace, instance: dg.DagsterInstance, curs
         # Each run evaluates the check on its own days: it may have failed for other days before it passed now.
         failed = _failed_since(instance, key, cursor)
         for evaluation in (*failed, *([latest] if latest and not latest.passed else [])):
-            text = (evaluation.description or "")[:_MAX_TEXT_LENGTH]
-            if cursor.checks.get(name) != text:
-                cursor.checks[name] = text
-                yield _check_alert(workspace, key, evaluation, text)
-        if latest and latest.passed:
-            cursor.checks.pop(name, None)
+            if cursor.checks.setdefault(name, _ToldCheck()).is_news(evaluation, time.time()):
+                yield _check_alert(workspace, key, evaluation)
+        if latest and name in cursor.checks and cursor.checks[name].is_resolved_by(latest):
+            del cursor.checks[name]
+            yield Alert(
+                "resolved",
+                f"{workspace.name}: check {key.name} of {key.asset_key.to_user_string()} passes again",
+                "",
+                _check_page(workspace, key),
+            )
+
+
+def _metadata(evaluation: dg.AssetCheckEvaluation, name: str) -> list[str]:
+    value = evaluation.metadata.get(name)
+    found = value.value if isinstance(value, dg.JsonMetadataValue) else None
+    return [str(part) for part in found] if isinstance(found, list) else []
+
+
+def _was_examined(place: str, evaluation: dg.AssetCheckEvaluation) -> bool:
+    """Return whether an evaluation looked at the day of a place. A place without a day is looked at by all."""
+    days, day = _metadata(evaluation, EXAMINED_DAYS), re.match(r"\d{4}-\d{2}-\d{2}", place)
+    return not days or not day or days[0] <= day[0] <= days[-1]
 
 
 def _failed_since(
@@ -211,15 +331,19 @@ def _evaluation(record: Any) -> dg.AssetCheckEvaluation | None:
     return evaluation if isinstance(evaluation, dg.AssetCheckEvaluation) else None
 
 
-def _check_alert(workspace: Workspace, key: dg.AssetCheckKey, evaluation: dg.AssetCheckEvaluation, text: str) -> Alert:
-    asset = key.asset_key.to_user_string()
+def _check_alert(workspace: Workspace, key: dg.AssetCheckKey, evaluation: dg.AssetCheckEvaluation) -> Alert:
     severity = "warning" if evaluation.severity is dg.AssetCheckSeverity.WARN else "error"
     return Alert(
         "check_failed",
-        f"{workspace.name}: check {key.name} of {asset} failed ({severity})",
-        text,
-        _page(workspace.settings, f"/assets/{asset}?view=checks&checkDetail={key.name}"),
+        f"{workspace.name}: check {key.name} of {key.asset_key.to_user_string()} failed ({severity})",
+        (evaluation.description or "")[:_MAX_TEXT_LENGTH],
+        _check_page(workspace, key),
     )
+
+
+def _check_page(workspace: Workspace, key: dg.AssetCheckKey) -> str | None:
+    asset = key.asset_key.to_user_string()
+    return _page(workspace.settings, f"/assets/{asset}?view=checks&checkDetail={key.name}")
 
 
 def _page(settings: Settings, path: str) -> str | None:

@@ -72,6 +72,32 @@ def channels_of(settings: Settings) -> dict[str, Send]:
     return found
 
 
+def send_test_alert(settings: Settings) -> dict[str, str | None]:
+    """Send an alert through every channel that is set.
+
+    Returns:
+        By channel, why the alert was not accepted; None if it was.
+
+    Raises:
+        SettingsError: Slack is set, but its client is not installed.
+    """
+    alert = Alert(
+        "test",
+        f"{settings.warehouse_schema}: this is a test",
+        "Alerts about failed runs and failed checks come this way.",
+        settings.webserver_url,
+    )
+    results: dict[str, str | None] = {}
+    for name, send in channels_of(settings).items():
+        try:
+            send(alert)
+        except (AlertError, SettingsError) as error:
+            results[name] = str(error)
+        else:
+            results[name] = None
+    return results
+
+
 def deliver(
     channels: Mapping[str, Send], outboxes: Mapping[str, Outbox], workspace: str, overview_url: str | None
 ) -> list[str]:
