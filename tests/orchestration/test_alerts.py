@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 from slack_sdk import WebClient
 
+from synthflow_assets.cli import main
 from synthflow_assets.errors import AlertError, SettingsError
 from synthflow_assets.notify import Alert
 from synthflow_assets.orchestration.build import build_synthflow_defs
@@ -110,6 +112,107 @@ def test_a_stale_agent_turns_red_and_is_told_once_until_something_changes(
     told = [json.loads(posted) for posted in inbox.posted if "fresh_per_model" in posted]
     assert [one["subject"] for one in told] == ["synthflow: check fresh_per_model of synthflow/calls failed (error)"]
     assert "the latest landed day is" in told[0]["details"]
+
+
+def test_a_check_is_told_again_when_it_fails_for_more_or_after_a_day_and_when_it_passes(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    inbox: Inbox,
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20)
+    settings = settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"))
+    alerting, warehouse = Alerting(settings, instance), Warehouse(settings.warehouse)
+    yesterday = (dt.datetime.now(dt.UTC) - dt.timedelta(days=1)).date()
+    with warehouse.connect() as connection:
+        connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 5, 'a', now())")
+
+    def told() -> list[str]:
+        alerting.check_freshness()
+        alerting.tick()
+        new = [subject for subject in subjects(inbox) if "fresh_per_model" in subject]
+        inbox.posted.clear()
+        return new
+
+    failed = "synthflow: check fresh_per_model of synthflow/calls failed (error)"
+    alerting.tick()
+    assert told() == [failed]
+    assert told() == []
+    with warehouse.connect() as connection:
+        connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 6, 'b', now())")
+    assert told() == [failed]
+    assert told() == []
+    cursor = json.loads(str(alerting.cursor))
+    cursor["checks"]["synthflow/calls: fresh_per_model"]["told_at"] -= 86_401
+    alerting.cursor = json.dumps(cursor)
+    assert told() == [failed]
+    with warehouse.connect() as connection:
+        connection.execute("UPDATE call_loads SET day = $1", [yesterday])
+    assert told() == ["synthflow: check fresh_per_model of synthflow/calls passes again"]
+    assert told() == []
+
+
+def test_a_day_that_passes_does_not_resolve_another(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20, faults={"odd_records": 1.0})
+    alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
+
+    def told(day: str) -> list[str]:
+        assert alerting.run(first=day, last=day).success
+        alerting.tick()
+        new = [subject.rpartition("synthflow/calls ")[2] for subject in subjects(inbox) if "no_rejects" in subject]
+        inbox.posted.clear()
+        return new
+
+    alerting.tick()
+    assert told(DAY) == ["failed (warning)"]
+    sandbox.api.store.config = dataclasses.replace(sandbox.api.config, faults={})
+    sandbox.api.store._selections.clear()
+    assert told("2026-03-07") == []
+    assert told(DAY) == ["passes again"]
+
+
+def test_a_run_that_fails_again_for_the_same_reason_is_told_once_and_when_it_has_succeeded(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=dt.date.fromisoformat(POISONED))
+    alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
+    alerting.tick()
+    for _ in range(2):
+        assert not alerting.run(first=DAY, last=POISONED).success
+        alerting.tick()
+    assert [one for one in subjects(inbox) if "run" in one] == [
+        "synthflow: run synthflow_daily for 2026-03-08 to 2026-03-09 failed"
+    ]
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=None)
+    assert alerting.run(first=POISONED, last=POISONED).success  # not all of its days
+    alerting.tick()
+    assert alerting.run(first=DAY, last=POISONED).success
+    alerting.tick()
+    assert [one for one in subjects(inbox) if "run" in one][1:] == [
+        "synthflow: run synthflow_daily for 2026-03-08 to 2026-03-09 has succeeded"
+    ]
+
+
+@pytest.mark.parametrize("command", [["alert", "--test"], ["doctor", "--alerts"]])
+def test_a_test_alert_goes_through_every_channel_and_says_what_came_back(inbox: Inbox, command: list[str]) -> None:
+    os.environ["SYNTHFLOW_ALERT_WEBHOOK_URL"] = f"{inbox.url}/secret-path"  # removed by clean_environment
+    os.environ["SYNTHFLOW_ALERT_SMTP_URL"] = "smtp://127.0.0.1:1"
+    os.environ["SYNTHFLOW_ALERT_EMAIL_TO"] = "calls@example.com"
+    for status, webhook in ((200, "webhook"), (404, "webhook answered 404")):
+        inbox.status = status
+        said = CliRunner().invoke(main, command)
+        assert said.exit_code == 1  # the mail server is unreachable
+        assert webhook in said.output
+        assert "mail server did not accept the message (ConnectionRefusedError)" in said.output
+        assert "secret" not in said.output
+    assert subjects(inbox) == ["synthflow: this is a test"] * 2
+
+
+def test_a_test_alert_needs_a_channel_and_the_option() -> None:
+    assert "add --test" in CliRunner().invoke(main, ["alert"]).output
+    assert "no channel is set" in CliRunner().invoke(main, ["alert", "--test"]).output
 
 
 def test_a_channel_that_fails_waits_and_does_not_hold_up_the_others(

@@ -61,7 +61,6 @@ class _ToldCheck(BaseModel):
 class _ToldRun(BaseModel):
     """A failed run over days that was reported."""
 
-    told_at: float
     failed_at: float
     job: str
     first: str
@@ -71,7 +70,15 @@ class _ToldRun(BaseModel):
     def is_same(self, other: "_ToldRun") -> bool:
         """Return whether two runs failed over the same days for the same reason within a day."""
         same = (self.job, self.first, self.last, self.text) == (other.job, other.first, other.last, other.text)
-        return same and abs(other.told_at - self.told_at) <= _REMIND_SECONDS
+        return same and abs(other.failed_at - self.failed_at) <= _REMIND_SECONDS
+
+    def is_resolved_by(self, job: str, first: str, last: str, started: float) -> bool:
+        """Return whether a run that succeeded repeated all of this one's days.
+
+        Runs of `dg launch` share a name, and may be of other assets, so that this cannot be told of them.
+        """
+        is_same_job = job == self.job and not job.startswith("__")
+        return is_same_job and bool(first) and first <= self.first <= self.last <= last and started > self.failed_at
 
 
 class _AlertCursor(BaseModel):
@@ -187,14 +194,7 @@ def _resolved_runs(workspace: Workspace, instance: dg.DagsterInstance, cursor: _
     for record in instance.get_run_records(succeeded, ascending=True):
         run, started = record.dagster_run, record.start_time or 0.0
         first, last = _days_of(run)
-        resolved = [
-            told
-            for told in cursor.runs
-            if told.job == run.job_name
-            and first
-            and first <= told.first <= told.last <= last
-            and started > told.failed_at
-        ]
+        resolved = [told for told in cursor.runs if told.is_resolved_by(run.job_name, first, last, started)]
         if resolved and workspace.owns_run(run):
             cursor.runs = [told for told in cursor.runs if told not in resolved]
             days = dict.fromkeys(_in_days(told.first, told.last) for told in resolved)
@@ -251,9 +251,8 @@ def _run_alert(
     text = "\n".join(filter(None, reasons)) or "The run ended outside of its steps: its process died, or was stopped."
     text = text[:_MAX_TEXT_LENGTH]
     if first:
-        failed = _ToldRun(
-            told_at=time.time(), failed_at=_ended(instance, run), job=run.job_name, first=first, last=last, text=text
-        )
+        failed_at = _ended(instance, run)
+        failed = _ToldRun(failed_at=failed_at, job=run.job_name, first=first, last=last, text=text)
         if any(told.is_same(failed) for told in cursor.runs):
             return
         cursor.runs.append(failed)
