@@ -1,6 +1,7 @@
 """Every check passes on a sound warehouse, and fails on the damage that it is there to find."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 
 import duckdb
@@ -16,6 +17,7 @@ from synthflow_assets.quality import (
     SETTLED,
     Check,
     Problem,
+    Severity,
     count_retired_agents,
     find_problems,
     merge_days,
@@ -24,6 +26,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.statements import sql_file
 from synthflow_assets.warehouse.tables import MetricTable
 from tests.quality.conftest import DAYS, LAST
 from tests.quality.damage import DAMAGE
@@ -105,6 +108,21 @@ def test_every_number_of_the_sound_warehouse_has_a_value(
 
 def test_every_check_has_damage_that_it_finds() -> None:
     assert {name for name, *_ in DAMAGE} == set(BY_NAME)
+
+
+def test_wrong_numbers_are_errors_and_wrong_calls_block_what_follows() -> None:
+    assert {check.name for check in BY_NAME.values() if check.blocking} == {"unique_call_ids", "complete", "within_day"}
+    warnings = {check.name for check in BY_NAME.values() if check.severity is Severity.WARN and not check.blocking}
+    assert warnings == {
+        *("no_rejects", "known_values", "usual_volume", "same_fields", "usual_disconnects", "no_gaps", "settled")
+    }
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_a_check_depends_on_the_metric_tables_that_it_reads(check: Check) -> None:
+    query = check.query or sql_file("synthflow_assets.quality", f"{check.name}.sql")
+    read = {table.name for table in METRIC_TABLES if re.search(rf"\b{table.name}\b", query)}
+    assert read - {check.table} == set(check.depends_on)
 
 
 def test_a_backfill_of_old_days_does_not_make_an_agent_fresh(
@@ -260,9 +278,15 @@ def test_an_agent_that_was_added_lacks_all_days_and_one_that_is_gone_lacks_none(
     assert scheduled(connection, settings, NO_GAPS, LAST + dt.timedelta(days=1)) == [
         "2026-03-11 Lead Qualifier: never landed"
     ]
-    # Between its first and last day, an agent that is gone has gaps as well.
-    connection.execute("UPDATE call_loads SET day = day - 2 WHERE day = $1", DAYS[:1])
-    assert "2026-03-08 to 2026-03-09 Front Desk: never landed" in scheduled(connection, settings, NO_GAPS)
+
+
+def test_an_agent_that_was_never_listed_lacks_the_days_between_its_first_and_last(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    for day in (LAST - dt.timedelta(days=3), LAST):
+        unlisted = "SELECT * REPLACE ($1::DATE AS day, 'unlisted' AS model_id) FROM call_loads LIMIT 1"
+        connection.execute(f"INSERT INTO call_loads {unlisted}", [day])
+    assert "2026-03-08 to 2026-03-09 unlisted: never landed" in scheduled(connection, settings, NO_GAPS)
 
 
 @pytest.mark.parametrize("is_set", [False, True])

@@ -344,6 +344,7 @@ def test_both_sources_are_told_apart() -> None:
     [
         ("\nbot: Hello\nhuman: Hi\nbot: My human: friend\nhuman: Bye", 2, 2),
         ("assistant: Hello\nhuman: hm", 1, 1),
+        ("human: Hello?\nbot: Hi", 1, 1),
         ("bot: Hello? bot: again", 0, 1),
         ("", 0, 0),
         (None, None, None),
@@ -360,6 +361,7 @@ def test_turns_are_lines(transcript: str | None, human: int | None, agent: int |
         ("Telephony - 404 - Not Found", "404"),
         ("Telephony - 400 - Invalid phone number", "400"),
         ("608: Rejected", "608"),
+        ("302: Moved Temporarily", "302"),
         ("The number 415 - 555 - 0123", None),
         ("4155550123: busy", None),
         ("415 - 555 0123", None),
