@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
@@ -28,7 +30,7 @@ def migrate(
     schema: str,
     *,
     may_write: bool,
-    text_compression: str | None = None,
+    text_compression: Callable[[duckdb.DuckDBPyConnection], str | None],
 ) -> bool:
     """Create what is missing of schema, tables and views, and make the schema the connection's default.
 
@@ -37,7 +39,7 @@ def migrate(
         location: of the warehouse, for messages.
         schema: the schema of the tables.
         may_write: if False, nothing is changed, and an older warehouse is read as it is.
-        text_compression: of new columns with long texts; None leaves it to the engine.
+        text_compression: returns the compression of long texts in new tables; None leaves it to the engine.
 
     Returns:
         Whether the tables were created by this call.
@@ -57,9 +59,10 @@ def migrate(
     if version == SCHEMA_VERSION or not may_write:
         return False
     existing = _table_names(connection, schema)
+    compression = text_compression(connection)
     with transaction(connection):
         for table in TABLES.values():
-            connection.execute(table.ddl(text_compression))
+            connection.execute(table.ddl(compression))
             if table.name not in existing:
                 continue
             for column in table.columns:

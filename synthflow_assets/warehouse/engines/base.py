@@ -66,8 +66,6 @@ class LockPolicy(NamedTuple):
 class Engine(ABC):
     """Where the tables of a warehouse are stored. The defaults are those of a remote engine without a lock."""
 
-    text_compression: str | None = None  # of columns with long texts, if tables can say so
-
     def __init__(self, location: str) -> None:
         self.location = location
 
@@ -129,6 +127,10 @@ class Engine(ABC):
     def configure_storage(self, connection: duckdb.DuckDBPyConnection) -> None:  # noqa: ARG002
         """Configure how new tables are stored. The connection's default schema is theirs."""
         return
+
+    def text_compression(self, connection: duckdb.DuckDBPyConnection) -> str | None:  # noqa: ARG002
+        """Return how new columns with long texts are compressed; None leaves it to the engine."""
+        return None
 
     def compact(self, connection: duckdb.DuckDBPyConnection) -> None:  # noqa: ARG002
         """Remove deleted and overwritten rows from storage."""
