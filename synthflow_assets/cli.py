@@ -77,9 +77,9 @@ def agents() -> None:
 @main.command()
 @click.option("--test", is_flag=True, help="Required, because the command sends a message.")
 def alert(test: bool) -> None:
-    """Send a test alert through every channel, and print what came back.
+    """Send a test alert through every channel.
 
-    Exits with 1 if a channel does not accept it, or if none is set.
+    Prints what came back. Exits with 1 if a channel does not accept it, or if none is set.
     """
     from synthflow_assets.orchestration.sensors.channels import send_test_alert
     from synthflow_assets.settings import Settings
