@@ -121,6 +121,15 @@ def test_each_agent_has_its_own_character() -> None:
     assert len(reasons[0] | reasons[1]) >= 4
 
 
+def test_the_judge_tells_persons_from_voicemails() -> None:
+    for call in records(agent=1, calls_per_day=2000):
+        if call["judge_results"] is not None:
+            by_person = "voicemail" not in call["end_call_reason"]
+            assert call["judge_results"]["answered_by_human"] == ("true" if by_person else "false")
+            assert by_person or call["judge_results"]["goal"] == "not_applicable"
+            assert by_person or call["executed_actions"] == {}
+
+
 def test_what_is_missing_in_live_calls_is_missing() -> None:
     found = [call for agent in range(3) for call in records(agent=agent, calls_per_day=2000)]
     answered = [call for call in found if call["call_status"] in CONNECTED]
