@@ -402,8 +402,9 @@ def sandbox(
     from synthflow_assets.sandbox.config import FAULTS, SandboxConfig
 
     if "help" in faults:
+        width = max(map(len, FAULTS))
         for name, effect in FAULTS.items():
-            click.echo(f"{name:<16} {effect}")
+            click.echo(f"{name:<{width}} {effect}")
         click.echo("CHANCE: below 1, the probability for each request; from 1 on, the number of first requests.")
         return
     try:
