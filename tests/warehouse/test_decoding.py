@@ -95,6 +95,22 @@ def test_what_two_parsers_would_read_differently_is_rejected() -> None:
     assert row["reason"] == "a field occurs twice"
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_each_record_is_judged_by_its_own_fields(first: int) -> None:
+    """The fields of the first record of a batch are checked once, for all records that have the same."""
+    records = [
+        json.dumps(call(call_id="plain")),
+        json.dumps(call(call_id="twice")).replace("{", '{"duration": 1, "duration": 2, '),
+        json.dumps(call(call_id="new", mood="calm")),
+    ]
+    rows = decode(*records[first:], *records[:first])
+    assert sorted((row["call_id"], row["reason"], row["extra"]) for row in rows) == [
+        ("new", None, '{"mood":"calm"}'),
+        ("plain", None, None),
+        ("twice", "a field occurs twice", None),
+    ]
+
+
 @pytest.mark.parametrize(
     "value",
     [
