@@ -18,7 +18,8 @@ class Inbox:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 inbox.posted.append(self.rfile.read(int(self.headers["content-length"])).decode())
-                time.sleep(inbox.takes_seconds)
+                if inbox.takes_seconds:
+                    time.sleep(inbox.takes_seconds)
                 self.send_response(inbox.status)
                 self.send_header("location", "/elsewhere")
                 self.send_header("content-type", "application/json")

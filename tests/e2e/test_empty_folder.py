@@ -1,5 +1,7 @@
 """The wheel, its command, and a folder with nothing in it: demo, home and dev."""
 
+import datetime as dt
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +27,16 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.fixture
+def not_at_midnight() -> None:
+    """If midnight UTC is near, wait for it: with it, the days of the demo change."""
+    now = dt.datetime.now(dt.UTC)
+    midnight = dt.datetime.combine(now.date() + dt.timedelta(days=1), dt.time(), dt.UTC)
+    if midnight - now < dt.timedelta(minutes=2):
+        time.sleep((midnight - now).total_seconds())
+
+
+@pytest.mark.usefixtures("not_at_midnight")
 def test_demo_then_dev_over_the_sandbox(
     folder: Path, wheel_python: Path, start: Callable[..., Server], browser: Browser
 ) -> None:

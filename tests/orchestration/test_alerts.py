@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from slack_sdk import WebClient
 
 from synthflow_assets.cli import main
+from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import AlertError, SettingsError
 from synthflow_assets.notify import Alert
 from synthflow_assets.orchestration.build import build_synthflow_defs
@@ -98,8 +99,9 @@ def test_a_stale_agent_turns_red_and_is_told_once_until_something_changes(
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
-    yesterday = (dt.datetime.now(dt.UTC) - dt.timedelta(days=1)).date().isoformat()
-    assert alerting.run(first=yesterday, last=yesterday).success
+    yesterday = last_closed_day("UTC")
+    # Until 07:00, the day before yesterday is the one that is due.
+    assert alerting.run(f"{yesterday - dt.timedelta(days=1)}", f"{yesterday}").success
     alerting.check_freshness()
     alerting.tick()
     assert not [subject for subject in subjects(inbox) if "fresh_per_model" in subject]

@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.days import last_due_day
+from synthflow_assets.days import last_closed_day
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.orchestration.build import build_synthflow_defs
@@ -32,8 +32,8 @@ MakeSettings = Callable[..., Settings]
 
 @pytest.fixture(scope="module")
 def days() -> tuple[str, str]:
-    """The last two days that are due."""
-    last = last_due_day("UTC")
+    """The last two closed days. They include the days that are due, also if another one becomes due meanwhile."""
+    last = last_closed_day("UTC")
     return f"{last - dt.timedelta(days=1)}", f"{last}"
 
 
@@ -169,7 +169,8 @@ def test_freshness_says_how_many_agents_it_watches_no_more(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, days: tuple[str, str]
 ) -> None:
     settings = settings_for(start_sandbox(agents=2, calls_per_day=20))
-    launch(settings, instance, f"dg launch --assets group:synthflow --partition {days[1]}")
+    # Until 07:00, the first of the days is the one that is due.
+    launch(settings, instance, f"dg launch --assets key:synthflow/calls --partition-range {'...'.join(days)}")
     fresh = ask(settings, instance, "fresh_per_model")
     assert fresh.passed
     assert "no longer expected" not in str(fresh.description)
