@@ -142,7 +142,9 @@ def _retried_after_outage(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 def is_outage(error: Exception) -> bool:
     """Return whether a step failed because the API could not be reached or did not work."""
-    causes = error.causes if isinstance(error, _PartitionsFailedError) else [error]
+    causes: Sequence[Exception] = [error]
+    if isinstance(error, _PartitionsFailedError):
+        causes = error.causes
     return any(isinstance(cause, TransientApiError) and cause.outlasted for cause in causes)
 
 
