@@ -111,6 +111,7 @@ class Warehouse:
                     self.schema,
                     may_write=not read_only,
                     text_compression=self.engine.text_compression,
+                    warn=_warn,
                 )
                 if created:
                     self.engine.configure_storage(connection)

@@ -9,6 +9,7 @@ import duckdb
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import derived_columns_sql, typed_from_extra
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
+from synthflow_assets.warehouse.personal import HASH_PATTERN
 from synthflow_assets.warehouse.schema import (
     CALL_FIELDS,
     CALLS,
@@ -20,6 +21,7 @@ from synthflow_assets.warehouse.schema import (
     VIEWS,
 )
 from synthflow_assets.warehouse.statements import quoted, sql_file, transaction
+from synthflow_assets.warehouse.tables import Column, Kind
 
 _SQL = "synthflow_assets.warehouse.sql"
 
@@ -31,6 +33,7 @@ def migrate(
     *,
     may_write: bool,
     text_compression: Callable[[duckdb.DuckDBPyConnection], str | None],
+    warn: Callable[[str], None],
 ) -> bool:
     """Create what is missing of schema, tables and views, and make the schema the connection's default.
 
@@ -39,6 +42,7 @@ def migrate(
         location: of the warehouse, for messages.
         schema: the schema of the tables.
         may_write: if False, nothing is changed, and an older warehouse is read as it is.
+        warn: called with a message about data of an earlier version that cannot be migrated.
         text_compression: returns the compression of long texts in new tables; None leaves it to the engine.
 
     Returns:
@@ -59,6 +63,7 @@ def migrate(
     if version == SCHEMA_VERSION or not may_write:
         return False
     existing = _table_names(connection, schema)
+    absent = None
     compression = text_compression(connection)
     with transaction(connection):
         for table in TABLES.values():
@@ -73,10 +78,12 @@ def migrate(
     with transaction(connection):
         if CALLS.name in existing:
             _move_from_extra(connection)
-            _fill_derived_columns(connection)
+            absent = _fill_derived_columns(connection)
         _create_views(connection, schema)
         connection.execute(f"DELETE FROM {VERSION.name}")
         connection.execute(f"INSERT INTO {VERSION.name} VALUES ({SCHEMA_VERSION})")
+    if absent:
+        warn(absent)
     return version == 0
 
 
@@ -121,16 +128,35 @@ def _table_names(connection: duckdb.DuckDBPyConnection, schema: str) -> set[str]
     return {name for (name,) in connection.execute(query, [schema]).fetchall()}
 
 
-def _fill_derived_columns(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fill the derived columns of calls that landed before these columns existed, as far as their JSON was kept."""
+def _fill_derived_columns(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Fill the derived columns of calls that landed before these columns existed, as far as their JSON was kept.
+
+    Returns:
+        A message about the calls that stay without most of these columns; None if there are none.
+    """
     names = [column.name for column in DERIVED_COLUMNS]
-    sources = ", ".join(column.name for column in CALL_FIELDS)
-    older = f"(SELECT {sources} FROM {CALLS.name} WHERE call_outcome IS NULL)"
+    sources = ", ".join(_unless_hashed(column) for column in CALL_FIELDS)
+    older = f"(SELECT day, model_id, {sources} FROM {CALLS.name} WHERE call_outcome IS NULL)"
+    query = sql_file(_SQL, "calls_without_json.sql").replace("{older}", older)
+    [(calls, first, last)] = connection.execute(query).fetchall()
     connection.execute(
         f"UPDATE {CALLS.name} SET {', '.join(f'{name} = derived.{name}' for name in names)} "
         f"FROM (SELECT call_id, {', '.join(names)} FROM ({derived_columns_sql(older)})) AS derived "
         f"WHERE {CALLS.name}.call_id = derived.call_id"
     )
+    if not calls:
+        return None
+    return (
+        f"{calls:,} completed calls from {first} to {last} were stored without JSON and transcript, so their verdicts, "
+        "actions, variables and turns stay NULL; load these days again to fill them"
+    )
+
+
+def _unless_hashed(column: Column) -> str:
+    """Return SQL for a column; NULL for the hash of a text, in which nothing can be counted."""
+    if not column.personal or column.sql_type != Kind.TEXT.value:
+        return column.name
+    return f"CASE WHEN NOT regexp_full_match({column.name}, '{HASH_PATTERN}') THEN {column.name} END AS {column.name}"
 
 
 def _move_from_extra(connection: duckdb.DuckDBPyConnection) -> None:

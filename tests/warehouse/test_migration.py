@@ -2,18 +2,26 @@
 
 import datetime as dt
 import hashlib
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 
+from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from synthflow_assets.warehouse.schema import CALLS, MACROS, SCHEMA_VERSION, TABLES, VIEWS
+from synthflow_assets.warehouse.schema import CALLS, DERIVED_COLUMNS, MACROS, SCHEMA_VERSION, TABLES, VIEWS
 from synthflow_assets.warehouse.statements import sql_file
+from tests.conftest import DAY
 
 # The fingerprint of all tables, views and macros. When this test fails, raise SCHEMA_VERSION and set both here.
 PINNED = (7, "04a8a75adfb7")
@@ -99,3 +107,67 @@ def test_metrics_of_old_calls_can_be_computed_and_summarized(old: Warehouse) -> 
 
 
 EMPTY = ("actions_daily", "collected_variables_daily", "transfers_daily")  # the old call has neither
+
+
+@pytest.fixture
+def older(
+    start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], tmp_path: Path
+) -> Callable[[str], tuple[Warehouse, Warehouse]]:
+    """Lands the sandbox's calls; returns their warehouse, and a copy as a version without derived columns made it."""
+
+    def make(pii: str) -> tuple[Warehouse, Warehouse]:
+        settings = settings_for(start_sandbox(calls_per_day=60), pii=pii, pii_key="a long random text")
+        fresh = Warehouse.from_settings(settings)
+        with SynthflowClient.from_settings(settings) as client:
+            agents = resolve_agents(client, settings).agents
+            list(load_calls(client, fresh, settings, agents, [DAY], log=lambda _: None))
+        copied = Warehouse(shutil.copy(fresh.location, tmp_path / "older.duckdb"))
+        with duckdb.connect() as connection:
+            connection.execute(f"ATTACH '{copied.location}' AS warehouse; USE warehouse.synthflow")
+            for view in VIEWS:
+                connection.execute(f"DROP VIEW IF EXISTS {view.name}")
+            for column in DERIVED_COLUMNS:
+                connection.execute(f"ALTER TABLE calls DROP COLUMN {column.name}")
+            connection.execute("UPDATE schema_version SET version = 5")
+        return fresh, copied
+
+    return make
+
+
+def derived(warehouse: Warehouse) -> pd.DataFrame:
+    names = ", ".join(column.name for column in DERIVED_COLUMNS)
+    with warehouse.connect() as connection:
+        return connection.execute(f"SELECT call_id, {names} FROM calls ORDER BY call_id").df()
+
+
+def test_derived_columns_of_an_older_file_equal_those_of_a_fresh_landing(
+    older: Callable[[str], tuple[Warehouse, Warehouse]], caplog: pytest.LogCaptureFixture
+) -> None:
+    fresh, copied = older("keep")
+    expected = derived(fresh)
+    assert not expected.isna().all().any()
+    pd.testing.assert_frame_equal(derived(copied), expected)
+    with fresh.connect() as one, copied.connect() as other:
+        for warehouse in (one, other):
+            compute_metrics(warehouse, [DAY], Settings.of())
+        for table in METRIC_TABLES:
+            query = f"FROM {table.name} ORDER BY ALL"
+            assert other.execute(query).fetchall() == one.execute(query).fetchall()
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("pii", ["hash", "drop"])
+def test_an_older_file_without_json_says_what_is_absent_and_has_every_outcome(
+    pii: str, older: Callable[[str], tuple[Warehouse, Warehouse]], caplog: pytest.LogCaptureFixture
+) -> None:
+    fresh, copied = older(pii)
+    expected, found = derived(fresh), derived(copied)
+    assert list(found["call_outcome"]) == list(expected["call_outcome"])
+    # Nothing is counted in a hash or in what was dropped.
+    assert found.drop(columns=["call_id", "call_outcome"]).isna().all(axis=None)
+    [message] = caplog.messages
+    assert re.fullmatch(
+        rf"\d+ completed calls from {DAY} to {DAY} were stored without JSON and transcript, so their verdicts, "
+        r"actions, variables and turns stay NULL; load these days again to fill them",
+        message,
+    )
