@@ -30,6 +30,9 @@ demo: $(READY)  ## Run the pipeline for the last seven days over the sandbox API
 dev: $(READY)  ## Run the Dagster UI and daemon at PORT (3000), over the sandbox API if no key is set
 	@$(BIN)/synthflow-assets dev --port $(PORT)
 
+# Without compiled files, each worker and each process that a test starts would compile the modules again.
+test-fast test: export PYTHONDONTWRITEBYTECODE :=
+
 test-fast: $(READY)  ## Run units and specs, without browser, databases and Dagster processes
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal -m "not slow" $(PYTEST_ARGUMENTS)
 
