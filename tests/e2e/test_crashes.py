@@ -1,4 +1,4 @@
-"""What is killed, runs at the same time, or meets a reader leaves the old partition or the new one, whole."""
+"""If loads are killed, run at the same time or meet a reader, each partition is the old or the new one, whole."""
 
 import collections
 import datetime as dt
@@ -37,7 +37,7 @@ def truth(sandbox: Sandbox) -> dict[tuple[dt.date, str], set[str]]:
 
 
 def stored(warehouse: Path) -> dict[tuple[dt.date, str], set[str]]:
-    """The ids of each partition; every one of `call_loads` must agree with them."""
+    """Return the ids of each partition, which must match `call_loads`."""
     found: dict[tuple[dt.date, str], set[str]] = collections.defaultdict(set)
     with Warehouse(str(warehouse)).connect(read_only=True) as connection:
         rows = connection.execute("SELECT day, model_id, call_id FROM synthflow.calls").fetchall()

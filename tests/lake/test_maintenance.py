@@ -1,4 +1,4 @@
-"""Maintenance merges, expires and removes what nobody needs, and nothing that somebody may."""
+"""Maintenance merges files, expires snapshots and removes orphans, and keeps what readers may still read."""
 
 import datetime as dt
 import json
@@ -24,7 +24,7 @@ LOADS = 4
 
 
 def fill(warehouse: Warehouse, loads: int = LOADS) -> None:
-    """A day a load, as a daily schedule writes; each also brings the day before again."""
+    """Land a day and the day before it in each load, as a daily schedule with a look-back does."""
     with Staging() as staging, warehouse.connect() as connection:
         for number in range(loads):
             for day in (DAY + dt.timedelta(days=number + back) for back in (0, 1)):
@@ -45,7 +45,7 @@ def test_a_lake_shrinks_and_loses_nothing(lake: Lake, monkeypatch: pytest.Monkey
     before = warehouse.read_frame("calls")
     assert len(before) == 50 * (LOADS + 1)
     many = len(files_of_calls(lake))
-    # What a killed writer left behind long ago, and what one is about to commit.
+    # A killed writer left one file long ago; another writer is about to commit the other.
     orphan, young = (files_of_calls(lake)[0].with_name(f"ducklake-{name}.parquet") for name in ("orphan", "young"))
     for path in (orphan, young):
         path.write_bytes(files_of_calls(lake)[0].read_bytes())
@@ -60,7 +60,7 @@ def test_a_lake_shrinks_and_loses_nothing(lake: Lake, monkeypatch: pytest.Monkey
     assert counts["files merged"] > 1
     assert counts["snapshots expired"] > LOADS
     assert counts["orphans removed"] == 1
-    # The grace of a day: readers of an older snapshot still find what they began to read.
+    # For a day, readers of an older snapshot still find its files.
     assert counts["files removed"] == 0
     assert not orphan.exists()
     assert young.exists()
@@ -70,13 +70,13 @@ def test_a_lake_shrinks_and_loses_nothing(lake: Lake, monkeypatch: pytest.Monkey
         assert row.fetchone() == (1,)
     assert warehouse.read_frame("calls").equals(before)
     warehouse.compact()
-    assert len(files_of_calls(lake)) == 2  # the young one is not the lake's
+    assert len(files_of_calls(lake)) == 2  # the young one is not in the catalog
     assert warehouse.read_frame("calls").equals(before)
     fill(warehouse, 1)
     assert len(warehouse.read_frame("calls")) == len(before)
 
 
-def test_dagster_runs_it(lake: Lake) -> None:
+def test_the_maintenance_job_runs(lake: Lake) -> None:
     fill(lake.warehouse(), 2)
     settings = Settings.of(warehouse=lake.location, lake_data_path=lake.data_path, lake_snapshot_days=0)
     defs = build_synthflow_defs(settings)
@@ -96,7 +96,7 @@ def test_older_snapshots_are_kept_for_as_long_as_is_set(lake: Lake) -> None:
     assert warehouse.maintain(snapshot_days=0)["snapshots_expired"] > 2
 
 
-def test_a_file_is_written_anew_where_much_of_it_is_free(tmp_path: Path) -> None:
+def test_a_file_is_rewritten_if_much_of_it_is_free(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "w.duckdb"))
     fill(warehouse)
     assert len(set(warehouse.maintain().values())) == 1

@@ -1,4 +1,4 @@
-"""However many processes write at once, and whenever one of them is killed: no call is lost, none is there twice."""
+"""If many processes write at once, or one is killed, no call is lost and none is stored twice."""
 
 import collections
 import os
@@ -28,7 +28,7 @@ def landing(lake: Lake, writer: int, landings: int, **changes: Any) -> dict[str,
 
 
 def versions(lake: Lake) -> dict[tuple[str, str], str]:
-    """The version of each partition, which must be whole and the one that `call_loads` names."""
+    """Return the version of each partition. A partition must be whole and match `call_loads`."""
     with lake.warehouse().connect(read_only=True) as connection:
         rows = connection.execute(
             "SELECT day::VARCHAR, model_id, list(DISTINCT labels[1]), count(*), count(DISTINCT call_id) "
@@ -64,12 +64,12 @@ def test_a_kill_at_any_moment_leaves_the_old_partition_or_the_new_one(
         child = writers.start(**landing(lake, writer, 1_000, diary=str(tmp_path / f"{writer}")))
         first = landings_begun(writer, 1)
         if writer % 2:
-            # On a busy machine it takes longer, and the kills must still fall into it.
+            # Measured, because the kills must fall into a landing on a busy machine too.
             landing_seconds = landings_begun(writer, 2) - first
         time.sleep(chance.uniform(0, landing_seconds))
         os.kill(child, signal.SIGKILL)
         after = versions(lake)
-        # Both partitions are landed together, so they are of the same version, of before or of this writer.
+        # Both partitions land in one transaction, so both have the same version: the earlier one or this writer's.
         [version] = set(after.values())
         assert version.startswith(f"{writer}.") or after == before
         outcomes["old" if after == before else "new"] += 1
@@ -95,7 +95,7 @@ def test_many_writers_of_the_same_and_of_different_partitions_end_exact(
     assert all(found[DAYS[1], f"own-{writer}"] == f"{writer}.2" for writer in range(4))
 
 
-def test_a_new_lake_may_be_made_by_many_at_once(new_lake: Lake, writers: Writers) -> None:
+def test_many_writers_create_one_lake_at_once(new_lake: Lake, writers: Writers) -> None:
     for writer in range(3):
         writers.start(**landing(new_lake, writer, 1))
     writers.finish()
@@ -137,9 +137,9 @@ def test_processes_share_the_request_rate(
     first = next(at for at, count in seen if count)
     elapsed = seen[-1][0] - first
     assert processes * requests / elapsed < rate * 1.2
-    # In no second either; half a second's turns are reserved at once, and may be taken late by as much.
+    # Nor within any second. Slots are reserved for half a second, and may be used half a second late.
     for at, count in seen:
         later = [other for moment, other in seen if at <= moment <= at + 1.0]
         assert later[-1] - count <= rate * 1.5 + processes
-    # Nor is the rate wasted.
+    # And most of the rate is used.
     assert processes * requests / elapsed > rate * 0.5

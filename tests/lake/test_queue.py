@@ -1,4 +1,4 @@
-"""Dagster as it is deployed: history in PostgreSQL, a queue, and runs in processes of their own that fill one lake."""
+"""A deployed Dagster: its history is in PostgreSQL, and queued runs in separate processes write to one lake."""
 
 import datetime as dt
 import os
@@ -28,7 +28,7 @@ METRICS = ("call_duration_daily", "disconnect_reasons_daily")
 PATIENCE_SECONDS = 240
 
 
-@pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`")  # Dagster's own, where it makes a backfill
+@pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`")  # Dagster causes it when it creates a backfill
 def test_a_backfill_is_several_runs_at_once_and_gives_what_a_file_gives(
     lake: Lake,
     start_sandbox: Callable[..., Sandbox],
@@ -60,7 +60,7 @@ def test_a_backfill_is_several_runs_at_once_and_gives_what_a_file_gives(
             daemon.terminate()
     records = instance.get_run_records()
     assert len(records) == RUNS
-    # They ran at the same time, each in a process of its own.
+    # They ran at the same time, in separate processes.
     assert max(record.start_time or 0 for record in records) < min(record.end_time or 0 for record in records)
     compare_with_a_file(settings_for(sandbox), lake, days)
     text = log.read_text() + "".join(
@@ -70,7 +70,7 @@ def test_a_backfill_is_several_runs_at_once_and_gives_what_a_file_gives(
 
 
 def request_backfill(instance: dg.DagsterInstance, settings: Settings, days: list[dt.date]) -> None:
-    """What the UI does when a range of partitions is materialized."""
+    """Request a backfill, as the UI does for a range of partitions."""
     graph = build_synthflow_defs(settings).get_repository_def().asset_graph
     names = ("calls", "call_rejects", "call_loads", *METRICS)
     instance.add_backfill(

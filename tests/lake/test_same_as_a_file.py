@@ -1,4 +1,4 @@
-"""What users do gives the same on a lake as on a file: every table, check, frame, export, report and command."""
+"""A lake gives the same results as a file: every table, check, frame, export, report and command."""
 
 import datetime as dt
 import json
@@ -53,7 +53,7 @@ def sandbox() -> Iterator[Sandbox]:
 def landed(
     sandbox: Sandbox, empty_lake: Lake, postgres: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, Lake]]:
-    """The same days of the same workspace, landed in a file and in a lake, with metrics; two days twice."""
+    """A file and a lake with the same days of the same workspace, and their metrics. Two days landed twice."""
     folder = tmp_path_factory.mktemp("landed")
     settings = Settings.of(api_key=DEFAULT_API_KEY, base_url=sandbox.url)
     with copied_lake(empty_lake, postgres, folder / "lake") as lake:
@@ -181,7 +181,7 @@ def test_recordings_checks_doctor_and_several_workspaces(
     assert any("have a call_id that is in the table 2 times" in problem for problem in problems(settings))
 
 
-# Rejected records and people's data
+# Rejected records and personal data
 
 
 def record(call_id: str, **fields: Any) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def put(warehouse: Warehouse, records: list[dict[str, Any]]) -> None:
 
 
 def traces(lake: Lake) -> Iterator[str]:
-    """Everything that is kept anywhere of the lake: the bytes and the values of its files, and the whole catalog."""
+    """Yield all that a lake stores: the bytes and the values of its files, and the catalog."""
     if lake.data_path.startswith("s3://"):
         store, path = fs.FileSystem.from_uri(lake.data_path)
     else:
@@ -240,7 +240,7 @@ def marks_found(lake: Lake) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", ["lake", "lake_on_s3"])
-def test_who_is_forgotten_is_in_no_file_snapshot_or_statistic(
+def test_an_erased_person_is_in_no_file_snapshot_or_statistic(
     kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake: Lake = request.getfixturevalue(kind)
@@ -257,7 +257,7 @@ def test_who_is_forgotten_is_in_no_file_snapshot_or_statistic(
     frame = warehouse.read_frame("calls").set_index("call_id")
     assert frame.loc["another", "lead_name"] == "SOMEBODY"
     assert frame["duration_seconds"].tolist() == [5, 5, 5]
-    # Statistics that are unknown now must not hide a row.
+    # The erasure invalidates statistics; they must not hide a row.
     with warehouse.connect(read_only=True) as connection:
         assert connection.execute("SELECT call_id FROM calls WHERE lead_name = 'SOMEBODY'").fetchall() == [("another",)]
         assert connection.execute("SELECT call_id FROM calls WHERE lead_name > 'A'").fetchall() == [("another",)]
@@ -284,12 +284,12 @@ def test_rejected_records_are_tried_again(lake: Lake, monkeypatch: pytest.Monkey
     assert pq.read_metadata(export_path(tmp_path, "calls", DAYS[0])).num_rows == 2
     assert warehouse.read_frame("calls")["call_id"].tolist() == ["better", "good"]
     assert warehouse.read_frame("call_loads", DAYS[0], DAYS[0])["rejected"].tolist() == [0]
-    # From ten minutes before midnight on, it lasted for fifty of the next day.
+    # The call began ten minutes before midnight, and 50 of its 60 minutes are in the next day.
     assert warehouse.read_frame("call_load_hourly", DAYS[1])["agent_minutes"].sum() == 50
 
 
-def test_an_older_lake_grows(lake: Lake) -> None:
-    """As a version left it that did not know two of the fields, nor some of the tables."""
+def test_an_older_lake_is_migrated(lake: Lake) -> None:
+    """An earlier version lacked two of the fields and two of the tables."""
     warehouse = lake.warehouse()
     put(warehouse, [record("a", labels=["vip"], mood=1)])
     with warehouse.connect() as connection:

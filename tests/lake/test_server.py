@@ -1,4 +1,4 @@
-"""The parts of deploy/server, started together by the commands of its compose file, on a real PostgreSQL.
+"""The services of deploy/server, started by the commands of its compose file, on a real PostgreSQL.
 
 What compose itself does is left out: there are no containers, so hosts and folders are those of this machine.
 """
@@ -34,7 +34,7 @@ def running(command: list[str], environment: dict[str, str], log: Path) -> Itera
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """As a container ends that has taken too much memory: all its processes at once."""
+    """Kill all processes of a service at once, as happens to a container without memory."""
     for one in (*psutil.Process(process.pid).children(recursive=True), process):
         one.kill()
     process.wait(timeout=60)

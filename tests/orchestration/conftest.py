@@ -1,4 +1,4 @@
-"""Dagster as the tests of one process use it."""
+"""Dagster instances for tests within one process."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,13 @@ import pytest
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """Dagster's history in memory: files take as long as all that a small run does."""
+    """An instance in memory, because files would double the time of a small run."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 
 @pytest.fixture
 def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    """For tests that look at what Dagster writes."""
+    """An instance in files, for tests of what Dagster writes."""
     with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
         yield made

@@ -39,7 +39,7 @@ def inbox() -> Iterator[Inbox]:
 
 
 class Alerting:
-    """The sensor of some definitions, ticked by hand."""
+    """The alert sensor of some definitions. Tests tick it themselves."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
         self.definitions = build_synthflow_defs(settings)
@@ -322,7 +322,7 @@ def test_a_check_that_was_red_between_two_ticks_is_told_once(
 
 
 def fail_runs(instance: dg.DagsterInstance, count: int, **tags: str) -> list[dg.DagsterRun]:
-    """Runs of ours that Dagster itself gives up, as it does where they cannot be started."""
+    """Create runs that Dagster marks as failed without a step, as if they could not be started."""
     runs = [
         instance.create_run_for_job(daily, tags=tags)
         for daily in [dg.job(name="synthflow_daily")(lambda: None)]
@@ -362,7 +362,7 @@ def test_of_many_failures_each_is_counted_once_also_where_the_channel_was_down(
 def test_a_slow_channel_ends_its_tick_in_time_and_gets_each_alert_once(
     instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dagster ends a tick after a minute, and what it had sent would be sent again."""
+    """Dagster ends a tick after a minute. The next tick would send the same alerts again."""
     monkeypatch.setattr(alert_channels, "SENDING_SECONDS", 0.25)
     alerting = Alerting(Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"), webserver_url="http://x"), instance)
     alerting.tick()
@@ -401,7 +401,7 @@ def test_a_crash_is_told_where_dagster_does_not_start_the_run_again(
         dg.job(name="synthflow_daily")(lambda: None), tags={"dagster/parent_run_id": again.run_id}
     )
     assert alerting.tick() == "nothing to send"
-    # It says that it will also of runs of `dg launch`, of which it then notices that it cannot.
+    # Dagster also announces retries of runs of `dg launch`, which it then cannot start.
     monkeypatch.setattr(alerts, "RETRY_STARTS_WITHIN_SECONDS", 0.0)
     assert alerting.tick() == "webhook: 1 alert(s) sent"
     assert alerting.tick() == "nothing to send"

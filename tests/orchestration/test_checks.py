@@ -1,4 +1,4 @@
-"""What a check says when it is red: what is wrong, in numbers, and a command that mends it."""
+"""The message of a failed check: what is wrong, in numbers, and a command that repairs it."""
 
 import dataclasses
 import datetime as dt
@@ -40,7 +40,7 @@ def days() -> tuple[str, str]:
 def run(
     settings: Settings, instance: dg.DagsterInstance, selection: dg.AssetSelection, **how: Any
 ) -> dict[str, dg.AssetCheckEvaluation]:
-    """Run what is selected; what its checks say, by their names."""
+    """Run a selection, and return the evaluations of its checks by name."""
     job = dg.define_asset_job("chosen", selection)
     made = dg.Definitions.merge(build_synthflow_defs(settings), dg.Definitions(jobs=[job])).resolve_job_def("chosen")
     result = made.execute_in_process(instance=instance, raise_on_error=False, **how)
@@ -48,7 +48,7 @@ def run(
 
 
 def launch(settings: Settings, instance: dg.DagsterInstance, command: str) -> dict[str, dg.AssetCheckEvaluation]:
-    """What a `dg launch` runs."""
+    """Run what a `dg launch` command would run."""
     words = shlex.split(command)
     options = dict(zip(words[2::2], words[3::2], strict=True))
     first, _, last = (options.get("--partition") or options["--partition-range"]).partition("...")
@@ -60,7 +60,7 @@ def launch(settings: Settings, instance: dg.DagsterInstance, command: str) -> di
 
 
 def ask(settings: Settings, instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
-    """What a run of one check alone says, about all days."""
+    """Return the evaluation of one check that is run alone, over all days."""
     [check] = [check for check in (*CHECKS, *SCHEDULED_CHECKS) if check.name == name]
     key = dg.AssetCheckKey(dg.AssetKey(["synthflow", check.table]), name)
     return run(settings, instance, dg.AssetSelection.checks(key))[name]
@@ -77,7 +77,7 @@ def test_every_check_says_what_to_do() -> None:
     assert [check.name for check in (*CHECKS, *SCHEDULED_CHECKS) if not check.remedy] == []
 
 
-MENDED = [
+REPAIRED = [
     ("complete", "UPDATE call_loads SET total_records = total_records + 3", "calls were fetched, the API states "),
     ("within_day", "UPDATE calls SET day = day - 1 WHERE day = '{last}'", "calls started on another day in UTC"),
     ("no_gaps", "DELETE FROM call_loads WHERE day = '{first}'", "{first} Front Desk: never landed"),
@@ -122,8 +122,8 @@ def landed(
     return settings_for(sandbox, start_date=days[0], warehouse=str(shutil.copy(landed_file, tmp_path)))
 
 
-@pytest.mark.parametrize(("name", "damage", "says"), MENDED, ids=[name for name, *_ in MENDED])
-def test_the_command_that_a_red_check_names_mends_it(
+@pytest.mark.parametrize(("name", "damage", "says"), REPAIRED, ids=[name for name, *_ in REPAIRED])
+def test_the_command_that_a_failed_check_names_repairs_it(
     landed: Settings, instance: dg.DagsterInstance, days: tuple[str, str], name: str, damage: str, says: str
 ) -> None:
     first, last = days
@@ -136,7 +136,7 @@ def test_the_command_that_a_red_check_names_mends_it(
     assert ask(landed, instance, name).passed
 
 
-def test_fields_that_come_and_go_and_odd_records_are_told_of_in_numbers(
+def test_messages_count_new_fields_empty_fields_and_odd_records(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
     instance: dg.DagsterInstance,
@@ -165,7 +165,7 @@ def test_fields_that_come_and_go_and_odd_records_are_told_of_in_numbers(
     assert "call_status is teleported in 1 calls, which is not documented" in said(checks["known_values"])
 
 
-def test_freshness_says_how_many_agents_it_watches_no_more(
+def test_freshness_counts_agents_that_are_no_longer_expected(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, days: tuple[str, str]
 ) -> None:
     settings = settings_for(start_sandbox(agents=2, calls_per_day=20))

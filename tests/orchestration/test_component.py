@@ -1,4 +1,4 @@
-"""The component's attributes: all settings, none of them silently wrong, keys never in YAML."""
+"""The component's attributes: all settings are attributes, bad values are errors, and keys stay out of YAML."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 
-# Dagster's own way to read YAML.
+# Dagster reads YAML with these.
 pytestmark = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
 
 StartSandbox = Callable[..., Sandbox]
@@ -31,7 +31,7 @@ def load(yaml: str) -> dg.Definitions:
 
 
 def schema_problems(**attributes: Any) -> list[str]:
-    """What `dg check yaml` finds."""
+    """Return the errors that `dg check yaml` finds."""
     validator = Draft202012Validator(SynthflowCallsComponent.model().model_json_schema())
     return [error.message for error in validator.iter_errors(attributes)]
 
@@ -141,7 +141,7 @@ def test_an_attribute_that_does_not_exist_is_one_line_without_its_value(yaml: st
 
 
 def test_dg_check_yaml_does_not_print_a_secret() -> None:
-    """It prints the line of an attribute that the schema does not know."""
+    """The error shows the line of an unknown attribute."""
     assert not schema_problems(api_key="sk-secret", alert_smtp_url="smtps://sk-secret")
 
 

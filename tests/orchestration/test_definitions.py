@@ -1,4 +1,4 @@
-"""What Dagster is told: keys, partitions, schedule; and how bad input ends in a run."""
+"""The definitions: keys, partitions and schedules, and what runs do with bad input."""
 
 import dataclasses
 import datetime as dt
@@ -37,7 +37,7 @@ def run(
     last: str | None = None,
     assets: Sequence[str] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """The daily job over a range of days, as the schedule would start it; or some of its assets."""
+    """Run the daily job, or some of its assets, over a range of days, as the schedule would."""
     if settings.api_key is not None:
         # As `Settings.load()` would have found it; removed by clean_environment.
         os.environ["SYNTHFLOW_API_KEY"] = settings.api_key.get_secret_value()
@@ -263,7 +263,7 @@ BAD_INPUT = [
     ({"base_url": "http://no-such-host.invalid/v2"}, "does not exist; check base_url"),
     ({"model_ids": "nobody"}, "model_ids names nobody"),
     ({"warehouse": "/proc/nowhere/warehouse.duckdb"}, "warehouse=/proc/nowhere"),
-    # The latter without the extra `lake`, whose DuckDB may not be the one that the tests are run with.
+    # Without the extra `lake`, the tests may run with a DuckDB that has no extension.
     ({"warehouse": "ducklake:postgres:dbname=x host=/nowhere"}, "cannot be opened: (PostgreSQL says|an extension)"),
 ]
 
@@ -558,7 +558,7 @@ def test_runs_of_the_hourly_check_are_deleted_after_a_month(
 def test_the_hours_of_the_next_day_and_their_export_follow_a_backfill_of_the_day_before(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    """The usual order of things: the schedule lands a day, and then somebody backfills the days before it."""
+    """The usual order: the schedule lands a day, and a later backfill lands the days before it."""
     # Midnight in Auckland is 11:00 UTC, when the sandbox is busy.
     settings = settings_for(
         start_sandbox(agents=1, calls_per_day=1000), export_dir=str(tmp_path / "out"), timezone="Pacific/Auckland"

@@ -56,7 +56,7 @@ def days_of(instance: dg.DagsterInstance, table: str) -> set[str]:
 
 
 def evaluation(instance: dg.DagsterInstance, check: Check) -> dg.AssetCheckEvaluation | None:
-    """The latest evaluation of a check that Dagster has stored."""
+    """Return the latest evaluation of a check that Dagster has stored."""
     key = dg.AssetCheckKey(dg.AssetKey(["synthflow", check.table]), check.name)
     record = instance.get_latest_asset_check_evaluation_record(key)
     event = record.event.dagster_event if record and record.event else None
@@ -100,7 +100,7 @@ def test_metrics_and_exports_of_the_good_days_are_computed_and_recorded_if_a_day
 def test_all_checks_of_the_good_days_are_evaluated_if_a_day_fails(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
-    """Otherwise one bad day would leave every check "Execution failed", around the one real cause."""
+    """Otherwise one bad day would show every check as "Execution failed" and hide the cause."""
     settings = settings_for(poisoned(start_sandbox))
     assert not run(settings, instance, assets=None).success
     records = {check.name: evaluation(instance, check) for check in CHECKS}
@@ -223,7 +223,7 @@ def test_an_agent_that_was_added_later_is_backfilled_alone(
     after = Warehouse(settings_for(sandbox).warehouse).read_frame("call_loads")
     assert after[after["model_id"] == old].reset_index(drop=True).equals(before)
     assert len(after) == 6
-    # What is shown of a day is of all its agents.
+    # The metadata of a day counts all its agents.
     [record, *_] = instance.fetch_materializations(dg.AssetKey(["synthflow", "call_loads"]), limit=1).records
     assert record.asset_materialization is not None
     assert record.asset_materialization.metadata["agents"].value == 2
@@ -269,7 +269,7 @@ def test_a_repeated_run_goes_on_where_the_failed_one_stopped(
     repeated = run(settings, instance, assets=LANDED, tags=parents)
     assert repeated.success
     assert {int(asked["from_date"]) + 3_600_001 for asked in sandbox.api.requests} == {1_773_014_400_000}
-    # A run that repeats a successful one is meant to fetch.
+    # Re-executing a successful run fetches again.
     sandbox.api.requests.clear()
     assert run(settings, instance, assets=LANDED, tags={"dagster/parent_run_id": repeated.run_id}).success
     assert len({asked["from_date"] for asked in sandbox.api.requests}) == 3

@@ -1,4 +1,4 @@
-"""The Dagster instance that `dagster.yaml` describes: batched events, retries, runs that were killed."""
+"""The Dagster instance of `dagster.yaml`: batched events, retries, and runs that were killed."""
 
 import errno
 import fcntl
@@ -68,7 +68,7 @@ def backfill(instance: dg.DagsterInstance, **tags: str) -> dg.ExecuteInProcessRe
     return job().execute_in_process(instance=instance, tags={**RANGE, **tags}, raise_on_error=False)
 
 
-def test_a_batch_says_what_single_events_say_and_dagsters_own_storage_reads_it(
+def test_a_batch_stores_the_events_of_single_writes_and_dagsters_own_storage_reads_them(
     instance: dg.DagsterInstance, home: Path
 ) -> None:
     assert isinstance(instance.event_log_storage, BatchedEventLogStorage)
@@ -132,7 +132,7 @@ def test_only_crashes_are_retried_and_ticks_are_purged(instance: dg.DagsterInsta
     assert concurrency.pool_config.default_pool_limit == places.max_concurrent_runs - 1
 
 
-# A step that says that it has started, and waits to be killed.
+# A step that prints that it has started, and waits to be killed.
 HANGING = """
 import sys, time
 import dagster as dg
@@ -158,8 +158,8 @@ def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
     return launcher.check_run_worker_health(run).status
 
 
-def test_a_killed_run_is_told_from_one_that_goes_on(instance: dg.DagsterInstance, home: Path) -> None:
-    """To Dagster both are "started"."""
+def test_a_killed_run_differs_from_a_running_one(instance: dg.DagsterInstance, home: Path) -> None:
+    """Dagster stores both as "started"."""
     command = [sys.executable, "-c", HANGING, str(home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -234,7 +234,7 @@ def test_an_instance_with_another_launcher_gets_no_locks(tmp_path: Path) -> None
     assert not (tmp_path / "running").exists()
 
 
-def test_an_untried_release_of_dagster_is_told_in_one_line(
+def test_an_untested_release_of_dagster_is_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     private.warn_if_untested("The part")

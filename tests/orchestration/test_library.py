@@ -1,4 +1,4 @@
-"""In other people's code locations: merged with theirs, several workspaces side by side, keys never shown."""
+"""The definitions in other code locations: merged, with several workspaces, and without showing keys."""
 
 import datetime as dt
 import os
@@ -27,7 +27,7 @@ OTHER_FILES = {"export_dir": "eu", "report": "eu.html"}
 
 
 def workspace(sandbox: Sandbox, name: str, file: Path, **values: Any) -> dg.Definitions:
-    """The definitions of a workspace whose key is in a variable of its own."""
+    """Return the definitions of a workspace whose key is in its own environment variable."""
     os.environ[f"{name.upper()}_KEY"] = sandbox.api.config.api_key  # removed by clean_environment
     settings = Settings.of(
         api_key=dg.EnvVar(f"{name.upper()}_KEY"),
@@ -75,7 +75,7 @@ def test_merges_with_a_project_that_has_assets_a_duckdb_resource_and_pools_of_it
     assert merged.executor is dg.multiprocess_executor
     dg.Definitions.validate_loadable(merged)
     assert run(merged, "synthflow_daily", instance).success
-    # Their asset is in the same group, and yet no business of our job.
+    # Their asset is in the same group, but our job does not select it.
     ours = merged.resolve_job_def("synthflow_daily").asset_layer.executable_asset_keys
     assert dg.AssetKey(["synthflow", "longest_calls"]) not in ours
     everything = merged.resolve_implicit_global_asset_job_def()
@@ -110,7 +110,7 @@ def test_two_workspaces_of_one_location_land_side_by_side(
 
 
 def refusal(definitions: dg.Definitions) -> str:
-    """Why the code location cannot be loaded."""
+    """Return why the code location cannot be loaded."""
     with pytest.raises(dg.DagsterInvalidDefinitionError) as caught:
         dg.Definitions.validate_loadable(definitions)
     assert isinstance(caught.value.__cause__, SettingsError)
@@ -273,7 +273,7 @@ def test_what_a_run_says_names_arguments_not_variables(
 def test_what_dagster_would_show_of_resources_is_refused_without_showing_it(
     resources: dict[str, Any], says: str
 ) -> None:
-    # As it would be without us.
+    # Dagster alone would show it.
     shown = dg.serialize_value(RepositorySnap.from_def(dg.Definitions(resources=resources).get_repository_def()))
     assert "plain-secret" in shown
     with pytest.raises(SettingsError, match=says) as caught:

@@ -1,4 +1,4 @@
-"""The report and the pictures as Dagster sees them: one of each a run, and also where a day fails."""
+"""The report and the previews as Dagster shows them: one of each per run, also if a day fails."""
 
 import datetime as dt
 import os
@@ -34,7 +34,7 @@ def run(settings: Settings, instance: dg.DagsterInstance, assets: list[dg.AssetK
 
 
 def metadata_of(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, dict[str, Any]]:
-    """By partition, what Dagster shows of its latest materialization."""
+    """Return the metadata of the latest materialization of each partition."""
     found = instance.fetch_materializations(key, limit=100, ascending=True).records
     return {
         str(one.partition_key): dict(one.asset_materialization.metadata) for one in found if one.asset_materialization
@@ -53,14 +53,14 @@ def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
     assert path == Path("data/report.html").resolve()
     assert metadata["size_bytes"].value == path.stat().st_size
     assert "warning" not in metadata
-    # The last days are long gone, so it is about those that have landed.
+    # The last days have not landed, so the report shows the landed ones.
     assert (metadata["days"].value, metadata["agents"].value) == (3, 2)
     numbers = Warehouse(settings.warehouse).read_frame("call_rates_daily").sum(numeric_only=True)
     assert metadata["calls"].value == numbers["calls"]
     assert metadata["person_reached_rate"].value == numbers["person_reached_calls"] / numbers["calls"]
     transfers = numbers["transfer_success_calls"] + numbers["transfer_failed_calls"]
     assert metadata["transfer_failed_rate"].value == numbers["transfer_failed_calls"] / transfers
-    # The picture is that of the outcomes, which the metrics have drawn.
+    # The preview is that of the outcomes, which the step of the metrics has drawn.
     outcomes = metadata_of(instance, dg.AssetKey(["synthflow", "call_outcomes_daily"]))
     assert metadata["preview"] == outcomes[f"{LAST}"]["preview"]
     assert "preview" not in shown[f"{FIRST}"]
@@ -73,7 +73,7 @@ def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
         }
         assert list(pictures) == [f"{LAST}"]
         assert pictures[f"{LAST}"].startswith("![")
-    # Alone, the report draws its own picture.
+    # If it runs alone, the report draws its own preview.
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_outcomes_daily SET calls = 2 * calls WHERE value = 'person_reached'")
     assert run(settings, instance, [REPORT]).success

@@ -1,4 +1,4 @@
-"""The lock is waited for and named; nothing is leaked; places that cannot be used are said at once."""
+"""Connections wait for the lock and name its holder, leak nothing, and report unusable locations at once."""
 
 import struct
 import subprocess
@@ -54,7 +54,7 @@ def test_the_first_statement_may_be_a_relation(tmp_path: Path, read_only: bool) 
         assert connection.sql("SELECT count(*) FROM calls").fetchall() == [(0,)]
 
 
-def test_a_moment_is_waited_without_a_word(tmp_path: Path) -> None:
+def test_a_short_wait_is_not_logged(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     said: list[str] = []
     holder = hold(path, 0.1)
@@ -104,7 +104,7 @@ def test_no_connection_is_leaked_after_an_exception(tmp_path: Path) -> None:
         (lambda _: Path("/proc/nowhere/w.duckdb"), "cannot be created"),
     ],
 )
-def test_unusable_places_are_said_at_once(tmp_path: Path, make: "object", says: str) -> None:
+def test_unusable_locations_are_reported_at_once(tmp_path: Path, make: "object", says: str) -> None:
     (tmp_path / "text.duckdb").write_text("not a database " * 1000)
     place = make(tmp_path)  # type: ignore[operator]
     started = time.monotonic()
@@ -118,7 +118,7 @@ def test_unusable_places_are_said_at_once(tmp_path: Path, make: "object", says: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_a_later_duckdb_is_said_so_and_how_to_take_it_along(tmp_path: Path) -> None:
+def test_a_file_of_a_later_duckdb_is_an_error_that_says_how_to_copy_it(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     with Warehouse(str(path)).connect():
         pass
@@ -137,7 +137,7 @@ def test_a_file_of_a_later_duckdb_is_said_so_and_how_to_take_it_along(tmp_path: 
             pass
 
 
-def test_what_duckdb_says_ends_with_one_full_stop() -> None:
+def test_messages_of_duckdb_end_with_one_full_stop() -> None:
     assert str(unusable("w.duckdb", duckdb.IOException("IO Error: It broke."))).endswith(
         ": It broke. Check the location (SYNTHFLOW_WAREHOUSE)"
     )
@@ -145,7 +145,7 @@ def test_what_duckdb_says_ends_with_one_full_stop() -> None:
 
 def test_a_new_file_has_the_format_of_the_oldest_duckdb_allowed_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
     def formats(path: Path) -> tuple[str, str]:
-        """Of the file as it is, and written anew."""
+        """Return the format of the file as it is, and after it is rewritten."""
         with Warehouse(str(path)).connect() as connection:
             [(before,)] = connection.execute(FORMAT).fetchall()
         Warehouse(str(path)).compact()
@@ -159,7 +159,7 @@ def test_a_new_file_has_the_format_of_the_oldest_duckdb_allowed_and_an_old_one_k
     assert formats(tmp_path / "old.duckdb") == ("v1.0.0+", "v1.5.0+")
 
 
-def test_reading_what_is_not_there_yet_tells_what_to_do(tmp_path: Path) -> None:
+def test_reading_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WarehouseUnusableError, match="materialize synthflow/calls first"):
         Warehouse(str(tmp_path / "none.duckdb")).read_frame("calls")
     assert not (tmp_path / "none.duckdb").exists()
@@ -189,7 +189,7 @@ def test_a_quote_in_the_path_is_only_a_quote(tmp_path: Path) -> None:
     assert (tmp_path / "o'neil.duckdb").exists()
 
 
-def test_a_pace_that_cannot_be_shared_is_one_line(tmp_path: Path) -> None:
+def test_a_request_clock_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     place = Warehouse(str(tmp_path / "warehouse.duckdb"))
     (tmp_path / "warehouse.duckdb.synthflow.pace").mkdir()
     with pytest.raises(WarehouseUnusableError, match="make its folder writable"), place.request_clock():

@@ -1,4 +1,4 @@
-"""One strict way from record to row: odd records are rejected with a reason, and cost their neighbours nothing."""
+"""Records become rows. Odd records are rejected with a reason and do not affect others."""
 
 import datetime as dt
 import hashlib
@@ -42,7 +42,7 @@ def page_of(*records: str) -> bytes:
 
 @cache
 def decoder(pii: str, key: str) -> duckdb.DuckDBPyConnection:
-    """A connection with a prepared decoder of `source`, because planning takes longer than decoding a record."""
+    """Return a connection with a prepared decoder of `source`, because planning takes longer than decoding."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("CREATE TABLE source (day DATE, model_id VARCHAR, record VARCHAR, from_ms BIGINT, to_ms BIGINT)")

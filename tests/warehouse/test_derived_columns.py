@@ -1,4 +1,4 @@
-"""The columns that are derived from a call's JSON and texts: record in, columns out, in the shapes of the live API."""
+"""Columns that are derived from the JSON and the texts of a call, in the shapes of the live API."""
 
 import datetime as dt
 import json
@@ -41,7 +41,7 @@ def derive(**fields: Any) -> dict[str, Any]:
 def action(
     name: str = "Book", action_type: str | None = "custom_function_action_type", **fields: Any
 ) -> dict[str, Any]:
-    """An action as the live API lists it: texts of JSON inside, empty texts for what there is not."""
+    """Return an action as the live API lists it: with JSON as text, and empty texts for missing values."""
     fields = {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in fields.items()}
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""Frames have the dtypes of the schema, whatever the rows are."""
+"""Frames have the dtypes of the schema, with or without rows."""
 
 import datetime as dt
 from pathlib import Path
@@ -58,11 +58,11 @@ def test_values_are_those_of_the_table(filled: Warehouse) -> None:
     assert frame["duration_seconds"].sum() == 9007199254740991
     assert frame.groupby("day")["call_id"].count().index.month.tolist() == [3, 3]
     assert len(filled.read_frame("calls", NEXT)) == 1
-    # A date-time is a date to Python, and means its day.
+    # A date-time is an instance of date; its day is used.
     assert len(filled.read_frame("calls", dt.datetime(2026, 3, 11, 13), dt.datetime(2026, 3, 11, 14))) == 1  # noqa: DTZ001
 
 
-def test_days_and_places_may_be_text_and_paths(filled: Warehouse) -> None:
+def test_days_may_be_text_and_locations_paths(filled: Warehouse) -> None:
     frame = Warehouse(Path(filled.location)).read_frame("calls", "2026-03-11", "2026-03-11")  # type: ignore[arg-type]
     assert len(frame) == 1
 
@@ -75,7 +75,7 @@ def test_days_and_places_may_be_text_and_paths(filled: Warehouse) -> None:
         ((NEXT, DAY), "from_day 2026-03-11 is after to_day 2026-03-10"),
     ],
 )
-def test_days_that_cannot_be_are_told_by_both_kinds_of_warehouse(
+def test_bad_days_are_errors_in_both_kinds_of_warehouse(
     filled: Warehouse, days: tuple[dt.date, ...], says: str
 ) -> None:
     for reader in (filled, CombinedWarehouse({"one": filled})):
@@ -84,19 +84,19 @@ def test_days_that_cannot_be_are_told_by_both_kinds_of_warehouse(
 
 
 @pytest.mark.parametrize("given", [{}, "acme.duckdb", {"acme": "acme.duckdb"}], ids=str)
-def test_what_cannot_be_combined_is_told_at_once(given: Any) -> None:
+def test_bad_arguments_of_a_combined_warehouse_are_errors_at_once(given: Any) -> None:
     with pytest.raises(ValueError, match=r"^warehouses must map names to warehouses, such as"):
         CombinedWarehouse(given)
 
 
-def test_a_table_that_is_not_there_is_told_with_those_that_are(filled: Warehouse) -> None:
+def test_an_unknown_table_is_an_error_that_lists_the_tables(filled: Warehouse) -> None:
     with pytest.raises(KeyError, match=r"no table 'call_duratoin_daily'; there are calls, .*call_duration_daily"):
         filled.read_frame("call_duratoin_daily")
     with pytest.raises(KeyError, match="call_duration_weekly is a view: read it by SQL"):
         filled.read_frame("call_duration_weekly")
 
 
-def test_several_workspaces_are_one_table_with_a_column_more(tmp_path: Path) -> None:
+def test_several_workspaces_are_one_table_with_the_column_workspace(tmp_path: Path) -> None:
     combined = CombinedWarehouse(
         {
             "acme": with_calls(tmp_path / "agency.duckdb", "acme"),
@@ -119,7 +119,7 @@ def test_several_workspaces_are_one_table_with_a_column_more(tmp_path: Path) -> 
     assert combined.read_frame("agents")["workspace"].tolist() == ["acme", "globex", "o'brien"]
 
 
-def test_a_workspace_that_is_not_there_is_never_left_out_quietly(tmp_path: Path) -> None:
+def test_a_missing_workspace_is_an_error(tmp_path: Path) -> None:
     here = with_calls(tmp_path / "agency.duckdb", "acme")
     for missing, says in (
         (Warehouse(str(tmp_path / "nowhere.duckdb")), "there is no such file yet"),

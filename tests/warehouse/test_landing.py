@@ -251,7 +251,7 @@ def test_a_file_does_not_grow_with_each_replacement(warehouse: Warehouse) -> Non
         lines = [line for one, text in enumerate(texts) for line in records(f"c{one}", transcript=text)]
         load(warehouse, {Partition(DAY, "m"): lines})
         sizes_bytes.append(Path(warehouse.location).stat().st_size)
-    # The old rows' space is used again, but for what a transaction holds of both.
+    # A later transaction reuses the space of the old rows.
     assert max(sizes_bytes) <= 3 * sizes_bytes[0]
 
 
@@ -339,7 +339,7 @@ def test_a_stray_stays_when_its_own_day_is_fetched_alone(warehouse: Warehouse) -
     load(warehouse, {YESTERDAY_A: strays("own", "new")}, run_days=[YESTERDAY])
     assert [row[0] for row in stored(warehouse, PLACES)] == ["new", "own", "stray"]
     assert_complete(warehouse)
-    # If its own day lists it, it is none any more.
+    # If its own day lists it, it is no longer a stray.
     load(warehouse, {YESTERDAY_A: strays("own", "stray", duration=7)}, run_days=[YESTERDAY])
     assert stored(warehouse, PLACES) == [("own", YESTERDAY, None, 7), ("stray", YESTERDAY, None, 7)]
     assert_complete(warehouse)

@@ -1,4 +1,4 @@
-"""A warehouse that an earlier version made grows without losing anything; one of a later version is refused."""
+"""A warehouse of an earlier version is migrated without loss; one of a later version is refused."""
 
 import datetime as dt
 import hashlib
@@ -39,7 +39,7 @@ def test_every_change_of_the_schema_raises_its_version() -> None:
 
 @pytest.fixture
 def old(tmp_path: Path) -> Warehouse:
-    """A file as a version made it that did not know four of the fields, nor the tables beside `calls`."""
+    """A file of an earlier version, which lacked four of the fields and all tables but `calls`."""
     path = tmp_path / "old.duckdb"
     missing = ("labels", "judge_results", "telephony_ringing_duration_ms", "assistant_version")
     columns = ", ".join(f'"{c.name}" {c.sql_type}' for c in CALLS.columns if c.name not in missing)

@@ -1,4 +1,4 @@
-"""Personal data: forgotten on request and for good; kept where the source erases it, if that is wanted."""
+"""Personal data is erased on request for good, and kept when the source erases it if a setting says so."""
 
 import datetime as dt
 import hmac
@@ -116,12 +116,12 @@ def test_one_person_is_removed_from_tables_exports_and_the_bytes_of_the_file(tmp
 
 
 @pytest.mark.parametrize("pii", ["keep", "hash"])
-def test_a_later_fetch_does_not_bring_it_back(tmp_path: Path, pii: str) -> None:
+def test_a_later_fetch_does_not_restore_erased_data(tmp_path: Path, pii: str) -> None:
     where = settings(tmp_path, pii=pii, pii_key="secret")
     load(where, RECORDS)
     assert None not in names_of(where).values()
     list(erase_person(where, "1-415-555-0123"))
-    # Once it is hashed as a whole, nobody can tell what a text said; what is fetched from then on is looked at before.
+    # Text that was hashed can no longer be searched. Later fetches search the text before it is hashed.
     emptied = THEIRS if pii == "keep" else {"theirs", "incoming"}
     for _ in range(2):
         names = names_of(where)
@@ -146,7 +146,7 @@ def test_the_same_number_has_the_same_hash_however_it_is_written(tmp_path: Path)
     assert next(erase_person(where, "+1 415 555 0123")).startswith("4 calls")
 
 
-def test_a_fetch_under_way_does_not_bring_it_back(
+def test_a_running_fetch_does_not_restore_erased_data(
     start_sandbox: StartSandbox, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "LAND_AT_PARTITIONS", 1)
@@ -173,7 +173,7 @@ def test_a_fetch_under_way_does_not_bring_it_back(
     assert calls["lead_phone_number"].isna().sum() == 1
 
 
-def test_forgetting_that_failed_over_an_export_is_done_by_the_next_try(tmp_path: Path) -> None:
+def test_an_erasure_that_failed_at_an_export_is_completed_by_the_next_one(tmp_path: Path) -> None:
     where = settings(tmp_path)
     load(where, RECORDS)
     with Warehouse(where.warehouse).connect() as connection:
@@ -194,28 +194,28 @@ def test_forgetting_that_failed_over_an_export_is_done_by_the_next_try(tmp_path:
     assert set(duckdb.read_parquet(str(exported)).df().query("lead_name.isna()")["call_id"]) == THEIRS
 
 
-def test_what_a_killed_fetch_left_behind_goes_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_erasure_deletes_the_files_of_a_killed_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     where = settings(tmp_path)
     load(where, RECORDS)
-    with Staging() as open_clients:
+    with Staging() as in_use:
         killed = tmp_path / "synthflow-staging-killed"
         killed.mkdir()
         (killed / "lock").touch()
         list(erase_person(where, PERSON))
         assert not killed.exists()
-        open_clients.add(Partition(DAY, "m"), [b"{}"])
-        open_clients.complete(Partition(DAY, "m"), FetchResult(1, 1, 0, 0, 0, 1, closed=True))
-        assert all(file.exists() for file in open_clients.take_ready().files)
+        in_use.add(Partition(DAY, "m"), [b"{}"])
+        in_use.complete(Partition(DAY, "m"), FetchResult(1, 1, 0, 0, 0, 1, closed=True))
+        assert all(file.exists() for file in in_use.take_ready().files)
 
 
-def test_hashed_numbers_are_not_looked_for_without_their_key(tmp_path: Path) -> None:
+def test_hashed_numbers_are_not_searched_without_their_key(tmp_path: Path) -> None:
     load(settings(tmp_path, pii="hash", pii_key="secret"), RECORDS)
     with pytest.raises(SettingsError, match="the numbers of 6 calls are hashed: set SYNTHFLOW_PII_KEY"):
         list(erase_person(settings(tmp_path), PERSON))
 
 
-def test_a_key_that_finds_nothing_among_hashes_may_be_another_one(tmp_path: Path) -> None:
+def test_a_key_that_matches_no_hash_is_questioned(tmp_path: Path) -> None:
     load(settings(tmp_path, pii="hash", pii_key="secret"), RECORDS)
     hint = "6 calls have hashed numbers. Was another SYNTHFLOW_PII_KEY used for them?"
     wrong = settings(tmp_path, pii="hash", pii_key="another")
@@ -227,7 +227,7 @@ def test_a_key_that_finds_nothing_among_hashes_may_be_another_one(tmp_path: Path
     assert hint not in list(erase_person(settings(tmp_path, pii="hash", pii_key="secret"), PERSON))
 
 
-def test_a_warehouse_behind_a_link_stays_behind_it(tmp_path: Path) -> None:
+def test_a_link_to_a_warehouse_stays_a_link(tmp_path: Path) -> None:
     real = tmp_path / "disk" / "real.duckdb"
     real.parent.mkdir()
     load(settings(tmp_path, warehouse=str(real)), RECORDS)
@@ -240,7 +240,7 @@ def test_a_warehouse_behind_a_link_stays_behind_it(tmp_path: Path) -> None:
     assert b"14155550123" not in real.read_bytes()
 
 
-def test_what_is_no_persons_number_is_refused(tmp_path: Path) -> None:
+def test_numbers_that_are_no_persons_are_refused(tmp_path: Path) -> None:
     where = settings(tmp_path)
     load(where, RECORDS)
     with pytest.raises(SettingsError, match="an agent's own number, in 6 calls"):
@@ -253,14 +253,14 @@ def test_what_is_no_persons_number_is_refused(tmp_path: Path) -> None:
 ERASED = [record("theirs", lead_name=None, transcript=None, lead_phone_number=None)]
 
 
-def test_the_source_is_mirrored_unless_told_otherwise(tmp_path: Path) -> None:
+def test_the_source_is_mirrored_by_default(tmp_path: Path) -> None:
     where = settings(tmp_path)
     load(where, RECORDS[:1])
     load(where, ERASED)
     assert names_of(where) == {"theirs": None}
 
 
-def test_what_the_source_erased_is_kept_where_that_is_wanted(tmp_path: Path) -> None:
+def test_vanished_fields_are_kept_if_set(tmp_path: Path) -> None:
     where = settings(tmp_path, vanished_fields="keep")
     load(where, RECORDS[:1])
     load(where, [*ERASED, record("new", lead_name="Somebody")])
@@ -283,7 +283,7 @@ def test_data_that_landed_before_hashing_or_dropping_does_not_survive_it(tmp_pat
     assert names_of(dropping) == {"theirs": None}
 
 
-def test_every_column_that_may_hold_a_person_is_classed() -> None:
+def test_every_column_is_marked_as_personal_or_known_not_to_be() -> None:
     innocent = {
         "day", "model_id", "call_id", "start_time", "duration_seconds", "call_status", "type_of_call",
         "end_call_reason", "telephony_disconnect_reason", "telephony_hangup", "telephony_duration_ms",

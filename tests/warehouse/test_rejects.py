@@ -47,7 +47,7 @@ def test_reasons_are_counted(warehouse: Warehouse) -> None:
 
 def test_records_that_can_be_typed_now_move_and_all_counts_agree(warehouse: Warehouse) -> None:
     load(warehouse, [record("a", duration="x"), record("b", duration=1.5), record("c")])
-    # As a version would have done that could type less: all that is wrong with these is that somebody said so.
+    # An earlier version rejected these records, which this version can decode.
     good, elsewhere, twice = record("d", call_status="ringing"), record("e", start_time=START_MS + 10**9), record("c")
     with warehouse.connect() as connection:
         for one in (good, elsewhere, twice):

@@ -1,4 +1,4 @@
-"""Several workspaces share a file, each in a schema of its own, and none sees the others."""
+"""Several workspaces share a file. Each has its own schema and sees no other."""
 
 import datetime as dt
 import re
@@ -24,7 +24,7 @@ def test_a_schema_of_its_own_for_each_workspace(tmp_path: Path) -> None:
     for schema in ("synthflow", "acme", "globex"):
         assert Warehouse(file, schema).read_frame("agents")["model_id"].tolist() == [f"{schema}-1"]
     Warehouse(file, "acme").compact()
-    # Whoever opens the file with DuckDB alone finds each view on the tables of its own schema.
+    # In DuckDB alone, each view reads the tables of its own schema.
     with duckdb.connect(file, read_only=True) as connection:
         for schema in ("acme", "globex"):
             connection.execute(f"FROM agency.{schema}.call_actions")
@@ -41,7 +41,7 @@ def test_a_schema_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["sql", "py"])
 def test_sql_names_tables_without_a_schema(suffix: str) -> None:
-    # With it, the query of one workspace would read the tables of another.
+    # With a schema, the query of one workspace would read the tables of another.
     names = "|".join([*TABLES, *(view.name for view in VIEWS)])
     named = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE|TABLE|VIEW)\s+{SCHEMA}\.({names})\b", re.IGNORECASE)
     root = Path(synthflow_assets.__file__).parent

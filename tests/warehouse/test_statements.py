@@ -9,7 +9,7 @@ from synthflow_assets.warehouse.statements import execute_named, write
 
 
 def test_a_statement_gets_the_parameters_that_it_names() -> None:
-    # DuckDB rejects a parameter too many: $days is none of the query's, although its text begins with "$days".
+    # DuckDB rejects unused parameters. The query uses $days_back, and has $days only in a comment.
     query = "SELECT $days_back::BIGINT, '$comment' -- $days\n"
     with duckdb.connect() as connection:
         rows = execute_named(connection, query, {"days": 1, "days_back": 2, "comment": 3}).fetchall()
