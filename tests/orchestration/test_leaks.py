@@ -4,18 +4,22 @@ import base64
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
 import duckdb
 import pytest
 
+from synthflow_assets import loading
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.schema import TABLES, VIEWS
+from synthflow_assets.warehouse.staging import ReadyBatch
 from tests.api.servers import agents_page, page, serving
 from tests.receivers import Inbox
 
@@ -138,6 +142,26 @@ def files_in(*folders: Path) -> dict[Path, str]:
     return found
 
 
+def keep_files_of_landing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copy what exists only while a batch lands: the staged files, the log of the warehouse, and what DuckDB spills."""
+    land = loading.land
+
+    def landing(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, *args: Any, **options: Any) -> Any:
+        landed = land(connection, batch, *args, **options)
+        [(file,)] = connection.execute(
+            "SELECT path FROM duckdb_databases() WHERE database_name = 'warehouse'"
+        ).fetchall()
+        number = len(list(folder.iterdir()))
+        copied = folder / f"{number}"
+        shutil.copytree(batch.files[0].parent, copied)
+        for path in Path(file).parent.glob(f"{Path(file).name}*"):
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, copied / path.name)
+        return landed
+
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(loading, "land", landing)
+
+
 @pytest.mark.parametrize("pii", ["drop", "keep"])
 def test_nothing_that_a_run_writes_has_a_secret(
     tmp_path: Path,
@@ -152,6 +176,7 @@ def test_nothing_that_a_run_writes_has_a_secret(
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.INFO, logger="urllib3")  # it logs the path of each request, of webhooks too
     data, home = tmp_path / "data", Path(on_disk.root_directory)
+    keep_files_of_landing(data / "landing", monkeypatch)
     os.environ["SYNTHFLOW_API_KEY"] = KEY
     os.environ["THEIR_HASH_KEY"] = KEY
     failing = dict(FAILING)
@@ -169,11 +194,14 @@ def test_nothing_that_a_run_writes_has_a_secret(
         run_and_alert(settings, on_disk, failing)
     warehouse = Warehouse.from_settings(settings)
     calls = warehouse.read_frame("calls")
-    assert list(calls["call_id"]) == ["c1"]
-    assert len(warehouse.read_frame("call_rejects")) == 3
+    assert list(calls["call_id"]) == ["c1", "c4"]
+    assert len(warehouse.read_frame("call_rejects")) == 2
     assert any("5 of 6 (day, agent) pairs failed" in posted for posted in inbox.posted)
     files = files_in(data, home)
-    assert any(path.suffix == ".parquet" for path in files)
+    assert any(path.suffix == ".parquet" and "exports" in path.parts for path in files)
+    during_landing = {path.suffix: text for path, text in files.items() if "landing" in path.parts}
+    assert "c1" in during_landing[".parquet"]
+    assert during_landing[".wal"]
     assert any("5 of 6 (day, agent) pairs failed" in text for path, text in files.items() if home in path.parents)
     printed = capfd.readouterr()
     said = "\n".join([*inbox.posted, caplog.text, printed.out, printed.err])
