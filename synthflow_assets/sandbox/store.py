@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,14 +115,14 @@ class CallStore:
         from_ms, to_ms = window.from_ms or 0, window.to_ms or self.now_ms()
         number = len(self._arrived.setdefault(model_id, []))
         start = (from_ms + to_ms) // 2 + number
-        record = {
-            "call_id": f"arrival-{number}-{model_id}",
-            "model_id": model_id,
+        day = day_of_calls(self.agents[model_id], start // DAY_MS, self.config.seed, 1, same_volume=True)
+        record = json.loads(render(day, 0, day.end_ms.item(0)))
+        record |= {
+            "call_id": f"{start}x{zlib.crc32(model_id.encode()) * 1_000_000 + number:018d}",
             "start_time": str(start),
-            "duration": "30",
-            "call_status": "completed",
         }
-        self._arrived[model_id].append(ExtraCall(start, start + 30_000, json.dumps(record)))
+        end = start + int(record["duration"]) * 1000
+        self._arrived[model_id].append(ExtraCall(start, end, json.dumps(record)))
         self._selections.clear()
 
     def _days(self, agent: SandboxAgent, from_ms: int, to_ms: int) -> list[DayOfCalls]:

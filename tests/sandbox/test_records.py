@@ -53,6 +53,20 @@ def test_open_calls_have_a_documented_shape() -> None:
         assert (call["telephony_end"], call["transcript"], call["judge_results"]) == (None, None, None)
 
 
+def test_calls_that_arrive_between_two_pages_have_a_documented_shape() -> None:
+    store = CallStore(SandboxConfig(agents=2))
+    window = Window(START_MS, START_MS + DAY_MS)
+    arrived = {}
+    for model_id in store.agents:
+        before = store.ids_between(model_id, START_MS, START_MS + DAY_MS)
+        for _ in range(2):
+            store.add_arrival(model_id, window)
+        assert store.ids_between(model_id, START_MS, START_MS + DAY_MS) > before
+        for text in store.select(model_id, window).page(0, 2, LATER):
+            arrived[json.loads(text)["call_id"]] = Call.model_validate(json.loads(text))
+    assert len(arrived) == 4
+
+
 def test_the_shapes_are_strict() -> None:
     """So that the test above can fail."""
     good = next(call for call in records() if call["executed_actions"] and call["judge_results"])
