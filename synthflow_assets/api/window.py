@@ -47,6 +47,8 @@ _MAX_CALLS = 50_000_000  # in one window of one agent
 # Splitting a slice adds its total once more. A sum of totals far beyond the window's own total shows that the totals do
 # not follow the window.
 _MAX_TOTAL_RATIO, _TOTAL_SLACK = 20, 400
+# A total may be capped, for example at 10,000, so pages are read beyond it. Some API might go on without end.
+_MAX_CALLS_RATIO, _CALLS_SLACK = 1_000, 100
 # Calls may start this far from the requested window, for example because their start_time is the scheduled start.
 _MAX_SCHEDULE_MS = 7 * _DAY_MS
 _MIN_CALLS_TO_JUDGE = 5  # calls of a page
@@ -150,6 +152,8 @@ class WindowFetch:
             has_new_calls = len(part.seen_this_pass) > seen_before
             part.total = max(part.total, page.total_records)
             part.states_total &= page.states_total
+            if len(self._seen) > _MAX_CALLS_RATIO * (max(self._root.total, page.total_records) + _CALLS_SLACK):
+                raise self._totals_error(part)
             part.rows = max(part.rows, rows)
             part.pages_pending -= 1
             if request.offset == 0:
@@ -346,10 +350,13 @@ class WindowFetch:
         self._sum_of_totals += part.total
         limit = _MAX_TOTAL_RATIO * self._root.total + _TOTAL_SLACK
         if part.total > _MAX_CALLS or self._sum_of_totals > limit:
-            raise UnexpectedResponseError(
-                f"the API's totals do not follow the requested window ({part.total:,} calls stated, "
-                f"{len(self._seen):,} received), so completeness cannot be verified; {_WRONG_ADDRESS}"
-            )
+            raise self._totals_error(part)
+
+    def _totals_error(self, part: Slice) -> UnexpectedResponseError:
+        return UnexpectedResponseError(
+            f"the API's totals do not follow the requested window ({part.total:,} calls stated, "
+            f"{len(self._seen):,} received), so completeness cannot be verified; {_WRONG_ADDRESS}"
+        )
 
     def _new_records(self, part: Slice, calls: list[CallRecord]) -> list[CallRecord]:
         """Count the calls of a page, and return those that are new and wanted."""

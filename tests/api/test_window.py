@@ -368,6 +368,19 @@ def test_a_total_that_is_too_low_cuts_nothing_off(stated: int) -> None:
     assert (result.fetched, result.total_records) == (250, 250)
 
 
+def test_pages_without_end_are_refused() -> None:
+    """Each page is full of calls that are new, whatever the total says."""
+    numbers = itertools.count()
+
+    def respond(request: PageRequest) -> CallPage:
+        return page([Call(f"c{next(numbers)}", START) for _ in range(request.limit)], 0)
+
+    _, error, requests = fetch(respond)
+    assert isinstance(error, UnexpectedResponseError)
+    assert "totals do not follow the requested window" in str(error)
+    assert len(requests) == 1_001
+
+
 def test_an_api_that_ignores_the_offset_ends() -> None:
     """A page of calls that are all known must not lead to a further page."""
     calls = calls_between(100)
