@@ -54,11 +54,12 @@ RECORDS = [
     record("incoming", phone_number_from="+1 (415) 555-0123"),
     record("mentioned", transcript="human: call me at +1 415-555.0123 (2 times)"),
     record("nested", collected_variables={"a": {"value": "naïve\n0014155550123"}}),
+    record("beside", lead_name="Ada 14155550123", name="4 Ada"),  # a digit begins the next column
     record("strange", of_their_own=["tel:14155550123"]),
     record("another"),
     record("rejected", lead_phone_number=PERSON, duration="long"),
 ]
-THEIRS = {"theirs", "incoming", "mentioned", "nested", "strange"}
+THEIRS = {"theirs", "incoming", "mentioned", "nested", "beside", "strange"}
 
 
 def load(settings: Settings, records: list[dict[str, Any]]) -> None:
@@ -97,7 +98,7 @@ def test_one_person_is_removed_from_tables_exports_and_the_bytes_of_the_file(tmp
         export_days(connection, "calls", [DAY], Path(where.export_dir))
     assert b"14155550123" in Path(where.warehouse).read_bytes()
     said = list(erase_person(where, PERSON))
-    assert said[0].startswith("5 calls")
+    assert said[0].startswith("6 calls")
     assert said[1].startswith("1 rejected records")
     assert said[2].startswith("1 export files")
     assert {call_id for call_id, name in names_of(where).items() if name is None} == THEIRS
@@ -211,13 +212,13 @@ def test_an_erasure_deletes_the_files_of_a_killed_fetch(tmp_path: Path, monkeypa
 
 def test_hashed_numbers_are_not_searched_without_their_key(tmp_path: Path) -> None:
     load(settings(tmp_path, pii="hash", pii_key="secret"), RECORDS)
-    with pytest.raises(SettingsError, match="the numbers of 6 calls are hashed: set SYNTHFLOW_PII_KEY"):
+    with pytest.raises(SettingsError, match="the numbers of 7 calls are hashed: set SYNTHFLOW_PII_KEY"):
         list(erase_person(settings(tmp_path), PERSON))
 
 
 def test_a_key_that_matches_no_hash_is_questioned(tmp_path: Path) -> None:
     load(settings(tmp_path, pii="hash", pii_key="secret"), RECORDS)
-    hint = "6 calls have hashed numbers. Was another SYNTHFLOW_PII_KEY used for them?"
+    hint = "7 calls have hashed numbers. Was another SYNTHFLOW_PII_KEY used for them?"
     wrong = settings(tmp_path, pii="hash", pii_key="another")
     assert list(erase_person(wrong, PERSON))[:3] == [
         "This number occurs in no call and in no rejected record",
@@ -243,7 +244,7 @@ def test_a_link_to_a_warehouse_stays_a_link(tmp_path: Path) -> None:
 def test_numbers_that_are_no_persons_are_refused(tmp_path: Path) -> None:
     where = settings(tmp_path)
     load(where, RECORDS)
-    with pytest.raises(SettingsError, match="an agent's own number, in 6 calls"):
+    with pytest.raises(SettingsError, match="an agent's own number, in 7 calls"):
         list(erase_person(where, "+1 415 555 0100"))
     with pytest.raises(SettingsError, match="not a phone number"):
         list(erase_person(where, "5555"))
