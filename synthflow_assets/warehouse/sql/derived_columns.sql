@@ -19,11 +19,11 @@ judged AS (
             map_entries(answers),
             lambda answer, position: CASE
                 WHEN answer.value IS NULL OR answer.value = '' THEN false
+                WHEN starts_with(answer.value, ' ') AND trim(answer.value) = '' THEN false
                 WHEN answer.key IN ('all_feedback', 'judge_found_full_error', 'judge_found_partial_or_error') THEN false
                 WHEN ends_with(answer.key, '_feedback') THEN NOT map_contains(answers, left(answer.key, -9))
                 WHEN ends_with(answer.key, '_reason') THEN NOT map_contains(answers, left(answer.key, -7))
                 WHEN list_position(map_keys(answers), answer.key) < position THEN false  -- DuckDB 1.5 keeps a repeated key
-                WHEN starts_with(answer.value, ' ') THEN trim(answer.value) <> ''
                 ELSE true
             END
         ) AS verdicts
