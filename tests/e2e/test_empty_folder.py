@@ -14,10 +14,11 @@ from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import VIEWS
 from tests.e2e.processes import ROOT, Server, environment, free_port, processes_in, run, run_states, time_zones
 
 CHECK_COUNT = len(CHECKS) + len(SCHEDULED_CHECKS)
-ASSETS = 3 + len(METRIC_TABLES) + 1
+ASSETS = 4 + len(METRIC_TABLES) + len(VIEWS) + 1
 
 
 @pytest.fixture
