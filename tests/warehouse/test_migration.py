@@ -82,7 +82,7 @@ def test_an_old_file_can_be_read_but_is_not_changed_by_readers(old: Warehouse) -
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_later_version_is_refused(old: Warehouse, read_only: bool) -> None:
     with old.connect() as connection:
-        connection.execute("UPDATE synthflow.schema_version SET version = 99")
+        connection.execute("UPDATE synthflow.schema_version SET version = version + 1")
     with (
         pytest.raises(WarehouseUnusableError, match=r"created by a later version.*pip install --upgrade"),
         old.connect(read_only=read_only),
