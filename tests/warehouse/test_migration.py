@@ -171,3 +171,15 @@ def test_an_older_file_without_json_says_what_is_absent_and_has_every_outcome(
         r"actions, variables and turns stay NULL; load these days again to fill them",
         message,
     )
+
+
+def test_derived_columns_stay_if_their_sources_were_dropped(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "dropped.duckdb"))
+    with warehouse.connect() as connection:
+        connection.execute(
+            "INSERT INTO calls BY NAME SELECT DATE '2026-03-10' AS day, 'm' AS model_id, 'a' AS call_id, "
+            "now() AS start_time, now() AS loaded_at, 'voicemail' AS call_outcome, 2 AS human_turns"
+        )
+        connection.execute("UPDATE schema_version SET version = version - 1")
+    with warehouse.connect() as connection:
+        assert connection.execute("SELECT call_outcome, human_turns FROM calls").fetchall() == [("voicemail", 2)]
