@@ -60,7 +60,6 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
     try:
         with warehouse.connect() as connection:
             erasure = forget_phone(connection, phone, settings.hash_key, files=files)
-            remove_orphans(connection)
     except WarehouseLockedError:
         raise
     except WarehouseUnusableError as error:
@@ -160,12 +159,14 @@ class _Files:
 
 
 def _finish(warehouse: Warehouse) -> None:
-    """Remove old bytes from the storage.
+    """Remove recordings that no call knows, and old bytes from the storage.
 
     Raises:
         WarehouseUnusableError: this failed; a later run does it.
     """
     try:
+        with warehouse.connect() as connection:
+            remove_orphans(connection)
         warehouse.finish_erasures()
     except WarehouseError as error:
         raise WarehouseUnusableError(

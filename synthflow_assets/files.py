@@ -112,12 +112,20 @@ def temporary_folder(places: Sequence[Path], prefix: str) -> Iterator[str]:
 
 
 def locked_folder(place: Path, prefix: str) -> tuple[Path, TextIO]:
-    """Return a new folder that only this user can read, and its open lock file."""
+    """Return a new folder that only this user can read, and its open lock file.
+
+    Raises:
+        OSError: the place is not writable, or its file system has no locks.
+    """
     folder = Path(tempfile.mkdtemp(dir=place, prefix=f"new-{prefix}"))
-    lock = (folder / _LOCK).open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    # Renamed only now, so that `remove_abandoned_folders` never finds it unlocked.
-    return folder.rename(folder.with_name(folder.name.removeprefix("new-"))), lock
+    try:
+        lock = (folder / _LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Renamed only now, so that `remove_abandoned_folders` never finds it unlocked.
+        return folder.rename(folder.with_name(folder.name.removeprefix("new-"))), lock
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def remove_abandoned_folders(place: Path, prefix: str) -> None:

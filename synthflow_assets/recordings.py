@@ -43,6 +43,7 @@ _MAX_MEMORY_BYTES = 2**20  # a longer recording is buffered on disk
 _MAX_REQUESTS = 10  # of a call that has no recording; it may be made late, but not after so many runs
 _WAV_HEADER_BYTES = 44  # a file of this size has no sound
 _HEAD_BYTES = 64
+_COMMON_TYPES = ("text/html", "text/plain", "application/json", "application/xml", "audio/wav", "audio/mpeg")
 _MOST_DAYS_MOVED = dt.timedelta(days=7)  # by a corrected start
 _SQL = "synthflow_assets.warehouse.sql"
 
@@ -69,8 +70,8 @@ class NotAudio(NamedTuple):
     size_bytes: int
 
     def __str__(self) -> str:
-        # The type is untrusted text.
-        kind = re.sub(r"[^A-Za-z0-9/+.-]", "?", self.content_type)[:50] or "no type"
+        # The type is text of the response, which may be anything.
+        kind = self.content_type if self.content_type in _COMMON_TYPES else "another type"
         return f"the response is not audio ({kind}, {self.size_bytes:,} bytes)"
 
 

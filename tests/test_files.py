@@ -163,6 +163,7 @@ def test_what_a_killed_process_spilled_is_private_and_soon_removed(
 @pytest.mark.parametrize(("pii", "spills"), [("keep", True), ("hash", False), ("drop", False)])
 def test_records_that_are_not_treated_yet_are_not_spilled(pii: str, spills: bool) -> None:
     with Staging(pii, "key") as staging:
+        staging._wait(0)  # its thread uses the connection at first
         row = staging._connection.execute("SELECT current_setting('temp_directory')").fetchone()
     assert row is not None
     assert bool(row[0]) == spills
