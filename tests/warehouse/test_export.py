@@ -10,7 +10,7 @@ import pytest
 
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.export import export_days, export_path
+from synthflow_assets.warehouse.export import export_again, export_days, export_path
 from synthflow_assets.warehouse.metric_tables import CALL_DURATION_DAILY
 
 DAYS = [dt.date(2026, 3, 10), dt.date(2026, 3, 11)]
@@ -66,6 +66,16 @@ def test_what_killed_processes_left_is_invisible_and_removed_later(warehouse: Wa
     assert not old.exists()
     assert fresh.exists()
     assert len(duckdb.read_parquet(str(folder / "*.parquet")).fetchall()) == 2
+
+
+def test_only_existing_files_are_written_again(warehouse: Warehouse, tmp_path: Path) -> None:
+    with warehouse.connect() as connection:
+        export_days(connection, "call_duration_daily", DAYS[:1], tmp_path)
+        connection.execute("DELETE FROM call_duration_daily")
+        assert export_again(connection, ["call_duration_daily", "calls"], DAYS, tmp_path) == 1
+    files = list(tmp_path.rglob("*.parquet"))
+    assert files == [export_path(tmp_path, "call_duration_daily", DAYS[0])]
+    assert duckdb.read_parquet(str(files[0])).fetchall() == []
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(warehouse: Warehouse, tmp_path: Path) -> None:
