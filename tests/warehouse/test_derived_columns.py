@@ -122,6 +122,12 @@ def test_what_is_no_object_has_no_verdicts(results: Any) -> None:
     assert (row["judge_verdicts"] or {}, row["judge_found_full_error"]) == ({}, None)
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0"])
+def test_a_blank_answer_is_no_verdict_whatever_its_key(blank: str) -> None:
+    answers = {"goal": blank, "style_reason": blank, "mood_feedback": blank, "kept_reason": "true"}
+    assert derive(judge_results=answers)["judge_verdicts"] == {"kept_reason": "true"}
+
+
 def test_a_check_that_occurs_twice_counts_at_most_once_and_costs_its_neighbours_none() -> None:
     twice = f'{{"call_id":"a","start_time":{call()["start_time"]},"judge_results":{{"goal":"true","goal":"false"}}}}'
     rows = decode(twice, call(judge_results={"goal": "true"}))

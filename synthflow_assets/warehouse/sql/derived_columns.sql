@@ -19,12 +19,12 @@ judged AS (
             map_entries(answers),
             lambda answer, position: CASE
                 WHEN answer.value IS NULL OR answer.value = '' THEN false
-                WHEN starts_with(answer.value, ' ') AND trim(answer.value) = '' THEN false
                 WHEN answer.key IN ('all_feedback', 'judge_found_full_error', 'judge_found_partial_or_error') THEN false
-                WHEN ends_with(answer.key, '_feedback') THEN NOT map_contains(answers, left(answer.key, -9))
-                WHEN ends_with(answer.key, '_reason') THEN NOT map_contains(answers, left(answer.key, -7))
+                WHEN ends_with(answer.key, '_feedback') AND map_contains(answers, left(answer.key, -9)) THEN false
+                WHEN ends_with(answer.key, '_reason') AND map_contains(answers, left(answer.key, -7)) THEN false
                 WHEN list_position(map_keys(answers), answer.key) < position THEN false  -- DuckDB 1.5 keeps a repeated key
-                ELSE true
+                WHEN answer.value IN ('true', 'false', 'partial', 'not_applicable') THEN true  -- trim() takes longer
+                ELSE trim(answer.value) <> ''
             END
         ) AS verdicts
     FROM answered
