@@ -36,7 +36,7 @@ CHUNK_BYTES = 16 * 2**20
 _MAX_PENDING_CHUNKS = 2
 # Decoding usually takes 100 MB. Single records of many megabytes take more.
 _MEMORY_LIMIT = "2GB"
-_BATCH_BYTES = 2**20  # JSON of one Arrow batch; DuckDB's expressions hold several copies of it
+_BATCH_BYTES = 2 * 2**20  # JSON of one Arrow batch; DuckDB's expressions hold several copies of it
 _PREFIX = "synthflow-staging-"
 
 
@@ -115,7 +115,7 @@ class Staging:
         # What DuckDB writes when it lacks memory is not treated yet, so that `hash` and `drop` do without.
         spill_folder = str(self._folder) if pii == "keep" else ""
         self._connection = duckdb.connect(
-            config={"threads": 2, "memory_limit": _MEMORY_LIMIT, "temp_directory": spill_folder}
+            config={"threads": 1, "memory_limit": _MEMORY_LIMIT, "temp_directory": spill_folder}
         )
         self._pending.append(self._decode_executor.submit(self._prepare))
 
