@@ -142,6 +142,8 @@ def test_an_agent_that_was_not_fetched_has_no_hours(connection: duckdb.DuckDBPyC
     assert {row[0] for row in computed(connection, "call_load_hourly", columns="model_id")} == {"a"}
     assert computed(connection, "call_load_hourly", [NEXT]) == []
     assert computed(connection, "workspace_load_hourly", [NEXT]) == []
+    # Nor is a day computed that has not landed.
+    assert compute_metrics(connection, [DAY], Settings.of(), HOURLY) == {table: [DAY] for table in HOURLY}
 
 
 CLOCK_CHANGES = [
