@@ -53,7 +53,8 @@ def settings() -> Settings:
     return Settings.of(timezone=TIMEZONE)
 
 
-@pytest.fixture(scope="session")
+# Of a module, because the umask differs while a warehouse is open, and tests/test_files.py looks at it.
+@pytest.fixture(scope="module")
 def sound_connection(sound_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     copied = shutil.copy(sound_file, tmp_path_factory.mktemp("damaged") / "warehouse.duckdb")
     with Warehouse(str(copied)).connect() as opened:

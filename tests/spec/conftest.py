@@ -1,4 +1,4 @@
-"""Empty warehouses: one that the tests of a session share, and one for a test alone."""
+"""Empty warehouses: one that the tests of a module share, and one for a test alone."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.schema import TABLES, VERSION
 
 
-@pytest.fixture(scope="session")
+# Of a module, because the umask differs while a warehouse is open, and tests/test_files.py looks at it.
+@pytest.fixture(scope="module")
 def shared_connection(
     empty_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[duckdb.DuckDBPyConnection]:
