@@ -97,7 +97,7 @@ def land(
         "fields": [column.source for column in CALL_FIELDS],
         "unreadable": UNREADABLE_FIELD,
         "max_fields": _MAX_FIELDS,
-        "final_after_days": FINAL_AFTER_DAYS,
+        "final_before": loaded_at - dt.timedelta(days=FINAL_AFTER_DAYS),
         **{
             field.name: [getattr(result, field.name) for result in batch.partitions.values()]
             for field in fields(FetchResult)

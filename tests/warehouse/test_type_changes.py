@@ -126,6 +126,16 @@ def test_a_rejected_record_does_not_replace_the_version_that_landed(warehouse: W
     assert stored(warehouse, "FROM synthflow.call_rejects") == []
 
 
+def test_a_day_is_not_settled_while_the_kept_version_of_a_call_is_open(warehouse: Warehouse) -> None:
+    settled = "SELECT open_calls, settled FROM synthflow.call_loads"
+    load(warehouse, {TODAY_A: records("odd", "good", call_status="in-progress")})
+    assert stored(warehouse, settled) == [(2, False)]
+    load(warehouse, {TODAY_A: [*records("odd", duration="x"), *records("good")]})
+    assert stored(warehouse, settled) == [(1, False)]
+    load(warehouse, {TODAY_A: records("odd", "good")})
+    assert stored(warehouse, settled) == [(0, True)]
+
+
 def test_a_call_with_a_good_and_a_bad_record_landed(warehouse: Warehouse) -> None:
     load(warehouse, {TODAY_A: records("twice", duration=4)})
     contents = {TODAY_A: [*records("twice", duration="x"), *records("twice", duration=6), *records("other")]}

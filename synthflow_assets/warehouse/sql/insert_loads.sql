@@ -35,11 +35,7 @@ landed AS (
         count(*) FILTER (is_stray) AS strays,
         count(*) FILTER (reason IS NULL AND call_outcome = 'open') AS open_calls,
         -- A call that is open for longer is never closed, and its day would be fetched for ever.
-        count(*) FILTER (
-            reason IS NULL
-            AND call_outcome = 'open'
-            AND start_time > $loaded_at::TIMESTAMPTZ - to_days($final_after_days::INTEGER)
-        ) AS calls_to_end
+        max(start_time) FILTER (reason IS NULL AND call_outcome = 'open') > $final_before::TIMESTAMPTZ AS may_end
     FROM batch
     GROUP BY ALL
 ),
@@ -54,6 +50,8 @@ stored_rejects AS (
         model_id,
         count(*) AS stored,
         count(DISTINCT call_id) FILTER (is_kept) AS kept,
+        count(DISTINCT call_id) FILTER (is_kept AND is_open) AS kept_open_calls,
+        max(start_time) FILTER (is_kept AND is_open) > $final_before::TIMESTAMPTZ AS kept_may_end,
         count(DISTINCT call_id) FILTER (NOT is_same_partition) AS on_another_day
     FROM temp.stored_rejects
     GROUP BY ALL
@@ -96,10 +94,10 @@ SELECT
     duplicates,
     outside_window + coalesce(strays, 0) + coalesce(elsewhere, 0) + coalesce(on_another_day, 0) AS outside_window,
     other_model,
-    coalesce(open_calls, 0) AS open_calls,
+    coalesce(open_calls, 0) + coalesce(kept_open_calls, 0) AS open_calls,
     requests,
     coalesce(fields, MAP {}) AS fields,
-    closed AND coalesce(calls_to_end, 0) = 0 AS settled,
+    closed AND NOT coalesce(may_end, false) AND NOT coalesce(kept_may_end, false) AS settled,
     $run_id AS run_id,
     $loaded_at::TIMESTAMPTZ AS loaded_at
 FROM fetched

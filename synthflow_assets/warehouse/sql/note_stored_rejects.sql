@@ -1,5 +1,5 @@
 -- Rejected records whose call is stored: the version that landed before, or another record of the same call. `is_kept`: the
--- version that landed before stays in the partition.
+-- version that landed before stays in the partition. `is_open`: the stored version had not ended.
 CREATE OR REPLACE TEMP TABLE stored_rejects AS
 SELECT
     rejected.filename,
@@ -9,7 +9,9 @@ SELECT
     rejected.call_id,
     rejected.reason,
     rejected.day = calls.day AND rejected.model_id = calls.model_id AS is_same_partition,
-    is_same_partition AND rejected.call_id NOT IN (SELECT call_id FROM ({staged}) WHERE reason IS NULL) AS is_kept
+    is_same_partition AND rejected.call_id NOT IN (SELECT call_id FROM ({staged}) WHERE reason IS NULL) AS is_kept,
+    calls.call_outcome = 'open' AS is_open,
+    calls.start_time
 FROM (SELECT * FROM ({staged}) WHERE reason IS NOT NULL) AS rejected
 JOIN calls USING (call_id)
 WHERE calls.day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[]) + 7
