@@ -25,7 +25,8 @@ hypothesis_settings.register_profile("project", deadline=None, derandomize=True,
 hypothesis_settings.load_profile("project")
 
 DAY = dt.date(2026, 3, 10)
-SLOW_FOLDERS = {"e2e", "lake", "orchestration", "report"}
+# Folders and files whose tests start a browser, servers or other processes, or kill them.
+SLOW = {"e2e", "lake", "orchestration", "report", "test_erasure.py", "test_files.py", "test_recordings.py"}
 
 # As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -131,13 +132,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not import slow tests that are not selected: every worker imports what it collects."""
-    unselected = config.option.markexpr == "not slow" and collection_path.name in SLOW_FOLDERS
+    unselected = config.option.markexpr == "not slow" and collection_path.name in SLOW
     return True if unselected else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start a browser, servers or other processes as slow, and run them last."""
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()) or SLOW_FOLDERS & set(item.path.parts):
+        if "browser" in getattr(item, "fixturenames", ()) or SLOW & set(item.path.parts):
             item.add_marker("slow")
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
