@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class NotReleasableError(Exception):
-    """The tag does not fit pyproject.toml or CHANGELOG.md."""
+    """The tag does not match pyproject.toml or CHANGELOG.md."""
 
 
 def release_notes(tag: str, pyproject: str, changelog: str) -> str:
@@ -39,7 +39,7 @@ def release_notes(tag: str, pyproject: str, changelog: str) -> str:
         dt.date.fromisoformat(heading.removeprefix(f"[{version}] - ").strip())
     except ValueError:
         raise NotReleasableError(
-            f"CHANGELOG.md says '## {heading}': replace what follows the version by the day of the release, "
+            f"CHANGELOG.md says '## {heading}': replace the text after the version with the release date, "
             f"as in '## [{version}] - 2026-11-30'"
         ) from None
     if not notes.strip():

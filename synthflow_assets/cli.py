@@ -280,7 +280,7 @@ def backup(path: Path, force: bool) -> None:
 def restore(path: Path, force: bool) -> None:
     """Copy a backup into an empty warehouse, and verify the copy.
 
-    Whoever was erased before or after the backup is erased from what comes back.
+    People who were erased before or after the backup are erased from the restored calls.
     """
     from synthflow_assets.erasure import restore_backup
     from synthflow_assets.settings import Settings
@@ -301,8 +301,8 @@ def _print_copied(copied: Copied) -> None:
 def maintain() -> None:
     """Make the warehouse smaller and faster, and complete erasures.
 
-    Merges the files of a lake and removes old ones, or rewrites a file that has much free space. Removes what killed or
-    failed commands left of personal data.
+    Merges the files of a lake and removes old ones, or rewrites a file that has much free space. Removes
+    personal data that killed or failed commands left behind.
     """
     from synthflow_assets.erasure import maintain as maintain_warehouse
     from synthflow_assets.settings import Settings

@@ -27,7 +27,7 @@ _LONGEST_LINE = 120
 
 
 class DbtSourcesError(SynthflowError):
-    """The file cannot be written where it was asked for."""
+    """The file must not be written to this path, or the source has a name that is taken."""
 
 
 def dbt_sources(
@@ -78,7 +78,7 @@ def write_dbt_sources(path: Path, text: str) -> None:
         text: from `dbt_sources`.
 
     Raises:
-        DbtSourcesError: the file is somebody else's, or another file of the project has a source of the same name.
+        DbtSourcesError: this command did not write the file, or the project has another source of the same name.
         OSError: the file cannot be written.
     """
     if path.exists() and not path.read_text("utf-8").startswith(_FIRST_LINE):
@@ -86,7 +86,7 @@ def write_dbt_sources(path: Path, text: str) -> None:
     source = yaml.safe_load(text)["sources"][0]["name"]
     other = _file_with_source(path, source)
     if other is not None:
-        raise DbtSourcesError(f"{other} has a source {source} already: choose another name by --source")
+        raise DbtSourcesError(f"{other} has a source {source} already: choose another name with --source")
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         unfinished.write_text(text, "utf-8")
@@ -114,7 +114,7 @@ def _file_with_source(path: Path, source: str) -> Path | None:
 
 
 def _mapping(file: Path) -> dict[str, Any]:
-    """Return the content of a YAML file; nothing if dbt could not read it either."""
+    """Return the content of a YAML file; empty if it is not valid YAML."""
     try:
         content = yaml.safe_load(file.read_text("utf-8"))
     except (OSError, UnicodeError, yaml.YAMLError):

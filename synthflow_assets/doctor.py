@@ -91,7 +91,7 @@ def _examine_alerts(settings: Settings) -> Iterator[Finding]:
         yield Finding(Verdict.TROUBLE, "alerts", _sentence(error))
         return
     if not results:
-        yield Finding(Verdict.NOTE, "alerts", "No channel is set, so nobody is told about failures.")
+        yield Finding(Verdict.NOTE, "alerts", "No channel is set, so no alerts are sent.")
     for channel, problem in results.items():
         if problem is None:
             yield Finding(Verdict.OK, "alerts", f"The channel accepted a test alert: {channel}.")
@@ -114,7 +114,7 @@ def _sentence(message: object) -> str:
 
 
 def _examine_timezone(settings: Settings) -> Finding:
-    """Return whether the zone data is old: then days begin at a wrong time."""
+    """Return the finding about the zone data. If it is old, days begin at a wrong time."""
     timezone, today = settings.timezone, dt.datetime.now(dt.UTC).date()
     data = examine_zone_data(timezone, settings.start_date, today)
     version, place = data.version or "of an unknown version", data.folder or "Python's package tzdata"
@@ -126,13 +126,13 @@ def _examine_timezone(settings: Settings) -> Finding:
         return Finding(Verdict.TROUBLE, "time zone", text, _UPDATE_SYSTEM_ZONES)
     text = f"The zone data for {timezone} is {version}, from {place}."
     if timezone not in _FIXED_ZONES and (data.year or 0) < today.year - 1:
-        text = f"{text} Since then, the clocks of {timezone} may have been changed."
+        text = f"{text} The rules of {timezone} may have changed since then."
         remedy = _UPDATE_SYSTEM_ZONES if data.folder else "pip install --upgrade tzdata"
         return Finding(Verdict.NOTE, "time zone", text, remedy)
     if data.duckdb_differs_from is not None:
         text = (
-            f"{text} DuckDB's own differs from {data.duckdb_differs_from} on. The tables are not affected. In SQL of "
-            "your own, use the column `day` instead of AT TIME ZONE."
+            f"{text} DuckDB's zone data differs from {data.duckdb_differs_from} on. The tables are not affected. In "
+            "your own SQL, use the column `day` instead of AT TIME ZONE."
         )
         return Finding(Verdict.NOTE, "time zone", text)
     return Finding(Verdict.OK, "time zone", text)
@@ -243,7 +243,7 @@ def _examine_calls(client: SynthflowClient, settings: Settings, agents: list[Age
 def _examine_fetch(
     client: SynthflowClient, settings: Settings, agents: list[Agent], counts: Mapping[Agent, int], day: dt.date
 ) -> Finding:
-    """Return whether a day of an agent can be fetched, by the code that a run uses. Nothing lands.
+    """Return the finding about fetching a day of an agent by the code that a run uses. Nothing lands.
 
     The agent is the busiest of those with few calls, so that the trial takes seconds.
     """
@@ -377,12 +377,12 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
 
 
 def _not_yet(settings: Settings) -> Finding:
-    """Return the finding about a warehouse that does not exist: new, or still under the name of the first versions."""
+    """Return the finding about a warehouse that does not exist. It is new, or has the earlier default name."""
     text = f"{settings.warehouse} does not exist yet. The first run creates it."
     default = Settings.model_fields["warehouse"].default
     if settings.warehouse != default or not Path(_EARLIER_DEFAULT).is_file():
         return Finding(Verdict.OK, "warehouse", text)
-    text = f"{_EARLIER_DEFAULT} exists: the default of earlier versions, which {default} has replaced. Go on with it."
+    text = f"{_EARLIER_DEFAULT} exists, the earlier default. The default is now {default}. Keep the earlier file."
     return Finding(Verdict.TROUBLE, "warehouse", text, _set("warehouse", _EARLIER_DEFAULT))
 
 

@@ -77,17 +77,17 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
     yield f"{len(files.deleted):,} recordings deleted"
     yield "The number is on the suppression list: later fetches drop this person's data"
     yield "Synthflow still stores the data; delete it there too"
-    yield "Backups still hold the data; `synthflow-assets restore` erases it from what it restores"
+    yield "Backups still hold the data; `synthflow-assets restore` erases it from the restored calls"
     _finish(warehouse)
 
 
 def restore_backup(settings: Settings, path: Path, *, replace: bool = False) -> Copied:
-    """Copy a backup into the warehouse. The people on either suppression list are erased from what comes back.
+    """Copy a backup into the warehouse. The people on either suppression list are erased from the copy.
 
     Args:
         settings: of the warehouse, the exports and the recordings.
         path: the backup, which is only read.
-        replace: whether the warehouse may hold calls, which the backup replaces; else it must be empty.
+        replace: replace the calls of the warehouse; otherwise it must be empty.
 
     Raises:
         WarehouseError: a warehouse cannot be opened, the target is not empty, or the copy differs.
@@ -116,7 +116,7 @@ def move_warehouse(settings: Settings, moved: Settings) -> Copied:
 
 
 def maintain(settings: Settings, warehouse: Warehouse) -> dict[str, int]:
-    """Keep the warehouse small and fast, and remove what killed or failed commands left of personal data.
+    """Keep the warehouse small and fast, and remove personal data that killed or failed commands left behind.
 
     Returns:
         Counts by name of what was done.
@@ -135,7 +135,7 @@ def maintain(settings: Settings, warehouse: Warehouse) -> dict[str, int]:
 
 
 class _Files:
-    """The files of a workspace that hold what persons said, besides the tables. See `PersonalFiles`."""
+    """The files of a workspace with personal data, besides the tables. See `PersonalFiles`."""
 
     def __init__(self, settings: Settings) -> None:
         self._exports = settings.export_folder
@@ -147,7 +147,7 @@ class _Files:
         return erase_suppressed(connection, self)
 
     def delete_recordings(self, locations: list[str], calls: list[tuple[dt.date, str, str]]) -> None:
-        # Files of the calls are looked for too: a warehouse that was fetched anew does not know their locations.
+        # Files are also found by their calls: a warehouse that was fetched again lacks their locations.
         of_calls = recording_locations(self._recordings, itertools.starmap(RecordedCall, calls))
         self.deleted.update(delete_recordings([*locations, *of_calls]))
 
@@ -159,10 +159,10 @@ class _Files:
 
 
 def _finish(warehouse: Warehouse) -> None:
-    """Remove recordings that no call knows, and old bytes from the storage.
+    """Remove orphaned recordings, and old bytes from the storage.
 
     Raises:
-        WarehouseUnusableError: this failed; a later run does it.
+        WarehouseUnusableError: this failed; a later run tries again.
     """
     try:
         with warehouse.connect() as connection:

@@ -96,7 +96,7 @@ class TransientApiError(ApiError):
         retry_for_seconds: how long errors of this class are retried, counted from the first one.
         pauses_all_connections: whether the client's other connections wait as well.
         is_outage: whether the error means that the API cannot be reached or does not work.
-        outlasted: whether the API answered no request for as long as the client waits, so that all others would fail.
+        outlasted: whether the API answered nothing for as long as the client waits, so that all requests would fail.
     """
 
     retry_for_seconds: ClassVar[float] = 120.0

@@ -15,13 +15,13 @@ from typing import Literal, TextIO
 
 GroupAccess = Literal["none", "read", "write"]
 
-# Permissions that new files and folders do not get. Others than user and group never get any.
+# Permissions that new files and folders do not get. Users outside the group never get any.
 _DENIED: dict[GroupAccess, int] = {"none": 0o077, "read": 0o027, "write": 0o007}
 _LOCK = "lock"
 
 
 class _Umask:
-    """The file mode creation mask of this process, while blocks of several threads restrict it."""
+    """The umask of this process, which blocks in several threads may restrict at the same time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -90,7 +90,7 @@ def temporary_folder(places: Sequence[Path], prefix: str) -> Iterator[str]:
 
     Args:
         places: existing folders.
-        prefix: of the folder's name. What killed processes left under this prefix is removed.
+        prefix: of the folder's name. Folders of killed processes with this prefix are removed.
 
     Yields:
         The path of the folder; empty if no place is writable.

@@ -158,7 +158,7 @@ def load_calls(
         days: which days to load, in the settings' time zone.
         run_id: the value of `run_id` in `call_loads`.
         skipped: pairs that are not fetched.
-        listed: all agents that the API lists and the settings want; `agents` unless given.
+        listed: all agents that the API lists and the settings select; by default `agents`.
         log: gets messages for people.
 
     Yields:
@@ -249,7 +249,7 @@ class _Loader:
             raise error_of_all
 
     def land_listing(self) -> None:
-        """Land the listed agents, once, and name those that are gone. If no pair was fetched, they may be the cause."""
+        """Land the listed agents once, and log those that are no longer listed."""
         if self._has_landed_listing:
             return
         with self._warehouse.connect() as connection:

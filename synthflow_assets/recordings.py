@@ -3,7 +3,7 @@
 From January 2027 on, the list of calls has no links to recordings, so each recording is requested by its call id.
 
 The location of a file is saved in `call_recordings` before the file is written, without the ending that depends on the
-audio. So a run that is killed leaves no file that the tables do not know.
+audio. So every file that a killed run leaves is in the table.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from synthflow_assets.warehouse.statements import execute_named, sql_file, write
 
 _BATCH_SIZE = 200  # recordings; a killed run downloads at most this many again
 _MAX_MEMORY_BYTES = 2**20  # a longer recording is buffered on disk
-_MAX_REQUESTS = 10  # of a call that has no recording; it may be made late, but not after so many runs
+_MAX_REQUESTS = 10  # of a call without a recording, which may be created late
 _WAV_HEADER_BYTES = 44  # a file of this size has no sound
 _HEAD_BYTES = 64
 _COMMON_TYPES = ("text/html", "text/plain", "application/json", "application/xml", "audio/wav", "audio/mpeg")
@@ -100,7 +100,7 @@ def store_recordings(
         warehouse: has the calls, and the table `call_recordings` of what is stored.
         target: a folder, or `s3://bucket/prefix`.
         days: the days of the calls.
-        log: gets a message for each recording that failed or is not audio.
+        log: called with a message for each recording that failed or is not audio.
 
     Returns:
         Counts of the calls of this run.
@@ -127,9 +127,9 @@ def store_recordings(
 
 
 def remove_orphans(connection: duckdb.DuckDBPyConnection) -> int:
-    """Delete recordings whose person the tables no longer know, so that an erasure could not find them any more.
+    """Delete recordings that an erasure could no longer find.
 
-    Their call was erased, is no longer listed, or has lost its personal fields at Synthflow.
+    The call was erased, is no longer listed, or has lost its personal fields at Synthflow.
 
     Returns:
         The number of files that were deleted.
@@ -324,7 +324,7 @@ def _base_name(call: RecordedCall) -> str:
 def _missing(
     connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date], call_ids: Sequence[str] | None = None
 ) -> dict[RecordedCall, int]:
-    """Return the calls whose recording is to be requested, and how often it was.
+    """Return the calls whose recording is still to be requested, with the number of earlier requests.
 
     Args:
         connection: to the warehouse.
@@ -343,7 +343,7 @@ def _missing(
 
 
 def _identified(connection: duckdb.DuckDBPyConnection, days: Mapping[str, dt.date]) -> set[str]:
-    """Return those of these calls, given with their days, that a person can be found by."""
+    """Return the ids of the calls that an erasure can find, because they have a phone number or a transcript."""
     if not days:
         return set()
     parameters = {**_span(days.values()), "call_ids": list(days)}
@@ -351,7 +351,7 @@ def _identified(connection: duckdb.DuckDBPyConnection, days: Mapping[str, dt.dat
 
 
 def _span(days: Collection[dt.date]) -> dict[str, dt.date]:
-    """Return the first and the last day on which calls of these days may be now; without days, no day.
+    """Return the first and last day to which calls of these days may have moved; without days, an empty span.
 
     A condition on the day lets DuckDB skip the rest of the file.
     """
@@ -389,7 +389,7 @@ def _save(warehouse: Warehouse, outcomes: dict[RecordedCall, Outcome]) -> set[Re
                 [call_ids],
             ).fetchall()
         )
-        # Without a row that was noted, another run has stored the recording, or the person was erased.
+        # If the row is missing, another run has stored the recording, or the person was erased.
         rows = [
             _row(call, outcome, noted[call.call_id])
             for call, outcome in outcomes.items()

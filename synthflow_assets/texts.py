@@ -1,7 +1,7 @@
 """Prepare names, ids and other text from the API for the place where it is shown: a log line, Markdown, a chat.
 
-Anybody who may name an agent writes into our messages. Such a name must not start a new log line, control a terminal,
-load an image into Dagster's UI, or notify everybody in a channel.
+Messages contain agents' names, which anybody who creates agents can choose. A name must not start a new log line,
+control a terminal, load an image into Dagster's UI, or notify everybody in a channel.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def one_line(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return the text for Dagster's Markdown: it shows as it is, without links, images and HTML."""
+    """Return the text escaped for Dagster's Markdown: it is shown literally, without links, images and HTML."""
     # Addresses become links even if they are escaped.
     plain = text.replace("://", f":{_ZERO_WIDTH_SPACE}//").replace("www.", f"www{_ZERO_WIDTH_SPACE}.")
     return _MARKDOWN.sub(r"\\\1", plain)
 
 
 def chat(text: str) -> str:
-    """Return the text for Slack and Mattermost: it shows as it is, and notifies nobody."""
+    """Return the text escaped for Slack and Mattermost: it is shown literally, and notifies nobody."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MENTION.sub(f"@{_ZERO_WIDTH_SPACE}", escaped)

@@ -1,7 +1,7 @@
 """Find out which zone data Python uses, and whether newer data is installed.
 
-Countries change their clocks every year. With old zone data, days begin at a wrong time. Python uses the data of the
-operating system if there is any, and otherwise that of the package `tzdata`, even if the package is newer.
+Countries change their clocks every year. With old zone data, days begin at a wrong time. Python prefers the
+operating system's data to the package `tzdata`, even if the package is newer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`sources.yml` has every table and view, with names of one's own."""
+"""`sources.yml` has every table and view, with configurable names."""
 
 from pathlib import Path
 

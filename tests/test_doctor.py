@@ -103,7 +103,7 @@ def test_an_api_that_ignores_the_window(start_sandbox: StartSandbox, settings_fo
 def test_what_fails_a_run_is_trouble(
     start_sandbox: StartSandbox, settings_for: SettingsFor, fault: str, says: str
 ) -> None:
-    """A run fails on these responses, so the doctor must not be content with them."""
+    """A run fails on these responses, so the doctor must report them."""
     sandbox = start_sandbox(faults={fault: 0.9999}, calls_per_day=60)
     said = troubles(settings_for(sandbox, page_size=10))["fetch"]
     assert "cannot be fetched: " in said
@@ -162,7 +162,8 @@ def test_old_zone_data(use_zones: Callable[..., None], tmp_path: Path) -> None:
     assert finding.remedy.endswith("install tzdata")
     use_zones()
     assert (
-        "DuckDB's own differs from 2026-11-02 on" in _examine_timezone(Settings.of(timezone="America/Vancouver")).text
+        "DuckDB's zone data differs from 2026-11-02 on"
+        in _examine_timezone(Settings.of(timezone="America/Vancouver")).text
     )
     assert _examine_timezone(Settings.of(timezone="Europe/Berlin")).verdict is Verdict.OK
 

@@ -1,4 +1,4 @@
-"""An erasure is for good: after a full disk, a restore, a move, and a file that was removed."""
+"""An erasure is permanent: after a full disk, a restore, a move, and a removed file."""
 
 import os
 import random
@@ -31,7 +31,7 @@ OTHER = "+14155550999"
 
 @contextmanager
 def small_disk(largest_file_bytes: int) -> Iterator[None]:
-    """Let no file grow beyond a size, like a disk that is full by then."""
+    """Limit the size of files, like a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, before[1]))
     try:
@@ -128,7 +128,7 @@ def test_a_restore_brings_nobody_back(tmp_path: Path, pii: str, target: str) -> 
         assert Warehouse(settings.warehouse).read_frame("call_rejects")["record"].isna().all()
     assert {one.name: one.rows for one in copied.tables}["calls"] == LANDED
     assert PERSON_BYTES not in Path(settings.warehouse).read_bytes()
-    # The list works on: the person does not come back with the next fetch.
+    # The list still works: the next fetch does not bring the person back.
     load(settings, RECORDS)
     assert names_of(settings)["mentioned"] is None
     assert backup.read_bytes() == before
@@ -151,7 +151,10 @@ def test_the_command_restores_into_a_warehouse_in_use_only_by_force(
     said = CliRunner().invoke(main, ["restore", "--from", str(backup)])
     assert (said.exit_code, said.output.strip()) == (
         1,
-        f"Error: {settings.warehouse} already holds {LANDED} rows of calls; add --force to replace them by the backup",
+        (
+            f"Error: {settings.warehouse} already holds {LANDED} rows of calls; "
+            "add --force to replace them with the backup"
+        ),
     )
     said = CliRunner().invoke(main, ["restore", "--from", str(backup), "--force"])
     assert said.exit_code == 0, said.output

@@ -1,4 +1,4 @@
-"""What may hold personal data is written for its user alone, and temporary files of killed processes are removed."""
+"""Only their user can read files with personal data, and temporary files of killed processes are removed."""
 
 import os
 import signal
@@ -102,7 +102,7 @@ def test_what_is_written_is_private_unless_it_is_opened_to_the_group(
     warehouse = write_everything(settings, data / "here" / "backup.duckdb")
     assert modes(data) == {"files": {file_mode}, "folders": {folder_mode}}
     assert umask(mask) == mask
-    # What replaces a file has its mode, whatever the setting is.
+    # A file that replaces another one gets its mode, with any setting.
     for path in data.rglob("*"):
         if path.is_file():
             path.chmod(0o644)

@@ -1,4 +1,4 @@
-"""A tag is released only if version and changelog fit it, and the workflow runs what exists."""
+"""A tag is released only if version and changelog match it, and the workflow runs existing commands."""
 
 import re
 import subprocess
@@ -44,7 +44,7 @@ def test_the_notes_are_the_entry_of_the_version(tmp_path: Path) -> None:
     [
         ("v0.2.0", "0.1.0", CHANGELOG, "pyproject.toml has version 0.1.0: tag v0.1.0"),
         ("v0.3.0", "0.3.0", CHANGELOG, "no entry [0.3.0]"),
-        ("v0.2.0", "0.2.0", CHANGELOG.replace("2027-01-15", "Unreleased"), "by the day of the release"),
+        ("v0.2.0", "0.2.0", CHANGELOG.replace("2027-01-15", "Unreleased"), "with the release date"),
         ("v0.1.0", "0.1.0", CHANGELOG.replace("First release.", ""), "is empty"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Text from the API shows as it is, wherever it is shown, and does nothing else."""
+"""Text from the API is shown literally in every place and has no other effect."""
 
 import re
 

@@ -234,7 +234,7 @@ class SynthflowClient:
 
     @property
     def clock_correction_seconds(self) -> float:
-        """`clock_ahead_seconds` if it is more than a minute; otherwise 0, as small differences do no harm."""
+        """`clock_ahead_seconds`; 0 if it is less than a minute, because small differences do no harm."""
         ahead = self.clock_ahead_seconds or 0.0
         return ahead if abs(ahead) > _MAX_CLOCK_DIFFERENCE_SECONDS else 0.0
 
@@ -255,8 +255,8 @@ class SynthflowClient:
         """Retry for longer from now on, if the API cannot be reached or answers 5xx.
 
         Args:
-            seconds: for how long no request may succeed before one fails; 0 to fail after seconds.
-            log: gets a message each minute of an outage, from any thread.
+            seconds: how long requests are retried while none succeeds; 0 to fail after some seconds.
+            log: called with a message each minute of an outage, from any thread.
         """
         self._transport.outage.wait_for(seconds, log)
 

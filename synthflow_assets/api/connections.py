@@ -20,7 +20,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _MAX_INTERIM_RESPONSES = 20
-_FIRST_INTERIM = 102  # after 100 (Continue), which http.client handles, and 101 (Switching Protocols), never asked for
+_FIRST_INTERIM = 102  # http.client skips 100 (Continue); 101 (Switching Protocols) is never requested
 
 
 class CuttableAdapter(HTTPAdapter):
@@ -79,9 +79,9 @@ class CuttableAdapter(HTTPAdapter):
 
     @contextmanager
     def body_deadline(self, end: float) -> Iterator[None]:
-        """Shut the socket of this thread's last request down if the block, which reads the response, takes longer.
+        """Shut down the socket of this thread's last request if the block does not read the response in time.
 
-        A body in chunks may be followed by headers without end, which http.client reads in one call.
+        Endless headers may follow a chunked body, and http.client reads them in one call.
 
         Args:
             end: the deadline, in seconds of the monotonic clock.
@@ -127,7 +127,7 @@ class _ThreadState(threading.local):
 
 
 class _Response(http.client.HTTPResponse):
-    """A response that passes over what is not final: http.client does so for 100 (Continue) alone."""
+    """A response that skips all interim responses; http.client skips only 100 (Continue)."""
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MAX_INTERIM_RESPONSES):

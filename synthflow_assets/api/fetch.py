@@ -58,7 +58,7 @@ def fetch_windows(
     Args:
         client: sends the requests; its `max_connections` limits how many are in flight.
         windows: what to fetch; read lazily, as connections become free.
-        margin_seconds: how far before a window's start and past its end the API is asked.
+        margin_seconds: how far the requested window reaches before a window's start and past its end.
         page_size: calls in a page, 1 to 100.
         now_ms: the present, in epoch milliseconds; the machine's clock unless given.
 
@@ -152,9 +152,8 @@ class _State:
     def _raise_if_fatal(self, error: ApiError) -> None:
         """Raise an error that the other windows would meet as well; any other fails its own window only.
 
-        A wrong key fails every request, and so does an outage that was waited for. An API that no longer responds fails
-        more requests in a row than there are connections, so at least one of these requests started after others had
-        failed.
+        A wrong key fails every request, and so does an outage that lasts too long. If the API no longer responds, more
+        requests fail in a row than there are connections. So at least one of them started after others had failed.
         """
         if isinstance(error, (AuthenticationError, UnknownHostError)):
             raise error

@@ -83,7 +83,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url:
     Args:
         status: HTTP status code.
         headers: of the response; `Retry-After` is read.
-        body: of the response; for 4xx it is quoted as far as it consists of known sentences.
+        body: of the response; for 4xx, its known sentences are quoted.
         base_url: the base URL of the API, for the message.
         api_key: masked in what `doctor --debug` prints.
     """
@@ -147,10 +147,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def describe_error(body: bytes) -> str:
-    """Return what an error body says, if it is one of the API's own sentences; empty if it says anything else.
+    """Return the known sentences of an error body; empty if there are none.
 
-    An error may quote the request or a record, in any spelling. Logs, alerts and Dagster's event store keep messages
-    for long, so only sentences and names from closed lists get there.
+    An error may quote the request or a record. Logs, alerts and Dagster's event store keep messages for a long time,
+    so messages quote only sentences and names from closed lists.
 
     Args:
         body: of the response, in any of the four shapes that the API and its gateway send.

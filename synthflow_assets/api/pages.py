@@ -88,7 +88,7 @@ class _EmptyResponse(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _EmptyBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A body that says no more than that the request succeeded."""
+    """A body that states only that the request succeeded."""
 
     status: Literal["ok", "success"]
     response: _EmptyResponse | None = None
@@ -212,7 +212,7 @@ def _unexpected_json(body: bytes, what: str) -> MalformedResponseError:
 
 
 def _says_only_success(body: bytes) -> bool:
-    """Return whether the body is nothing but an empty response; with any other field, it may hold calls."""
+    """Return whether the body is an empty response. If it has any other field, it may hold calls."""
     try:
         _empty_decoder.decode(body)
     except _DECODING_ERRORS:
@@ -239,7 +239,7 @@ def _parse_call(raw: bytes) -> CallRecord:
 
 
 def names_two_agents(raw: bytes) -> bool:
-    """Return whether a record has the field `model_id` twice, so that nobody can tell whose call it is."""
+    """Return whether a record has the field `model_id` twice, so that its agent is ambiguous."""
     try:
         fields: list[tuple[str, Any]] = json.loads(raw, object_pairs_hook=list)
     except _DECODING_ERRORS:
@@ -316,7 +316,7 @@ def _replace_unstorable(value: Any) -> Any:
 
 
 def _distinct_id(value: Any) -> Any:
-    """Return an id with escapes for characters that no database stores, so that ids that differ stay apart."""
+    """Return an id with escapes for characters that no database stores, so that different ids stay different."""
     if not isinstance(value, str):
         return _replace_unstorable(value)
     return _UNSTORABLE_CHARACTER.sub(lambda found: f"\\u{ord(found[0]):04x}", _with_whole_pairs(value))

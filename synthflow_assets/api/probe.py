@@ -149,7 +149,7 @@ class _TimeBefore(NamedTuple):
 
 
 def _time_before(found: Sequence[tuple[_Sample, range | None]]) -> _TimeBefore:
-    """Return which time before their start the API filters, by the milliseconds in which it lies for each sample."""
+    """Return which time before the start the API filters, from the range that was found for each sample."""
     known = [(sample, times) for sample, times in found if times is not None]
     if len(known) < len(found):
         return _TimeBefore()
@@ -173,14 +173,14 @@ class _Experiments:
         return "start" if self._lists(sample, sample.start_ms - _SLACK_MS, sample.after_ms) else "before"
 
     def to_side(self, sample: _Sample, lead_ms: int) -> Side:
-        """Up to its middle, a call is not listed only if `to_date` is compared with its end."""
+        """Return what `to_date` filters: if it is the end, a window up to the middle of a call lacks the call."""
         from_ms = sample.start_ms - lead_ms - 2 * _SLACK_MS
         if not self._lists(sample, from_ms, sample.middle_ms):
             return "end"
         return "before" if self._lists(sample, from_ms, sample.start_ms - _SLACK_MS) else "start"
 
     def time_before(self, sample: _Sample) -> range | None:
-        """Return a second in which the time lies that `from_date` is compared with, in epoch milliseconds.
+        """Return a range of about a second that contains the time that `from_date` filters, in epoch milliseconds.
 
         None if it is more than a day before the start.
         """

@@ -2,8 +2,8 @@
 
 After attempt n (from 0), the client waits `min(30, 0.5 * 2**n)` seconds times a random factor between 0.5 and 1.5, or
 for as long as `Retry-After` says. It gives up when errors of one class have been retried for their `retry_for_seconds`.
-After a 429 or 503 all connections of the client wait, because the limit is the account's. A client that waits for
-outages retries for longer if the API cannot be reached or answers 5xx, until no request has succeeded for that time.
+After a 429 or 503 all connections of the client wait, because the limit is the account's. A client may also wait
+for outages: if the API cannot be reached or answers 5xx, it retries until no request has succeeded for that time.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class Outage:
                 self._start = None
 
     def is_waited_for(self, error: TransientApiError, wait_seconds: float) -> bool:
-        """Return whether a request is retried although the time of its error is over.
+        """Return whether a request is retried beyond the time limit of its error.
 
-        If it is not, because the API has not answered anything for the whole time, `error.outlasted` is set.
+        If the API has answered nothing for the whole wait, `error.outlasted` is set.
 
         Args:
             error: of the last attempt.
@@ -93,7 +93,7 @@ def with_retries(
         attempt: sends one request.
         throttle: gives each attempt its slot, and holds the pauses of all connections.
         closed: set when the client is closed, which ends the waiting.
-        outage: of the client; None if it waits for none.
+        outage: of the client; None: it does not wait for outages.
 
     Raises:
         ApiError: permanent errors at once, transient errors after retries.

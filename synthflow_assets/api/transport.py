@@ -189,7 +189,7 @@ class Transport:
         try:
             return self._send(self._anonymous_session, address)
         except UnknownHostError:
-            # An address that the API names concerns this recording alone, unlike the address of the API.
+            # This address affects only one recording; the address of the API affects all requests.
             raise UnexpectedResponseError("the host of the recording cannot be reached; try again later") from None
 
     def _send(
@@ -214,7 +214,7 @@ class Transport:
 
         Args:
             response: whose headers were read.
-            until_parsed: of the caller. While it is open, a large body keeps other large bodies from being read.
+            until_parsed: the caller's stack. If the body is large, no other large body is read until it is closed.
         """
         # Directly from urllib3: requests reads in steps of 10 kB, too small for pages of 200 kB.
         chunks, size, is_large = [], 0, False
@@ -280,7 +280,7 @@ def _redirect_address(address: str, response: requests.Response) -> str:
     """Return the address that a response redirects to.
 
     Raises:
-        UnexpectedResponseError: it is not an address on the web, such as `file:///` or `http://[::1`.
+        UnexpectedResponseError: the target is not an HTTP address, such as `file:///` or `http://[::1`.
     """
     try:
         target = urljoin(address, response.headers["Location"])
@@ -289,15 +289,15 @@ def _redirect_address(address: str, response: requests.Response) -> str:
     except ValueError:
         is_valid = False
     if not is_valid:
-        raise UnexpectedResponseError("the recording is at an address that is not valid; try again later")
+        raise UnexpectedResponseError("the recording has an invalid address; try again later")
     return target
 
 
 class _Session(requests.Session):
-    """A session that leaves redirects alone.
+    """A session that never handles redirects.
 
-    Even if it is not to follow redirects, requests parses the address and reads the whole body: an odd address raised a
-    ValueError, and a body without end was read for ever.
+    Even if redirects are switched off, requests parses the address and reads the whole body. An invalid address raised
+    a ValueError, and an endless body was read for ever.
     """
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
@@ -310,7 +310,7 @@ def _session(base_url: str, adapter: CuttableAdapter) -> requests.Session:
     environment = session.merge_environment_settings(base_url, {}, None, None, None)
     session.proxies, session.verify = environment["proxies"], environment["verify"]
     session.trust_env = False
-    # Cookies are not kept: a gateway's would tie all requests to one of its servers.
+    # Cookies are not kept, because a gateway's cookie would tie all requests to one server.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.mount("https://", adapter)
     session.mount("http://", adapter)

@@ -47,7 +47,7 @@ _MAX_CALLS = 50_000_000  # in one window of one agent
 # Splitting a slice adds its total once more. A sum of totals far beyond the window's own total shows that the totals do
 # not follow the window.
 _MAX_TOTAL_RATIO, _TOTAL_SLACK = 20, 400
-# A total may be capped, for example at 10,000, so pages are read beyond it. Some API might go on without end.
+# A total may be capped, for example at 10,000, so pages are read beyond it. This limit stops an endless listing.
 _MAX_CALLS_RATIO, _CALLS_SLACK = 1_000, 100
 # Calls may start this far from the requested window, for example because their start_time is the scheduled start.
 _MAX_SCHEDULE_MS = 7 * _DAY_MS
@@ -103,7 +103,7 @@ class WindowFetch:
 
     Args:
         window: the calls to fetch.
-        margin_ms: how far before the window's start and past its end the API is asked.
+        margin_ms: how far the requested window reaches before the window's start and past its end.
         page_size: calls in a page, 1 to 100.
         now_ms: the present, in epoch milliseconds.
     """
@@ -115,7 +115,7 @@ class WindowFetch:
         self._margin_ms = margin_ms
         self._page_size = page_size
         self._offset_limit = MAX_OFFSET
-        # One millisecond earlier, in case the begin of the API's window is exclusive.
+        # One millisecond earlier, in case the start of the API's window is exclusive.
         from_ms, to_ms = window.start_ms - margin_ms - 1, window.end_ms + margin_ms
         self._closed = to_ms <= now_ms
         # Not into the future: a window that ends in the past does not grow while its pages are read.
@@ -173,7 +173,7 @@ class WindowFetch:
         return events + self._finish()
 
     def handle_error(self, error: ApiError, request: PageRequest | None = None) -> list[FetchEvent]:
-        """Split the slice if its offsets are too deep; give the window up otherwise. Return the events that follow.
+        """Split the slice if the API refuses its offset; otherwise give up the window. Return the events that follow.
 
         Args:
             error: why there is no page.
@@ -192,7 +192,7 @@ class WindowFetch:
         return [FailedWindow(self.window, error)]
 
     def can_avoid(self, error: ApiError, request: PageRequest) -> bool:
-        """Return whether thinner slices avoid the error: the API refuses an offset, and the first page came."""
+        """Return whether thinner slices avoid the error: the API refused an offset, and the slice can be split."""
         is_refusal = isinstance(error, (BadRequestError, NotFoundError))
         return is_refusal and request.offset > 0 and (request.slice.is_split or request.slice.can_be_split)
 
@@ -289,7 +289,7 @@ class WindowFetch:
         if len(part.seen_this_pass) > part.total:
             # The total is too low. Only distinct calls prove it: a page may repeat the page before.
             part.total = part.rows
-        # "No calls" without a total is believed only when the API says it twice: it may come from a gateway.
+        # "No calls" without a total is accepted only if the API repeats it, because it may come from a gateway.
         if len(part.seen) >= part.distinct_total and (part.states_total or part.passes > 1):
             self._open_slices -= 1
             self._complete_slices.append((part.from_ms, part.to_ms))
@@ -302,7 +302,7 @@ class WindowFetch:
             raise _incomplete(len(part.seen), part.distinct_total)
 
     def _split_by_total(self, part: Slice) -> None:
-        """Replace a slice by slices that need no deep offsets."""
+        """Replace a slice with slices that need no large offsets."""
         target = SLICE_TARGET
         if self._offset_limit < MAX_OFFSET:
             target = min(target, max(1, self._offset_limit // 2))
@@ -391,9 +391,9 @@ class WindowFetch:
         start_ms, window = call.start_ms, self.window
         if start_ms is None or window.start_ms <= start_ms < window.end_ms:
             return True
-        # The API was asked for a margin around the window. So a call that starts more than two margins away differs by
-        # more than a margin from the time that the API filters, and the window of its own day may not list it. Landing
-        # puts it on that day, or rejects it.
+        # The window was requested with a margin. If a call starts more than two margins away, its start and the
+        # filtered time are more than a margin apart. Then the window of its own day may not list it. Landing assigns it
+        # to that day, or rejects it.
         reach_ms = 2 * self._margin_ms
         if not window.start_ms - reach_ms <= start_ms < window.end_ms + reach_ms:
             return True

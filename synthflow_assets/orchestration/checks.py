@@ -122,7 +122,7 @@ def _result(
     lines = [f"- {markdown(str(problem))}" for problem in merged[:_SHOWN_PROBLEMS]]
     if len(merged) > _SHOWN_PROBLEMS:
         lines.append(f"- and {len(merged) - _SHOWN_PROBLEMS} more")
-    # An agent that is no longer expected must not be silent.
+    # Agents that are no longer expected are counted, so that a lost agent is noticed.
     reason = "not listed any more, or not fetched for two weeks"
     not_expected = f" {retired} agent(s) are no longer expected: {reason}." if retired else ""
     is_error = check.blocking or check.severity is Severity.ERROR
@@ -134,7 +134,7 @@ def _result(
         description=_headline(workspace, check, merged) if merged else check.description + not_expected,
         metadata={
             "problems": len(problems),
-            # For the alert sensor, to tell what is new and what is resolved. Without texts, whose numbers change.
+            # The alert sensor compares places to find new and resolved failures, not texts, whose numbers vary.
             PLACES: dg.JsonMetadataValue(sorted({_place(problem) for problem in problems})[:_SHOWN_PROBLEMS]),
             EXAMINED_DAYS: dg.JsonMetadataValue([f"{min(days)}", f"{max(days)}"] if days else []),
             **({"details": dg.MarkdownMetadataValue("\n".join(lines))} if lines else {}),

@@ -70,7 +70,7 @@ class Workspace:
         return dg.AssetKey([*self.key_prefix, table])
 
     def table_name(self, table: str) -> str:
-        """Return `DATABASE.SCHEMA.TABLE`, by which catalogues tell tables apart.
+        """Return `DATABASE.SCHEMA.TABLE`, which identifies a table in data catalogues.
 
         The database of a file is called after the file, as in DuckDB.
         """

@@ -1,5 +1,5 @@
 -- Agents that fresh_per_model no longer expects, because they are not listed any more, or were not fetched in the two weeks
--- before. If agents are set, those are expected unless they are not listed any more.
+-- before. If agents are set, they are expected as long as they are listed.
 SELECT count(*)
 FROM (
     SELECT model_id, max(day) AS latest

@@ -68,7 +68,7 @@ class Content:
     columns: Columns
 
     def headline(self) -> dict[str, float]:
-        """Return the page's first numbers, over its days and agents; a rate of nothing is left out."""
+        """Return the page's first numbers, over its days and agents. Rates of no calls are left out."""
         days_before = (dt.date.fromisoformat(self.facts["from"]) - dt.date.fromisoformat(self.facts["first"])).days
         start = days_before * len(self.facts["agents"])
 

@@ -1,4 +1,4 @@
-"""Make up what was said and done in a call, as JSON, in the shapes that people's payloads show.
+"""Generate what was said and done in a call as JSON, in the shapes of public payloads.
 
 Texts may contain the marks of `calls.render`, such as `@end_second@`, which stand for values of the call.
 """

@@ -155,7 +155,7 @@ class Settings(BaseModel):
         le=1440,
         description=(
             "Minutes for which a run retries if the API cannot be reached or answers 5xx. Then the run fails, and "
-            "Dagster's run retries or the catch-up schedule fetch its days again."
+            "Dagster or the catch-up schedule fetches its days again."
         ),
     )
     window_margin_seconds: int = Field(

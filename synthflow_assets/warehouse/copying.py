@@ -74,11 +74,11 @@ def copy_warehouse(
         raise WarehouseUnusableError(f"{source.location} holds no tables; check SYNTHFLOW_WAREHOUSE")
     with target.connect() as connection:
         if not replace:
-            remedy = "name an empty location" if source_is_live else "add --force to replace them by the backup"
+            remedy = "name an empty location" if source_is_live else "add --force to replace them with the backup"
             _validate_empty(connection, target.location, remedy)
     with source.connect(read_only=not source_is_live) as connection:
         columns = _columns(connection)
-        # Merged, not copied: an erasure is for good.
+        # Merged, not copied, because an erasure is permanent.
         has_list = columns.pop(FORGOTTEN.name, None) is not None
         expected = _checksums(connection, columns)
         with target.write_lock(connection):

@@ -25,8 +25,8 @@ _ACTION_FIELDS = (
     "timestamp_datetime",
 )
 _MAX_EPOCH_MS = 253_402_300_799_999  # the end of the year 9999
-# A number of this size is a time from 2000 to 2100 in epoch seconds. As milliseconds it would be a day of January or
-# February 1970, when nobody had a voice agent.
+# A number of this size is a time from 2000 to 2100 in epoch seconds. As milliseconds, it would be a day in January or
+# February 1970.
 EPOCH_SECONDS = range(946_684_800, 4_102_444_800)
 
 
@@ -104,7 +104,7 @@ _ON_ANOTHER_DAY = (
 
 
 def _reject_reason(column: Column) -> str | None:
-    """Return SQL for why a field rejects its record, NULL if it does not; None if no value does."""
+    """Return SQL for the reason for which a field rejects its record, or NULL; None if no value is rejected."""
     cases = []
     if column in _STRICT_FIELDS and column.name in NEEDED_COLUMNS:
         is_number = column.kind is Kind.WHOLE_NUMBER

@@ -42,7 +42,7 @@ class Erasure:
 
 
 class PersonalFiles(Protocol):
-    """The files that hold what persons said, besides the tables."""
+    """The files with personal data, besides the tables."""
 
     def delete_recordings(self, locations: list[str], calls: list[tuple[dt.date, str, str]]) -> None:
         """Delete the recordings at these locations, and those of these calls, given by their day, agent and id."""
@@ -107,7 +107,7 @@ def forget_phone(
         salt = read_suppression_list(connection).salt or secrets.token_hex(16)
         _add_to_suppression_list(connection, digits, salt)
         if hash_key:
-            # So that the person is found in a backup with hashed numbers, from which the digits cannot be told.
+            # A backup with hashed numbers has no digits, so the person is found there by the hash.
             [[hashed]] = connection.execute(f"SELECT {hmac_sql('$1::VARCHAR', hash_key)}", [digits]).fetchall()
             _add_to_suppression_list(connection, hashed, salt)
         return erasure
@@ -133,7 +133,7 @@ def erase_suppressed(connection: duckdb.DuckDBPyConnection, files: PersonalFiles
 
 
 def merge_suppression_list(connection: duckdb.DuckDBPyConnection, source: str) -> None:
-    """Add the entries of another suppression list. No entry is removed, because an erasure is for good.
+    """Add the entries of another suppression list. No entry is removed, because an erasure is permanent.
 
     Args:
         connection: its default schema is the one of the tables.
@@ -181,8 +181,8 @@ def load_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> 
             merge_suppression_list(connection, f"read_csv({quoted(str(path))}, header = true, columns = {columns})")
     except duckdb.Error:
         raise WarehouseUnusableError(
-            f"the copy of the suppression list, {path}, cannot be read. It lists the people whose data is not to come "
-            "back: repair it, or remove it to give up the list"
+            f"the copy of the suppression list, {path}, cannot be read. It lists the people who must stay "
+            "erased: repair it, or remove it to give up the list"
         ) from None
     return read_suppression_list(connection) != before
 

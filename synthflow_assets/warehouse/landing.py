@@ -144,7 +144,7 @@ def _with_little_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[]
     By default, DuckDB keeps written rows in memory, up to most of the machine's. With a limit, the peak does not depend
     on the size of the batch. A retry costs little time, because DuckDB runs out of memory early.
     """
-    # One thread, because each one buffers a row group. Two would spill, and take longer than one.
+    # One thread, because each thread buffers a row group. Two would spill to disk and take longer.
     connection.execute("SET preserve_insertion_order = false; SET threads = 1")
     *smaller, largest = _MEMORY_LIMITS
     for limit in smaller:
@@ -189,7 +189,7 @@ def land_agents(connection: duckdb.DuckDBPyConnection, agents: Iterable[Agent], 
         loaded_at: the value of `loaded_at`.
 
     Returns:
-        The agents that the listing before had and this one lacks.
+        The agents of the previous listing that this one lacks.
     """
     named = [agent for agent in agents if agent.name]
     if not named:

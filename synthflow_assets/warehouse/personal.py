@@ -26,8 +26,7 @@ class SuppressionList:
     """People whose personal data must not be written.
 
     Attributes:
-        entries: pairs of a salt and a salted hash of the digits of a phone number. Lists that were merged have several
-            salts.
+        entries: pairs of a salt and a salted hash of the digits of a phone number. Merged lists have several salts.
     """
 
     entries: tuple[tuple[str, str], ...] = ()
@@ -42,7 +41,7 @@ class SuppressionList:
         return self.listed_sql(f"list_concat({numbers_sql('record')}, [{', '.join(map(digits_sql, _PHONES))}])")
 
     def stored_sql(self) -> str:
-        """Return an SQL condition on calls with their text as `record`; numbers that `hash` hashed are found as well.
+        """Return an SQL condition on calls with their text as `record`. It also finds hashed numbers.
 
         A hash is on the list only if its key was set when the person was erased.
         """
@@ -50,7 +49,7 @@ class SuppressionList:
         return f"({self.sql()} OR {hashed})"
 
     def listed_sql(self, numbers: str) -> str:
-        """Return an SQL condition: a list of digits, as SQL, has one that is listed here."""
+        """Return an SQL condition: a list of phone numbers, given as SQL, contains a suppressed one."""
         hashes: dict[str, list[str]] = {}
         for salt, phone_hash in self.entries:
             hashes.setdefault(salt, []).append(phone_hash)

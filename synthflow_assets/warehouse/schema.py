@@ -13,7 +13,7 @@ from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table
 
 # Raise it with every change of tables, columns, views or macros. A file made by a later version is refused.
 SCHEMA_VERSION = 7
-FINAL_AFTER_DAYS = 2  # a call that is open for longer since its start counts as ended: Synthflow will never close it
+FINAL_AFTER_DAYS = 2  # after its start, an open call counts as ended, because Synthflow never closes it
 
 
 def _field(
@@ -343,7 +343,7 @@ def _typed(name: str, sql_type: str, description: str, source: str) -> Column:
 
 
 def _kept(name: str, sql_type: str, description: str, *sources: str) -> Column:
-    """Return a column that holds what a person said, so that it depends on the setting."""
+    """Return a column with personal data, which is NULL unless SYNTHFLOW_PII is `keep`."""
     return Column(name, sql_type, f"{description} NULL unless SYNTHFLOW_PII is `keep`.", personal=True, sources=sources)
 
 
@@ -409,7 +409,7 @@ PERSONAL_COLUMNS = tuple(column for column in CALLS.columns if column.personal)
 UNREADABLE_FIELD = "a field of an unreadable name"  # stands for names that are no plain words
 CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not None)
 # Columns that a call or a metric needs. A record is rejected if one of these fields has a value of a wrong type. In any
-# other field, a wrong type costs that field only: its value is in `extra`.
+# other field, only this field is lost, and its value is in `extra`.
 NEEDED_COLUMNS = frozenset(
     [column.name for column in CALLS.columns if column.required]
     + [source for table in METRIC_TABLES for source in table.sources]

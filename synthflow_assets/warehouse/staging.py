@@ -112,7 +112,7 @@ class Staging:
         self._ready = ReadyBatch()
         self._pending: list[Future[None]] = []
         self._decode_executor = ThreadPoolExecutor(1, thread_name_prefix="synthflow-decode")
-        # What DuckDB writes when it lacks memory is not treated yet, so that `hash` and `drop` do without.
+        # If DuckDB lacks memory, it writes raw records to disk. With `hash` and `drop`, it must not.
         spill_folder = str(self._folder) if pii == "keep" else ""
         self._connection = duckdb.connect(
             config={"threads": 1, "memory_limit": _MEMORY_LIMIT, "temp_directory": spill_folder}

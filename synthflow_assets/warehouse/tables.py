@@ -75,7 +75,7 @@ class Table:
         return f"{SCHEMA}.{self.name}"
 
     def ddl(self, text_compression: str | None = None) -> str:
-        """Return the statement that creates the table. DuckLake has no constraint but NOT NULL.
+        """Return the statement that creates the table. DuckLake supports only the constraint NOT NULL.
 
         Args:
             text_compression: of columns with long texts, which are the personal ones without the phone numbers; None

@@ -10,16 +10,16 @@ from synthflow_assets.warehouse.staging import Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 
 _SQL = "synthflow_assets.warehouse.sql"
-_FEW = 3  # odd records that a partition may have in any case
+_FEW = 3  # records of any partition that may be undecodable
 _NEARLY_ALL = 0.9
 
 
 def unreadable_partitions(
     connection: duckdb.DuckDBPyConnection, batch: ReadyBatch
 ) -> dict[Partition, UnreadableRecordsError]:
-    """Return the partitions of which so many records cannot be decoded that a field must have changed its type.
+    """Return the partitions in which a field has changed its type, because many records cannot be decoded.
 
-    More than three records are rejected whose calls landed before, or more than three and nearly all.
+    More than three records that landed before are rejected, or more than three and nearly all records.
 
     Args:
         connection: to the warehouse.

@@ -213,7 +213,7 @@ def test_that_no_calls_were_found_is_believed_of_listed_agents_only(start_sandbo
 
 
 def test_a_refused_offset_is_avoided_from_then_on(start_sandbox: StartSandbox) -> None:
-    """A slice that a refused offset cut is never asked so deeply again, and costs few requests."""
+    """After a refused offset, larger offsets are not requested again, and few requests are added."""
     sandbox = start_sandbox(calls_per_day=2_000, same_volume=True, agents=1, faults={"low_offset_limit": 10_000})
     [stats] = assert_exact(sandbox, [day_of(sandbox.model_ids[0])])
     deep = [request for request in sandbox.api.requests if int(request["offset"]) >= 300]

@@ -1,4 +1,4 @@
-"""Whatever bytes come as a page, the reader returns a page or refuses it; nothing else, and nothing by halves."""
+"""For any bytes, the reader returns a complete page or raises its error."""
 
 import json
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 def parsed(parse: Callable[[bytes], Page], body: bytes) -> Page | None:
-    """The page; None if it is refused with the one error that is meant for that."""
+    """Return the page; None if it is rejected with the documented error."""
     with suppress(MalformedResponseError):
         return parse(body)
     return None
@@ -80,7 +80,7 @@ def test_any_bytes_are_a_page_or_refused(body: bytes) -> None:
 @given(st.lists(RECORDS, max_size=6), st.integers(0, 10**6), st.booleans())
 @hypothesis_settings(max_examples=100)
 def test_no_record_of_a_page_is_lost(records: list[dict[str, object]], total: int, is_ascii: bool) -> None:
-    """The number of calls is held against the total, so a record that cannot be read must still count."""
+    """The number of calls is compared with the total, so an unreadable record must still count."""
     body = json.dumps({"response": {"pagination": {"total_records": total}, "calls": records}}, ensure_ascii=is_ascii)
     page = parse_calls(body.encode(errors="surrogatepass"))
     assert (page.total_records, len(page.calls), page.states_total) == (total, len(records), True)

@@ -316,7 +316,7 @@ def test_a_body_without_an_end_is_not_read_into_memory(monkeypatch: pytest.Monke
 
 
 def test_headers_without_end_after_a_body_in_chunks_have_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """http.client reads them in one call, however many come."""
+    """http.client reads all of them in one call."""
     monkeypatch.setattr(transport, "RESPONSE_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.0)
     _, body = page([], 0)

@@ -369,7 +369,7 @@ def test_a_total_that_is_too_low_cuts_nothing_off(stated: int) -> None:
 
 
 def test_pages_without_end_are_refused() -> None:
-    """Each page is full of calls that are new, whatever the total says."""
+    """Each page is full of new calls, for any total."""
     numbers = itertools.count()
 
     def respond(request: PageRequest) -> CallPage:
@@ -551,7 +551,7 @@ def refuse_deep(respond: Respond, limit: int) -> Respond:
 @given(data=st.data())
 @hypothesis_settings(max_examples=100)
 def test_any_limit_of_offsets_costs_no_call(data: st.DataObject) -> None:
-    """Whatever the limit, the page size and the reading: complete, or refused because one page cannot be cut."""
+    """For any limit and page size, the window is complete, or fails because one page cannot be split."""
     filters, includes_begin, includes_end = data.draw(st.sampled_from(READINGS), "reading")
     starts = data.draw(st.lists(st.integers(0, 86_399), max_size=120), "starts in seconds")
     calls = [

@@ -1,4 +1,4 @@
-"""If loads are killed, run at the same time or meet a reader, each partition is the old or the new one, whole."""
+"""If loads are killed, or run beside other loads and readers, each partition is completely old or completely new."""
 
 import collections
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What Dagster's Helm chart makes of `deploy/kubernetes/values.yaml`: Services, and the variables of each pod.
+"""What Dagster's Helm chart creates from `deploy/kubernetes/values.yaml`: Services, and the variables of each pod.
 
 Helm cannot run in the tests, so this follows the chart's templates (1.13), for a release called `dagster`:
 
@@ -70,7 +70,7 @@ class Chart:
         }
 
     def container_context(self) -> dict[str, Any]:
-        """Return what the code server tells Dagster of its runs' pods."""
+        """Return what the code server tells Dagster about the pods of its runs."""
         server = self.code_server
         if not server.get("includeConfigInLaunchedRuns", {"enabled": True})["enabled"]:
             return {}
@@ -108,7 +108,7 @@ class Chart:
         }
 
     def job(self) -> dict[str, Any]:
-        """Return the Job of a run, as Dagster's launcher makes it of its configuration and the code server's."""
+        """Return the Job of a run, as Dagster's launcher creates it from both configurations."""
         config = self.launcher_config()
         context = K8sContainerContext(
             image_pull_policy=config["image_pull_policy"],

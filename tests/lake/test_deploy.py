@@ -96,7 +96,7 @@ def test_the_parts_of_the_server_fit_together(monkeypatch: pytest.MonkeyPatch) -
     [origin] = WorkspaceFileTarget(paths=[str(SERVER / "workspace.yaml")]).create_origins()
     command = services["code"]["command"]
     assert (origin.host, str(origin.port)) == ("code", command[command.index("--port") + 1])  # type: ignore[attr-defined]
-    # It has no login, so only this machine may reach it.
+    # It has no login, so only the local machine may reach it.
     assert all(port.startswith("127.0.0.1:") for port in services["webserver"]["ports"])
     for service in services.values():
         for volume in service["volumes"]:

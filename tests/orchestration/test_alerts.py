@@ -72,7 +72,7 @@ def subjects(inbox: Inbox) -> list[str]:
     return [json.loads(posted)["subject"] for posted in inbox.posted]
 
 
-def test_a_failed_run_is_told_once_with_days_reason_and_link(
+def test_a_failed_run_is_reported_once_with_days_reason_and_link(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=dt.date.fromisoformat(POISONED))
@@ -94,7 +94,7 @@ def test_a_failed_run_is_told_once_with_days_reason_and_link(
     assert "run synthflow_daily" not in " ".join(subjects(inbox)[1:])
 
 
-def test_a_stale_agent_turns_red_and_is_told_once_until_something_changes(
+def test_a_stale_agent_turns_red_and_is_reported_once_until_something_changes(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
@@ -111,12 +111,14 @@ def test_a_stale_agent_turns_red_and_is_told_once_until_something_changes(
     for _ in range(2):
         alerting.check_freshness()
         alerting.tick()
-    told = [json.loads(posted) for posted in inbox.posted if "fresh_per_model" in posted]
-    assert [one["subject"] for one in told] == ["synthflow: check fresh_per_model of synthflow/calls failed (error)"]
-    assert "the latest landed day is" in told[0]["details"]
+    reported = [json.loads(posted) for posted in inbox.posted if "fresh_per_model" in posted]
+    assert [one["subject"] for one in reported] == [
+        "synthflow: check fresh_per_model of synthflow/calls failed (error)"
+    ]
+    assert "the latest landed day is" in reported[0]["details"]
 
 
-def test_a_check_is_told_again_when_it_fails_for_more_or_after_a_day_and_when_it_passes(
+def test_a_check_is_reported_again_when_it_fails_for_more_or_after_a_day_and_when_it_passes(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
     instance: dg.DagsterInstance,
@@ -129,7 +131,7 @@ def test_a_check_is_told_again_when_it_fails_for_more_or_after_a_day_and_when_it
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 5, 'a', now())")
 
-    def told() -> list[str]:
+    def reported() -> list[str]:
         alerting.check_freshness()
         alerting.tick()
         new = [subject for subject in subjects(inbox) if "fresh_per_model" in subject]
@@ -138,20 +140,20 @@ def test_a_check_is_told_again_when_it_fails_for_more_or_after_a_day_and_when_it
 
     failed = "synthflow: check fresh_per_model of synthflow/calls failed (error)"
     alerting.tick()
-    assert told() == [failed]
-    assert told() == []
+    assert reported() == [failed]
+    assert reported() == []
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 6, 'b', now())")
-    assert told() == [failed]
-    assert told() == []
+    assert reported() == [failed]
+    assert reported() == []
     cursor = json.loads(str(alerting.cursor))
-    cursor["checks"]["synthflow/calls: fresh_per_model"]["told_at"] -= 86_401
+    cursor["checks"]["synthflow/calls: fresh_per_model"]["reported_at"] -= 86_401
     alerting.cursor = json.dumps(cursor)
-    assert told() == [failed]
+    assert reported() == [failed]
     with warehouse.connect() as connection:
         connection.execute("UPDATE call_loads SET day = $1", [yesterday])
-    assert told() == ["synthflow: check fresh_per_model of synthflow/calls passes again"]
-    assert told() == []
+    assert reported() == ["synthflow: check fresh_per_model of synthflow/calls passes again"]
+    assert reported() == []
 
 
 def test_a_day_that_passes_does_not_resolve_another(
@@ -160,7 +162,7 @@ def test_a_day_that_passes_does_not_resolve_another(
     sandbox = start_sandbox(agents=1, calls_per_day=20, faults={"odd_records": 1.0})
     alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
 
-    def told(day: str) -> list[str]:
+    def reported(day: str) -> list[str]:
         assert alerting.run(first=day, last=day).success
         alerting.tick()
         new = [subject.rpartition("synthflow/calls ")[2] for subject in subjects(inbox) if "no_rejects" in subject]
@@ -168,14 +170,14 @@ def test_a_day_that_passes_does_not_resolve_another(
         return new
 
     alerting.tick()
-    assert told(DAY) == ["failed (warning)"]
+    assert reported(DAY) == ["failed (warning)"]
     sandbox.api.store.config = dataclasses.replace(sandbox.api.config, faults={})
     sandbox.api.store._selections.clear()
-    assert told("2026-03-07") == []
-    assert told(DAY) == ["passes again"]
+    assert reported("2026-03-07") == []
+    assert reported(DAY) == ["passes again"]
 
 
-def test_a_run_that_fails_again_for_the_same_reason_is_told_once_and_when_it_has_succeeded(
+def test_a_run_that_fails_again_for_the_same_reason_is_reported_once_and_when_it_has_succeeded(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=dt.date.fromisoformat(POISONED))
@@ -301,7 +303,7 @@ def test_other_exceptions_and_other_peoples_failures_are_named_not_quoted(
     assert set(details) == {"Step synthflow__theirs failed (Failure); see the log of the run."}
 
 
-def test_a_check_that_was_red_between_two_ticks_is_told_once(
+def test_a_check_that_was_red_between_two_ticks_is_reported_once(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20, faults={"odd_records": 1.0})
@@ -373,8 +375,8 @@ def test_a_slow_channel_ends_its_tick_in_time_and_gets_each_alert_once(
         said.append(alerting.tick())
     assert "wait for the next tick: the channel is slow" in said[0]
     assert len(said) > 2
-    told = [json.loads(posted)["url"] for posted in inbox.posted]
-    assert told == [f"http://x/runs/{run.run_id}" for run in runs]
+    reported = [json.loads(posted)["url"] for posted in inbox.posted]
+    assert reported == [f"http://x/runs/{run.run_id}" for run in runs]
 
 
 def test_a_channel_that_hangs_holds_up_no_other() -> None:
@@ -390,7 +392,7 @@ def test_a_channel_that_hangs_holds_up_no_other() -> None:
 
 
 @pytest.mark.usefixtures("inbox")
-def test_a_crash_is_told_where_dagster_does_not_start_the_run_again(
+def test_a_crash_is_reported_if_dagster_does_not_start_the_run_again(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alerting = Alerting(Settings.of(alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)

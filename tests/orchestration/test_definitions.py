@@ -309,7 +309,7 @@ def test_an_account_without_the_agents_endpoint_needs_ids(
     assert run(settings_for(sandbox, model_ids=sandbox.model_ids[0]), instance, assets=LANDED).success
 
 
-def test_an_address_without_v2_is_told_as_that(
+def test_an_address_without_v2_is_named_in_the_error(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox()

@@ -107,7 +107,7 @@ def test_all_checks_of_the_good_days_are_evaluated_if_a_day_fails(
     assert {name for name, record in records.items() if record is None or not record.passed} == set()
 
 
-def test_a_damaged_metric_of_a_good_day_is_told_if_another_day_fails(
+def test_a_damaged_metric_of_a_good_day_is_reported_if_another_day_fails(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
     instance: dg.DagsterInstance,

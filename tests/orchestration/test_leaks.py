@@ -1,4 +1,4 @@
-"""Nothing that a person said, no number, no name and no key is in anything that a run writes, however it is spelled."""
+"""No sentence, phone number, name or key is in anything that a run writes, in any encoding."""
 
 import base64
 import json

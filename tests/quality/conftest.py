@@ -20,7 +20,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 LAST = dt.date(2026, 3, 10)
 DAYS = [LAST - dt.timedelta(days=1), LAST]
 TIMEZONE = "America/New_York"
-# A score, because the list of calls has no custom evaluations as far as is known.
+# A score is added, because the list of calls has no known custom evaluations.
 RARE = """
 UPDATE calls SET judge_verdicts = map_concat(coalesce(judge_verdicts, MAP {}), MAP {'rating': '7'})
 WHERE call_id IN (SELECT min(call_id) FROM calls GROUP BY day)

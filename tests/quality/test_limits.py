@@ -1,4 +1,4 @@
-"""Checks that compare a day with earlier ones: what is still usual, and what is one call too many."""
+"""Checks that compare a day with earlier days: the last usual value passes, and one call more fails."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""The documented and observed shapes of a call in the list, so strict that any other shape is an error."""
+"""The documented and observed shapes of a listed call. Any other shape is an error."""
 
 import json
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Every record has a shape that is documented or was seen, and as often as it was seen."""
+"""Every record has a documented or observed shape, with the observed frequency."""
 
 import json
 from collections import Counter
@@ -68,7 +68,7 @@ def test_calls_that_arrive_between_two_pages_have_a_documented_shape() -> None:
 
 
 def test_the_shapes_are_strict() -> None:
-    """So that the test above can fail."""
+    """Shows that the test above can fail."""
     good = next(call for call in records() if call["executed_actions"] and call["judge_results"])
     name = next(iter(good["executed_actions"]))
     wrong: list[Record] = [

@@ -71,7 +71,7 @@ def test_errors_have_the_live_apis_shapes(
 
 
 def test_dates_are_accepted_in_three_forms_and_the_end_is_exclusive(start_sandbox: StartSandbox) -> None:
-    """As somebody found who asked the live API for the same days in each form."""
+    """The live API answered each form for the same days in this way."""
     sandbox = start_sandbox(border_calls=True)
 
     def starts(from_date: Any, to_date: Any) -> list[int]:

@@ -1,4 +1,4 @@
-"""Personal data is erased on request for good, and kept when the source erases it if a setting says so."""
+"""Personal data is erased permanently on request. If the source erases it, a setting decides whether it is kept."""
 
 import datetime as dt
 import hmac

@@ -1,4 +1,4 @@
-"""A field that changes its type costs no day that has landed, and no call if no metric needs the field."""
+"""If a field changes its type, landed days stay. If no metric needs the field, all calls land."""
 
 import dataclasses
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Days are the same in Python and in SQL, although DuckDB has zone data of its own."""
+"""Days are the same in Python and in SQL, although DuckDB has its own zone data."""
 
 import datetime as dt
 import json

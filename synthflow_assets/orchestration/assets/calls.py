@@ -126,7 +126,7 @@ def _fetch(
 
 @contextmanager
 def _retried_after_outage(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """If the block fails because of an outage, tag the run, so that it is tried again without a person.
+    """If the block fails because of an outage, tag the run, so that Dagster retries it.
 
     Dagster's run retries repeat it, although `dagster.yaml` restricts them to runs whose process died. If the outage
     lasts longer, the catch-up schedule fetches the run's days.

@@ -65,7 +65,7 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
             context.log.warning(report.warning)
             metadata["warning"] = report.warning
         picture = _picture(context, workspace, span.to_day)
-        # On the latest day alone: Dagster stores metadata with each day.
+        # Only on the latest day, because Dagster stores metadata with each day.
         return {spec.key: dict.fromkeys(days, metadata) | {max(days): metadata | picture}}
 
     spec = dg.AssetSpec(
@@ -83,7 +83,7 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
 def _picture(context: dg.AssetExecutionContext, workspace: Workspace, last: dt.date) -> Metadata:
     """Return the picture of the outcomes up to `last` as metadata; empty if there are none.
 
-    Drawing it takes a second of processor time, so the one that the metrics of the same run have drawn is used.
+    Drawing takes a second of processor time. If the metrics of the same run have drawn the picture, it is reused.
     """
     from synthflow_assets.report.previews import preview_charts, previews
 

@@ -83,7 +83,7 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         description=(
             f"Every three hours, one run over those of the last {settings.catch_up_days} days that are missing, not "
             "settled, or failed in an outage of the API. No run if there are none, or if another run is fetching. "
-            "After failed runs, the next tries are further apart, up to a day."
+            "After failed runs, it waits longer for the next one, up to a day."
         ),
     )
     def catch_up_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -97,7 +97,7 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
             return dg.SkipReason(f"nothing of the last {settings.catch_up_days} days is missing or unsettled")
         config = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
         if failures := _failures_to_wait_for(workspace, context):
-            return dg.SkipReason(f"the last {failures} runs failed; the next tries are further apart, up to a day")
+            return dg.SkipReason(f"the last {failures} runs failed; it waits longer for the next one, up to a day")
         key = context.scheduled_execution_time.isoformat()
         tags = {**_range_tags(min(days), max(days)), _CATCH_UP_TAG: "true"}
         return dg.RunRequest(run_key=key, run_config=config, tags=tags)
@@ -150,8 +150,8 @@ def _run_under_way(workspace: Workspace, instance: dg.DagsterInstance) -> str | 
 def _failures_to_wait_for(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> int:
     """Return how many runs of the catch-up failed in a row, if it is too early to try again; otherwise 0.
 
-    A run and Dagster's retries of it count once. After one failure it tries again at the next tick, after the second at
-    the second tick, then after 12 and 24 hours.
+    A run and Dagster's retries of it count once. After one failure, the schedule waits for 3 hours, then for 6, 12 and
+    24 hours.
     """
     filters = dg.RunsFilter(job_name=workspace.named("daily"), tags={_CATCH_UP_TAG: "true", **workspace.run_tags})
     runs = context.instance.get_run_records(filters=filters, limit=_RUNS_SEARCHED)

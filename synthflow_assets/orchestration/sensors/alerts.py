@@ -32,33 +32,33 @@ _WILL_RETRY_TAG = "dagster/will_retry"
 _PARENT_RUN_TAG = "dagster/parent_run_id"
 
 
-class _ToldCheck(BaseModel):
+class _ReportedCheck(BaseModel):
     """A failed check that was reported."""
 
-    told_at: float = 0.0
+    reported_at: float = 0.0
     is_error: bool = False
     places: set[str] = set()  # days and agents that were reported as failing, and are not known to pass again
 
     def is_news(self, evaluation: dg.AssetCheckEvaluation, now: float) -> bool:
         """Return whether a failed evaluation is to be reported, and remember it.
 
-        It is if the check fails in a new place, as an error instead of a warning, or still after a day.
+        It is reported if the check fails in a new place, as an error instead of a warning, or still after a day.
         """
         places, is_error = set(_metadata(evaluation, PLACES)), evaluation.severity is dg.AssetCheckSeverity.ERROR
-        is_news = bool(places - self.places) or is_error > self.is_error or now - self.told_at > _REMIND_SECONDS
-        # What this evaluation looked at and did not find passes again.
+        is_news = bool(places - self.places) or is_error > self.is_error or now - self.reported_at > _REMIND_SECONDS
+        # Places that this evaluation examined without a failure pass again.
         self.places = {place for place in self.places if not _was_examined(place, evaluation)} | places
         self.is_error = is_error
         if is_news:
-            self.told_at = now
+            self.reported_at = now
         return is_news
 
     def is_resolved_by(self, evaluation: dg.AssetCheckEvaluation) -> bool:
-        """Return whether an evaluation that passed looked at all places that were reported."""
+        """Return whether an evaluation passed and examined all reported places."""
         return evaluation.passed and all(_was_examined(place, evaluation) for place in self.places)
 
 
-class _ToldRun(BaseModel):
+class _ReportedRun(BaseModel):
     """A failed run over days that was reported."""
 
     failed_at: float
@@ -67,7 +67,7 @@ class _ToldRun(BaseModel):
     last: str
     text: str
 
-    def is_same(self, other: "_ToldRun") -> bool:
+    def is_same(self, other: "_ReportedRun") -> bool:
         """Return whether two runs failed over the same days for the same reason within a day."""
         same = (self.job, self.first, self.last, self.text) == (other.job, other.first, other.last, other.text)
         return same and abs(other.failed_at - self.failed_at) <= _REMIND_SECONDS
@@ -75,7 +75,7 @@ class _ToldRun(BaseModel):
     def is_resolved_by(self, job: str, first: str, last: str, started: float) -> bool:
         """Return whether a run that succeeded repeated all of this one's days.
 
-        Runs of `dg launch` share a name, and may be of other assets, so that this cannot be told of them.
+        Runs of `dg launch` share a job name, and may have other assets, so they never resolve a failure.
         """
         is_same_job = job == self.job and not job.startswith("__")
         return is_same_job and bool(first) and first <= self.first <= self.last <= last and started > self.failed_at
@@ -87,8 +87,8 @@ class _AlertCursor(BaseModel):
     since: float = Field(default_factory=time.time)  # earlier failures are not reported
     seen: dict[str, float] = {}  # runs and evaluations within the overlap
     retried: dict[str, float] = {}  # failed runs that Dagster says it is going to retry
-    runs: list[_ToldRun] = []  # failed runs, the earliest first
-    checks: dict[str, _ToldCheck] = {}  # failed checks, by asset and name
+    runs: list[_ReportedRun] = []  # failed runs, the earliest first
+    checks: dict[str, _ReportedCheck] = {}  # failed checks, by asset and name
     outboxes: dict[str, Outbox] = {}  # by channel
 
     @classmethod
@@ -194,10 +194,10 @@ def _resolved_runs(workspace: Workspace, instance: dg.DagsterInstance, cursor: _
     for record in instance.get_run_records(succeeded, ascending=True):
         run, started = record.dagster_run, record.start_time or 0.0
         first, last = _days_of(run)
-        resolved = [told for told in cursor.runs if told.is_resolved_by(run.job_name, first, last, started)]
+        resolved = [reported for reported in cursor.runs if reported.is_resolved_by(run.job_name, first, last, started)]
         if resolved and workspace.owns_run(run):
-            cursor.runs = [told for told in cursor.runs if told not in resolved]
-            days = dict.fromkeys(_in_days(told.first, told.last) for told in resolved)
+            cursor.runs = [reported for reported in cursor.runs if reported not in resolved]
+            days = dict.fromkeys(_in_days(reported.first, reported.last) for reported in resolved)
             yield Alert(
                 "resolved",
                 f"{workspace.name}: run {run.job_name}{' and'.join(days)} has succeeded",
@@ -252,8 +252,8 @@ def _run_alert(
     text = text[:_MAX_TEXT_LENGTH]
     if first:
         failed_at = _ended(instance, run)
-        failed = _ToldRun(failed_at=failed_at, job=run.job_name, first=first, last=last, text=text)
-        if any(told.is_same(failed) for told in cursor.runs):
+        failed = _ReportedRun(failed_at=failed_at, job=run.job_name, first=first, last=last, text=text)
+        if any(reported.is_same(failed) for reported in cursor.runs):
             return
         cursor.runs.append(failed)
     yield Alert(
@@ -282,7 +282,7 @@ def _check_alerts(workspace: Workspace, instance: dg.DagsterInstance, cursor: _A
         # Each run evaluates the check on its own days: it may have failed for other days before it passed now.
         failed = _failed_since(instance, key, cursor)
         for evaluation in (*failed, *([latest] if latest and not latest.passed else [])):
-            if cursor.checks.setdefault(name, _ToldCheck()).is_news(evaluation, time.time()):
+            if cursor.checks.setdefault(name, _ReportedCheck()).is_news(evaluation, time.time()):
                 yield _check_alert(workspace, key, evaluation)
         if latest and name in cursor.checks and cursor.checks[name].is_resolved_by(latest):
             del cursor.checks[name]
@@ -301,7 +301,7 @@ def _metadata(evaluation: dg.AssetCheckEvaluation, name: str) -> list[str]:
 
 
 def _was_examined(place: str, evaluation: dg.AssetCheckEvaluation) -> bool:
-    """Return whether an evaluation looked at the day of a place. A place without a day is looked at by all."""
+    """Return whether an evaluation examined the day of a place. Every evaluation examines a place without a day."""
     days, day = _metadata(evaluation, EXAMINED_DAYS), re.match(r"\d{4}-\d{2}-\d{2}", place)
     return not days or not day or days[0] <= day[0] <= days[-1]
 

@@ -84,7 +84,7 @@ def send_test_alert(settings: Settings) -> dict[str, str | None]:
     alert = Alert(
         "test",
         f"{settings.warehouse_schema}: this is a test",
-        "Alerts about failed runs and failed checks come this way.",
+        "This channel receives alerts about failed runs and failed checks.",
         settings.webserver_url,
     )
     results: dict[str, str | None] = {}

@@ -47,16 +47,16 @@ class FileEngine(Engine):
 
     @contextmanager
     def spill_folder(self) -> Iterator[str]:
-        """Yield a folder beside the file, where there is space, or that of temporary files for a reader.
+        """Yield a folder beside the file; if that is not writable, one in the system's folder for temporary files.
 
-        Each connection has its own, because two readers would write the same names.
+        Each connection has its own, because two readers would use the same file names.
         """
         file = Path(self.location).absolute()
         with temporary_folder([file.parent, Path(tempfile.gettempdir())], f".{file.name}.{SPILL_PREFIX}") as folder:
             yield folder
 
     def suppression_copy(self, schema: str) -> Path:
-        """Return a file beside the warehouse, which is removed at times to fetch anew or to restore a backup."""
+        """Return a file beside the warehouse. It stays if the warehouse is removed to fetch again or to restore."""
         return Path(f"{self.location}.{schema}.forgotten")
 
     def prepare(self) -> None:
@@ -92,7 +92,7 @@ class FileEngine(Engine):
         )
 
     def text_compression(self, connection: duckdb.DuckDBPyConnection) -> str | None:
-        """Return zstd, unless the file has a format that does not know it.
+        """Return zstd, unless the format of the file does not support it.
 
         With the compression that DuckDB chooses, landing takes a sixth longer, and the file is half as large again.
         """

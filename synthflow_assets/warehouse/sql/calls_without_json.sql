@@ -1,4 +1,4 @@
--- Completed calls of days and agents of which no completed call has JSON or a transcript: SYNTHFLOW_PII was not `keep`.
+-- Completed calls of days and agents without any JSON or transcript, because SYNTHFLOW_PII was not `keep`.
 SELECT coalesce(sum(calls), 0)::BIGINT AS calls, min(day) AS first_day, max(day) AS last_day
 FROM (
     SELECT

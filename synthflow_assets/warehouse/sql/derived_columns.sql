@@ -30,8 +30,8 @@ judged AS (
     FROM answered
 ),
 
--- Actions are an object, keyed by the action's name, or a list. An entry that says neither what ran nor what came of it is no
--- action. The return value and the hard-coded parameters are JSON or a text of JSON: read as VARCHAR, both are the text of the
+-- Actions are an object, keyed by the action's name, or a list. An entry without a name, type, error and return value is
+-- no action. The return value and the hard-coded parameters are JSON or a text of JSON: read as VARCHAR, both are the text of the
 -- JSON.
 listed AS (
     SELECT
@@ -128,7 +128,7 @@ collected AS (
     FROM acted
 ),
 
--- What an extractor was to find out is a key of its return value: {"IDENTIFIER": value}. The action is called
+-- The variable of an extractor is a key of its return value: {"IDENTIFIER": value}. The action is called
 -- extract_info_IDENTIFIER or info_extractor_IDENTIFIER, so a key with such a prefix names the same variable. If the
 -- extractor found nothing, the return value is {}, and only the hard-coded parameters have the identifier.
 extracted AS (

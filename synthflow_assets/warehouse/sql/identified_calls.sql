@@ -1,4 +1,4 @@
--- Those of these calls that a person can be found by. Erased calls have neither number nor transcript.
+-- The calls that an erasure can find. Erased calls have neither number nor transcript.
 SELECT call_id
 FROM calls
 WHERE

@@ -1,6 +1,6 @@
 INSERT INTO call_rejects BY NAME
 SELECT day, model_id, reason, record, $loaded_at::TIMESTAMPTZ AS loaded_at
 FROM ({staged})
--- Nothing is missing of a call that is stored on another day.
+-- A call that is stored on another day is not missing.
 ANTI JOIN (FROM temp.stored_rejects WHERE reason = $another_day) USING (filename, file_row_number)
 WHERE reason IS NOT NULL

@@ -1,5 +1,5 @@
 -- Files of recordings whose call has no phone number, or is not in `calls`. `is_settled`: no run is writing the file any
--- more. Transcripts are not looked at here, because that would read all of them.
+-- more. Transcripts are not checked here, because this would read all of them.
 SELECT
     call_id,
     location,
