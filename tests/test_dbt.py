@@ -46,7 +46,7 @@ def test_prefix_schema_database_and_source_can_be_chosen() -> None:
         (["--source", ""], "--source is ''"),
     ],
 )
-def test_bad_names_are_one_line(arguments: list[str], said: str) -> None:
+def test_bad_names_are_reported_in_one_line(arguments: list[str], said: str) -> None:
     result = CliRunner().invoke(main, ["dbt-sources", *arguments])
     assert result.exit_code == 1
     assert said in result.output

@@ -100,7 +100,7 @@ def test_an_api_that_ignores_the_window(start_sandbox: StartSandbox, settings_fo
     ("fault", "says"),
     [("short_page", "distinct calls of the"), ("other_model", "belong to another agent")],
 )
-def test_what_fails_a_run_is_trouble(
+def test_responses_that_fail_a_run_are_trouble(
     start_sandbox: StartSandbox, settings_for: SettingsFor, fault: str, says: str
 ) -> None:
     """A run fails on these responses, so the doctor must report them."""

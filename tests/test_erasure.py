@@ -49,7 +49,7 @@ def large_warehouse(tmp_path: Path) -> Settings:
 
 
 @pytest.mark.parametrize("finish", ["maintain", "load", "forget"])
-def test_on_a_full_disk_forget_says_what_is_left_and_a_later_run_does_it(
+def test_on_a_full_disk_forget_says_what_is_left_and_a_later_run_completes_it(
     tmp_path: Path, finish: str, start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings]
 ) -> None:
     settings = large_warehouse(tmp_path)
@@ -102,7 +102,7 @@ def backed_up(tmp_path: Path, **values: Any) -> tuple[Settings, Path]:
 
 @pytest.mark.parametrize("pii", ["keep", "hash"])
 @pytest.mark.parametrize("target", ["replaced", "removed", "elsewhere with a list of its own"])
-def test_a_restore_brings_nobody_back(tmp_path: Path, pii: str, target: str) -> None:
+def test_erased_people_stay_erased_after_a_restore(tmp_path: Path, pii: str, target: str) -> None:
     settings, backup = backed_up(tmp_path, pii=pii)
     before = backup.read_bytes()
     if target == "removed":
@@ -134,7 +134,7 @@ def test_a_restore_brings_nobody_back(tmp_path: Path, pii: str, target: str) -> 
     assert backup.read_bytes() == before
 
 
-def test_a_move_brings_nobody_back(tmp_path: Path) -> None:
+def test_erased_people_stay_erased_after_a_move(tmp_path: Path) -> None:
     settings, _ = backed_up(tmp_path)
     moved = settings.model_copy(update={"warehouse": str(tmp_path / "moved.duckdb")})
     move_warehouse(settings, moved)

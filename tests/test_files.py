@@ -78,7 +78,7 @@ def modes(folder: Path) -> dict[str, set[int]]:
         ("read", 0o077, 0o600, 0o700),
     ],
 )
-def test_what_is_written_is_private_unless_it_is_opened_to_the_group(
+def test_written_files_are_private_unless_they_are_opened_to_the_group(
     start_sandbox: Callable[..., Sandbox],
     settings_for: Callable[..., Settings],
     tmp_path: Path,
@@ -114,7 +114,7 @@ def test_what_is_written_is_private_unless_it_is_opened_to_the_group(
     assert modes(data)["files"] == {0o644}
 
 
-def test_the_umask_comes_back_when_blocks_of_several_threads_overlap(umask: Callable[[int], int]) -> None:
+def test_the_umask_is_restored_when_blocks_of_several_threads_overlap(umask: Callable[[int], int]) -> None:
     first_is_open, second_is_open = threading.Event(), threading.Event()
 
     def first() -> None:
@@ -133,7 +133,7 @@ def test_the_umask_comes_back_when_blocks_of_several_threads_overlap(umask: Call
 
 
 @pytest.mark.parametrize("finish", ["load", "maintain", "forget"])
-def test_what_a_killed_process_spilled_is_private_and_soon_removed(
+def test_spilled_files_of_a_killed_process_are_private_and_soon_removed(
     tmp_path: Path, umask: Callable[[int], int], finish: str
 ) -> None:
     umask(0o000)
@@ -161,7 +161,7 @@ def test_what_a_killed_process_spilled_is_private_and_soon_removed(
 
 
 @pytest.mark.parametrize(("pii", "spills"), [("keep", True), ("hash", False), ("drop", False)])
-def test_records_that_are_not_treated_yet_are_not_spilled(pii: str, spills: bool) -> None:
+def test_raw_records_are_not_spilled(pii: str, spills: bool) -> None:
     with Staging(pii, "key") as staging:
         staging._wait(0)  # its thread uses the connection at first
         row = staging._connection.execute("SELECT current_setting('temp_directory')").fetchone()

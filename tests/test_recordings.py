@@ -199,7 +199,7 @@ def audio_files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_killed_run_leaves_no_file_that_forget_does_not_find(
+def test_forget_finds_every_file_of_a_killed_run(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:
@@ -257,7 +257,7 @@ def _calls_with_audio(settings: Settings, folder: Path) -> dict[str, dict[str, A
         "UPDATE calls SET " + ", ".join(f"{column.name} = NULL" for column in PERSONAL_COLUMNS),
     ],
 )
-def test_a_recording_whose_person_nobody_can_tell_any_more_is_deleted(
+def test_a_recording_that_an_erasure_cannot_find_is_deleted(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, change: str
 ) -> None:
     _, settings = landed()
@@ -270,7 +270,7 @@ def test_a_recording_whose_person_nobody_can_tell_any_more_is_deleted(
     assert gone not in rows(settings)
 
 
-def test_what_is_not_audio_is_not_stored_and_requested_again_in_a_few_later_runs(
+def test_a_response_that_is_not_audio_is_not_stored_and_is_requested_again(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path
 ) -> None:
     _, settings = landed()
@@ -317,12 +317,12 @@ def test_what_is_not_audio_is_not_stored_and_requested_again_in_a_few_later_runs
         (b"", "audio/wav", None),
     ],
 )
-def test_the_first_bytes_tell_audio(head: bytes, content_type: str, ending: str | None) -> None:
+def test_audio_is_recognised_by_its_first_bytes(head: bytes, content_type: str, ending: str | None) -> None:
     assert audio_ending(head, content_type) == ending
 
 
 @pytest.mark.usefixtures("fast_retries")
-def test_the_recordings_behind_a_hostile_one_are_stored(
+def test_recordings_after_a_hostile_one_are_stored(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "MAX_DOWNLOAD_BYTES", 100_000)

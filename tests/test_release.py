@@ -48,7 +48,7 @@ def test_the_notes_are_the_entry_of_the_version(tmp_path: Path) -> None:
         ("v0.1.0", "0.1.0", CHANGELOG.replace("First release.", ""), "is empty"),
     ],
 )
-def test_what_does_not_fit_is_one_line(tmp_path: Path, tag: str, version: str, changelog: str, said: str) -> None:
+def test_a_mismatch_is_reported_in_one_line(tmp_path: Path, tag: str, version: str, changelog: str, said: str) -> None:
     result = notes(tmp_path, tag, version=version, changelog=changelog)
     assert result.returncode == 1
     assert result.stdout == ""
@@ -56,7 +56,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path, tag: str, version: str, c
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_the_workflow_runs_what_exists() -> None:
+def test_the_workflow_runs_existing_commands() -> None:
     """Steps call the scripts, targets and workflows of this checkout, and publishing waits for tests and build."""
     jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text("utf-8"))["jobs"]
     commands = " ".join(step.get("run", "") for job in jobs.values() for step in job.get("steps", []))

@@ -141,8 +141,8 @@ class SynthflowClient:
             model_id: id of the agent.
             start: begin of the span, with a time zone.
             end: end of the span, exclusive, with a time zone.
-            margin_seconds: how far before `start` and past `end` the API is asked, because its window may filter
-                calls by another time than their start. Set it to the length of the longest call that you expect.
+            margin_seconds: how far the window reaches before `start` and past `end`, because the API may filter calls
+                by another time than their start. Set it to the longest call or wait for a start that you expect.
 
         Yields:
             One JSON object for each call.

@@ -1,7 +1,7 @@
 """HTTP connections with a deadline for each response, which can all be cut at once.
 
-The time-outs of requests bound each read of the socket. So a server that sends a byte a second would hold its client
-for ever, and the thread that waits for it would keep the process from ending.
+The time-outs of requests bound each read of the socket. If a server sent a byte a second, the request would never
+end, and its thread would keep the process from ending.
 """
 
 from __future__ import annotations

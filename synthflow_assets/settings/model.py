@@ -163,9 +163,8 @@ class Settings(BaseModel):
         ge=0,
         le=86_400,
         description=(
-            "How far the requested window reaches before the start and past the end of a day. All calls of the day are "
-            "then found, even if the API filters by their end, creation or scheduled start. Set it to the longest call "
-            "that you expect."
+            "How far the requested window reaches before the start and past the end of a day. The API may filter calls "
+            "by their end, creation or scheduled start. Set it to the longest call or wait for a start that you expect."
         ),
     )
     lookback_days: int = Field(

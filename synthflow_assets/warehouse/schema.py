@@ -1,6 +1,6 @@
 """Define every table and column: type, unit, meaning, source, and whether it holds personal data.
 
-From here follow the DDL, the decoding of the API's records, the treatment of personal data, and the column
+These definitions determine the DDL, how records are decoded, how personal data is treated, and the column
 descriptions in Dagster and in the docs. The fields are those of the public reference of "List calls"
 (https://docs.synthflow.ai/api-reference/platform-api/calls/list-calls) and those that the live API was seen to add.
 """

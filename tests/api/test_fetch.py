@@ -205,7 +205,7 @@ def test_a_day_is_not_empty_because_one_response_says_so(form: str) -> None:
     assert end.result.fetched == 3
 
 
-def test_that_no_calls_were_found_is_believed_of_listed_agents_only(start_sandbox: StartSandbox) -> None:
+def test_no_calls_found_is_accepted_only_for_listed_agents(start_sandbox: StartSandbox) -> None:
     """Any server at a wrong address may say that something was not found."""
     sandbox = start_sandbox(calls_per_day=0, agents=1, faults={"no_calls_404": 10_000})
     window = day_of(sandbox.model_ids[0])
@@ -325,7 +325,7 @@ def test_after_a_success_only_an_api_that_stops_responding_ends_the_fetch(error:
     assert raised is (error if failed == 3 else None)
 
 
-def test_an_outage_that_was_waited_for_ends_the_fetch_at_once() -> None:
+def test_an_outage_that_lasts_too_long_ends_the_fetch_at_once() -> None:
     error = ServerError("x")
     error.outlasted = True
     assert failures_before_the_end(lambda number: fail(error) if number else CallPage(0, []), 8) == (0, error)

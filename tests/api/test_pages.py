@@ -202,7 +202,7 @@ def test_agents_without_pagination() -> None:
     assert (read.agents, read.listed, read.total_records) == ([("a", None, None)], 1, None)
 
 
-def test_ids_that_differ_only_in_characters_that_no_database_stores_stay_apart() -> None:
+def test_ids_that_differ_only_in_unstorable_characters_stay_different() -> None:
     texts = [r"a\u0000", r"a\u0001", r"a\ud800", r"a\udc00", r"a\ufffd", r"a\ud83d\ude00", r"a\ud800b", r"\ud800a", "a"]
     records = ",".join(f'{{"call_id":"{text}","start_time":5}}' for text in texts)
     body = f'{{"response":{{"pagination":{{"total_records":9}},"calls":[{records}]}}}}'.encode()

@@ -153,7 +153,7 @@ def test_only_an_overloaded_api_pauses_every_connection(clock: Clock, error: Api
 
 
 @pytest.mark.parametrize("error", [ConnectionFailedError("x"), ServerError("x"), OverloadedError("x")])
-def test_an_outage_is_waited_for_and_told(clock: Clock, error: TransientApiError) -> None:
+def test_requests_are_retried_during_an_outage_and_messages_are_logged(clock: Clock, error: TransientApiError) -> None:
     outage, said = Outage(lambda: False), []
     outage.wait_for(600, said.append)
     # Back after nine and a half minutes.
@@ -195,7 +195,7 @@ def test_all_requests_share_an_outage(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("error", [RateLimitedError("x"), MalformedResponseError("x")])
-def test_what_is_no_outage_is_not_waited_for_longer(clock: Clock, error: TransientApiError) -> None:
+def test_other_errors_are_not_retried_for_longer(clock: Clock, error: TransientApiError) -> None:
     outage = Outage(lambda: False)
     outage.wait_for(6_000, lambda _: None)
     with pytest.raises(type(error)) as caught:

@@ -315,7 +315,7 @@ def test_a_body_without_an_end_is_not_read_into_memory(monkeypatch: pytest.Monke
             client.list_calls("m")
 
 
-def test_headers_without_end_after_a_body_in_chunks_have_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_headers_after_a_chunked_body_have_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """http.client reads all of them in one call."""
     monkeypatch.setattr(transport, "RESPONSE_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.0)
@@ -339,7 +339,7 @@ def test_headers_without_end_after_a_body_in_chunks_have_a_deadline(monkeypatch:
 @pytest.mark.parametrize(
     "interim", [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n"]
 )
-def test_a_response_before_the_answer_is_passed_over(monkeypatch: pytest.MonkeyPatch, interim: bytes) -> None:
+def test_interim_responses_are_skipped(monkeypatch: pytest.MonkeyPatch, interim: bytes) -> None:
     monkeypatch.setattr(ConnectionFailedError, "retry_for_seconds", 0.0)
     _, body = page([], 7)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
@@ -367,7 +367,7 @@ def test_cookies_are_not_kept() -> None:
     assert cookies == ["", ""]
 
 
-def test_large_bodies_are_held_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_bodies_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight connections that each held 256 MB took 3.4 GB."""
     monkeypatch.setattr(transport, "LARGE_BODY_BYTES", 1_000)
     body = page([{"call_id": "a" * 500_000}], 1)

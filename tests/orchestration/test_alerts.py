@@ -200,7 +200,9 @@ def test_a_run_that_fails_again_for_the_same_reason_is_reported_once_and_when_it
 
 
 @pytest.mark.parametrize("command", [["alert", "--test"], ["doctor", "--alerts"]])
-def test_a_test_alert_goes_through_every_channel_and_says_what_came_back(inbox: Inbox, command: list[str]) -> None:
+def test_a_test_alert_is_sent_through_every_channel_and_each_result_is_printed(
+    inbox: Inbox, command: list[str]
+) -> None:
     os.environ["SYNTHFLOW_ALERT_WEBHOOK_URL"] = f"{inbox.url}/secret-path"  # removed by clean_environment
     os.environ["SYNTHFLOW_ALERT_SMTP_URL"] = "smtp://127.0.0.1:1"
     os.environ["SYNTHFLOW_ALERT_EMAIL_TO"] = "calls@example.com"

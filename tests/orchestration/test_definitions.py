@@ -93,7 +93,7 @@ def test_assets_are_the_tables_of_the_contract() -> None:
         ("md:calls", "calls", "motherduck"),
     ],
 )
-def test_catalogues_tell_warehouses_apart(location: str, database: str, kind: str) -> None:
+def test_data_catalogues_distinguish_warehouses(location: str, database: str, kind: str) -> None:
     graph = build_synthflow_defs(Settings.of(warehouse=location)).get_repository_def().asset_graph
     for name in ("calls", "agents", "call_actions", "call_duration_daily"):
         node = graph.get(dg.AssetKey(["synthflow", name]))
@@ -408,7 +408,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     assert tick().skip_message == f"run {under_way.run_id} is already fetching"
 
 
-def test_a_day_that_fails_again_and_again_starts_no_run_at_every_tick(
+def test_the_catch_up_waits_longer_after_each_failed_run(
     start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
 ) -> None:
     settings = settings_for(start_sandbox(agents=1), start_date="2026-03-08")
@@ -433,13 +433,13 @@ def test_a_day_that_fails_again_and_again_starts_no_run_at_every_tick(
     assert ran == [0, 3, 9, 21, 45, 69]
 
 
-def test_a_run_that_an_outage_ended_comes_back_without_a_person(
+def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
     on_disk: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By Dagster's run retries; if these fail too, by the catch-up, also for days that had landed before."""
+    """Dagster's run retries repeat it. If these fail too, the catch-up does, even if the days had landed before."""
     monkeypatch.setattr(ServerError, "retry_for_seconds", 0.05)
     sandbox = start_sandbox(agents=1, calls_per_day=5)
     settings = settings_for(sandbox, outage_minutes=0)

@@ -163,7 +163,7 @@ def keep_files_of_landing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("pii", ["drop", "keep"])
-def test_nothing_that_a_run_writes_has_a_secret(
+def test_no_file_of_a_run_has_a_secret(
     tmp_path: Path,
     on_disk: dg.DagsterInstance,
     inbox: Inbox,
@@ -209,7 +209,7 @@ def test_nothing_that_a_run_writes_has_a_secret(
     stored = {path for path in files if path.suffix == ".parquet" or path.name.startswith("w.duckdb")}
     assert {path: found_in(text) for path, text in files.items() if path not in stored and found_in(text)} == {}
     in_tables = found_in(tables_of(warehouse) + "".join(files[path] for path in stored))
-    # With `keep`, the search finds what is there.
+    # With `keep`, the data is there, and the search finds it.
     assert in_tables == (set(PERSONAL) if pii == "keep" else set())
 
 

@@ -53,7 +53,7 @@ def settings() -> Settings:
     return Settings.of(timezone=TIMEZONE)
 
 
-# Of a module, because the umask differs while a warehouse is open, and tests/test_files.py looks at it.
+# Closed after each module: an open warehouse changes the umask, which tests/test_files.py checks.
 @pytest.fixture(scope="module")
 def sound_connection(sound_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     copied = shutil.copy(sound_file, tmp_path_factory.mktemp("damaged") / "warehouse.duckdb")

@@ -110,7 +110,7 @@ def test_every_check_has_damage_that_it_finds() -> None:
     assert {name for name, *_ in DAMAGE} == set(BY_NAME)
 
 
-def test_wrong_numbers_are_errors_and_wrong_calls_block_what_follows() -> None:
+def test_wrong_numbers_are_errors_and_wrong_calls_block_downstream_steps() -> None:
     assert {check.name for check in BY_NAME.values() if check.blocking} == {"unique_call_ids", "complete", "within_day"}
     warnings = {check.name for check in BY_NAME.values() if check.severity is Severity.WARN and not check.blocking}
     assert warnings == {

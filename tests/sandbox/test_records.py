@@ -144,7 +144,7 @@ def test_the_judge_tells_persons_from_voicemails() -> None:
             assert by_person or call["executed_actions"] == {}
 
 
-def test_what_is_missing_in_live_calls_is_missing() -> None:
+def test_fields_that_live_calls_lack_are_missing() -> None:
     found = [call for agent in range(3) for call in records(agent=agent, calls_per_day=2000)]
     answered = [call for call in found if call["call_status"] in CONNECTED]
     failed = {call["error_message"] for call in found if call["call_status"] == "failed"}

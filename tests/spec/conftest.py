@@ -11,7 +11,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.schema import TABLES, VERSION
 
 
-# Of a module, because the umask differs while a warehouse is open, and tests/test_files.py looks at it.
+# Closed after each module: an open warehouse changes the umask, which tests/test_files.py checks.
 @pytest.fixture(scope="module")
 def shared_connection(
     empty_file: Path, tmp_path_factory: pytest.TempPathFactory

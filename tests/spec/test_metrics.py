@@ -117,7 +117,7 @@ def test_disconnect_reasons_daily(
 
 
 def test_computing_a_day_replaces_that_day_only(connection: duckdb.DuckDBPyConnection) -> None:
-    """Of every table, each day has the same rows whether it is computed alone or with the day before."""
+    """In every table, a day has the same rows if it is computed alone or with the day before."""
     days = [DAY - dt.timedelta(days=1), DAY]
     land(connection, [{**call, "start_ms": at(f"{day} 12:00")} for day in days for call in CALLS_OF_EVERY_TABLE], days)
     together = {}

@@ -189,7 +189,7 @@ def test_a_quote_in_the_path_is_only_a_quote(tmp_path: Path) -> None:
     assert (tmp_path / "o'neil.duckdb").exists()
 
 
-def test_a_request_clock_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_request_clock_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:
     place = Warehouse(str(tmp_path / "warehouse.duckdb"))
     (tmp_path / "warehouse.duckdb.synthflow.pace").mkdir()
     with pytest.raises(WarehouseUnusableError, match="make its folder writable"), place.request_clock():

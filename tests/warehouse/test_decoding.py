@@ -223,7 +223,7 @@ def test_moments_without_zone_are_utc() -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["start_time", "telephony_start"])
-def test_times_are_read_in_every_form_that_means_one_thing_only(field: str, start_time: Any) -> None:
+def test_times_are_read_in_every_unambiguous_form(field: str, start_time: Any) -> None:
     [row] = decode(call(**{field: start_time}))
     assert (row["reason"], row[field]) == (None, dt.datetime(2026, 3, 10, tzinfo=dt.UTC))
     [record] = parse_calls(page_of(json.dumps(call(**{field: start_time})))).calls
@@ -240,7 +240,7 @@ def test_times_are_read_in_every_form_that_means_one_thing_only(field: str, star
         ("telephony_end", [1], "a list"),
     ],
 )
-def test_a_wrong_type_in_a_field_that_no_metric_needs_costs_that_field_only(field: str, value: Any, kind: str) -> None:
+def test_a_wrong_type_loses_only_the_field_if_no_metric_needs_it(field: str, value: Any, kind: str) -> None:
     row, neighbour = decode(call(**{field: value}, mood=1), call(call_id="good"))
     assert (row["reason"], row[field], row["unread"]) == (None, None, [f"{field} is {kind}"])
     extra = json.loads(row["extra"])

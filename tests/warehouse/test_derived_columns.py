@@ -123,12 +123,12 @@ def test_what_is_no_object_has_no_verdicts(results: Any) -> None:
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\u00a0"])
-def test_a_blank_answer_is_no_verdict_whatever_its_key(blank: str) -> None:
+def test_a_blank_answer_is_no_verdict_with_any_key(blank: str) -> None:
     answers = {"goal": blank, "style_reason": blank, "mood_feedback": blank, "kept_reason": "true"}
     assert derive(judge_results=answers)["judge_verdicts"] == {"kept_reason": "true"}
 
 
-def test_a_check_that_occurs_twice_counts_at_most_once_and_costs_its_neighbours_none() -> None:
+def test_a_repeated_check_counts_at_most_once_and_does_not_affect_others() -> None:
     twice = f'{{"call_id":"a","start_time":{call()["start_time"]},"judge_results":{{"goal":"true","goal":"false"}}}}'
     rows = decode(twice, call(judge_results={"goal": "true"}))
     assert rows[0]["judge_verdicts"] in (None, {"goal": "true"})  # DuckDB 2 reads no MAP with a repeated key
@@ -257,7 +257,7 @@ def test_a_timestamp_that_is_none_is_read_from_its_date_time(timestamp: Any) -> 
     assert derived_actions(action(timestamp=timestamp, timestamp_datetime="infinity"))[0]["at"] is None
 
 
-def test_an_action_that_occurs_twice_costs_its_neighbours_nothing() -> None:
+def test_a_repeated_action_does_not_affect_others() -> None:
     one = json.dumps(action())
     twice = f'{{"call_id":"a","start_time":{call()["start_time"]},"executed_actions":{{"Book":{one},"Book":{one}}}}}'
     assert len(decode(twice, call(executed_actions={"Book": action()}))[1]["actions"]) == 1

@@ -84,7 +84,7 @@ def test_starts_in_seconds_are_the_same_starts(workspace: Workspace) -> None:
     assert after == {call_id: start.replace(microsecond=0) for call_id, start in before.items()}
 
 
-def test_labels_of_another_type_cost_the_labels_only_and_are_told_of(workspace: Workspace) -> None:
+def test_labels_of_another_type_lose_only_the_labels_and_are_reported(workspace: Workspace) -> None:
     workspace.load()
     before = workspace.rows()
     assert not [one for one in workspace.load("labels_as_objects") if isinstance(one, FailedPartition)]

@@ -35,7 +35,7 @@ def newest_zone_data() -> Iterator[None]:
 
 
 def differing_days() -> dict[str, dt.date]:
-    """The first day of each zone that begins at another moment by Python than by DuckDB; of equal zones, one."""
+    """The first day of each zone that begins at different times in Python and DuckDB. Equal zones are tested once."""
     found, seen = {}, []
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")

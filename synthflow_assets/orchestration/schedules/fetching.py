@@ -83,7 +83,7 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         description=(
             f"Every three hours, one run over those of the last {settings.catch_up_days} days that are missing, not "
             "settled, or failed in an outage of the API. No run if there are none, or if another run is fetching. "
-            "After failed runs, it waits longer for the next one, up to a day."
+            "After failed runs, the schedule waits longer, up to a day."
         ),
     )
     def catch_up_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -97,7 +97,9 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
             return dg.SkipReason(f"nothing of the last {settings.catch_up_days} days is missing or unsettled")
         config = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
         if failures := _failures_to_wait_for(workspace, context):
-            return dg.SkipReason(f"the last {failures} runs failed; it waits longer for the next one, up to a day")
+            return dg.SkipReason(
+                f"the last {failures} runs failed; the schedule waits longer for the next run, up to a day"
+            )
         key = context.scheduled_execution_time.isoformat()
         tags = {**_range_tags(min(days), max(days)), _CATCH_UP_TAG: "true"}
         return dg.RunRequest(run_key=key, run_config=config, tags=tags)

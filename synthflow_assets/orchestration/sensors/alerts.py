@@ -1,6 +1,6 @@
 """The sensor that sends alerts about failed runs and failed checks.
 
-It replaces Dagster's sensors for failed runs, which report no checks, send the text of any exception, and drop an alert
+It replaces Dagster's sensors for failed runs. They report no checks, send the text of any exception, and drop alerts
 that could not be delivered. Each tick compares the state of the instance with a cursor of what was sent.
 """
 

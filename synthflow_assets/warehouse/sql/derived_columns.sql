@@ -3,8 +3,8 @@
 -- The source is a relation with the columns judge_results, executed_actions, collected_variables, transcript, error_message,
 -- call_status and end_call_reason.
 
--- Judge. An answer is the verdict of a check, an aggregate over all checks, or an explanation, whose key ends in _feedback or
--- _reason beside the key of its check. An empty answer is no verdict.
+-- Judge. An answer is the verdict of a check, an aggregate over all checks, or an explanation. The key of an explanation is
+-- the key of its check with _feedback or _reason. An empty answer is no verdict.
 WITH answered AS (
     SELECT
         *,
