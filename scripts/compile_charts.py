@@ -1,6 +1,6 @@
-"""Compile the report's charts from Vega-Lite to Vega, as the page needs them; with --check, fail if they are outdated.
+"""Compile the report's charts from Vega-Lite to Vega, for the page. With --check, fail if they are outdated.
 
-They depend on no data, and compiling them costs half a second of processor time in each report.
+They depend on no data. Compiling them in each report would cost half a second of processor time.
 """
 
 import json

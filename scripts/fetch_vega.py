@@ -10,7 +10,7 @@ TARGET = Path(__file__).parents[1] / "synthflow_assets" / "report" / "page" / "v
 
 
 def licences(packages: Path) -> str:
-    """Return the licences of all packages in a folder, equal ones once, below the names of their packages."""
+    """Return the distinct licences of all packages in a folder, each with the names of its packages."""
     names: dict[str, list[str]] = {}
     for path in sorted(packages.glob("*/LICENSE*")):
         names.setdefault(path.read_text(encoding="utf-8").strip(), []).append(path.parent.name)
@@ -20,7 +20,7 @@ def licences(packages: Path) -> str:
 def main() -> None:
     """Replace the scripts and their licences."""
     with tempfile.TemporaryDirectory() as folder:
-        # Of the peers of vega-embed, Vega-Lite is not needed: `compile_charts.py` has compiled the charts.
+        # vega-embed's peer Vega-Lite is not needed, because `compile_charts.py` has compiled the charts.
         command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--legacy-peer-deps"]
         subprocess.run([*command, *(f"{name}@{version}" for name, version in VERSIONS.items())], cwd=folder, check=True)
         packages = Path(folder, "node_modules")

@@ -1,4 +1,4 @@
-"""Only their user can read files with personal data, and temporary files of killed processes are removed."""
+"""Files with personal data are private, and temporary files of killed processes are removed."""
 
 import os
 import signal

@@ -22,7 +22,7 @@ _sql = partial(sql_file, __name__.rpartition(".")[0] + ".sql")
 
 # The states of a day of an agent; `page/numbers.js` has the same numbers.
 NOT_YET, MISSING, COMPLETE, UNSETTLED, WITH_REJECTS, NOT_COMPUTED = range(6)
-# What is counted by value: a list of values in the facts, and its query in `sql/` with parameters of its own.
+# Lists of values in the facts, whose calls are counted: the query in `sql/` and its parameters.
 _COUNTED: dict[str, tuple[str, dict[str, str]]] = {
     "outcomes": ("dimension", {"dimension": "outcome"}),
     "transfers": ("transfers", {}),

@@ -202,7 +202,7 @@ class SandboxApi:
         return records
 
     def _other_empty_response(self) -> Response | None:
-        """Return another form of "no calls" than an empty page, if a fault wants it."""
+        """Return another form of "no calls" than an empty page, if a fault is on."""
         if self._happens("no_calls_null"):
             return JSONResponse({"status": "ok", "response": {"pagination": {"total_records": 0}, "calls": None}})
         if self._happens("no_calls_without_pagination"):

@@ -69,7 +69,7 @@ class SandboxConfig:
     poisoned_day: dt.date | None = None  # in UTC; every request for it gets 400
 
     # What the API's reference does not specify:
-    # The time that from_date and to_date filter. `start_and_end`: from_date filters starts, to_date ends.
+    # The time that from_date and to_date filter. With `start_and_end`, from_date filters starts and to_date ends.
     # A call is created up to 20 minutes before it starts. It is scheduled for a full quarter of an hour, and starts
     # 10 to 25 minutes later.
     window_filters: Literal["start", "end", "start_and_end", "creation", "scheduled_start"] = "start"

@@ -43,7 +43,7 @@ _FULL = 4  # one in this many small conversations has verdicts and actions
 _BROKEN = 16  # one in this many has a transcript that breaks off
 _BY_ASSISTANT = 5  # one in this many transcripts calls the agent `assistant`
 _HISTORIC_NAMES = 3  # one in this many extractors has the name that earlier versions gave
-_WITHOUT_AGENT = 10  # one in this many calls has collected variables as the changelog shows them, not by agent
+_WITHOUT_AGENT = 10  # one in this many calls has collected variables as Synthflow's changelog shows them, not by agent
 _LARGE_PARAMETER_SLOTS = 1600
 _VOICEMAIL_GREETINGS = (
     "You have reached a mailbox. Please leave a message after the tone.",
@@ -267,7 +267,7 @@ def _message(chance: random.Random) -> dict[str, str]:
 
 
 def _lookup(chance: random.Random, *, large: bool) -> dict[str, str]:
-    """Return a custom function that runs before the call. Its time is that of its configuration, days before."""
+    """Return a custom function that runs before the call. Its time is when it was configured, days before."""
     error = chance.choice(("", "", "", "", "", "404 - Not Found"))
     parameters: dict[str, Any] = {"run_action_before_call_start": True}
     if large:

@@ -16,10 +16,10 @@ from synthflow_assets.sandbox.calls import DAY_MS, DayOfCalls, SandboxAgent, age
 from synthflow_assets.sandbox.config import SandboxConfig
 
 _LONGEST_CALL_MS = 3_100_000  # of the made-up calls; how far before a window their starts may lie
-# With `window_filters` of creation or scheduled start. How far after a window the start of a call may lie.
+# How far after a window a call may start, if `window_filters` is creation or scheduled start.
 _LONGEST_WAIT_MS = 1_500_000
-_CREATION_MS = 1_200_000  # a call is created at most so long before its start
-_SCHEDULE_MS, _LATE_MS = 900_000, 600_000  # it is scheduled for a multiple of the first, and starts late by the second
+_CREATION_MS = 1_200_000  # a call is created at most this long before its start
+_SCHEDULE_MS, _LATE_MS = 900_000, 600_000  # scheduled for a multiple of the first, at least the second before the start
 
 
 @dataclass(frozen=True)
