@@ -51,7 +51,7 @@ _TOOLTIP = [
 def page_charts() -> dict[str, Spec]:
     """Return the kinds of charts on the page. Several figures may share a kind.
 
-    The page contains them compiled to Vega. After a change, run `make charts`.
+    The page has them compiled to Vega: after a change, run `make charts`.
     """
     kinds = {
         "columns": columns(),

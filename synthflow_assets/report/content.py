@@ -22,7 +22,7 @@ _sql = partial(sql_file, __name__.rpartition(".")[0] + ".sql")
 
 # The states of a day of an agent; `page/numbers.js` has the same numbers.
 NOT_YET, MISSING, COMPLETE, UNSETTLED, WITH_REJECTS, NOT_COMPUTED = range(6)
-# Lists of values in the facts, whose calls are counted: the query in `sql/` and its parameters.
+# What is counted by value: a list of values in the facts, and its query in `sql/` with parameters of its own.
 _COUNTED: dict[str, tuple[str, dict[str, str]]] = {
     "outcomes": ("dimension", {"dimension": "outcome"}),
     "transfers": ("transfers", {}),
@@ -68,7 +68,7 @@ class Content:
     columns: Columns
 
     def headline(self) -> dict[str, float]:
-        """Return the page's first numbers, over its days and agents. Rates of no calls are left out."""
+        """Return the page's first numbers, over its days and agents; a rate of nothing is left out."""
         days_before = (dt.date.fromisoformat(self.facts["from"]) - dt.date.fromisoformat(self.facts["first"])).days
         start = days_before * len(self.facts["agents"])
 

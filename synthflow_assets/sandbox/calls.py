@@ -65,7 +65,7 @@ _ERROR_MESSAGES = (
     "Telephony - 400 - Invalid phone number +12025550199",
 )
 _LEADS = ("Alex Example", "Robin Sample", "Kim Placeholder", "Jörg Muster", "Pat O'Sample", "Sam Invented")
-_NUMBERS = 5_000  # of persons; all of them are reserved for fiction
+_NUMBERS = 5_000  # that call or are called; all of them are reserved for fiction
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The kinds of agents in the sandbox: who calls whom, how calls end, what is asked and how often it works.
 
-All texts are invented. Field names, shapes and codes come from public payloads and Synthflow's documentation.
+All texts are invented. Shapes and words of the API are those of public payloads and of Synthflow's documentation.
 """
 
 from __future__ import annotations

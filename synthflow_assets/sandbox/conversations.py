@@ -1,4 +1,4 @@
-"""Generate what was said and done in a call as JSON, in the shapes of public payloads.
+"""Make up what was said and done in a call, as JSON, in the shapes that people's payloads show.
 
 Texts may contain the marks of `calls.render`, such as `@end_second@`, which stand for values of the call.
 """
@@ -38,12 +38,12 @@ _CHECKS = {
 _NULL_VERDICTS, _EMPTY_VERDICTS = 0.02, 0.02
 _SUMMARY = "call_summary"
 _FULL_ERROR, _ANY_ERROR = "judge_found_full_error", "judge_found_partial_or_error"
-_UNJUDGED = 8  # one in this many calls with a person has no verdicts
-_FULL = 4  # one in this many small conversations has verdicts and actions
-_BROKEN = 16  # one in this many has a transcript that breaks off
-_BY_ASSISTANT = 5  # one in this many transcripts calls the agent `assistant`
-_HISTORIC_NAMES = 3  # one in this many extractors has the name that earlier versions gave
-_WITHOUT_AGENT = 10  # one in this many calls has collected variables as Synthflow's changelog shows them, not by agent
+_UNJUDGED = 8  # one of so many calls with a person has no verdicts
+_FULL = 4  # one of so many small conversations has verdicts and actions
+_BROKEN = 16  # one of so many has a transcript that breaks off
+_BY_ASSISTANT = 5  # one of so many transcripts calls the agent `assistant`
+_HISTORIC_NAMES = 3  # one of so many extractors has the name that earlier versions gave
+_WITHOUT_AGENT = 10  # one of so many calls has collected variables as the changelog shows them, not by agent
 _LARGE_PARAMETER_SLOTS = 1600
 _VOICEMAIL_GREETINGS = (
     "You have reached a mailbox. Please leave a message after the tone.",
@@ -267,7 +267,7 @@ def _message(chance: random.Random) -> dict[str, str]:
 
 
 def _lookup(chance: random.Random, *, large: bool) -> dict[str, str]:
-    """Return a custom function that runs before the call. Its time is when it was configured, days before."""
+    """Return a custom function that runs before the call. Its time is that of its configuration, days before."""
     error = chance.choice(("", "", "", "", "", "404 - Not Found"))
     parameters: dict[str, Any] = {"run_action_before_call_start": True}
     if large:

@@ -81,8 +81,8 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         execution_timezone=settings.timezone,
         required_resource_keys={workspace.warehouse_resource},
         description=(
-            f"Every three hours, one run over those of the last {settings.catch_up_days} days that are missing, not "
-            "settled, or failed in an outage of the API. No run if there are none, or if another run is fetching. "
+            "Every three hours, one run fetches the days that are missing, not settled, or failed in an outage of the "
+            f"API, up to {settings.catch_up_days} days back. No run if there are none, or if another run is fetching. "
             "After failed runs, the schedule waits longer, up to a day."
         ),
     )

@@ -1,5 +1,5 @@
 -- The state of each fetched day and agent, as numbered in report/content.py, and its counts of calls. The counts come
--- from several tables. If one of them lacks a day, for example after a run of some metrics, shares would be wrong.
+-- from several tables: if one of these lacks a day, as after a run of some metrics alone, shares would be wrong.
 WITH peaks AS (
     SELECT day, model_id, max(peak_concurrent_calls) AS peak
     FROM call_load_hourly
