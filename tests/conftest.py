@@ -26,16 +26,20 @@ hypothesis_settings.load_profile("project")
 
 DAY = dt.date(2026, 3, 10)
 # Folders and files whose tests start a browser, servers or other processes, or kill them.
-SLOW = {"e2e", "lake", "orchestration", "report", "test_erasure.py", "test_files.py", "test_recordings.py"}
+SLOW = {
+    *("e2e", "lake", "orchestration", "report"),
+    *("test_connection.py", "test_doctor.py", "test_erasure.py", "test_files.py", "test_layers.py"),
+    *("test_recordings.py", "test_startup.py"),
+}
 
 # As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: half of the time a test waits for a daemon, a browser or a server."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One for each processor, and one more for slow tests, which wait half of the time."""
+    return (os.cpu_count() or 1) + (config.option.markexpr != "not slow")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -351,12 +352,24 @@ def test_all_connections_are_used_and_no_more() -> None:
 
 def test_requests_that_wait_are_not_sent_after_the_consumer_stopped() -> None:
     sent: list[int] = []
-    lister = Lister(lambda number: sent.append(number) or time.sleep(0.05) or CallPage(0, []), max_connections=4)  # type: ignore[func-returns-value]
-    events = fetch_windows(lister, [day_of(str(number)) for number in range(20)], margin_seconds=0)
+    has_stopped = threading.Event()
+
+    def respond(number: int) -> CallPage:
+        sent.append(number)
+        if number:
+            has_stopped.wait()
+        return CallPage(0, [])
+
+    events = fetch_windows(
+        Lister(respond, max_connections=4), [day_of(str(number)) for number in range(20)], margin_seconds=0
+    )
     next(events)
     events.close()  # type: ignore[attr-defined]
-    time.sleep(0.2)
-    assert len(sent) < 8  # of the eight that were submitted
+    has_stopped.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("synthflow"):
+            thread.join()
+    assert len(sent) <= 5  # of the eight that were submitted: the first, and one on each connection
 
 
 def test_progress_is_yielded_while_no_response_comes(monkeypatch: pytest.MonkeyPatch) -> None:

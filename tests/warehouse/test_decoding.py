@@ -323,6 +323,7 @@ def assert_nothing_is_lost(rows: list[dict[str, Any]], expected: int) -> None:
         assert is_complete if row["reason"] is None else row["reason"]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.dictionaries(FIELDS | st.text(), JSON_VALUES | OBJECTS | st.dictionaries(st.text(), OBJECTS), max_size=8)
@@ -359,6 +360,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(CHANGES)
 @settings(max_examples=200)
 def test_a_record_with_changed_bytes_is_a_row_or_a_reject_or_the_page_is_refused(
