@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from slack_sdk import WebClient
 
 from synthflow_assets.cli import main
-from synthflow_assets.days import last_closed_day
+from synthflow_assets.days import last_closed_day, last_due_day
 from synthflow_assets.errors import AlertError, SettingsError
 from synthflow_assets.notify import Alert
 from synthflow_assets.orchestration.build import build_synthflow_defs
@@ -127,7 +127,6 @@ def test_a_check_is_reported_again_when_it_fails_for_more_or_after_a_day_and_whe
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"))
     alerting, warehouse = Alerting(settings, instance), Warehouse(settings.warehouse)
-    yesterday = (dt.datetime.now(dt.UTC) - dt.timedelta(days=1)).date()
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 5, 'a', now())")
 
@@ -151,7 +150,7 @@ def test_a_check_is_reported_again_when_it_fails_for_more_or_after_a_day_and_whe
     alerting.cursor = json.dumps(cursor)
     assert reported() == [failed]
     with warehouse.connect() as connection:
-        connection.execute("UPDATE call_loads SET day = $1", [yesterday])
+        connection.execute("UPDATE call_loads SET day = $1", [last_due_day(settings.timezone)])
     assert reported() == ["synthflow: check fresh_per_model of synthflow/calls passes again"]
     assert reported() == []
 
