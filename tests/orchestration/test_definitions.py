@@ -356,23 +356,26 @@ def test_schedule_covers_the_look_back_once_a_tick() -> None:
     assert schedule.execution_timezone == "America/New_York"
 
 
+def evaluate_catch_up(definitions: dg.Definitions, instance: dg.DagsterInstance, when: dt.datetime) -> Any:
+    """What the catch-up schedule decides at a time."""
+    with dg.build_schedule_context(
+        instance,
+        scheduled_execution_time=when,
+        repository_def=definitions.get_repository_def(),
+        resources=definitions.resources,
+    ) as context:
+        return definitions.resolve_schedule_def("synthflow_catch_up_schedule").evaluate_tick(context)
+
+
 def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, catch_up_days=5)
     definitions = build_synthflow_defs(settings)
-    schedule = definitions.resolve_schedule_def("synthflow_catch_up_schedule")
 
     def tick(hour: int = 9) -> Any:
-        when = dt.datetime(2026, 3, 11, hour, tzinfo=dt.UTC)
-        with dg.build_schedule_context(
-            on_disk,
-            scheduled_execution_time=when,
-            repository_def=definitions.get_repository_def(),
-            resources=definitions.resources,
-        ) as context:
-            return schedule.evaluate_tick(context)
+        return evaluate_catch_up(definitions, on_disk, dt.datetime(2026, 3, 11, hour, tzinfo=dt.UTC))
 
     assert "nothing of the last 5 days is missing or unsettled" in tick().skip_message  # nothing ever landed
     run(settings, on_disk, "2026-03-01", "2026-03-10", assets=LANDED)
@@ -413,23 +416,14 @@ def test_the_catch_up_waits_longer_after_each_failed_run(
 ) -> None:
     settings = settings_for(start_sandbox(agents=1), start_date="2026-03-08")
     definitions = build_synthflow_defs(settings)
-    schedule = definitions.resolve_schedule_def("synthflow_catch_up_schedule")
     job = definitions.resolve_job_def("synthflow_daily")
     ran = []
     for number in range(24):
         when = dt.datetime(2026, 3, 10, 9, 45, tzinfo=dt.UTC) + dt.timedelta(hours=3 * number)
-        with dg.build_schedule_context(
-            on_disk,
-            scheduled_execution_time=when,
-            repository_def=definitions.get_repository_def(),
-            resources=definitions.resources,
-        ) as context:
-            for request in schedule.evaluate_tick(context).run_requests:
-                with freeze_time(when + dt.timedelta(minutes=2)):
-                    on_disk.create_run_for_job(
-                        job, tags={**job.tags, **request.tags}, status=dg.DagsterRunStatus.FAILURE
-                    )
-                ran.append(3 * number)
+        for request in evaluate_catch_up(definitions, on_disk, when).run_requests:
+            with freeze_time(when + dt.timedelta(minutes=2)):
+                on_disk.create_run_for_job(job, tags={**job.tags, **request.tags}, status=dg.DagsterRunStatus.FAILURE)
+            ran.append(3 * number)
     assert ran == [0, 3, 9, 21, 45, 69]
 
 
@@ -445,7 +439,6 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
     settings = settings_for(sandbox, outage_minutes=0)
     definitions = build_synthflow_defs(settings)
     job = definitions.resolve_job_def("synthflow_daily")
-    schedule = definitions.resolve_schedule_def("synthflow_catch_up_schedule")
     days = {"dagster/asset_partition_range_start": "2026-03-08", "dagster/asset_partition_range_end": "2026-03-10"}
 
     def fetch(tags: dict[str, str]) -> dg.DagsterRun:
@@ -460,13 +453,8 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
         return ran
 
     def caught_up() -> list[Any]:
-        with dg.build_schedule_context(
-            on_disk,
-            scheduled_execution_time=dt.datetime(2026, 3, 11, 9, 45, tzinfo=dt.UTC),
-            repository_def=definitions.get_repository_def(),
-            resources=definitions.resources,
-        ) as context:
-            return list(schedule.evaluate_tick(context).run_requests)
+        when = dt.datetime(2026, 3, 11, 9, 45, tzinfo=dt.UTC)
+        return list(evaluate_catch_up(definitions, on_disk, when).run_requests)
 
     assert fetch(days).is_success
     assert caught_up() == []
@@ -479,6 +467,13 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
     sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={})
     assert fetch(dict(request.tags)).is_success
     assert caught_up() == []
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={"error_500": 1_000})
+    assert fetch({"dagster/partition": "2026-03-10"}).is_failure
+    [request] = caught_up()
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-03-10"
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={})
+    assert fetch({"dagster/partition": "2026-03-10"}).is_success
+    assert caught_up() == []
     sandbox.api.config = dataclasses.replace(sandbox.api.config, api_key="another")
     assert "dagster/retry_on_asset_or_op_failure" not in fetch(days).tags
 
@@ -489,14 +484,8 @@ def test_a_vanished_warehouse_is_filled_again_from_the_start_date(
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, catch_up_days=5, start_date="2026-03-08")
     definitions = build_synthflow_defs(settings)
-    schedule = definitions.resolve_schedule_def("synthflow_catch_up_schedule")
-    with dg.build_schedule_context(
-        on_disk,
-        scheduled_execution_time=dt.datetime(2026, 3, 11, 9, tzinfo=dt.UTC),
-        repository_def=definitions.get_repository_def(),
-        resources=definitions.resources,
-    ) as context:
-        [request] = schedule.evaluate_tick(context).run_requests
+    when = dt.datetime(2026, 3, 11, 9, tzinfo=dt.UTC)
+    [request] = evaluate_catch_up(definitions, on_disk, when).run_requests
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-08"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-03-10"
 

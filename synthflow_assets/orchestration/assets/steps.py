@@ -17,6 +17,9 @@ from synthflow_assets.quality import Check
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.tables import Column, Table, View
 
+_PARTITION_TAG = "dagster/partition"
+_RANGE_START_TAG, _RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
 MetadataByDay = Mapping[dg.AssetKey, Mapping[dt.date, Metadata]]
 WriteDays = Callable[[dg.AssetExecutionContext, Sequence[dt.date], AbstractSet[dg.AssetKey]], MetadataByDay]
 
@@ -78,6 +81,17 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
 def days_of(context: dg.AssetExecutionContext) -> list[dt.date]:
     """Return the days of the run."""
     return [dt.date.fromisoformat(key) for key in context.partition_keys]
+
+
+def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
+    """Return the tags that give a run its days, both included."""
+    return {_RANGE_START_TAG: first.isoformat(), _RANGE_END_TAG: last.isoformat()}
+
+
+def days_of_run(run: dg.DagsterRun) -> tuple[str, str]:
+    """Return the first and the last day of a run, as YYYY-MM-DD; empty if it has none."""
+    first = run.tags.get(_RANGE_START_TAG) or run.tags.get(_PARTITION_TAG) or ""
+    return first, run.tags.get(_RANGE_END_TAG) or first
 
 
 def table_spec(

@@ -10,6 +10,7 @@ import dagster as dg
 from synthflow_assets.days import DAILY_RUN_HOUR, last_closed_day, last_due_day
 from synthflow_assets.errors import WarehouseLockedError
 from synthflow_assets.orchestration.assets.calls import OUTAGE_TAG
+from synthflow_assets.orchestration.assets.steps import days_of_run, range_tags
 from synthflow_assets.orchestration.checks import check_key
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import UnsharedAssets
@@ -72,7 +73,7 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         first = max(settings.start_date, last - dt.timedelta(days=settings.lookback_days - 1))
         if first > last:
             return dg.SkipReason(f"the first partition, {settings.start_date}, is not closed yet")
-        return dg.RunRequest(run_key=last.isoformat(), tags=_range_tags(first, last))
+        return dg.RunRequest(run_key=last.isoformat(), tags=range_tags(first, last))
 
     @dg.schedule(
         name=workspace.named("catch_up_schedule"),
@@ -95,13 +96,13 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
             return dg.SkipReason("the warehouse is in use")
         if not days:
             return dg.SkipReason(f"nothing of the last {settings.catch_up_days} days is missing or unsettled")
-        config = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
         if failures := _failures_to_wait_for(workspace, context):
             return dg.SkipReason(
                 f"the last {failures} runs failed; the schedule waits longer for the next run, up to a day"
             )
+        config = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
         key = context.scheduled_execution_time.isoformat()
-        tags = {**_range_tags(min(days), max(days)), _CATCH_UP_TAG: "true"}
+        tags = {**range_tags(min(days), max(days)), _CATCH_UP_TAG: "true"}
         return dg.RunRequest(run_key=key, run_config=config, tags=tags)
 
     @dg.schedule(
@@ -116,14 +117,6 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
     return [daily_schedule, catch_up_schedule, freshness_schedule]
-
-
-def _range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
-    """Return the tags that give a run its partitions."""
-    return {
-        "dagster/asset_partition_range_start": first.isoformat(),
-        "dagster/asset_partition_range_end": last.isoformat(),
-    }
 
 
 def _delete_old_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None:
@@ -186,8 +179,8 @@ def _days_of_outages(workspace: Workspace, context: dg.ScheduleEvaluationContext
 
 
 def _days_of_run(run: dg.DagsterRun) -> set[dt.date]:
-    first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
-    if first is None or last is None:
+    first, last = days_of_run(run)
+    if not first:
         return set()
     from_day, to_day = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
     return {from_day + dt.timedelta(days=number) for number in range((to_day - from_day).days + 1)}

@@ -7,7 +7,7 @@ that could not be delivered. Each tick compares the state of the instance with a
 import datetime as dt
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Self
 
 import dagster as dg
@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from synthflow_assets.notify import Alert
 from synthflow_assets.orchestration import private
+from synthflow_assets.orchestration.assets.steps import days_of_run
 from synthflow_assets.orchestration.checks import EXAMINED_DAYS, PLACES, check_key
 from synthflow_assets.orchestration.sensors.channels import Outbox, channels_of, deliver
 from synthflow_assets.orchestration.workspace import Workspace
@@ -170,18 +171,24 @@ def build_alert_sensors(workspace: Workspace, steps: Collection[str]) -> list[dg
 def _new_run_failures(
     workspace: Workspace, steps: Collection[str], instance: dg.DagsterInstance, cursor: _AlertCursor
 ) -> Iterator[Alert]:
-    updated_after = dt.datetime.fromtimestamp(cursor.since - _OVERLAP_SECONDS, dt.UTC)
-    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=updated_after)
-    for record in instance.get_run_records(failed, ascending=True):
+    for record in _ended_runs(instance, dg.DagsterRunStatus.FAILURE, cursor):
         run, ended = record.dagster_run, record.end_time or 0.0
         if not workspace.owns_run(run) or not cursor.is_new(run.run_id, ended):
             continue
         if run.tags.get(_WILL_RETRY_TAG) == "true":
             cursor.retried[run.run_id] = ended
         else:
-            yield from _run_alert(workspace, steps, instance, run, cursor)
-    for run in _runs_never_retried(instance, cursor):
-        yield from _run_alert(workspace, steps, instance, run, cursor)
+            yield from _run_alert(workspace, steps, instance, run, ended, cursor)
+    for run, ended in _runs_never_retried(instance, cursor):
+        yield from _run_alert(workspace, steps, instance, run, ended, cursor)
+
+
+def _ended_runs(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus, cursor: _AlertCursor
+) -> Sequence[dg.RunRecord]:
+    """Return the runs that ended with this status since the last tick or shortly before, the earliest first."""
+    updated_after = dt.datetime.fromtimestamp(cursor.since - _OVERLAP_SECONDS, dt.UTC)
+    return instance.get_run_records(dg.RunsFilter(statuses=[status], updated_after=updated_after), ascending=True)
 
 
 def _resolved_runs(workspace: Workspace, instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[Alert]:
@@ -189,11 +196,9 @@ def _resolved_runs(workspace: Workspace, instance: dg.DagsterInstance, cursor: _
     cursor.runs = cursor.runs[-_REMEMBERED_RUNS:]
     if not cursor.runs:
         return
-    updated_after = dt.datetime.fromtimestamp(cursor.since - _OVERLAP_SECONDS, dt.UTC)
-    succeeded = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=updated_after)
-    for record in instance.get_run_records(succeeded, ascending=True):
+    for record in _ended_runs(instance, dg.DagsterRunStatus.SUCCESS, cursor):
         run, started = record.dagster_run, record.start_time or 0.0
-        first, last = _days_of(run)
+        first, last = days_of_run(run)
         resolved = [reported for reported in cursor.runs if reported.is_resolved_by(run.job_name, first, last, started)]
         if resolved and workspace.owns_run(run):
             cursor.runs = [reported for reported in cursor.runs if reported not in resolved]
@@ -206,8 +211,10 @@ def _resolved_runs(workspace: Workspace, instance: dg.DagsterInstance, cursor: _
             )
 
 
-def _runs_never_retried(instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[dg.DagsterRun]:
-    """Yield the runs that Dagster said it would retry and did not: it cannot retry runs of `dg launch`.
+def _runs_never_retried(instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[tuple[dg.DagsterRun, float]]:
+    """Yield the runs that Dagster said it would retry and did not, and when they ended.
+
+    Dagster cannot retry runs of `dg launch`.
 
     A run that was retried is reported only when its last retry fails.
     """
@@ -218,18 +225,7 @@ def _runs_never_retried(instance: dg.DagsterInstance, cursor: _AlertCursor) -> I
         if run is None or retries or is_late or run.tags.get(_WILL_RETRY_TAG) != "true":
             del cursor.retried[run_id]
             if run is not None and not retries:
-                yield run
-
-
-def _days_of(run: dg.DagsterRun) -> tuple[str, str]:
-    """Return the first and the last day of a run; empty if it has none."""
-    first = run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition") or ""
-    return first, run.tags.get("dagster/asset_partition_range_end") or first
-
-
-def _ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
-    record = instance.get_run_record_by_id(run.run_id)
-    return (record.end_time if record else None) or time.time()
+                yield run, ended
 
 
 def _in_days(first: str, last: str) -> str:
@@ -241,18 +237,18 @@ def _run_alert(
     steps: Collection[str],
     instance: dg.DagsterInstance,
     run: dg.DagsterRun,
+    ended: float,
     cursor: _AlertCursor,
 ) -> Iterator[Alert]:
     """Yield the alert about a failed run, unless the same failure over the same days was reported within a day."""
-    first, last = _days_of(run)
+    first, last = days_of_run(run)
     job = run.job_name if not run.job_name.startswith("__") else "of assets"
     entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     reasons = [_reason(steps, entry.get_dagster_event()) for entry in entries]
     text = "\n".join(filter(None, reasons)) or "The run ended outside of its steps: its process died, or was stopped."
     text = text[:_MAX_TEXT_LENGTH]
     if first:
-        failed_at = _ended(instance, run)
-        failed = _ReportedRun(failed_at=failed_at, job=run.job_name, first=first, last=last, text=text)
+        failed = _ReportedRun(failed_at=ended, job=run.job_name, first=first, last=last, text=text)
         if any(reported.is_same(failed) for reported in cursor.runs):
             return
         cursor.runs.append(failed)
