@@ -16,8 +16,18 @@ _ZERO_WIDTH_SPACE = "\u200b"
 
 def one_line(text: str) -> str:
     """Return the text on one line of at most 60 printable characters, for a log line or a terminal."""
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())[:_MAX_LENGTH]
+    return printable_line(text)[:_MAX_LENGTH]
+
+
+def printable_line(text: str, allowed: str = "") -> str:
+    """Return the text on one line, with single spaces instead of characters that are not printable.
+
+    Args:
+        text: of any length.
+        allowed: characters that stay although they are not printable.
+    """
+    printable = "".join(char if char.isprintable() or char in allowed else " " for char in text)
+    return " ".join(printable.split())
 
 
 def markdown(text: str) -> str:

@@ -30,6 +30,7 @@ from synthflow_assets.errors import (
     UnexpectedResponseError,
     UnknownHostError,
 )
+from synthflow_assets.texts import printable_line
 
 _MAX_ERROR_BYTES = 100_000  # of a body that is read for its description
 _MAX_PRINTED_LENGTH = 1_000
@@ -168,7 +169,7 @@ def printable_text(body: bytes, secret: str = "") -> str:
     text = body[:_MAX_ERROR_BYTES].decode(errors="replace")
     if secret:
         text = text.replace(secret, "***")
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_MAX_PRINTED_LENGTH]
+    return printable_line(text)[:_MAX_PRINTED_LENGTH]
 
 
 def _error_texts(body: bytes) -> Iterator[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthflow_assets.errors import ReportError
-from synthflow_assets.texts import one_line
+from synthflow_assets.texts import one_line, printable_line
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 
@@ -198,8 +198,7 @@ def _names(agents: Sequence[_Agent]) -> list[str]:
 
 def readable(text: str) -> str:
     """Return the text on one line, shortened in the middle, without characters that reverse or overwrite others."""
-    printable = "".join(char if char.isprintable() or char in _JOINERS else " " for char in text)
-    line = " ".join(printable.split()).strip(_JOINERS)
+    line = printable_line(text, allowed=_JOINERS).strip(_JOINERS)
     if len(line) <= _MOST_LETTERS:
         return line
     half = (_MOST_LETTERS - 1) // 2
