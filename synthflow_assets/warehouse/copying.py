@@ -92,9 +92,10 @@ def copy_warehouse(
                 if has_list:
                     merge_suppression_list(connection, f'warehouse."{source.schema}".{FORGOTTEN.name}')
                 erasure = erase(connection) if erase else None
-                if erasure and (erasure.calls or erasure.rejects):
-                    mark_rewritten(connection, None)
-                expected = _checksums(connection, columns)
+                if erasure:
+                    if erasure.calls or erasure.rejects:
+                        mark_rewritten(connection, None)
+                    expected = _checksums(connection, columns)
     with target.connect(read_only=True) as connection:
         copied = _checksums(connection, columns)
         people = connection.execute(f"SELECT count(*) FROM {FORGOTTEN.name}").fetchone()

@@ -42,8 +42,8 @@ def migrate(
         location: of the warehouse, for messages.
         schema: the schema of the tables.
         may_write: if False, nothing is changed, and an older warehouse is read as it is.
-        warn: called with a message about data of an earlier version that cannot be migrated.
         text_compression: returns the compression of long texts in new tables; None leaves it to the engine.
+        warn: called with a message about data of an earlier version that cannot be migrated.
 
     Returns:
         Whether the tables were created by this call.
