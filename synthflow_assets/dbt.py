@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from synthflow_assets.errors import SettingsError, SynthflowError
+from synthflow_assets.files import replace_file
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import AGENTS, CALL_LOADS, CALL_RECORDINGS, LANDED_TABLES, VIEWS
@@ -90,7 +91,7 @@ def write_dbt_sources(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         unfinished.write_text(text, "utf-8")
-        unfinished.replace(path)
+        replace_file(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
 

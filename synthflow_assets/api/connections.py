@@ -150,16 +150,8 @@ def _pool_classes(adapter: CuttableAdapter) -> dict[str, Any]:
             with adapter.header_deadline(self.sock):
                 return super().getresponse()
 
-    class Secure(HTTPSConnection):
-        response_class = _Response
-
-        def connect(self) -> None:
-            super().connect()
-            adapter.open_sockets.add(self.sock)
-
-        def getresponse(self) -> Any:
-            with adapter.header_deadline(self.sock):
-                return super().getresponse()
+    class Secure(Plain, HTTPSConnection):
+        pass
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain

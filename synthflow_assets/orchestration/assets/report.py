@@ -11,33 +11,16 @@ from synthflow_assets.orchestration.assets.metadata import Metadata
 from synthflow_assets.orchestration.assets.steps import DailyStep, MetadataByDay, common_spec_arguments
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.metric_tables import (
-    CALL_DURATION_DAILY,
-    CALL_DURATION_HISTOGRAM,
-    CALL_LOAD_HOURLY,
+    ACTIONS_DAILY,
     CALL_OUTCOMES_DAILY,
-    CALL_RATES_DAILY,
-    COLLECTED_VARIABLES_DAILY,
-    DISCONNECT_REASONS_DAILY,
-    JUDGE_RESULTS_DAILY,
-    TRANSFERS_DAILY,
-    WORKSPACE_LOAD_HOURLY,
+    METRIC_TABLES,
+    TELEPHONY_TIMING_DAILY,
 )
 from synthflow_assets.warehouse.schema import CALL_LOADS
 
+_NOT_SHOWN = (ACTIONS_DAILY, TELEPHONY_TIMING_DAILY)
 # What the queries of the report read.
-_SHOWN = (
-    CALL_LOADS,
-    CALL_DURATION_DAILY,
-    CALL_DURATION_HISTOGRAM,
-    CALL_LOAD_HOURLY,
-    CALL_OUTCOMES_DAILY,
-    CALL_RATES_DAILY,
-    COLLECTED_VARIABLES_DAILY,
-    DISCONNECT_REASONS_DAILY,
-    JUDGE_RESULTS_DAILY,
-    TRANSFERS_DAILY,
-    WORKSPACE_LOAD_HOURLY,
-)
+_SHOWN = (CALL_LOADS, *(table for table in METRIC_TABLES if table not in _NOT_SHOWN))
 
 
 def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
