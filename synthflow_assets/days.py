@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 _QUARTER_MS = 15 * 60 * 1000
 DAILY_RUN_HOUR = 5  # late enough that calls across midnight have ended, early enough for dashboards in the morning
-_DAILY_RUN_TAKES = dt.timedelta(hours=2)  # at most, with retries
+_DUE = dt.time(DAILY_RUN_HOUR + 2)  # the daily run takes two hours at most, with retries
 
 
 def day_bounds_ms(day: dt.date, timezone: str) -> tuple[int, int]:
@@ -100,6 +100,6 @@ def last_due_day(timezone: str, now: dt.datetime | None = None) -> dt.date:
         timezone: an IANA name.
         now: the present; by default that of this machine's clock.
     """
-    return last_closed_day(
-        timezone, (now or dt.datetime.now(dt.UTC)) - dt.timedelta(hours=DAILY_RUN_HOUR) - _DAILY_RUN_TAKES
-    )
+    present = (now or dt.datetime.now(dt.UTC)).astimezone(zoneinfo.ZoneInfo(timezone))
+    # By the local clock, like the daily schedule. Seven hours after midnight, it may be 06:00 or 08:00.
+    return present.date() - dt.timedelta(days=1 if present.time() >= _DUE else 2)

@@ -23,7 +23,7 @@ from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedWindow
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.api.pages import MAX_PAGE_SIZE
 from synthflow_assets.api.probe import ApiReading, probe
-from synthflow_assets.days import day_bounds_ms, last_closed_day
+from synthflow_assets.days import day_bounds_ms, last_closed_day, last_due_day
 from synthflow_assets.errors import ApiError, AuthenticationError, SettingsError, WarehouseError
 from synthflow_assets.loading import resolve_agents
 from synthflow_assets.orchestration.sensors.channels import send_test_alert
@@ -388,7 +388,7 @@ def _not_yet(settings: Settings) -> Finding:
 
 def _landed(settings: Settings, calls: int, first: dt.date, last: dt.date) -> Finding:
     text = f"{settings.warehouse} has {calls:,} calls from {first} to {last}."
-    expected = last_closed_day(settings.timezone)
+    expected = last_due_day(settings.timezone)
     if last >= expected:
         return Finding(Verdict.OK, "warehouse", text)
     command = (

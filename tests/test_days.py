@@ -57,3 +57,17 @@ def test_yesterday_is_due_when_the_daily_run_has_had_time_to_land_it() -> None:
     assert last_due_day("America/New_York", morning) == dt.date(2026, 3, 8)
     assert last_due_day("Asia/Tokyo", dt.datetime(2026, 3, 9, 21, 59, tzinfo=dt.UTC)) == dt.date(2026, 3, 8)
     assert last_due_day("Asia/Tokyo", dt.datetime(2026, 3, 9, 22, 0, tzinfo=dt.UTC)) == dt.date(2026, 3, 9)
+
+
+@pytest.mark.parametrize(
+    ("day", "utc_hour"),
+    [
+        (dt.date(2026, 3, 29), 5),  # 07:00 in summer time is six hours after midnight
+        (dt.date(2026, 10, 25), 6),  # 07:00 in winter time is eight hours after midnight
+    ],
+)
+def test_a_day_is_due_at_the_same_local_time_after_a_clock_change(day: dt.date, utc_hour: int) -> None:
+    seven = dt.datetime(day.year, day.month, day.day, utc_hour, tzinfo=dt.UTC)
+    yesterday = day - dt.timedelta(days=1)
+    assert last_due_day("Europe/Berlin", seven) == yesterday
+    assert last_due_day("Europe/Berlin", seven - dt.timedelta(seconds=1)) == yesterday - dt.timedelta(days=1)

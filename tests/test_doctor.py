@@ -1,17 +1,21 @@
 """The doctor finds each problem and its remedy, and finds none in a healthy workspace."""
 
+import datetime as dt
 import re
 import socket
 import subprocess
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from synthflow_assets.doctor import Finding, Verdict, _examine_timezone, examine
+from synthflow_assets import doctor
+from synthflow_assets.days import last_due_day
+from synthflow_assets.doctor import Finding, Verdict, _examine_timezone, _landed, examine
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import REGION_URLS, Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -205,3 +209,12 @@ def test_the_default_file_of_earlier_versions_is_named(
     with Warehouse("data/warehouse.duckdb").connect():
         pass
     assert "Nothing has landed yet" in findings(settings)["warehouse"].text
+
+
+@pytest.mark.parametrize(("hour", "verdict"), [(6, Verdict.OK), (7, Verdict.NOTE)])
+def test_yesterday_is_not_missed_before_it_is_due(monkeypatch: pytest.MonkeyPatch, hour: int, verdict: Verdict) -> None:
+    now = dt.datetime(2026, 3, 10, hour, 30, tzinfo=dt.UTC)
+    monkeypatch.setattr(doctor, "last_due_day", partial(last_due_day, now=now))
+    found = _landed(Settings.of(), 5, dt.date(2026, 3, 1), dt.date(2026, 3, 8))
+    assert found.verdict is verdict
+    assert ("2026-03-09 has not landed yet" in found.text) is (verdict is Verdict.NOTE)

@@ -29,6 +29,7 @@ from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, F
 from synthflow_assets.api.ids import IdSet
 from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage, CallRecord, names_two_agents
 from synthflow_assets.errors import (
+    AccessDeniedError,
     ApiError,
     BadRequestError,
     IncompleteFetchError,
@@ -193,7 +194,7 @@ class WindowFetch:
 
     def can_avoid(self, error: ApiError, request: PageRequest) -> bool:
         """Return whether thinner slices avoid the error: the API refused an offset, and the slice can be split."""
-        is_refusal = isinstance(error, (BadRequestError, NotFoundError))
+        is_refusal = isinstance(error, (BadRequestError, AccessDeniedError, NotFoundError))
         return is_refusal and request.offset > 0 and (request.slice.is_split or request.slice.can_be_split)
 
     def _finish(self) -> list[FetchEvent]:

@@ -31,7 +31,7 @@ _SIGNATURE = "sandbox"
 # rows with the same sort key do in PostgreSQL.
 _TIE_DISTANCE = 300
 _MAX_TOTAL = 200  # with the fault `capped_total`
-_MAX_OFFSET = 300  # with the fault `low_offset_limit`
+_MAX_OFFSET = 300  # with the faults `low_offset_limit` and `denied_offset`
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -184,6 +184,8 @@ class SandboxApi:
             offset = 0
         if offset >= _MAX_OFFSET and self._happens("low_offset_limit"):
             return _error(400, "Offset is too large", "validation")
+        if offset >= _MAX_OFFSET and self._happens("denied_offset"):
+            return _error(403, "Forbidden", "authentication")
         selection = self.store.select(model_id, window)
         if not len(selection) and (empty := self._other_empty_response()) is not None:
             return empty

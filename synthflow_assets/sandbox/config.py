@@ -29,6 +29,7 @@ FAULTS = {
     "other_model": "returns the calls of another agent",
     "ignore_window": "ignores from_date and to_date",
     "low_offset_limit": "responds with 400 to an offset of 300 or more",
+    "denied_offset": "responds with 403 to an offset of 300 or more",
     "no_calls_null": "states a total of 0 and null instead of an empty list, if there are no calls",
     "no_calls_without_pagination": "leaves out the pagination, if there are no calls",
     "no_calls_without_response": "leaves out the response, if there are no calls",

@@ -153,6 +153,7 @@ def test_calls_longer_than_half_a_slice_are_requested_by_their_duration(
         {"faults": {"capped_total": 10_000}},
         {"faults": {"low_offset_limit": 10_000}},
         {"faults": {"low_offset_limit": 10_000}, "order": "tied"},
+        {"faults": {"denied_offset": 10_000}},
         {"faults": {"low_offset_limit": 10_000}, "window_filters": "start_and_end"},
         {"faults": {"low_offset_limit": 2, "error_500": 2}},
         {"faults": {"listed_twice": 10_000}},
