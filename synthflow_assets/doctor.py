@@ -1,6 +1,7 @@
 """Examine everything that a fetch depends on, and report what is wrong and how to correct it.
 
-Nothing is written, neither to the API nor to the warehouse. The warehouse is examined even if the API fails.
+Nothing is written, neither to the API nor to the warehouse nor to temporary files. The warehouse is examined even if
+the API fails.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import re
 import shlex
 import socket
 import urllib.request
+import zoneinfo
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedWindow
+from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.api.pages import MAX_PAGE_SIZE
 from synthflow_assets.api.probe import ApiReading, probe
@@ -30,6 +33,8 @@ from synthflow_assets.orchestration.sensors.channels import send_test_alert
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
+from synthflow_assets.warehouse.staging import Partition
+from synthflow_assets.warehouse.trial import LandingTrial, TrialResult
 from synthflow_assets.zone_data import examine_zone_data
 
 _LOCK_WAIT_SECONDS = 5.0
@@ -218,46 +223,116 @@ def _examine_calls(client: SynthflowClient, settings: Settings, agents: list[Age
     from_ms, to_ms = day_bounds_ms(day, settings.timezone)
     span_ms = to_ms - 30 * 86_400_000, to_ms
 
-    def count(agent: Agent) -> tuple[int, int]:
+    def count(agent: Agent) -> _Count:
         last_day = client.list_calls(agent.model_id, limit=1, from_date=from_ms, to_date=to_ms).total_records
         if last_day:
-            return last_day, last_day
-        return 0, client.list_calls(agent.model_id, limit=1, from_date=span_ms[0], to_date=span_ms[1]).total_records
+            return _Count(last_day, last_day, None)
+        page = client.list_calls(agent.model_id, limit=1, from_date=span_ms[0], to_date=span_ms[1])
+        starts = (call.start_ms for call in page.calls if call.start_ms is not None)
+        start_ms = next((start_ms for start_ms in starts if span_ms[0] <= start_ms < span_ms[1]), None)
+        return _Count(0, page.total_records, start_ms)
 
     with ThreadPoolExecutor(client.max_connections) as pool:
         counts = dict(zip(agents, pool.map(count, agents), strict=True))
-    calls = sum(last_day for last_day, _ in counts.values())
-    busiest = sorted(agents, key=lambda agent: counts[agent], reverse=True)
-    shown = ", ".join(f"{agent.label} {counts[agent][0]:,}" for agent in busiest[:_AGENTS_SHOWN])
+    calls = sum(found.last_day for found in counts.values())
+    busiest = sorted(agents, key=lambda agent: counts[agent][:2], reverse=True)
+    shown = ", ".join(f"{agent.label} {counts[agent].last_day:,}" for agent in busiest[:_AGENTS_SHOWN])
     more = f", and {len(agents) - _AGENTS_SHOWN} more" if len(agents) > _AGENTS_SHOWN else ""
     text = f"{len(agents):,} agents had {calls:,} calls on {day}: {shown}{more}."
     yield Finding(Verdict.OK, "agents", text)
-    yield _examine_fetch(client, settings, agents, {agent: counts[agent][0] for agent in agents}, day)
-    if counts[busiest[0]][1] == 0:
+    yield from _examine_fetch(client, settings, _trial_agent(agents, counts), counts, day)
+    if counts[busiest[0]].in_30_days == 0:
         text = "The last 30 days have no calls, so the behaviour of the API could not be examined."
         yield Finding(Verdict.NOTE, "calls", text)
         return
     yield from _describe(probe(client, busiest[0].model_id, OPEN_STATUSES), settings)
 
 
-def _examine_fetch(
-    client: SynthflowClient, settings: Settings, agents: list[Agent], counts: Mapping[Agent, int], day: dt.date
-) -> Finding:
-    """Return the finding about fetching a day of an agent by the code that a run uses. Nothing lands.
+class _Count(NamedTuple):
+    """How many calls an agent had, and the start of one of them in epoch milliseconds if the last day has none."""
 
-    The agent is the busiest of those with few calls, so that the trial takes seconds.
+    last_day: int
+    in_30_days: int
+    start_ms: int | None
+
+
+def _trial_agent(agents: list[Agent], counts: Mapping[Agent, _Count]) -> Agent:
+    """Return the busiest of the agents with few calls, so that the trial takes seconds."""
+
+    def rank(agent: Agent) -> tuple[bool, int, bool]:
+        calls = counts[agent].last_day
+        return calls > _CALLS_FETCHED, abs(_CALLS_FETCHED - calls), counts[agent].start_ms is None
+
+    return min(agents, key=rank)
+
+
+def _examine_fetch(
+    client: SynthflowClient, settings: Settings, agent: Agent, counts: Mapping[Agent, _Count], day: dt.date
+) -> Iterator[Finding]:
+    """Yield findings about fetching and decoding a day of an agent by the code that a run uses. Nothing lands.
+
+    If the last day has no calls, it is an earlier day that has some.
     """
-    agent = min(agents, key=lambda one: (counts[one] > _CALLS_FETCHED, abs(_CALLS_FETCHED - counts[one])))
-    calls = 0
+    start_ms = counts[agent].start_ms
+    if start_ms is not None:
+        day = dt.datetime.fromtimestamp(start_ms / 1000, zoneinfo.ZoneInfo(settings.timezone)).date()
     window = CallWindow(agent.model_id, *day_bounds_ms(day, settings.timezone))
-    margin_seconds, page_size = settings.window_margin_seconds, settings.page_size
-    for event in fetch_windows(client, [window], margin_seconds=margin_seconds, page_size=page_size):
-        if isinstance(event, FailedWindow):
-            text = f"{day} of {agent.label} cannot be fetched: {_sentence(event.error)}"
-            return Finding(Verdict.TROUBLE, "fetch", text, response=event.error.response_text)
-        if isinstance(event, FetchedWindow):
-            calls = event.result.fetched - event.result.outside_window - event.result.other_model
-    return Finding(Verdict.OK, "fetch", f"{day} of {agent.label} was fetched: {calls:,} calls, none missing.")
+    events = fetch_windows(
+        client,
+        [window],
+        margin_seconds=settings.window_margin_seconds,
+        page_size=settings.page_size,
+        now_ms=client.now_ms,
+    )
+    landed = _landed_call_ids(settings, day)
+    partition = Partition(day, agent.model_id)
+    try:
+        with LandingTrial(partition, settings.timezone, settings.pii, settings.hash_key, landed) as trial:
+            for event in events:
+                match event:
+                    case FetchedPage():
+                        trial.add([record.raw for record in event.records])
+                    case FetchedWindow():
+                        calls = event.result.fetched - event.result.outside_window - event.result.other_model
+                        text = f"{day} of {agent.label} was fetched: {calls:,} calls, none missing."
+                        yield Finding(Verdict.OK, "fetch", text)
+                        yield from _decoding(f"{day} of {agent.label}", calls, trial.result(event.result))
+                    case FailedWindow():
+                        text = f"{day} of {agent.label} cannot be fetched: {_sentence(event.error)}"
+                        yield Finding(Verdict.TROUBLE, "fetch", text, response=event.error.response_text)
+    except WarehouseError as error:
+        yield Finding(Verdict.TROUBLE, "records", _sentence(error))
+
+
+def _landed_call_ids(settings: Settings, day: dt.date) -> list[str]:
+    """Return the ids of the calls that landed on days around this one: a run replaces them only if it can decode them.
+
+    None if the warehouse cannot be read, which has a finding of its own.
+    """
+    week = dt.timedelta(days=7)
+    try:
+        warehouse = _warehouse(settings)
+        if not warehouse.exists():
+            return []
+        with warehouse.connect(read_only=True) as connection:
+            rows = connection.execute(
+                "SELECT call_id FROM calls WHERE day BETWEEN $1 AND $2", [day - week, day + week]
+            ).fetchall()
+    except WarehouseError:
+        return []
+    return [call_id for (call_id,) in rows]
+
+
+def _decoding(partition: str, calls: int, result: TrialResult) -> Iterator[Finding]:
+    """Yield findings about decoding the calls of a partition."""
+    if result.error is not None:
+        yield Finding(Verdict.TROUBLE, "records", f"{partition} would not land: {_sentence(result.error)}")
+        return
+    notes = [f"{count:,} records would be rejected: {reason}" for reason, count in result.rejected.items()]
+    for note in [*notes, *result.warnings]:
+        yield Finding(Verdict.NOTE, "records", f"{partition}: {note}.")
+    if not (notes or result.warnings):
+        yield Finding(Verdict.OK, "records", f"All {calls:,} calls can be decoded.")
 
 
 def _examine_clock(client: SynthflowClient) -> Finding:
@@ -346,13 +421,7 @@ def _fields(reading: ApiReading) -> Iterator[Finding]:
 
 def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
     try:
-        warehouse = Warehouse(
-            settings.warehouse,
-            settings.warehouse_schema,
-            data_path=settings.lake_data_path,
-            lock_wait_seconds=_LOCK_WAIT_SECONDS,
-            on_wait=lambda _: None,  # the finding reports it
-        )
+        warehouse = _warehouse(settings)
         if not warehouse.exists():
             problem = warehouse.engine.creation_error()
             if problem is None:
@@ -374,6 +443,16 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
         yield Finding(Verdict.OK, "warehouse", f"{settings.warehouse} exists. Nothing has landed yet.")
     else:
         yield _landed(settings, int(loads["landed"].sum()), loads["day"].min().date(), loads["day"].max().date())
+
+
+def _warehouse(settings: Settings) -> Warehouse:
+    return Warehouse(
+        settings.warehouse,
+        settings.warehouse_schema,
+        data_path=settings.lake_data_path,
+        lock_wait_seconds=_LOCK_WAIT_SECONDS,
+        on_wait=lambda _: None,  # the finding reports it
+    )
 
 
 def _not_yet(settings: Settings) -> Finding:

@@ -1,9 +1,11 @@
 """The doctor finds each problem and its remedy, and finds none in a healthy workspace."""
 
+import dataclasses
 import datetime as dt
 import re
 import socket
 import subprocess
+import time
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -14,11 +16,16 @@ import duckdb
 import pytest
 
 from synthflow_assets import doctor
-from synthflow_assets.days import last_due_day
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.days import last_closed_day, last_due_day
 from synthflow_assets.doctor import Finding, Verdict, _examine_timezone, _landed, examine
+from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import REGION_URLS, Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.staging import Partition
+from synthflow_assets.warehouse.trial import LandingTrial
+from tests.api.servers import agents_page, page, serving
 
 StartSandbox = Callable[..., Sandbox]
 SettingsFor = Callable[..., Settings]
@@ -112,6 +119,61 @@ def test_responses_that_fail_a_run_are_trouble(
     said = troubles(settings_for(sandbox, page_size=10))["fetch"]
     assert "cannot be fetched: " in said
     assert says in said
+
+
+def test_records_that_fail_a_run_are_trouble(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+    """They are decoded as a run does, in memory alone."""
+    healthy = start_sandbox(calls_per_day=60)
+    assert re.match("All [1-9][0-9]* calls can be decoded", findings(settings_for(healthy))["records"].text)
+    changed = start_sandbox(faults={"durations_as_fractions": 1e9}, calls_per_day=60)
+    said = troubles(settings_for(changed))["records"]
+    assert "would not land: " in said
+    assert "duration is a fraction" in said
+    partly = findings(settings_for(start_sandbox(faults={"labels_as_objects": 1e9}, calls_per_day=60)))["records"]
+    assert partly.verdict is Verdict.NOTE
+    assert "labels is an object in " in partly.text
+
+
+def test_records_of_an_earlier_day_are_decoded_if_the_last_day_has_no_calls() -> None:
+    """The trial would find nothing wrong with no calls."""
+    start_ms = int((time.time() - 10 * 86_400) * 1000)
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes]:
+        if query["path"].endswith("/assistants/"):
+            return agents_page(["m"], 1)
+        calls = [
+            {"call_id": f"c{i}", "model_id": "m", "start_time": str(start_ms + i), "duration": 1.5} for i in range(9)
+        ]
+        is_listed = int(query.get("from_date", 0)) <= start_ms + 9 <= int(query.get("to_date", 2**63))
+        return page(calls[int(query["offset"]) :][: int(query["limit"])] if is_listed else [], 9 * is_listed)
+
+    with serving(respond) as url:
+        said = troubles(Settings.of(api_key="key", base_url=url))["records"]
+    assert "9 of 9 records cannot be decoded" in said
+    assert "duration is a fraction" in said
+
+
+def test_a_change_of_type_of_landed_calls_is_trouble(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+    """A run does not replace what landed with what it cannot decode, even if most records are fine."""
+    sandbox = start_sandbox(agents=1, calls_per_day=60, same_volume=True)
+    settings = settings_for(sandbox)
+    day = last_closed_day("UTC")
+    with SynthflowClient.from_settings(settings) as client:
+        agents = resolve_agents(client, settings).agents
+        list(load_calls(client, Warehouse(settings.warehouse), settings, agents, [day], log=print))
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={"durations_as_fractions": 1e9})
+    assert "landed before" in troubles(settings)["records"]
+
+
+def test_the_trial_of_a_run_writes_nothing(
+    start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/proc/none")  # not writable
+    assert troubles(settings_for(start_sandbox(calls_per_day=60))) == {}
+    assert list(tmp_path.iterdir()) == []
+    with LandingTrial(Partition(dt.date(2026, 3, 10), "m"), "UTC") as trial:
+        row = trial._connection.execute("SELECT current_setting('temp_directory')").fetchone()
+    assert row == ("",)
 
 
 def test_a_margin_shorter_than_calls(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:

@@ -35,7 +35,7 @@ from synthflow_assets.warehouse.statements import describe, quoted
 CHUNK_BYTES = 16 * 2**20
 _MAX_PENDING_CHUNKS = 2
 # Decoding usually takes 100 MB. Single records of many megabytes take more.
-_MEMORY_LIMIT = "2GB"
+MEMORY_LIMIT = "2GB"
 _BATCH_BYTES = 2 * 2**20  # JSON of one Arrow batch; DuckDB's expressions hold several copies of it
 _PREFIX = "synthflow-staging-"
 
@@ -64,14 +64,15 @@ class ReadyBatch:
 
 
 @dataclass
-class _Chunk:
-    """Records to decode."""
+class Chunk:
+    """Records to decode, in the order of their partitions."""
 
     partitions: list[tuple[Partition, int]] = field(default_factory=list)  # with the number of their records
     records: list[bytes] = field(default_factory=list)
     size_bytes: int = 0
 
     def add(self, partition: Partition, records: list[bytes], size_bytes: int) -> None:
+        """Add records of a partition."""
         self.partitions.append((partition, len(records)))
         self.records += records
         self.size_bytes += size_bytes
@@ -106,16 +107,16 @@ class Staging:
         self._folder, self._lock = locked_folder(Path(tempfile.gettempdir()), _PREFIX)
         self._unfinished = self._folder / "unfinished.parquet"
         self._names = itertools.count()
-        self._incomplete: dict[Partition, _Chunk] = {}
+        self._incomplete: dict[Partition, Chunk] = {}
         self._files: dict[Partition, list[Path]] = {}
-        self._complete = _Chunk()
+        self._complete = Chunk()
         self._ready = ReadyBatch()
         self._pending: list[Future[None]] = []
         self._decode_executor = ThreadPoolExecutor(1, thread_name_prefix="synthflow-decode")
         # If DuckDB lacks memory, it writes raw records to disk. With `hash` and `drop`, it must not.
         spill_folder = str(self._folder) if pii == "keep" else ""
         self._connection = duckdb.connect(
-            config={"threads": 1, "memory_limit": _MEMORY_LIMIT, "temp_directory": spill_folder}
+            config={"threads": 1, "memory_limit": MEMORY_LIMIT, "temp_directory": spill_folder}
         )
         self._pending.append(self._decode_executor.submit(self._prepare))
 
@@ -137,7 +138,7 @@ class Staging:
 
     def add(self, partition: Partition, records: list[bytes]) -> None:
         """Add records of a partition that is being fetched."""
-        chunk = self._incomplete.setdefault(partition, _Chunk())
+        chunk = self._incomplete.setdefault(partition, Chunk())
         chunk.add(partition, records, sum(map(len, records)))
         if chunk.size_bytes >= CHUNK_BYTES:
             self._files.setdefault(partition, []).append(self._decode(self._incomplete.pop(partition)))
@@ -149,7 +150,7 @@ class Staging:
 
     def complete(self, partition: Partition, result: FetchResult) -> None:
         """Mark a partition as complete."""
-        last = self._incomplete.pop(partition, _Chunk())
+        last = self._incomplete.pop(partition, Chunk())
         self._complete.add(partition, last.records, last.size_bytes)
         self._ready.partitions[partition] = result
         self._ready.files += self._files.pop(partition, [])
@@ -168,9 +169,9 @@ class Staging:
 
     def _decode_complete(self) -> None:
         self._ready.files.append(self._decode(self._complete))
-        self._complete = _Chunk()
+        self._complete = Chunk()
 
-    def _decode(self, chunk: _Chunk) -> Path:
+    def _decode(self, chunk: Chunk) -> Path:
         """Start to decode a chunk into a file, which is complete when `_wait(0)` returns."""
         path = self._folder / f"{next(self._names)}.parquet"
         self._wait(_MAX_PENDING_CHUNKS - 1)
@@ -188,7 +189,7 @@ class Staging:
         # DuckDB imports pandas for the first query with parameters, which would delay landing.
         import_module("pandas")
 
-    def _write(self, chunk: _Chunk, path: Path) -> None:
+    def _write(self, chunk: Chunk, path: Path) -> None:
         try:
             with self._source.holding(chunk):
                 self._connection.execute("EXECUTE decode")
@@ -212,12 +213,12 @@ class _Source:
 
     def __init__(self, timezone: str) -> None:
         self._timezone = timezone
-        self._table = self._empty = _arrow(_Chunk(), timezone)
+        self._table = self._empty = records_table(Chunk(), timezone)
 
     @contextmanager
-    def holding(self, chunk: _Chunk) -> Iterator[None]:
+    def holding(self, chunk: Chunk) -> Iterator[None]:
         """Serve the records of a chunk until the block ends."""
-        self._table = _arrow(chunk, self._timezone)
+        self._table = records_table(chunk, self._timezone)
         try:
             yield
         finally:
@@ -232,7 +233,7 @@ def remove_abandoned() -> None:
     remove_abandoned_folders(Path(tempfile.gettempdir()), _PREFIX)
 
 
-def _arrow(chunk: _Chunk, timezone: str) -> pa.Table:
+def records_table(chunk: Chunk, timezone: str) -> pa.Table:
     """Return the chunk as an Arrow table, built from buffers without a Python object for each value."""
     offsets = array("q", itertools.accumulate(map(len, chunk.records), initial=0))
     record = pa.Array.from_buffers(

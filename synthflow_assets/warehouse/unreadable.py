@@ -10,20 +10,22 @@ from synthflow_assets.warehouse.staging import Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 
 _SQL = "synthflow_assets.warehouse.sql"
+STAGED = "read_parquet($files)"
 _FEW = 3  # records of any partition that may be undecodable
 _NEARLY_ALL = 0.9
 
 
 def unreadable_partitions(
-    connection: duckdb.DuckDBPyConnection, batch: ReadyBatch
+    connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str = STAGED
 ) -> dict[Partition, UnreadableRecordsError]:
     """Return the partitions in which a field has changed its type, because many records cannot be decoded.
 
     More than three records that landed before are rejected, or more than three and nearly all records.
 
     Args:
-        connection: to the warehouse.
+        connection: has the table `calls`.
         batch: the staged partitions.
+        decoded: SQL for the relation of the decoded records.
 
     Returns:
         For each partition, an error that names the field and the kind of its values.
@@ -35,7 +37,8 @@ def unreadable_partitions(
         "few": _FEW,
         "nearly_all": _NEARLY_ALL,
     }
-    rows = execute_named(connection, sql_file(_SQL, "unreadable_partitions.sql"), parameters).fetchall()
+    query = sql_file(_SQL, "unreadable_partitions.sql").replace("{decoded}", decoded)
+    rows = execute_named(connection, query, parameters).fetchall()
     return {Partition(day, model_id): _error(*counts) for day, model_id, *counts in rows}
 
 
@@ -47,11 +50,14 @@ def _error(records: int, rejected: int, landed_before: int, field: str) -> Unrea
     )
 
 
-def unreadable_fields(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch) -> list[str]:
-    """Return a message for each field that no metric needs and that could not be decoded in some calls."""
-    rows = execute_named(
-        connection,
-        sql_file(_SQL, "unreadable_fields.sql"),
-        {"files": [str(path) for path in batch.files]},
-    ).fetchall()
+def unreadable_fields(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str = STAGED) -> list[str]:
+    """Return a message for each field that no metric needs and that could not be decoded in some calls.
+
+    Args:
+        connection: runs the query.
+        batch: the staged partitions.
+        decoded: SQL for the relation of the decoded records.
+    """
+    query = sql_file(_SQL, "unreadable_fields.sql").replace("{decoded}", decoded)
+    rows = execute_named(connection, query, {"files": [str(path) for path in batch.files]}).fetchall()
     return [f"{field} in {calls:,} calls, which cannot be decoded; see the column extra" for field, calls in rows]

@@ -1,4 +1,4 @@
 SELECT field, count(*) AS calls
-FROM (SELECT unnest(unread) AS field FROM read_parquet($files) WHERE reason IS NULL)
+FROM (SELECT unnest(unread) AS field FROM {decoded} WHERE reason IS NULL)
 GROUP BY field
 ORDER BY calls DESC, field

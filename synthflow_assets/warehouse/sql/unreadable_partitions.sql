@@ -5,7 +5,7 @@ WITH records AS (
         call_id,
         coalesce(array_to_string(unread, ' and '), reason) AS problem,
         coalesce(reason <> $another_day, false) AS is_rejected
-    FROM read_parquet($files)
+    FROM {decoded}
 ),
 landed_before AS (
     SELECT call_id

@@ -1,0 +1,125 @@
+"""Decode a fetched partition in memory, to find out whether a run could land it. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import duckdb
+
+from synthflow_assets.errors import UnreadableRecordsError, WarehouseUnusableError
+from synthflow_assets.interfaces import FetchResult
+from synthflow_assets.warehouse.decoding import ANOTHER_DAY, decode_sql
+from synthflow_assets.warehouse.staging import (
+    CHUNK_BYTES,
+    MEMORY_LIMIT,
+    Chunk,
+    Partition,
+    ReadyBatch,
+    records_table,
+)
+from synthflow_assets.warehouse.statements import describe
+from synthflow_assets.warehouse.unreadable import unreadable_fields, unreadable_partitions
+
+_DECODED = "temp.decoded"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What landing a partition would say.
+
+    Attributes:
+        error: why the partition would not land; None if it would.
+        rejected: the number of records that would be rejected, by reason.
+        warnings: a message for each field that cannot be decoded and that no metric needs.
+    """
+
+    error: UnreadableRecordsError | None
+    rejected: dict[str, int]
+    warnings: list[str]
+
+
+class LandingTrial:
+    """Decodes the records of a partition by the rules of a run, and forgets their content. A context manager.
+
+    Args:
+        partition: whose records are added.
+        timezone: IANA name of the time zone of days.
+        pii: keep, hash or drop.
+        hash_key: for hash.
+        landed_call_ids: calls of this day and the days around it that have landed already.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        timezone: str,
+        pii: str = "keep",
+        hash_key: str = "",
+        landed_call_ids: Collection[str] = (),
+    ) -> None:
+        self._partition = partition
+        self._timezone = timezone
+        self._decode = decode_sql("chunk", pii, hash_key)
+        self._chunk = Chunk()
+        # Without a folder for temporary files, DuckDB never writes raw records to disk.
+        self._connection = duckdb.connect(config={"threads": 1, "memory_limit": MEMORY_LIMIT, "temp_directory": ""})
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute(
+            "CREATE TABLE calls AS SELECT $1::DATE AS day, unnest($2::VARCHAR[]) AS call_id",
+            [partition.day, list(landed_call_ids)],
+        )
+        self._connection.execute(
+            "CREATE TEMP TABLE decoded (day DATE, model_id VARCHAR, call_id VARCHAR, reason VARCHAR, unread VARCHAR[])"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def add(self, records: list[bytes]) -> None:
+        """Add records of the partition.
+
+        Raises:
+            WarehouseUnusableError: decoding failed.
+        """
+        self._chunk.add(self._partition, records, sum(map(len, records)))
+        if self._chunk.size_bytes >= CHUNK_BYTES:
+            self._decode_chunk()
+
+    def result(self, fetched: FetchResult) -> TrialResult:
+        """Return what landing would say.
+
+        Args:
+            fetched: the counts of the fetch.
+
+        Raises:
+            WarehouseUnusableError: decoding failed.
+        """
+        self._decode_chunk()
+        batch = ReadyBatch(partitions={self._partition: fetched})
+        errors = unreadable_partitions(self._connection, batch, _DECODED)
+        rejected = self._connection.execute(
+            "SELECT reason, count(*) AS n FROM temp.decoded WHERE reason <> $1 GROUP BY reason ORDER BY n DESC, reason",
+            [ANOTHER_DAY],
+        ).fetchall()
+        return TrialResult(
+            errors.get(self._partition), dict(rejected), unreadable_fields(self._connection, batch, _DECODED)
+        )
+
+    def _decode_chunk(self) -> None:
+        chunk, self._chunk = self._chunk, Chunk()
+        try:
+            self._connection.register("chunk", records_table(chunk, self._timezone))
+            self._connection.execute(
+                f"INSERT INTO temp.decoded SELECT day, model_id, call_id, reason, unread FROM ({self._decode})"
+            )
+            self._connection.unregister("chunk")
+        except duckdb.Error as error:
+            raise WarehouseUnusableError(f"decoding the fetched records failed: {describe(error)}") from None
