@@ -328,7 +328,17 @@ def test_recordings_after_a_hostile_one_are_stored(
     monkeypatch.setattr(transport, "MAX_DOWNLOAD_BYTES", 100_000)
     monkeypatch.setattr(transport, "DOWNLOAD_TIMEOUT_SECONDS", 5.0)
     _, settings = landed()
-    locations = ["http://[::1", "file:///etc/passwd", "http://x.invalid/a", "//", "http://127.0.0.1:0/a", "/v2/loop"]
+    closed = "http://Ada\x1b[2JSmith:4155550100@127.0.0.1:9/a"
+    locations = [
+        "http://[::1",
+        "file:///etc/passwd",
+        "http://x.invalid/a",
+        "//",
+        "http://127.0.0.1:0/a",
+        "/v2/loop",
+        closed,
+    ]
+    monkeypatch.setattr("synthflow_assets.errors.ConnectionFailedError.retry_for_seconds", 0.0)
     hostile: dict[str, str] = {}
 
     def respond(query: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
@@ -355,7 +365,9 @@ def test_recordings_after_a_hostile_one_are_stored(
     said = json.dumps(messages)
     for expected in ("an invalid address", "more than 5 redirects", "cannot be reached", "is larger than"):
         assert expected in said, expected
-    assert "passwd" not in said
+    # No text of an address is shown.
+    assert "cannot connect to the host of the recording" in said
+    assert not [text for text in ("passwd", "127.0.0.1", "Ada", "4155550100", "2J") if text in said]
 
 
 @pytest.mark.usefixtures("fast_retries")

@@ -164,7 +164,7 @@ class SynthflowClient:
 
     def _iter_window(self, window: CallWindow, margin_seconds: int) -> Iterator[dict[str, Any]]:
         # A generator of its own, so that `iter_calls` refuses bad arguments at the call, not at the first iteration.
-        for event in fetch_windows(self, [window], margin_seconds=margin_seconds):
+        for event in fetch_windows(self, [window], margin_seconds=margin_seconds, now_ms=self.now_ms):
             if isinstance(event, FetchedPage):
                 for record in event.records:
                     yield json.loads(record.raw)
@@ -234,17 +234,18 @@ class SynthflowClient:
 
     @property
     def clock_correction_seconds(self) -> float:
-        """`clock_ahead_seconds`; 0 if it is less than a minute, because small differences do no harm."""
+        """`clock_ahead_seconds`; 0 if it is less than a minute, which needs no correction of the clock."""
         ahead = self.clock_ahead_seconds or 0.0
         return ahead if abs(ahead) > _MAX_CLOCK_DIFFERENCE_SECONDS else 0.0
 
     @property
     def now_ms(self) -> int:
-        """The present in epoch milliseconds, by the API's clock if this machine's differs by more than a minute.
+        """The present in epoch milliseconds: the earlier time of this machine's clock and the API's.
 
-        A machine whose clock is ahead would take a day for over that is not, and never fetch the rest of it.
+        If they differ by more than a minute, it is the API's time. A machine whose clock is ahead, even by seconds,
+        would take a day for over that is not, and never fetch the rest of it.
         """
-        return int((time.time() - self.clock_correction_seconds) * 1000)
+        return int((time.time() - (self.clock_correction_seconds or max(0.0, self.clock_ahead_seconds or 0.0))) * 1000)
 
     @property
     def pause_seconds(self) -> float:

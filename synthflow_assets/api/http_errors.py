@@ -8,7 +8,6 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -30,7 +29,7 @@ from synthflow_assets.errors import (
     UnexpectedResponseError,
     UnknownHostError,
 )
-from synthflow_assets.texts import printable_line
+from synthflow_assets.texts import one_line, printable_line
 
 _MAX_ERROR_BYTES = 100_000  # of a body that is read for its description
 _MAX_PRINTED_LENGTH = 1_000
@@ -52,14 +51,21 @@ _KNOWN_TEXT = re.compile(
 )
 
 
-def connection_error(error: Exception, address: str) -> ApiError:
+def host_of(address: str) -> str:
+    """Return the host and port of a URL for a message: on one line, without user name and password."""
+    # `urlsplit` raises an error for `http://[::1`.
+    authority = re.split("[/?#]", address.partition("://")[2], maxsplit=1)[0]
+    return one_line(authority.rpartition("@")[2])
+
+
+def connection_error(error: Exception, host: str) -> ApiError:
     """Return the error for a request that got no complete response.
 
     Args:
         error: raised by requests, urllib3 or the socket.
-        address: the requested URL; only its host appears in the message.
+        host: the requested host as the message names it. The host of an address that a response names is not quoted,
+            because it may be any text.
     """
-    host = urlsplit(address).netloc
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, NameResolutionError) and not _is_temporary_dns_failure(cause):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import requests
 import urllib3
 
 from synthflow_assets.api.connections import CuttableAdapter
-from synthflow_assets.api.http_errors import connection_error, status_error
+from synthflow_assets.api.http_errors import connection_error, host_of, status_error
 from synthflow_assets.api.retries import Outage, with_retries
 from synthflow_assets.api.throttle import Throttle
 from synthflow_assets.errors import (
@@ -41,6 +42,8 @@ DOWNLOAD_TIMEOUT_SECONDS = 600.0  # for a recording, redirects included
 MAX_DOWNLOAD_BYTES = 2**30  # an hour of stereo at 48 kHz takes 690 MB as WAV
 _MAX_REDIRECTS = 5
 _CHUNK_BYTES = 2**18
+_STORAGE_HOST = "the host of the recording"
+_CONTENT_TYPE = re.compile(r"[\w.+-]{1,80}/[\w.+-]{1,80}", re.ASCII)
 _REDIRECTS = (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
 
 Parsed = TypeVar("Parsed")
@@ -63,6 +66,7 @@ class Transport:
     def __init__(self, api_key: str, base_url: str, *, max_connections: int, requests_per_second: float | None) -> None:
         self.base_url = base_url
         self.requests_sent = 0
+        self._host = host_of(base_url)
         self._api_key = api_key
         self._closed = threading.Event()
         self.throttle = Throttle(requests_per_second, self._closed)
@@ -145,6 +149,7 @@ class Transport:
     def _get_body(self, path: str, parameters: dict[str, Any], until_parsed: ExitStack) -> bytes:
         try:
             sent = self._send(self._session, self.base_url + path, parameters)
+            received_at = time.time()  # not after the body, which may take minutes
         except UnknownHostError as error:
             if not self._has_responded:
                 raise
@@ -154,7 +159,7 @@ class Transport:
             self._has_responded = True
             body = self._read_body(response, until_parsed)
         if date := response.headers.get("Date"):
-            self._server_date = date, time.time()
+            self._server_date = date, received_at
         if response.status_code == HTTPStatus.OK:
             return body
         raise self._status_error(response, body)
@@ -166,7 +171,7 @@ class Transport:
         address = self.base_url + path
         with self._send(self._session, address) as response:
             if response.status_code == HTTPStatus.OK:
-                return self._copy_body(response, file, deadline)
+                return self._copy_body(response, file, deadline, self._host)
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 with ExitStack() as until_read:
                     raise self._status_error(response, self._read_body(response, until_read))
@@ -175,7 +180,7 @@ class Transport:
             with self._send_to_storage(address) as response:
                 match response.status_code:
                     case HTTPStatus.OK:
-                        return self._copy_body(response, file, deadline)
+                        return self._copy_body(response, file, deadline, _STORAGE_HOST)
                     case HTTPStatus.NOT_FOUND:
                         raise NotFoundError("the recording no longer exists")
                     case status if status in _REDIRECTS and "Location" in response.headers:
@@ -207,7 +212,7 @@ class Transport:
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # "from None" throughout: these exceptions quote the address with its whole query.
-            raise connection_error(error, address) from None
+            raise connection_error(error, self._host if session is self._session else _STORAGE_HOST) from None
 
     def _read_body(self, response: requests.Response, until_parsed: ExitStack) -> bytes:
         """Return the body of a response.
@@ -236,10 +241,10 @@ class Transport:
                 f"the response took longer than {RESPONSE_TIMEOUT_SECONDS:.0f} s; try again later"
             ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise connection_error(error, response.url) from None
+            raise connection_error(error, self._host) from None
         return b"".join(chunks)
 
-    def _copy_body(self, response: requests.Response, file: BinaryIO, deadline: float) -> Audio:
+    def _copy_body(self, response: requests.Response, file: BinaryIO, deadline: float, host: str) -> Audio:
         # urllib3 raises an error when the body is shorter than its Content-Length.
         digest, size = hashlib.sha256(), 0
         # Both errors are permanent, so that one recording does not hold up the others; the next run tries again.
@@ -256,10 +261,12 @@ class Transport:
                 f"the recording took longer than {DOWNLOAD_TIMEOUT_SECONDS:.0f} s; try again later"
             ) from None
         except urllib3.exceptions.HTTPError as error:
-            raise connection_error(error, response.url) from None
+            raise connection_error(error, host) from None
         if size == 0:
             raise MalformedResponseError("the recording is empty; try again later")
-        return Audio(response.headers.get("Content-Type", "").partition(";")[0].strip(), size, digest.hexdigest())
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        # The header may be any text.
+        return Audio(content_type if _CONTENT_TYPE.fullmatch(content_type) else "", size, digest.hexdigest())
 
     def _status_error(self, response: requests.Response, body: bytes) -> ApiError:
         return status_error(response.status_code, response.headers, body, self.base_url, self._api_key)

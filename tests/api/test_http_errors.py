@@ -10,7 +10,14 @@ import pytest
 import requests
 import urllib3
 
-from synthflow_assets.api.http_errors import connection_error, describe_error, printable_text, retry_after, status_error
+from synthflow_assets.api.http_errors import (
+    connection_error,
+    describe_error,
+    host_of,
+    printable_text,
+    retry_after,
+    status_error,
+)
 from synthflow_assets.errors import (
     AccessDeniedError,
     ApiError,
@@ -169,10 +176,15 @@ CONNECTION = urllib3.connection.HTTPSConnection("api.example")
     ],
 )
 def test_connection(cause: Exception, kind: type[ApiError], says: str) -> None:
-    error = connection_error(wrapped(cause), "https://api.example/v2/calls?lead_phone_number=1")
+    error = connection_error(wrapped(cause), host_of("https://api.example/v2/calls?lead_phone_number=1"))
     assert type(error) is kind
     assert str(error).startswith(says)
     assert "lead_phone" not in str(error)
+
+
+def test_a_host_is_one_line_without_a_password() -> None:
+    assert host_of("https://ada:secret@api.example:1/v2") == "api.example:1"
+    assert host_of("https://api\x1b[2J.example/v2").isprintable()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +203,7 @@ def test_a_name_that_is_not_resolved(
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with pytest.raises(requests.ConnectionError) as caught:
         requests.get(BASE_URL, timeout=5)
-    error = connection_error(caught.value, BASE_URL)
+    error = connection_error(caught.value, "api.example")
     assert type(error) is kind
     assert str(error).startswith(says)
 
@@ -199,7 +211,7 @@ def test_a_name_that_is_not_resolved(
 def test_an_error_that_refers_to_itself_is_read_once() -> None:
     error = OSError("x")
     error.args = (error,)
-    assert type(connection_error(error, BASE_URL)) is ConnectionFailedError
+    assert type(connection_error(error, "api.example")) is ConnectionFailedError
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Requests over real sockets: the key, time-outs, sizes, retries, and servers that never finish."""
 
+import email.utils
 import io
 import socket
 import threading
@@ -254,6 +255,30 @@ def test_the_difference_between_the_clocks_is_known(start_sandbox: StartSandbox,
         assert client.clock_ahead_seconds is None
         client.list_agents()
         assert ahead - 2 <= (client.clock_ahead_seconds or 0) <= ahead + 2
+
+
+@pytest.mark.parametrize(("ahead", "used_ahead"), [(40, 40), (-40, 0), (3600, 3600), (-3600, -3600)])
+def test_the_earlier_clock_decides_about_the_last_minute(
+    start_sandbox: StartSandbox, ahead: float, used_ahead: float
+) -> None:
+    """Without a margin, a clock that is 40 s ahead would settle a day without its last calls."""
+    with client_for(start_sandbox(clock_behind_seconds=ahead)) as client:
+        client.list_agents()
+        assert used_ahead - 2 <= time.time() - client.now_ms / 1000 <= used_ahead + 2
+
+
+def test_a_slow_body_does_not_set_the_clock_ahead() -> None:
+    def talk(connection: socket.socket) -> None:
+        date = email.utils.formatdate(usegmt=True)
+        body = page([], 0)[1]
+        connection.sendall(f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        time.sleep(2.1)
+        connection.sendall(body)
+
+    with ExitStack() as stack:
+        client = stack.enter_context(SynthflowClient("key", serve_raw(stack, talk)))
+        client.list_calls("m")
+        assert (client.clock_ahead_seconds or 0) < 2
 
 
 @pytest.mark.parametrize("date", ["soon", "Thu, 01 Jan 99999 00:00:00 GMT"])
