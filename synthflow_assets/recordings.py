@@ -43,6 +43,7 @@ _MAX_MEMORY_BYTES = 2**20  # a longer recording is buffered on disk
 _MAX_REQUESTS = 10  # of a call without a recording, which may be created late
 _WAV_HEADER_BYTES = 44  # a file of this size has no sound
 _HEAD_BYTES = 64
+_FRAME_HEADER_BYTES = 4
 _COMMON_TYPES = ("text/html", "text/plain", "application/json", "application/xml", "audio/wav", "audio/mpeg")
 _MOST_DAYS_MOVED = dt.timedelta(days=7)  # by a corrected start
 _SQL = "synthflow_assets.warehouse.sql"
@@ -270,45 +271,54 @@ def _unwritable(error: OSError) -> WarehouseUnusableError:
     )
 
 
-# The first bytes of a file, where the format is named, and the ending of the format.
-_SIGNATURES = (
-    (8, b"WAVE", ".wav"),
-    (0, b"ID3", ".mp3"),
-    (0, b"OggS", ".ogg"),
-    (0, b"fLaC", ".flac"),
-    (4, b"ftyp", ".m4a"),
-    (0, b"\x1aE\xdf\xa3", ".webm"),
-    (8, b"AIF", ".aiff"),
-    (0, b"caff", ".caf"),
-    (0, b"#!AMR", ".amr"),
-    (0, b".snd", ".au"),
-    # The header of a frame: MPEG layer III without an ID3 tag, and AAC.
-    *((0, bytes([0xFF, second]), ".mp3") for second in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB)),
-    *((0, bytes([0xFF, second]), ".aac") for second in (0xF0, 0xF1, 0xF8, 0xF9)),
+# The first bytes of the containers of audio, and their ending. A whole header is compared, because a word such as `ID3`
+# may also begin a text.
+_CONTAINERS = tuple(
+    (re.compile(header, re.DOTALL), ending)
+    for header, ending in (
+        (rb"(RIFF|RIFX|RF64).{4}WAVE", ".wav"),
+        (rb"ID3[\x02-\x04][^\xff].[\x00-\x7f]{4}", ".mp3"),
+        (rb"OggS\x00[\x00-\x07]", ".ogg"),
+        (rb"fLaC[\x00\x80]\x00\x00\x22", ".flac"),
+        # Pictures such as HEIC are in this container too.
+        (rb"\x00.{3}ftyp(M4[ABPV] |mp4[12]|mp71|MSNV|isom|iso[2-9]|avc1|dash|qt  |3g[2p].|F4[AV] )", ".m4a"),
+        (rb"\x1aE\xdf\xa3.{0,50}(webm|matroska)", ".webm"),
+        (rb"FORM.{4}AIF[CF]", ".aiff"),
+        (rb"caff\x00\x01\x00\x00desc", ".caf"),
+        (rb"#!AMR(-WB)?\n", ".amr"),
+        (rb"\.snd\x00", ".au"),
+        (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", ".wma"),
+    )
 )
+# Types of what is no audio. Servers of files often send no better type than application/octet-stream.
+_OTHER_TYPE = re.compile(r"text/.*|image/.*|font/.*|multipart/.*|application/(?!octet-stream|ogg|mp4).*")
 
 
 def audio_ending(head: bytes, content_type: str) -> str | None:
     """Return the ending of an audio file, or None if it is not audio.
 
-    A response with status 200 need not be a recording: a proxy answered with its login page.
+    A response with status 200 need not be a recording: a proxy answered with its login page. So the first bytes must be
+    those of a known container, and the type must not contradict them.
 
     Args:
         head: the first bytes of the file.
         content_type: its media type, as the server states it.
     """
-    for offset, signature, ending in _SIGNATURES:
-        if head[offset:].startswith(signature):
-            return ending
-    # Audio without a signature, such as the bare samples of telephony.
-    if content_type.lower().startswith(("audio/", "video/")) and not _is_text(head):
-        return ".audio"
+    if _OTHER_TYPE.fullmatch(content_type.lower()):
+        return None
+    return next((ending for header, ending in _CONTAINERS if header.match(head)), None) or _frame_ending(head)
+
+
+def _frame_ending(head: bytes) -> str | None:
+    """Return the ending of a file that begins with a frame of MPEG layer III or AAC; None for any other."""
+    if len(head) < _FRAME_HEADER_BYTES or head[0] != 0xFF:  # noqa: PLR2004 (of the sync word)
+        return None
+    if head[1] in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB):
+        bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
+        return ".mp3" if 0 < bit_rate < 15 and sample_rate < 3 else None  # noqa: PLR2004 (the reserved values)
+    if head[1] in (0xF0, 0xF1, 0xF8, 0xF9):
+        return ".aac" if head[2] >> 2 & 15 < 13 else None  # noqa: PLR2004 (the reserved values)
     return None
-
-
-def _is_text(head: bytes) -> bool:
-    """Return whether a file begins like HTML, XML or JSON."""
-    return re.fullmatch(rb"(\xef\xbb\xbf)?\s*([<{[][^\x00-\x08\x0e-\x1f]*)?", head) is not None
 
 
 def _base_name(call: RecordedCall) -> str:
