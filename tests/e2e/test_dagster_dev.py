@@ -48,6 +48,7 @@ class Deployment:
     sandbox: Sandbox
     environment: dict[str, str]
     process: "subprocess.Popen[bytes]"
+    logs: Path
 
     def ask(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
@@ -91,6 +92,25 @@ class Deployment:
         query = """query ($filter: RunsFilter) { runsOrError(filter: $filter) {
             ... on Runs { results { runId status tags { key value } } } } }"""
         return list(self.ask(query, filter=wanted)["runsOrError"]["results"])
+
+    def seen(self) -> str:
+        """What to read if something did not happen: the runs, what Dagster said of them, and the ends of the logs."""
+        with dg.DagsterInstance.from_config(str(self.home)) as instance:
+            lines = []
+            for run in instance.get_runs(limit=10):
+                lines.append(f"{run.run_id} {run.job_name} {run.status.value} {run.tags}")
+                entries = [entry for entry in instance.all_logs(run.run_id) if entry.message]
+                lines += [f"    {entry.message[:1000]}" for entry in entries[-10:]]
+        for log in sorted(self.logs.glob("*.log")):
+            lines += [f"--- {log.name}", log.read_text(encoding="utf-8", errors="replace")[-5000:]]
+        return "\n".join(lines)
+
+    def wait_until(self, reached: Callable[[], Any], what: str) -> Any:
+        """Wait until it is reached, for as long as four minutes. If it is not, the error shows what happened."""
+        try:
+            return wait_until(reached, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.seen()}") from None
 
     def backfill_status(self, backfill: str) -> str:
         query = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
@@ -179,7 +199,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
                 start_new_session=True,
             )
         warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
-        made = Deployment(f"http://127.0.0.1:{port}", project, warehouse, sandbox, environment, process)
+        made = Deployment(f"http://127.0.0.1:{port}", project, warehouse, sandbox, environment, process, project)
         try:
             wait_until(lambda: made.ask("{ version }"), "the webserver")
             query = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"
@@ -196,7 +216,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 
 def end_of(deployment: Deployment, backfill: str) -> str:
-    return wait_until(
+    return deployment.wait_until(
         lambda: (status := deployment.backfill_status(backfill)) not in ("REQUESTED", "CANCELING") and status,
         f"the end of backfill {backfill}",
     )
@@ -229,7 +249,7 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
             return 0
         return len(deployment.warehouse.read_frame("call_loads", dt.date(2026, 5, 1), dt.date(2026, 5, 31)))
 
-    before = wait_until(landed, "the first landing")
+    before = deployment.wait_until(landed, "the first landing")
     [run] = deployment.runs(dagster_backfill=backfill)
     # The processes that hand on its output have its id in their arguments.
     [worker] = {
@@ -242,7 +262,7 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
     asked = len(deployment.sandbox.api.requests)
     deployment.set_config(latency_seconds=0.0)
     assert before < 62, "the kill came too late, so the test tested nothing"
-    again = wait_until(
+    again = deployment.wait_until(
         lambda: [one for one in deployment.runs(dagster_parent_run_id=run["runId"]) if one["status"] == "SUCCESS"],
         "the run that Dagster starts again",
     )
@@ -262,13 +282,13 @@ def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(deployment: 
         command, cwd=deployment.home, env=deployment.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     first = {"dagster_asset_partition_range_start": span[0].isoformat()}
-    [run] = wait_until(
+    [run] = deployment.wait_until(
         lambda: [one for one in deployment.runs(**first) if one["status"] == "STARTED"], "the run of `dg launch`"
     )
     shell.kill()
     shell.wait()
     deployment.set_config(latency_seconds=0.0)
-    wait_until(lambda: deployment.status_of(run["runId"]) == "FAILURE", "the end of the killed run")
+    deployment.wait_until(lambda: deployment.status_of(run["runId"]) == "FAILURE", "the end of the killed run")
     again = subprocess.run(
         [*command, "--config-json", ONLY_MISSING],
         cwd=deployment.home,
@@ -315,7 +335,7 @@ def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(
     def ticked() -> list[dict[str, Any]]:
         return deployment.runs(dagster_schedule_name="synthflow_daily_schedule")
 
-    wait_until(lambda: [run for run in ticked() if run["status"] not in UNFINISHED], "the run of the tick")
+    deployment.wait_until(lambda: [run for run in ticked() if run["status"] not in UNFINISHED], "the run of the tick")
     *later, run = ticked()  # the latest first
     assert run["status"] == "SUCCESS"
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
@@ -340,17 +360,17 @@ def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment
     last = last_due_day("UTC")
     # The day before as well: an agent is expected where it was fetched in the two weeks before.
     landed = deployment.launch("synthflow_daily", executionMetadata={"tags": range_tags(last - DAY, last)})
-    wait_until(lambda: deployment.status_of(landed) == "SUCCESS", "the run of the last two days")
+    deployment.wait_until(lambda: deployment.status_of(landed) == "SUCCESS", "the run of the last two days")
     with deployment.warehouse.connect() as connection:
         connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [last, stale])
         connection.execute("DELETE FROM calls WHERE day = $1 AND model_id = $2", [last, stale])
     backfill = deployment.backfill(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
     during = deployment.launch("synthflow_freshness")
-    wait_until(lambda: deployment.status_of(during) == "SUCCESS", "the freshness check")
+    deployment.wait_until(lambda: deployment.status_of(during) == "SUCCESS", "the freshness check")
     assert deployment.check("fresh_per_model", during) == "FAILED"
     assert end_of(deployment, backfill) == "COMPLETED_SUCCESS"
     after = deployment.launch("synthflow_freshness")
-    wait_until(lambda: deployment.status_of(after) == "SUCCESS", "the freshness check")
+    deployment.wait_until(lambda: deployment.status_of(after) == "SUCCESS", "the freshness check")
     assert deployment.check("fresh_per_model", after) == "FAILED"
 
 
@@ -369,7 +389,7 @@ def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deploym
     tags = [tag for tag in request["tags"] if tag["key"].startswith("dagster/asset_partition_range")]
     scheduled = deployment.launch("synthflow_daily", executionMetadata={"tags": tags})
     assert [end_of(deployment, one) for one in backfills] == ["COMPLETED_SUCCESS"] * 2
-    wait_until(lambda: deployment.status_of(scheduled) not in UNFINISHED, "the end of the schedule's run")
+    deployment.wait_until(lambda: deployment.status_of(scheduled) not in UNFINISHED, "the end of the schedule's run")
     assert deployment.status_of(scheduled) == "SUCCESS"
     first, last = dt.date(2026, 2, 1), dt.date(2026, 3, 6)
     stored = deployment.warehouse.read_frame("calls", first, last)

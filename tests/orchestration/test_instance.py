@@ -2,20 +2,30 @@
 
 import errno
 import fcntl
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import grpc
 import psutil
 import pytest
+import yaml
 from dagster._core.instance.config import PoolGranularity
 from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._grpc.__generated__.dagster_api_pb2 import CanCancelExecutionReply
+from dagster._grpc.__generated__.dagster_api_pb2_grpc import DagsterApiServicer, add_DagsterApiServicer_to_server
+from dagster._grpc.types import CanCancelExecutionResult
+from dagster._serdes import serialize_value
 
 from synthflow_assets.orchestration import private
+from synthflow_assets.orchestration.instance import launcher
 from synthflow_assets.orchestration.instance.event_log import BatchedEventLogStorage
 from synthflow_assets.orchestration.instance.run_locks import RunLocks
 from synthflow_assets.orchestration.resources import WarehouseResource
@@ -232,6 +242,51 @@ def test_an_instance_with_another_launcher_gets_no_locks(tmp_path: Path) -> None
     with dg.DagsterInstance.local_temp(str(tmp_path)) as other:
         assert job.execute_in_process(instance=other).success
     assert not (tmp_path / "running").exists()
+
+
+class CodeServer(DagsterApiServicer):
+    """Answers the one question of the launcher; other code servers answer it the same way."""
+
+    def __init__(self, *, has_run: bool) -> None:
+        self._answer = serialize_value(CanCancelExecutionResult(can_cancel=has_run))
+
+    def CanCancelExecution(self, *_: object) -> CanCancelExecutionReply:  # noqa: N802
+        return CanCancelExecutionReply(serialized_can_cancel_execution_result=self._answer)
+
+    @contextmanager
+    def serving(self, port: int) -> Iterator[int]:
+        """Serve at a port, or at a free one if it is 0. Yields the port."""
+        server = grpc.server(ThreadPoolExecutor(1))
+        add_DagsterApiServicer_to_server(self, server)
+        port = server.add_insecure_port(f"127.0.0.1:{port}")
+        server.start()
+        try:
+            yield port
+        finally:
+            server.stop(None).wait()
+
+
+def test_a_run_counts_as_dead_only_if_dagster_can_retry_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster tries that once, at once, with the definitions that its daemon has of the code server."""
+    [config] = yaml.safe_load_all((ROOT / "deploy/server/dagster.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({"run_launcher": config["run_launcher"]}), encoding="utf-8")
+    (tmp_path / "running").mkdir()
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        with CodeServer(has_run=True).serving(0) as port:
+            at = {".dagster/grpc_info": json.dumps({"host": "127.0.0.1", "port": port})}
+            run = instance.create_run_for_job(job(), tags=at, status=dg.DagsterRunStatus.STARTED)
+            assert health(instance, run) is WorkerStatus.RUNNING
+        # If the server dies, so does the run: its lock is free.
+        (tmp_path / "running" / f"{run.run_id}-1").touch()
+        assert health(instance, run) is WorkerStatus.RUNNING
+        with CodeServer(has_run=False).serving(port):
+            assert [health(instance, run) for _ in range(2)] == [WorkerStatus.RUNNING] * 2
+            monkeypatch.setattr(launcher, "SETTLING_SECONDS", 0)
+            assert health(instance, run) is WorkerStatus.FAILED
+            monkeypatch.undo()
+        assert health(instance, run) is WorkerStatus.RUNNING
+        with CodeServer(has_run=False).serving(port):
+            assert health(instance, run) is WorkerStatus.RUNNING
 
 
 def test_an_untested_release_of_dagster_is_one_warning(

@@ -6,6 +6,7 @@ after a power failure, would stay "started" for `max_runtime_seconds` and keep i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,9 @@ from synthflow_assets.orchestration import private
 from synthflow_assets.orchestration.instance.run_locks import RunLocks
 
 _ANSWER_TIMEOUT_SECONDS = 10
+# The daemon tries once to retry a failed run, and gives up if its copy of the definitions is not loaded at that moment.
+# After a code server has returned, the daemon loads them within 1 s, or if that fails, within the next 10 s.
+SETTLING_SECONDS = 20
 
 
 class WatchfulRunLauncher(dg.DefaultRunLauncher):
@@ -27,14 +31,16 @@ class WatchfulRunLauncher(dg.DefaultRunLauncher):
 
     Args:
         inst_data: Dagster's own description of where this class is named.
-        ask_code_server: also ask the code server, which may be in another container, whether it still has the
-            process. It must be started by `dagster api grpc`: `dagster code-server` replaces its server when it
-            reloads the code, and the new one does not know the runs of the old one.
+        ask_code_server: for a run that a code server started, ask that server, which may be in another container,
+            whether it still has the process. While the server is away, its runs are reported as running, because
+            Dagster could not retry them. It must be started by `dagster api grpc`: `dagster code-server` replaces its
+            server when it reloads the code, and the new one does not know the runs of the old one.
     """
 
     def __init__(self, inst_data: Any = None, *, ask_code_server: bool = False) -> None:
         super().__init__(inst_data)
         self._ask_code_server = ask_code_server
+        self._missing_since: dict[str, float] = {}  # by run id, in seconds of the monotonic clock
         private.warn_if_untested("The run launcher WatchfulRunLauncher in dagster.yaml")
 
     @classmethod
@@ -59,17 +65,23 @@ class WatchfulRunLauncher(dg.DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> private.CheckRunHealthResult:
         """Return FAILED if the process of a started run is gone, RUNNING if it exists or nothing is known."""
-        gone = self.run_locks.has_died(run.run_id) or (self._ask_code_server and self._server_lacks(run))
+        client = None
+        if self._ask_code_server:
+            client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # Dagster's
+        gone = self.run_locks.has_died(run.run_id) if client is None else self._is_missing(run.run_id, client)
         status = private.WorkerStatus.FAILED if gone else private.WorkerStatus.RUNNING
         return private.CheckRunHealthResult(status, "the process of the run is gone")
 
-    def _server_lacks(self, run: dg.DagsterRun) -> bool:
-        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # Dagster's
-        if client is None:
-            return False
-        request = private.CanCancelExecutionRequest(run_id=run.run_id)
+    def _is_missing(self, run_id: str, client: Any) -> bool:
+        """Return whether the code server has been answering for a while that it does not have the run."""
+        request = private.CanCancelExecutionRequest(run_id=run_id)
         try:
             answer = client.can_cancel_execution(request, timeout=_ANSWER_TIMEOUT_SECONDS)
         except private.DagsterUserCodeUnreachableError:
+            self._missing_since.pop(run_id, None)
             return False
-        return not private.deserialize_value(answer, private.CanCancelExecutionResult).can_cancel
+        if private.deserialize_value(answer, private.CanCancelExecutionResult).can_cancel:
+            self._missing_since.pop(run_id, None)
+            return False
+        now = time.monotonic()
+        return now - self._missing_since.setdefault(run_id, now) >= SETTLING_SECONDS
