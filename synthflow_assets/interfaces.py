@@ -28,3 +28,4 @@ class FetchResult(FetchCounts):
     """The counts of a complete fetch, and whether calls may still be added or change."""
 
     closed: bool  # the requested window, margin included, lay in the past
+    until_ms: int | None = None  # if the day was not over: the present, in epoch milliseconds

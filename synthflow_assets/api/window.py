@@ -119,6 +119,7 @@ class WindowFetch:
         # One millisecond earlier, in case the start of the API's window is exclusive.
         from_ms, to_ms = window.start_ms - margin_ms - 1, window.end_ms + margin_ms
         self._closed = to_ms <= now_ms
+        self._until_ms = now_ms if now_ms < window.end_ms else None
         # Not into the future: a window that ends in the past does not grow while its pages are read.
         self._root = Slice(from_ms, max(from_ms + 1, min(to_ms, now_ms)))
         self._open_slices = 0
@@ -217,6 +218,7 @@ class WindowFetch:
             other_model=self._other_model,
             requests=self._requests,
             closed=self._closed,
+            until_ms=self._until_ms,
         )
         self._close()
         return [FetchedWindow(self.window, result)]

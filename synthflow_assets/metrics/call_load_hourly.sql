@@ -1,6 +1,6 @@
 -- How busy each agent was in each hour of the landed days.
 WITH series AS (
-    SELECT day, model_id AS series
+    SELECT day, model_id AS series, epoch_ms(fetched_until) AS until_ms
     FROM call_loads
 ),
 spans AS (

@@ -1,5 +1,6 @@
 -- How busy each series was in each hour of its days, by an event sweep. A series is one agent, or all agents together.
--- The query around it defines `series` (day, series) and `spans` (day, series, from_ms, to_ms), one row a call.
+-- The query around it defines `series` (day, series, until_ms) and `spans` (day, series, from_ms, to_ms), one row a call.
+-- A day that was not over when it was fetched has hours up to `until_ms`, which is NULL for other days.
 WITH hours AS (
     SELECT
         unnest($hour_days::DATE[]) AS day,
@@ -70,3 +71,4 @@ FROM series
 JOIN hours USING (day)
 LEFT JOIN totals USING (day, series, hour_ms)
 LEFT JOIN peaks USING (day, series, hour_ms)
+WHERE hour_ms < until_ms IS NOT FALSE

@@ -1,7 +1,9 @@
 -- How busy all agents were together in each hour of the landed days.
 WITH series AS (
-    SELECT DISTINCT day, 'all agents' AS series
+    -- The hours that have been fetched for every agent.
+    SELECT day, 'all agents' AS series, min(epoch_ms(fetched_until)) AS until_ms
     FROM call_loads
+    GROUP BY day
 ),
 spans AS (
     SELECT

@@ -37,11 +37,13 @@ computed AS (
         day,
         model_id,
         count(*) AS hours,
-        ceil((any_value(to_ms) - any_value(from_ms)) / 3600000) AS expected_hours,
+        -- A day that was not over when it was fetched has the hours until then.
+        ceil((least(any_value(to_ms), any_value(epoch_ms(fetched_until))) - any_value(from_ms)) / 3600000) AS expected_hours,
         sum(agent_minutes) AS minutes,
         count(*) FILTER (peak_concurrent_calls > calls_in_progress OR calls_started > calls_in_progress) AS odd
     FROM call_load_hourly
     JOIN bounds USING (day)
+    LEFT JOIN call_loads USING (day, model_id)
     WHERE $days IS NULL OR list_has_any($days::DATE[], [day - 1, day])
     GROUP BY day, model_id
 )

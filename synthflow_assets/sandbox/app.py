@@ -90,7 +90,7 @@ class SandboxApi:
                 return _error(401, "Invalid or missing API key", "authentication")
             response = await endpoint(request)
             response.headers["Date"] = email.utils.formatdate(
-                time.time() - self.config.clock_behind_seconds, usegmt=True
+                self.store.now_ms() / 1000 - self.config.clock_behind_seconds, usegmt=True
             )
             if self._happens("truncate"):
                 return _truncated(response)

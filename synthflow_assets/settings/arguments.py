@@ -22,6 +22,7 @@ class SettingsArguments(TypedDict, total=False):
     model_ids: Sequence[str]
     timezone: str
     start_date: dt.date | str
+    include_today: bool
     warehouse: str | PurePath
     lake_data_path: str | PurePath | None
     lake_snapshot_days: int

@@ -120,7 +120,14 @@ class Settings(BaseModel):
         json_schema_extra={"allowed": _TIMEZONES},
     )
     start_date: dt.date = Field(
-        dt.date(2025, 1, 1), description="First daily partition, as YYYY-MM-DD. The last one is yesterday."
+        dt.date(2025, 1, 1),
+        description="First daily partition, as YYYY-MM-DD. The last one is yesterday, or today with include_today.",
+    )
+    include_today: bool = Field(
+        default=False,
+        description=(
+            "Make the current day a partition as well: the day so far. `synthflow_today_schedule` fetches it each hour."
+        ),
     )
     warehouse: str = path_field(
         "data/warehouse.duckdb",

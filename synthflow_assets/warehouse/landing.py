@@ -43,6 +43,7 @@ class LoadSummary(FetchCounts):
     rejected: int
     open_calls: int
     settled: bool
+    fetched_until: dt.datetime | None = None  # if the day was not over
 
     @property
     def partition(self) -> Partition:

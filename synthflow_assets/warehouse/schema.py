@@ -12,7 +12,7 @@ from synthflow_assets.warehouse.metric_views import METRIC_MACROS, METRIC_VIEWS
 from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, Kind, Table, View
 
 # Raise it with every change of tables, columns, views or macros. A file made by a later version is refused.
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 FINAL_AFTER_DAYS = 2  # after its start, an open call counts as ended, because Synthflow never closes it
 
 
@@ -264,6 +264,12 @@ CALL_LOADS = Table(
             "BOOLEAN",
             "Whether the window had passed and no call was open, so that it need not be fetched again. A call that is "
             f"open {FINAL_AFTER_DAYS} days after its start counts as ended.",
+        ),
+        Column(
+            "fetched_until",
+            "TIMESTAMPTZ",
+            "If the day was not over when it was fetched: the moment of the fetch, by the API's clock. Calls after it "
+            "are not in `calls` yet.",
         ),
         Column("run_id", "VARCHAR", "Id of the Dagster run that fetched it."),
         _LOADED_AT,

@@ -198,15 +198,23 @@ def test_the_pages_of_a_window(count: int, offsets: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now_ms", "to_ms", "closed"), [(END + HOUR - 1, END + HOUR - 1, False), (END + HOUR, END + HOUR, True)]
+    ("now_ms", "to_ms", "closed", "until_ms"),
+    [
+        (END - 1, END - 1, False, END - 1),
+        (END, END, False, None),
+        (END + HOUR - 1, END + HOUR - 1, False, None),
+        (END + HOUR, END + HOUR, True, None),
+    ],
 )
-def test_a_window_that_reaches_into_the_future_is_open(now_ms: int, to_ms: int, closed: bool) -> None:
+def test_a_window_that_reaches_into_the_future_is_open(
+    now_ms: int, to_ms: int, closed: bool, until_ms: int | None
+) -> None:
     state = WindowFetch(WINDOW, HOUR, 100, now_ms)
     request = state.pending_requests.popleft()
     assert request.slice.to_ms == to_ms
     [event] = state.handle_page(request, page([], 0))
     assert isinstance(event, FetchedWindow)
-    assert event.result.closed is closed
+    assert (event.result.closed, event.result.until_ms) == (closed, until_ms)
 
 
 def test_a_window_of_tomorrow_is_still_a_valid_request() -> None:

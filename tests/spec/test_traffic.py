@@ -146,6 +146,20 @@ def test_an_agent_that_was_not_fetched_has_no_hours(connection: duckdb.DuckDBPyC
     assert compute_metrics(connection, [DAY], Settings.of(), HOURLY) == {table: [DAY] for table in HOURLY}
 
 
+def test_a_day_that_was_not_over_has_the_hours_until_then(connection: duckdb.DuckDBPyConnection) -> None:
+    """An hour of the future has no row, because its row would say that nobody called."""
+    land(connection, [call("2026-03-10 01:30", 60), call("2026-03-10 02:05", 60, "b")], agents="ab")
+    connection.execute("UPDATE call_loads SET fetched_until = '2026-03-10 02:10:00Z' WHERE model_id = 'a'")
+    connection.execute("UPDATE call_loads SET fetched_until = '2026-03-10 01:10:00Z' WHERE model_id = 'b'")
+    agents = computed(connection, "call_load_hourly", columns="model_id, local_hour, calls_started")
+    assert agents == [("a", 0, 0), ("a", 1, 1), ("a", 2, 0), ("b", 0, 0), ("b", 1, 0)]
+    workspace = computed(connection, "workspace_load_hourly", columns="local_hour, calls_started")
+    assert workspace == [(0, 0), (1, 1)]  # the hours that both agents have
+    connection.execute("UPDATE call_loads SET fetched_until = NULL")
+    assert len(computed(connection, "call_load_hourly")) == 48
+    assert len(computed(connection, "workspace_load_hourly")) == 24
+
+
 CLOCK_CHANGES = [
     # the clock goes from 2:00 to 3:00
     (NEW_YORK, dt.date(2026, 3, 8), [0, 1, *range(3, 24)], 23.0),

@@ -351,9 +351,12 @@ def _day_metadata(table: Table, loads: "Sequence[LoadSummary]") -> Metadata:
     """Return the numbers of a day, summed over its agents; Dagster plots them over the partitions."""
     total = {name: sum(getattr(load, name) for load in loads) for name in _SUMMED}
     rows = {CALLS.name: total["landed"], CALL_REJECTS.name: total["rejected"], CALL_LOADS.name: len(loads)}
+    # Of a day that was not over. Dagster's UI shows it in the reader's own time zone.
+    until = min((load.fetched_until for load in loads if load.fetched_until), default=None)
     return {
         "dagster/partition_row_count": rows[table.name],
         "agents": len(loads),
         "settled": all(load.settled for load in loads),
+        **({"so_far_until": dg.TimestampMetadataValue(until.timestamp())} if until else {}),
         **total,
     }

@@ -74,8 +74,12 @@ def results(context: dg.AssetExecutionContext, metadata: MetadataByDay) -> Itera
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """Return one partition for each day in the configured time zone; the last one is yesterday."""
-    return dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat(), timezone=settings.timezone)
+    """Return one partition for each day in the configured time zone; the last one is yesterday, or today if set."""
+    return dg.DailyPartitionsDefinition(
+        start_date=settings.start_date.isoformat(),
+        timezone=settings.timezone,
+        end_offset=1 if settings.include_today else 0,
+    )
 
 
 def days_of(context: dg.AssetExecutionContext) -> list[dt.date]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import zoneinfo
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +20,10 @@ from synthflow_assets.quality import NO_GAPS, SCHEDULED_CHECKS, SETTLED, find_pr
 _DAILY_CRON = f"0 {DAILY_RUN_HOUR} * * *"
 _FRESHNESS_CRON = "15 * * * *"
 _CATCH_UP_CRON = "45 */3 * * *"
+_TODAY_CRON = "5 * * * *"
 _CATCH_UP_EVERY = dt.timedelta(hours=3)
 _CATCH_UP_TAG = "synthflow/catch_up"
+_TODAY_TAG = "synthflow/today"
 _RUNS_SEARCHED = 50  # the latest of the daily job
 _MAX_FAILURES = 4  # of the catch-up in a row, after which it waits for a day between its runs
 # A tick may take a minute. If a run holds the file for longer, the next tick tries again.
@@ -100,10 +103,9 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
             return dg.SkipReason(
                 f"the last {failures} runs failed; the schedule waits longer for the next run, up to a day"
             )
-        config = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
         key = context.scheduled_execution_time.isoformat()
         tags = {**range_tags(min(days), max(days)), _CATCH_UP_TAG: "true"}
-        return dg.RunRequest(run_key=key, run_config=config, tags=tags)
+        return dg.RunRequest(run_key=key, run_config=_only_missing(workspace), tags=tags)
 
     @dg.schedule(
         name=workspace.named("freshness_schedule"),
@@ -116,7 +118,44 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         _delete_old_runs(workspace, context.instance)
         return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
-    return [daily_schedule, catch_up_schedule, freshness_schedule]
+    schedules = [daily_schedule, catch_up_schedule, freshness_schedule]
+    return [*schedules, _build_today_schedule(workspace, daily)] if settings.include_today else schedules
+
+
+def _build_today_schedule(workspace: Workspace, daily: Any) -> dg.ScheduleDefinition:
+    """Build the schedule of the current day."""
+    settings = workspace.settings
+
+    @dg.schedule(
+        name=workspace.named("today_schedule"),
+        job=daily,
+        cron_schedule=_TODAY_CRON,
+        execution_timezone=settings.timezone,
+        description=(
+            "Each hour, one run fetches the day so far. Until the daily schedule, it completes the day before as well. "
+            "No run if another one is fetching."
+        ),
+    )
+    def today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if other := _run_under_way(workspace, context.instance):
+            return dg.SkipReason(f"run {other} is already fetching")
+        moment = context.scheduled_execution_time.astimezone(zoneinfo.ZoneInfo(settings.timezone))
+        today = moment.date()
+        if settings.start_date > today:
+            return dg.SkipReason(f"the first partition, {settings.start_date}, has not begun yet")
+        first = today - dt.timedelta(days=1) if moment.hour < DAILY_RUN_HOUR else today
+        return dg.RunRequest(
+            run_key=moment.astimezone(dt.UTC).isoformat(),  # if the clock is set back, a local time occurs twice
+            run_config=_only_missing(workspace),
+            tags={**range_tags(max(settings.start_date, first), today), _TODAY_TAG: "true"},
+        )
+
+    return today_schedule
+
+
+def _only_missing(workspace: Workspace) -> dict[str, Any]:
+    """Return the run config that skips settled partitions."""
+    return {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
 
 
 def _delete_old_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None:

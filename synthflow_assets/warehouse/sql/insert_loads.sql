@@ -10,7 +10,8 @@ WITH fetched AS (
         unnest($outside_window::BIGINT[]) AS outside_window,
         unnest($other_model::BIGINT[]) AS other_model,
         unnest($requests::BIGINT[]) AS requests,
-        unnest($closed::BOOLEAN[]) AS closed
+        unnest($closed::BOOLEAN[]) AS closed,
+        make_timestamptz(unnest($until_ms::BIGINT[]) * 1000) AS fetched_until
 ),
 batch AS (
     SELECT
@@ -98,6 +99,7 @@ SELECT
     requests,
     coalesce(fields, MAP {}) AS fields,
     closed AND NOT coalesce(may_end, false) AND NOT coalesce(kept_may_end, false) AS settled,
+    fetched_until,
     $run_id AS run_id,
     $loaded_at::TIMESTAMPTZ AS loaded_at
 FROM fetched

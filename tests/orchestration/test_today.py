@@ -1,0 +1,133 @@
+"""The current day as a partition: a day that is fetched every hour ends as a day that was fetched once."""
+
+import dataclasses
+import datetime as dt
+import zoneinfo
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._utils.schedules import schedule_execution_time_iterator
+
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.days import local_hours
+from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.loads import settled_partitions
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+
+StartSandbox = Callable[..., Sandbox]
+MakeSettings = Callable[..., Settings]
+BERLIN = "Europe/Berlin"
+METRICS = [table.name for table in METRIC_TABLES]
+HOURLY = ["call_load_hourly", "workspace_load_hourly"]
+
+
+def set_clock(sandbox: Sandbox, now: dt.datetime) -> None:
+    """Move the clock of the sandbox, and with it the `Date` of its responses."""
+    sandbox.api.store.config = dataclasses.replace(sandbox.api.store.config, now=now)
+
+
+def requested(
+    settings: Settings, instance: dg.DagsterInstance, schedules: list[str], first: dt.datetime, last: dt.datetime
+) -> Iterator[tuple[dt.datetime, dg.RunRequest]]:
+    """The ticks of schedules between two moments, as Dagster's cron has them, with the runs that they request."""
+    repository = build_synthflow_defs(settings).get_repository_def()
+    ticks = []
+    for schedule in map(repository.get_schedule_def, schedules):
+        times = schedule_execution_time_iterator(first.timestamp(), schedule.cron_schedule, schedule.execution_timezone)
+        ticks += [(moment, schedule) for moment in takewhile(lambda moment: moment <= last, times)]
+    for moment, schedule in sorted(ticks, key=lambda tick: tick[0]):
+        with dg.build_schedule_context(instance, scheduled_execution_time=moment, repository_def=repository) as context:
+            for request in schedule.evaluate_tick(context).run_requests or []:
+                yield moment, request
+
+
+def days_of(request: dg.RunRequest) -> list[dt.date]:
+    first, last = (
+        dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end")
+    )
+    return [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def run(
+    sandbox: Sandbox, settings: Settings, moment: dt.datetime, request: dg.RunRequest, metrics: Sequence[str]
+) -> None:
+    """Do at a moment what the daily job does for a request: fetch, land, compute."""
+    set_clock(sandbox, moment)
+    days = days_of(request)
+    warehouse = Warehouse(settings.warehouse)
+    with warehouse.connect() as connection:
+        skipped = settled_partitions(connection, days, None) if request.run_config else []
+    with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
+        agents = resolve_agents(client, settings).agents
+        for outcome in load_calls(client, warehouse, settings, agents, days, skipped=skipped, log=lambda _: None):
+            assert not isinstance(outcome, FailedPartition), outcome
+    with warehouse.connect() as connection:
+        compute_metrics(connection, days, settings, metrics)
+
+
+def rows(settings: Settings, day: dt.date) -> dict[str, list[Any]]:
+    """The rows of a day in all tables, without when and how often they were fetched."""
+    found = {}
+    with Warehouse(settings.warehouse).connect() as connection:
+        for table in ("calls", "call_rejects", "call_loads", *METRICS):
+            columns = "COLUMNS(c -> c NOT IN ('loaded_at', 'requests', 'duplicates'))"
+            found[table] = connection.execute(
+                f"SELECT {columns} FROM {table} WHERE day = $1 ORDER BY ALL", [day]
+            ).fetchall()
+    return found
+
+
+SCHEDULES = ["synthflow_today_schedule", "synthflow_daily_schedule"]
+
+
+def midnight_of(day: dt.date, timezone: str) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), zoneinfo.ZoneInfo(timezone))
+
+
+def test_the_schedule_runs_once_in_each_hour_if_the_clock_is_set_forward(on_disk: dg.DagsterInstance) -> None:
+    day = dt.date(2026, 3, 29)
+    settings = Settings.of(timezone=BERLIN, start_date=day, include_today=True)
+    midnight = midnight_of(day, BERLIN)
+    runs = list(requested(settings, on_disk, SCHEDULES[:1], midnight, midnight + dt.timedelta(hours=4)))
+    assert [f"{moment:%H:%M}" for moment, _ in runs] == ["00:05", "01:05", "03:05"]
+    assert {request.run_key for _, request in runs} == {
+        f"2026-03-{key}:05:00+00:00" for key in ("28T23", "29T00", "29T01")
+    }
+
+
+def test_a_day_that_was_fetched_every_hour_equals_one_that_was_fetched_once(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """On a day of 25 hours, with calls that come, end and are rejected meanwhile."""
+    day = dt.date(2026, 10, 25)
+    sandbox = start_sandbox(agents=1, calls_per_day=60, faults={"odd_records": 1.0})
+    settings = settings_for(sandbox, timezone=BERLIN, start_date=day, include_today=True, lookback_days=1)
+    once = settings.model_copy(update={"warehouse": str(tmp_path / "once.duckdb")})
+    midnight, calls, requests = midnight_of(day, BERLIN), [], []
+    for moment, request in requested(settings, on_disk, SCHEDULES, midnight, midnight + dt.timedelta(days=1, hours=5)):
+        requests.append(request)
+        is_last = request.run_key == day.isoformat()  # the daily run
+        run(sandbox, settings, moment, request, METRICS if is_last else HOURLY)
+        if day in days_of(request) and not is_last:
+            found = rows(settings, day)
+            calls.append(len(found["calls"]))
+            begun = [hour for hour in local_hours(day, BERLIN) if hour.from_ms < moment.timestamp() * 1000]
+            assert len(found["call_load_hourly"]) == len(found["workspace_load_hourly"]) == len(begun), moment
+            is_settled = any(value is True for load in found["call_loads"] for value in load)
+            assert is_settled is (moment > midnight + dt.timedelta(days=1, hours=1)), moment
+    next_day = day + dt.timedelta(days=1)
+    assert [days_of(request) for request in requests] == [[day]] * 25 + [[day, next_day]] * 5 + [[day]]
+    assert len({request.run_key for request in requests}) == len(requests)  # Dagster runs each key once
+    assert calls == sorted(calls)
+    assert calls[0] < calls[12] < calls[-1]
+    run(sandbox, once, moment, request, METRICS)
+    assert rows(settings, day) == rows(once, day)
