@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,9 +18,10 @@ from synthflow_assets.warehouse.metric_tables import (
     NOT_REPORTED,
     VOICEMAIL_STATUSES,
 )
-from synthflow_assets.warehouse.statements import execute_named, sql_file, write
+from synthflow_assets.warehouse.statements import execute_named, sql_file, without_comments, write
 from synthflow_assets.warehouse.tables import MetricTable
 
+_VERSION_LENGTH = 16
 _TABLES = {table.name: table for table in METRIC_TABLES}
 
 
@@ -97,6 +100,20 @@ def metric_query(table: str) -> str:
     """
     query = sql_file(__name__, f"{table}.sql")
     return query.replace("{traffic}", f"\n{sql_file(__name__, 'traffic.sql')}")
+
+
+def code_version(table: str, settings: Settings) -> str:
+    """Return the version of the code of a metric table: other SQL, or settings that change its numbers, change it.
+
+    Args:
+        table: name of the metric table.
+        settings: the time zone and the threshold of short calls.
+    """
+    query = without_comments(metric_query(table))
+    named = set(re.findall(r"\$(\w+)", query))
+    values = {name: value for name, value in _parameters([], settings).items() if name in named}
+    zone = settings.timezone if "hours_ms" in named else ""
+    return hashlib.sha256(repr((query, sorted(values.items()), zone)).encode()).hexdigest()[:_VERSION_LENGTH]
 
 
 def _parameters(days: Sequence[dt.date], settings: Settings) -> dict[str, Any]:

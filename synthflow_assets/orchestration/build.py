@@ -11,9 +11,10 @@ from synthflow_assets.orchestration.arguments import validate_hidden_key, valida
 from synthflow_assets.orchestration.assets.calls import agents_spec, build_calls_assets
 from synthflow_assets.orchestration.assets.exports import exports_step
 from synthflow_assets.orchestration.assets.metrics import metrics_step
+from synthflow_assets.orchestration.assets.outdated import RECOMPUTE, build_recompute_job
 from synthflow_assets.orchestration.assets.recordings import build_recordings_asset
 from synthflow_assets.orchestration.assets.report import report_step
-from synthflow_assets.orchestration.assets.steps import daily_partitions
+from synthflow_assets.orchestration.assets.steps import DailyStep, daily_partitions
 from synthflow_assets.orchestration.checks import build_scheduled_checks
 from synthflow_assets.orchestration.resources import SynthflowResource, WarehouseResource
 from synthflow_assets.orchestration.schedules.fetching import build_jobs, build_schedules
@@ -87,14 +88,18 @@ def build_synthflow_defs(
         )
     if warehouse is not None:
         workspace = replace(workspace, settings=_with_location(workspace.settings, warehouse))
-    assets, checks = _build_assets(workspace), build_scheduled_checks(workspace)
+    partitions = daily_partitions(workspace.settings)
+    metrics, *after = downstream = _downstream_steps(workspace, partitions)
+    assets, checks = _build_assets(workspace, downstream, partitions), build_scheduled_checks(workspace)
     daily, freshness = build_jobs(workspace, assets, executor or dg.in_process_executor)
     maintenance, maintenance_schedule = build_maintenance(workspace, executor or dg.in_process_executor)
-    steps = {definition.node_def.name for definition in (*assets, checks)} | {workspace.step(MAINTENANCE)}
+    recompute = build_recompute_job(workspace, metrics, after, executor or dg.in_process_executor)
+    steps = {definition.node_def.name for definition in (*assets, checks)}
+    steps |= {workspace.step(MAINTENANCE), workspace.step(RECOMPUTE)}
     return dg.Definitions(
         assets=[*assets, agents_spec(workspace)],
         asset_checks=[checks],
-        jobs=[daily, freshness, maintenance],
+        jobs=[daily, freshness, maintenance, recompute],
         schedules=[*build_schedules(workspace, daily, freshness), maintenance_schedule],
         sensors=build_alert_sensors(workspace, steps),
         resources={
@@ -110,15 +115,20 @@ def _with_location(settings: Settings, warehouse: WarehouseResource) -> Settings
     return settings.model_copy(update={"warehouse": f"${variable}" if variable else warehouse.database})
 
 
-def _build_assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
-    settings = workspace.settings
-    partitions = daily_partitions(settings)
-    export_folder, recordings = settings.export_folder, settings.recordings
-    downstream = [
+def _downstream_steps(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> list[DailyStep]:
+    """Return the steps downstream of the calls, in the order of computation: first the metrics."""
+    export_folder = workspace.settings.export_folder
+    return [
         metrics_step(workspace, partitions),
         *([exports_step(workspace, export_folder, partitions)] if export_folder else []),
         report_step(workspace, partitions),
     ]
+
+
+def _build_assets(
+    workspace: Workspace, downstream: Sequence[DailyStep], partitions: dg.PartitionsDefinition[Any]
+) -> list[dg.AssetsDefinition]:
+    recordings = workspace.settings.recordings
     return [
         build_calls_assets(workspace, partitions, downstream),
         *(step.build(workspace) for step in downstream),

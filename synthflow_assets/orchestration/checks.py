@@ -13,6 +13,7 @@ import dagster as dg
 
 from synthflow_assets.days import last_due_day
 from synthflow_assets.orchestration.resources import translate_errors
+from synthflow_assets.orchestration.run_days import days_of
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import (
     CHECKS,
@@ -80,7 +81,8 @@ def evaluate_selected(
 
     If a run selects checks alone, it has no partitions. Its checks then look at all days.
     """
-    days = [dt.date.fromisoformat(key) for key in context.partition_keys] if context.has_partition_key_range else None
+    has_days = context.has_partition_key or context.has_partition_key_range
+    days = days_of(context) if has_days else None
     yield from evaluate(context, workspace, _selected(context, workspace, checks), days)
 
 

@@ -102,7 +102,7 @@ class Workspace:
 
     def owns_run(self, run: dg.DagsterRun) -> bool:
         """Return whether a run is of one of the workspace's jobs, or materializes some of its assets."""
-        if run.job_name in (self.named("daily"), self.named("freshness")):
+        if run.job_name in (self.named("daily"), self.named("freshness"), self.named("recompute")):
             return True
         return any(tuple(key.path[: len(self.key_prefix)]) == self.key_prefix for key in run.asset_selection or ())
 

@@ -113,3 +113,9 @@ def describe(error: duckdb.Error) -> str:
 def sql_file(package: str, name: str) -> str:
     """Return the text of a `.sql` file of a package, such as `sql_file("synthflow_assets.metrics", "a.sql")`."""
     return files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def without_comments(query: str) -> str:
+    """Return an SQL text without comments, blank lines and line breaks."""
+    lines = (re.sub(r"^((?:[^'-]|'[^']*'|-(?!-))*)--.*", r"\1", line) for line in query.splitlines())
+    return " ".join(" ".join(lines).split())

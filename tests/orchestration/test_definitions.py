@@ -348,10 +348,10 @@ def test_schedule_covers_the_look_back_once_a_tick() -> None:
 
     [request] = tick(2026, 3, 10, 9).run_requests
     assert request.run_key == "2026-03-09"
-    assert request.tags["dagster/asset_partition_range_start"] == "2026-03-07"
-    assert request.tags["dagster/asset_partition_range_end"] == "2026-03-09"
+    assert request.tags["dagster/partition"] == "2026-03-09"
+    assert request.tags["synthflow/lookback_from"] == "2026-03-07"
     [early] = tick(2026, 3, 3, 10).run_requests  # the second day of all
-    assert early.tags["dagster/asset_partition_range_start"] == "2026-03-01"
+    assert early.tags["synthflow/lookback_from"] == "2026-03-01"
     assert tick(2026, 3, 1, 10).run_requests == []  # nothing is closed yet
     assert schedule.execution_timezone == "America/New_York"
 

@@ -6,7 +6,7 @@ that landed, computes what is downstream of them, and evaluates all checks: a fa
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,18 @@ from pydantic import Field
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import SettingsError, SynthflowError, TransientApiError
+from synthflow_assets.orchestration.assets.materializations import MetadataByDay, log_days, results, with_versions
 from synthflow_assets.orchestration.assets.metadata import Metadata
-from synthflow_assets.orchestration.assets.steps import DailyStep, days_of, results, table_spec
+from synthflow_assets.orchestration.assets.steps import DailyStep, table_spec
 from synthflow_assets.orchestration.checks import check_key, check_specs, checks_of, evaluate, evaluate_selected
 from synthflow_assets.orchestration.resources import translate_errors
+from synthflow_assets.orchestration.run_days import days_of
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
 from synthflow_assets.quality import Check
 from synthflow_assets.settings import with_setting_names
 from synthflow_assets.texts import markdown, one_line
+from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.schema import AGENTS, CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES
 from synthflow_assets.warehouse.tables import Table
 
@@ -64,10 +67,11 @@ def build_calls_assets(
         partitions: the days.
         downstream: the steps that depend on the calls, in the order of computation.
     """
+    specs = [table_spec(workspace, table, partitions, {"python", workspace.storage_kind}) for table in LANDED_TABLES]
 
     @dg.multi_asset(
         name=workspace.step("fetch_calls"),
-        specs=[table_spec(workspace, table, partitions, {"python", workspace.storage_kind}) for table in LANDED_TABLES],
+        specs=specs,
         check_specs=check_specs(workspace, _CHECKS),
         required_resource_keys={workspace.api_resource, workspace.warehouse_resource},
         can_subset=True,
@@ -80,7 +84,7 @@ def build_calls_assets(
         with translate_errors(workspace.settings):
             if context.selected_asset_keys:  # if not, the run is about checks alone
                 validate_no_write_conflicts(context, workspace)
-                yield from _fetch(context, workspace, config, downstream)
+                yield from _fetch(context, workspace, specs, config, downstream)
             yield from evaluate_selected(context, workspace, _CHECKS)
 
     return fetch_calls
@@ -97,7 +101,11 @@ def agents_spec(workspace: Workspace) -> dg.AssetSpec:
 
 
 def _fetch(
-    context: dg.AssetExecutionContext, workspace: Workspace, config: FetchConfig, downstream: Sequence[DailyStep]
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    specs: Sequence[dg.AssetSpec],
+    config: FetchConfig,
+    downstream: Sequence[DailyStep],
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     # Imported when used: a code location must load quickly.
     from synthflow_assets.loading import resolve_agents
@@ -108,7 +116,7 @@ def _fetch(
         agents, wanted = resolved.agents, _select(resolved.agents, config.models)
         # Ignore unknown configured agents when the run names its own.
         warning = None if config.models else resolved.warning
-        fetch = _Fetch(workspace, context, warehouse, days_of(context), agents, wanted, warning)
+        fetch = _Fetch(workspace, specs, context, warehouse, days_of(context), agents, wanted, warning)
         fetch.skip_landed(only_missing=config.only_missing)
         try:
             fetch.load(client)
@@ -121,7 +129,7 @@ def _fetch(
             fetch.record_complete_days()
             raise
         metadata = fetch.metadata(fetch.days)
-    yield from results(context, metadata)
+    yield from results(context, specs, metadata)
 
 
 @contextmanager
@@ -159,6 +167,7 @@ class _Fetch:
     """One run's fetching of some days of some agents."""
 
     workspace: Workspace
+    specs: Sequence[dg.AssetSpec]
     context: dg.AssetExecutionContext
     warehouse: "Warehouse"
     days: list[dt.date]
@@ -241,7 +250,7 @@ class _Fetch:
         pairs = {(day, agent.model_id) for day in self.days for agent in self.wanted}
         incomplete = {day for day, _ in pairs - self.present}
         complete = [day for day in self.days if day not in incomplete]
-        _log_materializations(self.context, self.metadata(complete))
+        log_days(self.context, self.specs, self.metadata(complete))
         return complete
 
     def record_agents(self) -> None:
@@ -271,8 +280,9 @@ class _Fetch:
             for step in downstream:
                 if keys := executable & {spec.key for spec in step.specs}:
                     metadata = step.write(self.context, days, keys)
-                    _log_materializations(
+                    log_days(
                         self.context,
+                        step.specs,
                         {key: {day: by_day[day] for day in complete} for key, by_day in metadata.items()},
                     )
                     self._log_evaluations(self._selected(step.checks), days)
@@ -300,21 +310,22 @@ class _Fetch:
                 )
             )
 
-    def metadata(self, days: Sequence[dt.date]) -> dict[dg.AssetKey, dict[dt.date, Metadata]]:
+    def metadata(self, days: Sequence[dt.date]) -> MetadataByDay:
         """Return the metadata of each day of the selected tables: sums over all agents, also of other runs."""
         from synthflow_assets.warehouse.loads import read_loads
 
         loads: dict[dt.date, list[LoadSummary]] = defaultdict(list)
-        if days:
-            with self.warehouse.connect(read_only=True) as connection:
-                for load in read_loads(connection, days, [agent.model_id for agent in self.agents]):
-                    loads[load.day].append(load)
-        keys = {table: self.workspace.asset_key(table.name) for table in LANDED_TABLES}
-        return {
-            key: {day: _day_metadata(table, loads[day]) for day in days}
-            for table, key in keys.items()
-            if key in self.context.selected_asset_keys
-        }
+        shown: dict[dg.AssetKey, dict[dt.date, Metadata]] = {}
+        if not days:
+            return shown
+        with self.warehouse.connect(read_only=True) as connection:
+            for load in read_loads(connection, days, [agent.model_id for agent in self.agents]):
+                loads[load.day].append(load)
+            for table in LANDED_TABLES:
+                if (key := self.workspace.asset_key(table.name)) in self.context.selected_asset_keys:
+                    by_day = {day: _day_metadata(table, loads[day]) for day in days}
+                    shown[key] = with_versions(by_day, content_versions(connection, table, days))
+        return shown
 
 
 def _select(agents: Sequence[Agent], models: Sequence[str]) -> Sequence[Agent]:
@@ -337,14 +348,6 @@ def _failed_parents(context: dg.AssetExecutionContext) -> list[str]:
         found.append(run.run_id)
         parent = run.get_parent_run_id()
     return found
-
-
-def _log_materializations(
-    context: dg.AssetExecutionContext, metadata: Mapping[dg.AssetKey, Mapping[dt.date, Metadata]]
-) -> None:
-    for key, by_day in metadata.items():
-        for day, shown in by_day.items():
-            context.log_event(dg.AssetMaterialization(key, partition=day.isoformat(), metadata=shown))
 
 
 def _day_metadata(table: Table, loads: "Sequence[LoadSummary]") -> Metadata:

@@ -8,9 +8,11 @@ from typing import Any
 
 import dagster as dg
 
+from synthflow_assets.orchestration.assets.materializations import MetadataByDay, with_versions
 from synthflow_assets.orchestration.assets.metadata import Metadata, export_lineage, with_lineage
-from synthflow_assets.orchestration.assets.steps import DailyStep, MetadataByDay, common_spec_arguments
+from synthflow_assets.orchestration.assets.steps import DailyStep, common_spec_arguments
 from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.tables import MetricTable, Table
@@ -44,7 +46,8 @@ def exports_step(workspace: Workspace, folder: Path, partitions: dg.PartitionsDe
                     }
                     for day, rows in rows_of.items()
                 }
-                shown[key] = with_lineage(by_day, export_lineage(workspace, table))
+                lineage = with_lineage(by_day, export_lineage(workspace, table))
+                shown[key] = with_versions(lineage, content_versions(connection, table, days))
         return shown
 
     specs = [

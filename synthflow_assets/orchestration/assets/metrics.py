@@ -9,10 +9,13 @@ from typing import Any
 
 import dagster as dg
 
+from synthflow_assets.metrics import code_version
+from synthflow_assets.orchestration.assets.materializations import MetadataByDay, with_versions
 from synthflow_assets.orchestration.assets.metadata import Metadata, metric_metadata, view_lineage, with_lineage
-from synthflow_assets.orchestration.assets.steps import DailyStep, MetadataByDay, table_spec
+from synthflow_assets.orchestration.assets.steps import DailyStep, table_spec
 from synthflow_assets.orchestration.checks import checks_of
 from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALL_LOADS, CALLS, VIEWS
 
@@ -32,12 +35,18 @@ def metrics_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
             compute_metrics(connection, days, workspace.settings, [table.name for table in selected.values()])
         # Read-only, so that other runs can read at the same time.
         with warehouse.get_connection(read_only=True) as connection:
-            shown = {key: metric_metadata(workspace, table, connection, days) for key, table in selected.items()}
+            shown = {
+                key: with_versions(
+                    metric_metadata(workspace, table, connection, days), content_versions(connection, table, days)
+                )
+                for key, table in selected.items()
+            }
             charts = {table.name: preview_charts(connection, table, max(days)) for table in selected.values()}
-        # A view is always up to date, and opening the warehouse creates it.
-        for view in VIEWS:
-            if (key := workspace.asset_key(view.name)) in keys:
-                shown[key] = with_lineage({day: {} for day in days}, view_lineage(workspace, view))
+            # A view is always up to date, and opening the warehouse creates it.
+            for view in VIEWS:
+                if (key := workspace.asset_key(view.name)) in keys:
+                    by_day = with_lineage({day: {} for day in days}, view_lineage(workspace, view))
+                    shown[key] = with_versions(by_day, content_versions(connection, view, days))
         pictures = previews(charts, context.log.warning)
         for key, table in selected.items():
             if table.name in pictures:  # on the latest day alone: Dagster stores metadata with each day
@@ -52,6 +61,7 @@ def metrics_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
             kinds={"sql", workspace.storage_kind},
             deps=[workspace.asset_key(CALLS.name), workspace.asset_key(CALL_LOADS.name)],
             metadata=_code_reference("synthflow_assets.metrics", f"{table.name}.sql"),
+            code_version=code_version(table.name, workspace.settings),
         )
         for table in METRIC_TABLES
     ]

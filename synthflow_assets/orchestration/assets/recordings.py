@@ -5,8 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from synthflow_assets.orchestration.assets.steps import days_of, table_spec
+from synthflow_assets.orchestration.assets.steps import table_spec
 from synthflow_assets.orchestration.resources import translate_errors
+from synthflow_assets.orchestration.run_days import days_of
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.schema import CALL_RECORDINGS, CALLS
 

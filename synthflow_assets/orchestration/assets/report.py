@@ -7,8 +7,9 @@ from typing import Any
 
 import dagster as dg
 
+from synthflow_assets.orchestration.assets.materializations import MetadataByDay
 from synthflow_assets.orchestration.assets.metadata import Metadata
-from synthflow_assets.orchestration.assets.steps import DailyStep, MetadataByDay, common_spec_arguments
+from synthflow_assets.orchestration.assets.steps import DailyStep, common_spec_arguments
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.metric_tables import (
     ACTIONS_DAILY,
@@ -60,7 +61,7 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
         **common_spec_arguments(workspace),
         metadata={"dagster/uri": str(settings.report_path)},
     )
-    return DailyStep("write_report", [spec], write)
+    return DailyStep("write_report", [spec], write, covers_all_days=True)
 
 
 def _picture(context: dg.AssetExecutionContext, workspace: Workspace, last: dt.date) -> Metadata:

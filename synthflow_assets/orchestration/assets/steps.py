@@ -8,19 +8,16 @@ from typing import Any
 
 import dagster as dg
 
-from synthflow_assets.orchestration.assets.metadata import Metadata
+from synthflow_assets.orchestration.assets.materializations import MetadataByDay, results
 from synthflow_assets.orchestration.checks import check_specs, evaluate_selected
 from synthflow_assets.orchestration.resources import translate_errors
+from synthflow_assets.orchestration.run_days import days_of
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
 from synthflow_assets.quality import Check
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.tables import Column, Table, View
 
-_PARTITION_TAG = "dagster/partition"
-_RANGE_START_TAG, _RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-
-MetadataByDay = Mapping[dg.AssetKey, Mapping[dt.date, Metadata]]
 WriteDays = Callable[[dg.AssetExecutionContext, Sequence[dt.date], AbstractSet[dg.AssetKey]], MetadataByDay]
 
 
@@ -36,12 +33,14 @@ class DailyStep:
         specs: of the assets.
         write: writes the given days of the given assets; returns the metadata of each day.
         checks: evaluated after writing.
+        covers_all_days: whether the step writes the same file whatever its days are.
     """
 
     name: str
     specs: Sequence[dg.AssetSpec]
     write: WriteDays
     checks: Sequence[Check] = ()
+    covers_all_days: bool = False
 
     def build(self, workspace: Workspace) -> dg.AssetsDefinition:
         """Build the assets for Dagster."""
@@ -59,18 +58,11 @@ class DailyStep:
             with translate_errors(workspace.settings):
                 validate_no_write_conflicts(context, workspace)
                 if context.selected_asset_keys:  # if not, the run is about checks alone
-                    yield from results(context, self.write(context, days_of(context), context.selected_asset_keys))
+                    days, keys = days_of(context), context.selected_asset_keys
+                    yield from results(context, self.specs, self.write(context, days, keys))
                 yield from evaluate_selected(context, workspace, self.checks)
 
         return write_days
-
-
-def results(context: dg.AssetExecutionContext, metadata: MetadataByDay) -> Iterator[dg.MaterializeResult[Any]]:
-    """Yield the assets that were written, with the metadata of each day."""
-    for key, by_day in metadata.items():
-        for day, shown in by_day.items():
-            context.add_asset_metadata(shown, key, day.isoformat())
-        yield dg.MaterializeResult(asset_key=key)
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -82,22 +74,6 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
-def days_of(context: dg.AssetExecutionContext) -> list[dt.date]:
-    """Return the days of the run."""
-    return [dt.date.fromisoformat(key) for key in context.partition_keys]
-
-
-def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
-    """Return the tags that give a run its days, both included."""
-    return {_RANGE_START_TAG: first.isoformat(), _RANGE_END_TAG: last.isoformat()}
-
-
-def days_of_run(run: dg.DagsterRun) -> tuple[str, str]:
-    """Return the first and the last day of a run, as YYYY-MM-DD; empty if it has none."""
-    first = run.tags.get(_RANGE_START_TAG) or run.tags.get(_PARTITION_TAG) or ""
-    return first, run.tags.get(_RANGE_END_TAG) or first
-
-
 def table_spec(
     workspace: Workspace,
     table: Table | View,
@@ -105,6 +81,7 @@ def table_spec(
     kinds: set[str],
     deps: Sequence[dg.AssetKey] = (),
     metadata: Mapping[str, Any] | None = None,
+    code_version: str | None = None,
 ) -> dg.AssetSpec:
     """Return the spec of the asset of a table or view, described by the schema.
 
@@ -115,6 +92,7 @@ def table_spec(
         kinds: of the asset.
         deps: keys of the assets that it is made from.
         metadata: more metadata.
+        code_version: if it differs from the one that a day was computed with, Dagster shows the day as outdated.
     """
     return dg.AssetSpec(
         workspace.asset_key(table.name),
@@ -122,6 +100,7 @@ def table_spec(
         description=table.description,
         partitions_def=partitions,
         kinds=kinds,
+        code_version=code_version,
         **common_spec_arguments(workspace),
         # No `freshness_policy`: it looks at the last materialization of any partition, so a backfill of last year
         # satisfies it. The check `fresh_per_model` is the one signal.

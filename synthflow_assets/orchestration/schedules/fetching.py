@@ -11,8 +11,8 @@ import dagster as dg
 from synthflow_assets.days import DAILY_RUN_HOUR, last_closed_day, last_due_day
 from synthflow_assets.errors import WarehouseLockedError
 from synthflow_assets.orchestration.assets.calls import OUTAGE_TAG
-from synthflow_assets.orchestration.assets.steps import days_of_run, range_tags
 from synthflow_assets.orchestration.checks import check_key
+from synthflow_assets.orchestration.run_days import days_of_run, lookback_tags, range_tags
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import UnsharedAssets
 from synthflow_assets.quality import NO_GAPS, SCHEDULED_CHECKS, SETTLED, find_problems
@@ -69,14 +69,17 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         job=daily,
         cron_schedule=_DAILY_CRON,
         execution_timezone=settings.timezone,
-        description=f"Each day, one run over the last {settings.lookback_days} days.",
+        description=(
+            f"Each day, one run over the last {settings.lookback_days} days. Its partition is the last of them; the "
+            "others are reported if they changed."
+        ),
     )
     def daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         last = last_closed_day(settings.timezone, context.scheduled_execution_time)
         first = max(settings.start_date, last - dt.timedelta(days=settings.lookback_days - 1))
         if first > last:
             return dg.SkipReason(f"the first partition, {settings.start_date}, is not closed yet")
-        return dg.RunRequest(run_key=last.isoformat(), tags=range_tags(first, last))
+        return dg.RunRequest(run_key=last.isoformat(), tags=lookback_tags(first, last))
 
     @dg.schedule(
         name=workspace.named("catch_up_schedule"),

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from synthflow_assets.notify import Alert
 from synthflow_assets.orchestration import private
-from synthflow_assets.orchestration.assets.steps import days_of_run
 from synthflow_assets.orchestration.checks import EXAMINED_DAYS, PLACES, check_key
+from synthflow_assets.orchestration.run_days import days_of_run
 from synthflow_assets.orchestration.sensors.channels import Outbox, channels_of, deliver
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS

@@ -1,0 +1,132 @@
+"""What wakes somebody's assets downstream of ours, and what Dagster shows as outdated."""
+
+import datetime as dt
+import os
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.orchestration.run_days import lookback_tags
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.sandbox.store import Window
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+
+CALLS = dg.AssetKey(["synthflow", "calls"])
+ACTIONS = dg.AssetKey(["synthflow", "actions_daily"])
+ASSETS = [dg.AssetKey(["synthflow", table]) for table in ("calls", "call_rejects", "call_loads", "actions_daily")]
+FIRST = dt.date(2026, 3, 8)
+
+
+class Morning:
+    """Each morning a daily run, then a tick of the sensor, then the runs that it requested."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
+        self._instance = instance
+        self._cursor = None
+        ours = build_synthflow_defs(settings)
+        partitions = ours.resolve_asset_graph().get(CALLS).partitions_def
+        condition = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
+
+        @dg.asset(partitions_def=partitions, deps=[ACTIONS], automation_condition=condition)
+        def somebodys() -> None: ...
+
+        self._definitions = dg.Definitions.merge(ours, dg.Definitions([somebodys]))
+        self._job = self._definitions.resolve_job_def("synthflow_daily")
+        self.tick()
+
+    def run(self, last: dt.date, first: dt.date = FIRST) -> list[str]:
+        """Fetch a day and those before it again; the days for which the asset downstream runs."""
+        done = self._job.execute_in_process(
+            instance=self._instance, tags=lookback_tags(first, last), asset_selection=ASSETS
+        )
+        assert done.success
+        requested = self.tick()
+        assert self.tick() == []  # Dagster sees that they ran
+        return requested
+
+    def tick(self) -> list[str]:
+        theirs = dg.AssetSelection.assets("somebodys")
+        result = dg.evaluate_automation_conditions(self._definitions, self._instance, theirs, cursor=self._cursor)
+        self._cursor = result.cursor
+        requested = sorted(result.get_requested_partitions(dg.AssetKey("somebodys")))
+        for day in requested:
+            self._instance.report_runless_asset_event(dg.AssetMaterialization("somebodys", partition=day))
+        return requested
+
+
+@pytest.fixture
+def sandbox(start_sandbox: Callable[..., Sandbox]) -> Sandbox:
+    return start_sandbox(agents=1, calls_per_day=5)
+
+
+def test_a_look_back_that_changes_nothing_wakes_no_eager_asset_downstream(
+    sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    morning = Morning(settings_for(sandbox), instance)
+    days = [FIRST + dt.timedelta(days=number) for number in range(4)]
+    for day in days[:3]:
+        assert morning.run(day) == [f"{day}"]
+    midnight_ms = int(dt.datetime(2026, 3, 9, tzinfo=dt.UTC).timestamp() * 1000)
+    sandbox.api.store.add_arrival(sandbox.model_ids[0], Window(midnight_ms, midnight_ms + 86_400_000))
+    sandbox.api.store._selections.clear()
+    assert morning.run(days[3]) == ["2026-03-09", "2026-03-11"]
+
+
+def test_a_changed_day_of_the_look_back_has_a_version_of_its_own_and_is_up_to_date(
+    sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    morning = Morning(settings_for(sandbox), instance)
+    morning.run(FIRST)
+    morning.run(FIRST + dt.timedelta(days=1), FIRST - dt.timedelta(days=1))
+    versions = {}
+    for key in (CALLS, ACTIONS):
+        for record in instance.fetch_materializations(key, limit=10).records:
+            made = record.asset_materialization
+            assert made is not None
+            assert made.tags is not None
+            assert made.tags["dagster/data_version"] == made.metadata["data_version"].value
+            versions[key, made.partition] = made.tags["dagster/data_version"]
+    assert len(versions) == len(set(versions.values())) == 6
+
+
+def test_only_what_a_changed_setting_outdates_is_computed_again(
+    sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    days = [f"{FIRST + dt.timedelta(days=number)}" for number in range(2)]
+    settings = settings_for(sandbox, export_dir="out")
+    tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]}
+    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
+    assert (
+        build_synthflow_defs(settings)
+        .resolve_job_def("synthflow_daily")
+        .execute_in_process(instance=instance, tags=tags)
+        .success
+    )
+
+    def recompute(settings: Settings) -> set[tuple[str, str | None]]:
+        job = build_synthflow_defs(settings).resolve_job_def("synthflow_recompute")
+        done = job.execute_in_process(instance=instance)
+        assert done.success
+        found = done.filter_events(lambda event: event.is_step_materialization)
+        return {(event.asset_key.path[-1], event.partition) for event in found if event.asset_key}
+
+    assert recompute(settings) == set()
+    changed = settings.model_copy(update={"short_call_seconds": 3600})
+    written = {
+        (table, day)
+        for table in (
+            "call_duration_daily",
+            "call_rates_daily",
+            "call_duration_daily_export",
+            "call_rates_daily_export",
+        )
+        for day in days
+    }
+    assert recompute(changed) == written | {("call_report", days[1])}
+    frame = Warehouse(settings.warehouse).read_frame("call_duration_daily")
+    assert (frame["short_calls"] == frame["connected_calls"]).all()
+    assert recompute(changed) == set()
