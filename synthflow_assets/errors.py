@@ -23,6 +23,8 @@
     ├── WarehouseError
     │   ├── WarehouseLockedError     another process holds the file
     │   └── WarehouseUnusableError   the location cannot be opened or written
+    ├── UnreadableRecordsError       a field changed its type; nothing of the day was replaced
+    ├── VanishedCallsError           the API no longer lists calls that landed; nothing of the day was replaced
     ├── ReportError                  the report cannot be built or written
     └── AlertError                   an alert could not be delivered; it is sent again later
 
@@ -172,6 +174,10 @@ class WarehouseUnusableError(WarehouseError):
 
 class UnreadableRecordsError(SynthflowError):
     """So many records of a day cannot be decoded that a field must have changed its type."""
+
+
+class VanishedCallsError(SynthflowError):
+    """The API no longer lists many calls of a day that landed before."""
 
 
 class ReportError(SynthflowError):

@@ -29,3 +29,4 @@ class FetchResult(FetchCounts):
 
     closed: bool  # the requested window, margin included, lay in the past
     until_ms: int | None = None  # if the day was not over: the present, in epoch milliseconds
+    states_total: bool = True  # False if the API said that there are no calls, but not that their number is 0

@@ -20,6 +20,7 @@ from synthflow_assets.errors import (
     NotFoundError,
     SettingsError,
     SynthflowError,
+    VanishedCallsError,
     WarehouseError,
 )
 from synthflow_assets.progress import ProgressLog
@@ -29,12 +30,13 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.erasure import read_suppression_list, unfinished_erasures
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
 from synthflow_assets.warehouse.personal import SuppressionList
+from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
 from synthflow_assets.warehouse.staging import Partition, Staging
-from synthflow_assets.warehouse.unreadable import unreadable_fields, unreadable_partitions
 
 # Landing happens when either is reached. A killed run loses at most this, besides the days that are being fetched.
 LAND_EVERY_SECONDS = 5.0
 LAND_AT_PARTITIONS = 200
+CONFIRM_AFTER_SECONDS = 5.0  # if calls have vanished, the API is asked again after this time
 
 Log = Callable[[str], None]
 
@@ -51,6 +53,11 @@ class FailedPartition:
     def partition(self) -> Partition:
         """The (day, agent) pair."""
         return Partition(self.day, self.agent.model_id)
+
+    @property
+    def is_about_vanished_calls(self) -> bool:
+        """Whether the API no longer lists calls that landed before."""
+        return isinstance(self.error, VanishedCallsError)
 
     def __str__(self) -> str:
         return f"{self.day} of {self.agent.label}: {self.error}"
@@ -143,9 +150,13 @@ def load_calls(
     run_id: str = "",
     skipped: Collection[Partition] = (),
     listed: Sequence[Agent] | None = None,
+    accept_deleted: bool = False,
     log: Log,
 ) -> Iterator[LoadSummary | FailedPartition]:
     """Fetch days of agents and land them, each (day, agent) pair as a whole.
+
+    If the API no longer lists many calls of a pair that landed before, it is asked again. If the calls are still
+    missing, the pair fails and what landed stays.
 
     The warehouse is open only while complete pairs are written, never while pages are fetched. If a person is erased
     meanwhile, what has not landed is fetched again without that person.
@@ -159,6 +170,7 @@ def load_calls(
         run_id: the value of `run_id` in `call_loads`.
         skipped: pairs that are not fetched.
         listed: all agents that the API lists and the settings select; by default `agents`.
+        accept_deleted: whether calls that the API no longer lists are removed, however many they are.
         log: gets messages for people.
 
     Yields:
@@ -168,19 +180,36 @@ def load_calls(
         ApiError: it concerns every pair. Pairs that were complete by then have landed.
         WarehouseError: the warehouse cannot be opened or written.
     """
-    loader = _Loader(client, warehouse, settings, agents, days, run_id, log, agents if listed is None else listed)
-    done = set(skipped)
+    loader = _Loader(
+        client,
+        warehouse,
+        settings,
+        agents,
+        days,
+        run_id,
+        log,
+        agents if listed is None else listed,
+        accept_deleted=accept_deleted,
+    )
+    pairs = [Partition(day, agent.model_id) for day in days for agent in agents]
+    done, doubted = set(skipped), set[Partition]()
     while True:
-        pairs = (Partition(day, agent.model_id) for day in days for agent in agents)
         try:
             for outcome in loader.load([pair for pair in pairs if pair not in done]):
-                done.add(outcome.partition)
+                pair = outcome.partition
+                if pair not in doubted and isinstance(outcome, FailedPartition) and outcome.is_about_vanished_calls:
+                    doubted.add(pair)
+                    continue
+                done.add(pair)
                 yield outcome
         except SuppressionListChangedError:
             log("a person was erased meanwhile; fetching what has not landed again, without that person")
-        else:
+            continue
+        if done.issuperset(pairs):
             loader.land_listing()
             return
+        log(f"{len(doubted - done):,} (day, agent) pairs lack calls that landed before; asking the API again")
+        time.sleep(CONFIRM_AFTER_SECONDS)
 
 
 class _Loader:
@@ -196,6 +225,8 @@ class _Loader:
         run_id: str,
         log: Log,
         listed: Sequence[Agent],
+        *,
+        accept_deleted: bool,
     ) -> None:
         self._client = client
         self._warehouse = warehouse
@@ -205,6 +236,7 @@ class _Loader:
         self._run_id = run_id
         self._log = log
         self._listed = listed
+        self._accept_deleted = accept_deleted
         self._has_landed_listing = False
         self._last_landing = time.monotonic()
 
@@ -279,9 +311,9 @@ class _Loader:
     def _land(self, staging: Staging) -> list[LoadSummary | FailedPartition]:
         batch = staging.take_ready()
         with self._warehouse.connect() as connection:
-            unreadable = unreadable_partitions(connection, batch)
-            batch = batch.without(unreadable)
-            for warning in unreadable_fields(connection, batch):
+            losses = find_losses(connection, batch, accept_deleted=self._accept_deleted)
+            batch = batch.without(losses.refused)
+            for warning in (*unreadable_fields(connection, batch), *losses.removed):
                 self._log(warning)
             landed = land(
                 connection,
@@ -291,11 +323,14 @@ class _Loader:
                 run_days=self._days,
                 vanished_fields=self._settings.vanished_fields,
                 pii=self._settings.pii,
+                accept_deleted=self._accept_deleted,
             )
         self.land_listing()
         self._last_landing = time.monotonic()
         self._log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
-        failed = [FailedPartition(pair.day, self._agents[pair.model_id], error) for pair, error in unreadable.items()]
+        failed = [
+            FailedPartition(pair.day, self._agents[pair.model_id], error) for pair, error in losses.refused.items()
+        ]
         return [*landed, *failed]
 
     def _read_suppression_list(self) -> SuppressionList:

@@ -256,8 +256,9 @@ def _scalar(raw: msgspec.Raw) -> str | int | float | None:
 
 
 def _text(value: str | int | None) -> str | None:
-    """Return the value as text; None for an empty text."""
-    return None if value is None else str(value) or None
+    """Return the value as text; None for a blank text."""
+    text = "" if value is None else str(value)
+    return text if text.strip(" \t\n\r") else None
 
 
 def _start_ms(value: str | float | None) -> int | None:

@@ -219,6 +219,7 @@ class WindowFetch:
             requests=self._requests,
             closed=self._closed,
             until_ms=self._until_ms,
+            states_total=self._root.states_total,
         )
         self._close()
         return [FetchedWindow(self.window, result)]

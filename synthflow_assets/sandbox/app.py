@@ -182,17 +182,30 @@ class SandboxApi:
             offset = max(0, offset - limit)
         if self._happens("ignore_offset"):
             offset = 0
-        if offset >= _MAX_OFFSET and self._happens("low_offset_limit"):
-            return _error(400, "Offset is too large", "validation")
-        if offset >= _MAX_OFFSET and self._happens("denied_offset"):
-            return _error(403, "Forbidden", "authentication")
-        selection = self.store.select(model_id, window)
+        if offset >= _MAX_OFFSET and (refusal := self._refused_offset()) is not None:
+            return refusal
+        selection = self._selection(model_id, window)
         if not len(selection) and (empty := self._other_empty_response()) is not None:
             return empty
         total, records = self._page_of(selection, offset, limit)
         if self._happens("capped_total"):
             total = min(total, _MAX_TOTAL)
         return _page(total, limit, offset, self._changed_records(records) if records else [])
+
+    def _selection(self, model_id: str, window: Window) -> Selection:
+        """Return the calls to list, after the faults that leave calls out."""
+        selection = self.store.select(model_id, window)
+        if self._happens("no_calls"):
+            return selection.every(len(selection) + 1)
+        return selection.every(2) if self._happens("missing_calls") else selection
+
+    def _refused_offset(self) -> Response | None:
+        """Return the response to a large offset, if a fault is on."""
+        if self._happens("low_offset_limit"):
+            return _error(400, "Offset is too large", "validation")
+        if self._happens("denied_offset"):
+            return _error(403, "Forbidden", "authentication")
+        return None
 
     def _changed_records(self, records: list[str]) -> list[str]:
         """Return the records of a page, after the faults that change them."""

@@ -6,6 +6,7 @@ Each is a shape that was seen or announced, but that a default sandbox does not 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,11 @@ def _durations_as_fractions(record: Record) -> None:
     record["duration"] = float(record["duration"]) + 0.5
 
 
+def _blank_call_ids(record: Record) -> None:
+    if zlib.crc32(record["call_id"].encode()) % 2:
+        record["call_id"] = " "
+
+
 def _starts_in_seconds(record: Record) -> None:
     record["start_time"] = int(record["start_time"]) // 1000
 
@@ -57,6 +63,7 @@ RECORD_FAULTS: dict[str, Callable[[Record], None]] = {
     "deleted_texts": _deleted_texts,
     "no_recording_url": _no_recording_url,
     "durations_as_fractions": _durations_as_fractions,
+    "blank_call_ids": _blank_call_ids,
     "starts_in_seconds": _starts_in_seconds,
     "labels_as_objects": _labels_as_objects,
 }

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,11 @@ class Selection:
 
     def __len__(self) -> int:
         return len(self.index_of) + len(self.extra)
+
+    def every(self, number: int) -> Selection:
+        """Return every second call for 2, every third for 3, and so on."""
+        chosen = slice(number - 1, None, number)
+        return replace(self, day_of=self.day_of[chosen], index_of=self.index_of[chosen], extra=self.extra[chosen])
 
     def page(self, offset: int, limit: int, now_ms: int) -> list[str]:
         """Return the JSON texts of the calls from `offset` to `offset + limit`; open if they end after `now_ms`."""

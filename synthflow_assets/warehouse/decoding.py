@@ -111,7 +111,7 @@ def _reject_reason(column: Column) -> str | None:
         expected = f"is not a whole number from 0 to {column.maximum}" if is_number else "is not a time"
         cases.append(f"WHEN {_is_invalid(column)} THEN {quoted(f'{column.source} {expected}')}")
     if column.required:
-        or_empty = f"OR {column.name} = ''" if column.sql_type == Kind.TEXT.value else ""
+        or_empty = f"OR trim({column.name}, E' \\t\\n\\r') = ''" if column.sql_type == Kind.TEXT.value else ""
         cases.append(f"WHEN {column.name} IS NULL {or_empty} THEN {quoted(f'{column.source} is missing')}")
     return f"CASE {' '.join(cases)} END" if cases else None
 

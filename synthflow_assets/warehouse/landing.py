@@ -64,10 +64,12 @@ def land(
     run_days: Sequence[dt.date] = (),
     vanished_fields: str = "mirror",
     pii: str = "keep",
+    accept_deleted: bool = False,
 ) -> list[LoadSummary]:
     """Replace the batch's partitions in `calls`, `call_rejects` and `call_loads`, in one transaction.
 
-    A call whose new record is rejected keeps the version that landed before.
+    A call whose new record is rejected keeps the version that landed before. If a rejected record has no id, it may be
+    any call of its partition, so the calls that are not listed now stay too.
 
     Args:
         connection: to the warehouse.
@@ -77,6 +79,7 @@ def land(
         run_days: all days that the run fetches, for calls that are listed for another day than they start on.
         vanished_fields: `keep` keeps the earlier value of a personal column if the new one is NULL; `mirror` does not.
         pii: how personal data of the batch was treated: keep, hash or drop.
+        accept_deleted: whether calls that are not listed now are removed, also if a record has no id.
 
     Returns:
         The new rows of `call_loads`, by day and agent.
@@ -93,6 +96,7 @@ def land(
         "excluded_days": [partition.day for partition in batch.excluded],
         "excluded_model_ids": [partition.model_id for partition in batch.excluded],
         "another_day": ANOTHER_DAY,
+        "accept_deleted": accept_deleted,
         "run_id": run_id,
         "loaded_at": loaded_at,
         "fields": [column.source for column in CALL_FIELDS],
@@ -118,19 +122,20 @@ def land(
         parameters.update(bounds_parameters(sorted({*run_days, *stray_days}), batch.timezone))
         if vanished_fields == "keep":
             execute("note_earlier")
-        for name in ("delete_calls", "delete_rejects", "delete_loads", "note_moved"):
+        for name in ("note_unlisted", "delete_calls", "delete_rejects", "delete_loads", "note_moved"):
             execute(name)
         if connection.execute("SELECT 1 FROM temp.moved LIMIT 1").fetchone():
             execute("delete_moved_calls")
             execute("recount_moved")
         execute("note_repeated")
         execute("insert_calls")
+        connection.execute("INSERT INTO calls BY NAME FROM temp.unlisted")
         if vanished_fields == "keep":
             connection.execute(_restore_sql(pii))
             connection.execute("DROP TABLE temp.earlier")
-        for name in ("note_stored_rejects", "insert_rejects", "insert_loads", "recount_strays"):
+        for name in ("note_stored_rejects", "insert_rejects", "insert_loads", "recount_unlisted", "recount_strays"):
             execute(name)
-        for table in ("strays", "moved", "repeated", "stored_rejects"):
+        for table in ("strays", "unlisted", "moved", "repeated", "stored_rejects"):
             connection.execute(f"DROP TABLE temp.{table}")
 
     _with_little_memory(connection, lambda: write(connection, replace))

@@ -12,6 +12,7 @@ import duckdb
 from synthflow_assets.errors import UnreadableRecordsError, WarehouseUnusableError
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.warehouse.decoding import ANOTHER_DAY, decode_sql
+from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
 from synthflow_assets.warehouse.staging import (
     CHUNK_BYTES,
     MEMORY_LIMIT,
@@ -21,7 +22,6 @@ from synthflow_assets.warehouse.staging import (
     records_table,
 )
 from synthflow_assets.warehouse.statements import describe
-from synthflow_assets.warehouse.unreadable import unreadable_fields, unreadable_partitions
 
 _DECODED = "temp.decoded"
 
@@ -49,7 +49,7 @@ class LandingTrial:
         timezone: IANA name of the time zone of days.
         pii: keep, hash or drop.
         hash_key: for hash.
-        landed_call_ids: calls of this day and the days around it that have landed already.
+        landed: calls of this day and the days around it that have landed already, with the columns of `landed_sql`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LandingTrial:
         timezone: str,
         pii: str = "keep",
         hash_key: str = "",
-        landed_call_ids: Collection[str] = (),
+        landed: pa.Table | None = None,
     ) -> None:
         self._partition = partition
         self._timezone = timezone
@@ -68,9 +68,12 @@ class LandingTrial:
         self._connection = duckdb.connect(config={"threads": 1, "memory_limit": MEMORY_LIMIT, "temp_directory": ""})
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute(
-            "CREATE TABLE calls AS SELECT $1::DATE AS day, unnest($2::VARCHAR[]) AS call_id",
-            [partition.day, list(landed_call_ids)],
+            "CREATE TABLE calls (call_id VARCHAR, day DATE, model_id VARCHAR, start_time TIMESTAMPTZ, "
+            "listed_day DATE, call_outcome VARCHAR)"
         )
+        if landed is not None:
+            self._connection.register("landed", landed)
+            self._connection.execute("INSERT INTO calls BY NAME FROM landed")
         self._connection.execute(
             "CREATE TEMP TABLE decoded (day DATE, model_id VARCHAR, call_id VARCHAR, reason VARCHAR, unread VARCHAR[])"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from synthflow_assets import metrics
+from synthflow_assets import loading, metrics
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.quality import CHECKS, Check
 from synthflow_assets.sandbox.server import Sandbox
@@ -228,6 +228,23 @@ def test_an_agent_that_was_added_later_is_backfilled_alone(
     assert record.asset_materialization is not None
     assert record.asset_materialization.metadata["agents"].value == 2
     assert len(Warehouse(settings_for(sandbox).warehouse).read_frame("call_duration_daily")) == 6
+
+
+def test_calls_that_vanished_are_removed_only_if_the_run_config_accepts_it(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loading, "CONFIRM_AFTER_SECONDS", 0.0)
+    sandbox = start_sandbox(agents=1, calls_per_day=20, same_volume=True)
+    settings = settings_for(sandbox)
+    assert run(settings, instance, LAST, LAST, assets=LANDED).success
+    sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={"no_calls": 1e9})
+    assert "the API no longer lists 20 of 20 calls" in failure(run(settings, instance, LAST, LAST, assets=LANDED))
+    assert len(Warehouse(settings.warehouse).read_frame("calls")) == 20
+    assert run(settings, instance, LAST, LAST, assets=LANDED, accept_deleted=True).success
+    assert len(Warehouse(settings.warehouse).read_frame("calls")) == 0
 
 
 def test_an_unknown_agent_in_the_run_config_is_one_message(

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from synthflow_assets import loading
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.errors import UnreadableRecordsError
+from synthflow_assets.errors import UnreadableRecordsError, VanishedCallsError
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.sandbox.server import Sandbox
@@ -19,10 +22,27 @@ from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import LoadSummary
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.safeguards import Losses, find_losses
+from synthflow_assets.warehouse.staging import Partition, Staging
 from tests.conftest import DAY
-from tests.warehouse.test_landing import BOTH, TODAY_A, YESTERDAY_A, assert_complete, load, records, stored, strays
+from tests.warehouse.test_landing import (
+    BOTH,
+    START_MS,
+    TODAY_A,
+    YESTERDAY_A,
+    assert_complete,
+    load,
+    records,
+    stored,
+    strays,
+)
 
 DAYS = [DAY - dt.timedelta(days=number) for number in (2, 1, 0)]
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "CONFIRM_AFTER_SECONDS", 0.0)
 
 
 class Workspace:
@@ -34,13 +54,25 @@ class Workspace:
         self.warehouse = Warehouse.from_settings(settings)
         self.said: list[str] = []
 
-    def load(self, *faults: str, pii: str = "keep") -> list[LoadSummary | FailedPartition]:
-        """Fetch and land the days, while every record has the faults; then compute the metrics."""
-        self.sandbox.api.config = dataclasses.replace(self.sandbox.api.config, faults=dict.fromkeys(faults, 1e9))
+    def load(
+        self, *faults: str, pii: str = "keep", requests: float = 1e9, accept_deleted: bool = False
+    ) -> list[LoadSummary | FailedPartition]:
+        """Fetch and land the days, while the first requests have the faults; then compute the metrics."""
+        self.sandbox.api.config = dataclasses.replace(self.sandbox.api.config, faults=dict.fromkeys(faults, requests))
         settings = self.settings.model_copy(update={"pii": pii})
         with SynthflowClient.from_settings(settings) as client:
             agents = resolve_agents(client, settings).agents
-            outcomes = list(load_calls(client, self.warehouse, settings, agents, DAYS, log=self.said.append))
+            outcomes = list(
+                load_calls(
+                    client,
+                    self.warehouse,
+                    settings,
+                    agents,
+                    DAYS,
+                    accept_deleted=accept_deleted,
+                    log=self.said.append,
+                )
+            )
         with self.warehouse.connect() as connection:
             compute_metrics(connection, DAYS, settings)
         return outcomes
@@ -58,7 +90,7 @@ class Workspace:
 
 @pytest.fixture
 def workspace(start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings]) -> Workspace:
-    sandbox = start_sandbox(agents=2, calls_per_day=30)
+    sandbox = start_sandbox(agents=2, calls_per_day=30, same_volume=True)
     return Workspace(sandbox, settings_for(sandbox))
 
 
@@ -73,6 +105,45 @@ def test_the_look_back_over_a_type_change_leaves_every_number_as_it_was(workspac
         assert isinstance(outcome.error, UnreadableRecordsError)
         assert "duration is a fraction. Nothing of this day was replaced" in str(outcome.error)
         assert ".5" not in str(outcome.error)
+    assert workspace.rows() == before
+
+
+@pytest.mark.parametrize("pii", ["keep", "drop"])
+def test_records_without_an_id_do_not_replace_calls_that_landed(workspace: Workspace, pii: str) -> None:
+    """The id of half of the records is blank, so nobody knows which calls they are."""
+    workspace.load(pii=pii)
+    before = workspace.rows()
+    for outcome in workspace.load("blank_call_ids", pii=pii):
+        assert isinstance(outcome, FailedPartition)
+        assert isinstance(outcome.error, UnreadableRecordsError)
+        assert "most often, call_id is missing" in str(outcome.error)
+    assert workspace.rows() == before
+
+
+@pytest.mark.parametrize("fault", ["no_calls", "missing_calls"])
+def test_calls_that_the_api_does_not_list_any_more_stay_until_that_is_accepted(
+    workspace: Workspace, fault: str
+) -> None:
+    workspace.load()
+    before = workspace.rows()
+    outcomes = workspace.load(fault)
+    assert len(outcomes) == 6
+    for outcome in outcomes:
+        assert isinstance(outcome, FailedPartition)
+        assert isinstance(outcome.error, VanishedCallsError)
+        assert re.match(r"the API no longer lists \d+ of \d+ calls that landed before\. Nothing", str(outcome.error))
+    assert "6 (day, agent) pairs lack calls that landed before; asking the API again" in workspace.said
+    assert workspace.rows() == before
+    assert not [one for one in workspace.load(fault, accept_deleted=True) if isinstance(one, FailedPartition)]
+    rows = len(workspace.rows()["calls"])
+    assert rows == 0 if fault == "no_calls" else 0 < rows < 0.6 * len(before["calls"])
+
+
+def test_a_wrong_response_is_asked_for_again_and_does_no_harm(workspace: Workspace) -> None:
+    workspace.load()
+    before = workspace.rows()
+    outcomes = workspace.load("no_calls", requests=6)
+    assert [type(outcome) for outcome in outcomes] == [LoadSummary] * 6
     assert workspace.rows() == before
 
 
@@ -101,7 +172,7 @@ def test_labels_of_another_type_lose_only_the_labels_and_are_reported(workspace:
     assert f"labels is an object in {calls} calls, which cannot be decoded; see the column extra" in workspace.said
 
 
-# A few odd records among many
+# A few odd records among many, and a few calls that vanished
 
 
 @pytest.fixture
@@ -124,6 +195,60 @@ def test_a_rejected_record_does_not_replace_the_version_that_landed(warehouse: W
     load(warehouse, {TODAY_A: records("odd", duration=7)})
     assert stored(warehouse, "SELECT call_id, duration_seconds FROM synthflow.calls") == [("odd", 7)]
     assert stored(warehouse, "FROM synthflow.call_rejects") == []
+
+
+def losses(
+    warehouse: Warehouse, contents: dict[Partition, list[bytes]], timezone: str = "UTC", **result: Any
+) -> Losses:
+    """What landing these records would lose."""
+    with Staging(timezone=timezone) as staging, warehouse.connect() as connection:
+        for partition, lines in contents.items():
+            staging.add(partition, lines)
+            staging.complete(partition, FetchResult(len(lines), len(lines), 0, 0, 0, 1, closed=True, **result))
+        return find_losses(connection, staging.take_ready())
+
+
+@pytest.mark.parametrize(("gone", "of", "refused"), [(3, 3, False), (4, 4, True), (4, 40, False), (5, 40, True)])
+def test_more_than_three_calls_and_a_tenth_may_not_vanish(
+    warehouse: Warehouse, gone: int, of: int, refused: bool
+) -> None:
+    ids = [f"c{number}" for number in range(of)]
+    load(warehouse, {TODAY_A: records(*ids, "moved"), YESTERDAY_A: []})
+    moved = records("moved", start_time=START_MS - 3_600_000)
+    found = losses(warehouse, {TODAY_A: records(*ids[gone:]), YESTERDAY_A: moved})
+    assert list(found.refused) == [TODAY_A] * refused
+    removed = f"2026-03-10: the API no longer lists {gone} of {of + 1} calls, which are removed"
+    assert found.removed == [removed] * (not refused)
+
+
+def test_calls_that_had_not_ended_or_belong_to_another_day_now_may_vanish(warehouse: Warehouse) -> None:
+    load(warehouse, {TODAY_A: records(*"abcdef", call_status="in-progress")})
+    assert losses(warehouse, {TODAY_A: []}) == Losses()
+    load(warehouse, {TODAY_A: records(*"abcdef")})
+    assert losses(warehouse, {TODAY_A: []}, timezone="America/New_York") == Losses()  # they start at midnight in UTC
+    assert list(losses(warehouse, {TODAY_A: []}).refused) == [TODAY_A]
+
+
+def test_an_ambiguous_response_without_calls_does_not_replace_a_single_call(warehouse: Warehouse) -> None:
+    load(warehouse, {TODAY_A: records("only")})
+    assert losses(warehouse, {TODAY_A: []}).refused == {}
+    assert list(losses(warehouse, {TODAY_A: []}, states_total=False).refused) == [TODAY_A]
+
+
+def test_a_few_records_without_an_id_do_not_replace_what_landed(warehouse: Warehouse) -> None:
+    counts = "SELECT total_records, fetched, landed, rejected, open_calls, settled FROM synthflow.call_loads"
+    load(warehouse, {TODAY_A: [*records("odd", call_status="in-progress"), *records("good")]})
+    nameless = records(" \t", call_status="in-progress", start_time=START_MS + 1)
+    for _ in range(2):
+        load(warehouse, {TODAY_A: [*nameless, *records("good")]})
+        assert stored(warehouse, "SELECT call_id FROM synthflow.calls ORDER BY 1") == [("good",), ("odd",)]
+        assert stored(warehouse, "SELECT reason FROM synthflow.call_rejects") == [("call_id is missing",)]
+        assert stored(warehouse, counts) == [(2, 3, 2, 1, 1, False)]
+        assert_complete(warehouse)
+    load(warehouse, {TODAY_A: records("odd", "good")})
+    assert stored(warehouse, counts) == [(2, 2, 2, 0, 0, True)]
+    load(warehouse, {TODAY_A: [*nameless, *records("good")]}, accept_deleted=True)
+    assert stored(warehouse, "SELECT call_id FROM synthflow.calls") == [("good",)]
 
 
 def test_a_day_is_not_settled_while_the_kept_version_of_a_call_is_open(warehouse: Warehouse) -> None:

@@ -55,6 +55,11 @@ class FetchConfig(dg.Config):
     only_missing: bool = Field(
         default=False, description="Skip settled partitions, to resume an interrupted run or to fill gaps."
     )
+    accept_deleted: bool = Field(
+        default=False,
+        description="Remove calls that the API no longer lists, however many they are. Otherwise a day fails if it "
+        "would lose many.",
+    )
 
 
 def build_calls_assets(
@@ -119,7 +124,7 @@ def _fetch(
         fetch = _Fetch(workspace, specs, context, warehouse, days_of(context), agents, wanted, warning)
         fetch.skip_landed(only_missing=config.only_missing)
         try:
-            fetch.load(client)
+            fetch.load(client, accept_deleted=config.accept_deleted)
             fetch.record_agents()
             fetch.raise_if_failed()
         except Exception:
@@ -188,8 +193,12 @@ class _Fetch:
             wanted = {agent.model_id for agent in self.wanted}
             self.present = {partition for partition in settled if partition.model_id in wanted}
 
-    def load(self, client: "SynthflowClient") -> None:
+    def load(self, client: "SynthflowClient", *, accept_deleted: bool = False) -> None:
         """Fetch and land; collect the failures of single partitions.
+
+        Args:
+            client: sends the requests.
+            accept_deleted: whether calls that the API no longer lists are removed, however many they are.
 
         Raises:
             ApiError: the error concerns every partition.
@@ -208,6 +217,7 @@ class _Fetch:
             run_id=self.context.run.run_id,
             skipped=frozenset(self.present),
             listed=self.agents,
+            accept_deleted=accept_deleted,
             log=self.context.log.info,
         ):
             if isinstance(outcome, FailedPartition):

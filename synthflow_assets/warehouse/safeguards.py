@@ -1,0 +1,149 @@
+"""Find what is wrong with a batch before it lands: partitions that would lose calls, and fields that are lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+import duckdb
+
+from synthflow_assets.days import day_bounds_ms
+from synthflow_assets.errors import SynthflowError, UnreadableRecordsError, VanishedCallsError
+from synthflow_assets.warehouse.decoding import ANOTHER_DAY
+from synthflow_assets.warehouse.staging import Partition, ReadyBatch
+from synthflow_assets.warehouse.statements import execute_named, sql_file
+
+_SQL = "synthflow_assets.warehouse.sql"
+STAGED = "read_parquet($files)"
+_FEW = 3  # records of any partition that may be undecodable, and calls that may vanish
+_NEARLY_ALL = 0.9
+_MANY = 0.1  # of the calls that landed before
+
+
+@dataclass
+class Losses:
+    """What a batch would lose.
+
+    Attributes:
+        refused: partitions that must not land, each with the reason.
+        removed: a message for each other partition that loses calls, because the API no longer lists them.
+    """
+
+    refused: dict[Partition, SynthflowError] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+
+
+def find_losses(
+    connection: duckdb.DuckDBPyConnection,
+    batch: ReadyBatch,
+    decoded: str = STAGED,
+    *,
+    accept_deleted: bool = False,
+) -> Losses:
+    """Return what the partitions of a batch would lose compared with what landed before.
+
+    A partition must not land in these cases:
+
+    * More than three records are rejected that landed before, or more than three and nearly all records. A rejected
+      record without an id may be any call that landed and is not listed now.
+    * More than three calls that landed before, and more than a tenth of them, are not listed now. If the response says
+      that there are no calls but states no total, one call suffices.
+
+    Calls that had not ended do not count, because they may start on another day after all.
+
+    Args:
+        connection: has the table `calls`.
+        batch: the staged partitions.
+        decoded: SQL for the relation of the decoded records.
+        accept_deleted: whether calls may vanish.
+    """
+    bounds = [day_bounds_ms(partition.day, batch.timezone) for partition in batch.partitions]
+    parameters = {
+        "files": [str(path) for path in batch.files],
+        "days": [partition.day for partition in batch.partitions],
+        "model_ids": [partition.model_id for partition in batch.partitions],
+        "from_ms": [from_ms for from_ms, _ in bounds],
+        "to_ms": [to_ms for _, to_ms in bounds],
+        "another_day": ANOTHER_DAY,
+    }
+    losses = Losses()
+    query = sql_file(_SQL, "losses.sql").replace("{decoded}", decoded)
+    for row in execute_named(connection, query, parameters).fetchall():
+        found = _Counts(*row)
+        partition = Partition(found.day, found.model_id)
+        if found.is_unreadable:
+            losses.refused[partition] = found.unreadable_error()
+        elif accept_deleted or not found.vanished:
+            continue
+        elif found.has_lost_many or not batch.partitions[partition].states_total:
+            losses.refused[partition] = found.vanished_error()
+        else:
+            losses.removed.append(
+                f"{found.day}: the API no longer lists {found.vanished:,} of {found.landed_before:,} calls, which are "
+                "removed"
+            )
+    return losses
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """A row of `losses.sql`."""
+
+    day: dt.date
+    model_id: str
+    records: int
+    rejected: int
+    rejected_that_landed: int
+    rejected_without_id: int
+    most_frequent_problem: str
+    landed_before: int  # calls of the day that should be listed again
+    unlisted: int  # of these, calls of which no record has the id
+
+    @property
+    def may_have_landed(self) -> int:
+        """Rejected records whose call landed before, or may have."""
+        return self.rejected_that_landed + min(self.rejected_without_id, self.unlisted)
+
+    @property
+    def vanished(self) -> int:
+        """Calls that landed before and of which there is no record now."""
+        return self.unlisted - min(self.rejected_without_id, self.unlisted)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether a field must have changed its type."""
+        is_nearly_all = self.rejected > _FEW and self.rejected >= _NEARLY_ALL * self.records
+        return self.may_have_landed > _FEW or is_nearly_all
+
+    @property
+    def has_lost_many(self) -> bool:
+        """Whether so many calls vanished that the response may be wrong."""
+        return self.vanished > _FEW and self.vanished > _MANY * self.landed_before
+
+    def unreadable_error(self) -> UnreadableRecordsError:
+        before = f", of which {self.may_have_landed:,} landed before" if self.may_have_landed else ""
+        return UnreadableRecordsError(
+            f"{self.rejected:,} of {self.records:,} records cannot be decoded{before}; most often, "
+            f"{self.most_frequent_problem}. Nothing of this day was replaced. The API may have changed: "
+            "pip install --upgrade synthflow-assets, then run again"
+        )
+
+    def vanished_error(self) -> VanishedCallsError:
+        return VanishedCallsError(
+            f"the API no longer lists {self.vanished:,} of {self.landed_before:,} calls that landed before. Nothing of "
+            "this day was replaced. If Synthflow deleted the calls and you want to remove them here too, run the day "
+            "with `accept_deleted` in the run config; otherwise leave the day as it is"
+        )
+
+
+def unreadable_fields(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str = STAGED) -> list[str]:
+    """Return a message for each field that no metric needs and that could not be decoded in some calls.
+
+    Args:
+        connection: runs the query.
+        batch: the staged partitions.
+        decoded: SQL for the relation of the decoded records.
+    """
+    query = sql_file(_SQL, "unreadable_fields.sql").replace("{decoded}", decoded)
+    rows = execute_named(connection, query, {"files": [str(path) for path in batch.files]}).fetchall()
+    return [f"{field} in {calls:,} calls, which cannot be decoded; see the column extra" for field, calls in rows]
