@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow
@@ -284,7 +286,7 @@ def _examine_fetch(
         page_size=settings.page_size,
         now_ms=client.now_ms,
     )
-    landed = _landed_call_ids(settings, day)
+    landed = _landed_calls(settings, day)
     partition = Partition(day, agent.model_id)
     try:
         with LandingTrial(partition, settings.timezone, settings.pii, settings.hash_key, landed) as trial:
@@ -304,8 +306,8 @@ def _examine_fetch(
         yield Finding(Verdict.TROUBLE, "records", _sentence(error))
 
 
-def _landed_call_ids(settings: Settings, day: dt.date) -> list[str]:
-    """Return the ids of the calls that landed on days around this one: a run replaces them only if it can decode them.
+def _landed_calls(settings: Settings, day: dt.date) -> pa.Table | None:
+    """Return the calls that landed on days around this one, because a run must not lose them.
 
     None if the warehouse cannot be read, which has a finding of its own.
     """
@@ -313,14 +315,15 @@ def _landed_call_ids(settings: Settings, day: dt.date) -> list[str]:
     try:
         warehouse = _warehouse(settings)
         if not warehouse.exists():
-            return []
+            return None
         with warehouse.connect(read_only=True) as connection:
-            rows = connection.execute(
-                "SELECT call_id FROM calls WHERE day BETWEEN $1 AND $2", [day - week, day + week]
-            ).fetchall()
+            return connection.execute(
+                "SELECT call_id, day, model_id, start_time, listed_day, call_outcome FROM calls "
+                "WHERE day BETWEEN $1 AND $2",
+                [day - week, day + week],
+            ).to_arrow_table()
     except WarehouseError:
-        return []
-    return [call_id for (call_id,) in rows]
+        return None
 
 
 def _decoding(partition: str, calls: int, result: TrialResult) -> Iterator[Finding]:

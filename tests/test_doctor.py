@@ -153,7 +153,9 @@ def test_records_of_an_earlier_day_are_decoded_if_the_last_day_has_no_calls() ->
     assert "duration is a fraction" in said
 
 
-def test_a_change_of_type_of_landed_calls_is_trouble(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+def test_a_response_that_would_lose_landed_calls_is_trouble(
+    start_sandbox: StartSandbox, settings_for: SettingsFor
+) -> None:
     """A run does not replace what landed with what it cannot decode, even if most records are fine."""
     sandbox = start_sandbox(agents=1, calls_per_day=60, same_volume=True)
     settings = settings_for(sandbox)
@@ -161,8 +163,13 @@ def test_a_change_of_type_of_landed_calls_is_trouble(start_sandbox: StartSandbox
     with SynthflowClient.from_settings(settings) as client:
         agents = resolve_agents(client, settings).agents
         list(load_calls(client, Warehouse(settings.warehouse), settings, agents, [day], log=print))
-    sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={"durations_as_fractions": 1e9})
-    assert "landed before" in troubles(settings)["records"]
+    for fault, says in [
+        ("durations_as_fractions", "landed before; most often, duration is a fraction"),
+        ("blank_call_ids", "landed before; most often, call_id is missing"),
+        ("missing_calls", "no longer lists 30 of 60 calls"),
+    ]:
+        sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={fault: 1e9})
+        assert says in troubles(settings)["records"]
 
 
 def test_the_trial_of_a_run_writes_nothing(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import duckdb
+import pyarrow as pa
 
-from synthflow_assets.errors import UnreadableRecordsError, WarehouseUnusableError
+from synthflow_assets.errors import SynthflowError, WarehouseUnusableError
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.warehouse.decoding import ANOTHER_DAY, decode_sql
 from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
@@ -36,7 +36,7 @@ class TrialResult:
         warnings: a message for each field that cannot be decoded and that no metric needs.
     """
 
-    error: UnreadableRecordsError | None
+    error: SynthflowError | None
     rejected: dict[str, int]
     warnings: list[str]
 
@@ -49,7 +49,7 @@ class LandingTrial:
         timezone: IANA name of the time zone of days.
         pii: keep, hash or drop.
         hash_key: for hash.
-        landed: calls of this day and the days around it that have landed already, with the columns of `landed_sql`.
+        landed: calls of this day and the days around it that have landed already: the columns that `losses.sql` reads.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class LandingTrial:
             WarehouseUnusableError: decoding failed.
         """
         self._decode_chunk()
-        batch = ReadyBatch(partitions={self._partition: fetched})
-        errors = unreadable_partitions(self._connection, batch, _DECODED)
+        batch = ReadyBatch(partitions={self._partition: fetched}, timezone=self._timezone)
+        errors = find_losses(self._connection, batch, _DECODED).refused
         rejected = self._connection.execute(
             "SELECT reason, count(*) AS n FROM temp.decoded WHERE reason <> $1 GROUP BY reason ORDER BY n DESC, reason",
             [ANOTHER_DAY],
