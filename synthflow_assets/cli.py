@@ -367,6 +367,17 @@ def _choice(name: str, *choices: str, help: str) -> Callable[[_Command], _Comman
 @click.option(
     "--latency-ms", default=0.0, show_default=True, type=click.FloatRange(0), help="Delay of each response in ms."
 )
+@click.option("--latency-varies", is_flag=True, help="Vary the delay at random, with --latency-ms as the mean.")
+@click.option(
+    "--full-speed-requests",
+    type=click.IntRange(1),
+    help="Lengthen the delay when more requests than this are under way at once. Default: never.",
+)
+@click.option(
+    "--max-requests",
+    type=click.IntRange(1),
+    help="Respond with 429 when more requests than this are under way at once. Default: no limit.",
+)
 @click.option(
     "--requests-per-second",
     type=click.FloatRange(0, min_open=True),

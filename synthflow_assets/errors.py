@@ -97,12 +97,14 @@ class TransientApiError(ApiError):
     Attributes:
         retry_for_seconds: how long errors of this class are retried, counted from the first one.
         pauses_all_connections: whether the client's other connections wait as well.
+        may_be_overload: whether the API may have got too many requests at once.
         is_outage: whether the error means that the API cannot be reached or does not work.
         outlasted: whether the API answered nothing for as long as the client waits, so that all requests would fail.
     """
 
     retry_for_seconds: ClassVar[float] = 120.0
     pauses_all_connections: ClassVar[bool] = False
+    may_be_overload: ClassVar[bool] = False
     is_outage: ClassVar[bool] = False
     outlasted: bool = False
 
@@ -117,6 +119,7 @@ class ConnectionFailedError(TransientApiError):
     # A server that restarts is back within seconds, but a wrong port stays closed and its user is waiting. A run waits
     # for longer, see `SynthflowClient.wait_for_outages`.
     retry_for_seconds: ClassVar[float] = 10.0
+    may_be_overload: ClassVar[bool] = True
     is_outage: ClassVar[bool] = True
 
 
@@ -138,6 +141,7 @@ class RateLimitedError(TransientApiError):
 
     retry_for_seconds: ClassVar[float] = 600.0
     pauses_all_connections: ClassVar[bool] = True
+    may_be_overload: ClassVar[bool] = True
 
 
 class ServerError(TransientApiError):
@@ -150,6 +154,7 @@ class OverloadedError(ServerError):
     """503: the server is overloaded."""
 
     pauses_all_connections: ClassVar[bool] = True
+    may_be_overload: ClassVar[bool] = True
 
 
 class ClientClosedError(ApiError):

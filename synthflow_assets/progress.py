@@ -63,6 +63,9 @@ def describe(progress: FetchProgress, windows: int, seconds: float) -> str:
     rate = progress.pages_done / seconds if seconds else 0.0
     if rate:
         line += f"; {rate:.1f} pages/s, about {_duration((pages - progress.pages_done) / rate)} left"
+    line += f"; {progress.connections} connection{'s' if progress.connections != 1 else ''}"
+    if progress.connections_note:
+        line += f" ({progress.connections_note})"
     if progress.pause_seconds > _LONG_PAUSE_SECONDS:
         line += f"; paused for {progress.pause_seconds:.0f} s more, because the API asked for it"
     return line

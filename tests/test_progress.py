@@ -17,16 +17,20 @@ from tests.conftest import DAY
 
 
 def test_the_lines() -> None:
-    early = FetchProgress(2, 4, 50, 100, 4_900, 0.0)
+    early = FetchProgress(2, 4, 50, 100, 4_900, 16, "", 0.0)
     assert describe(early, 40, 10.0) == (
-        "4,900 calls; 50 of about 1,000 pages, 2 of 40 (day, agent) pairs; 5.0 pages/s, about 3 min left"
+        "4,900 calls; 50 of about 1,000 pages, 2 of 40 (day, agent) pairs; 5.0 pages/s, about 3 min left; "
+        "16 connections"
     )
-    late = FetchProgress(39, 40, 990, 1_000, 98_000, 20.4)
+    late = FetchProgress(39, 40, 990, 1_000, 98_000, 1, "the API refuses more", 20.4)
     assert describe(late, 40, 198.0) == (
         "98,000 calls; 990 of 1,000 pages, 39 of 40 (day, agent) pairs; 5.0 pages/s, about 2 s left; "
-        "paused for 20 s more, because the API asked for it"
+        "1 connection (the API refuses more); paused for 20 s more, because the API asked for it"
     )
-    assert describe(FetchProgress(0, 1, 0, 1, 0, 0.0), 1, 5.0) == "0 calls; 0 of 1 pages, 0 of 1 (day, agent) pairs"
+    assert (
+        describe(FetchProgress(0, 1, 0, 1, 0, 8, "", 0.0), 1, 5.0)
+        == "0 calls; 0 of 1 pages, 0 of 1 (day, agent) pairs; 8 connections"
+    )
 
 
 def test_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +40,7 @@ def test_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     log = ProgressLog(1, lines.append)
     for second in range(3 * 3600):
         now[0] = float(second)
-        log.update(FetchProgress(0, 1, second, 20_000, second, 0.0))
+        log.update(FetchProgress(0, 1, second, 20_000, second, 8, "", 0.0))
     assert len(lines) == 3 + 10 + 33  # in the first minute, in ten minutes, then every five
     assert lines[0].startswith("5 calls")
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Self
 from urllib.parse import quote
 
 from synthflow_assets.agents import Agent
+from synthflow_assets.api.concurrency import ConcurrencyLimit
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.api.pages import MAX_PAGE_SIZE, NO_CALLS, CallPage, parse_agents, parse_calls
@@ -38,7 +39,8 @@ class SynthflowClient:
     Args:
         api_key: the key of the workspace.
         base_url: the API's address, such as `https://api.eu.synthflow.ai/v2`.
-        max_connections: how many requests may be in flight at once.
+        max_connections: how many requests may be in flight at once. The client starts with 8 and adds some while the
+            API answers as fast as before; if the API refuses requests or slows down, it uses fewer.
         requests_per_second: limit for all threads together; None for no limit.
     """
 
@@ -47,7 +49,7 @@ class SynthflowClient:
         api_key: str,
         base_url: str,
         *,
-        max_connections: int = 8,
+        max_connections: int = 32,
         requests_per_second: float | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
@@ -246,6 +248,11 @@ class SynthflowClient:
         would take a day for over that is not, and never fetch the rest of it.
         """
         return int((time.time() - (self.clock_correction_seconds or max(0.0, self.clock_ahead_seconds or 0.0))) * 1000)
+
+    @property
+    def concurrency(self) -> ConcurrencyLimit:
+        """How many requests are in flight at once at present (`connections`), up to `max_connections`."""
+        return self._transport.throttle.concurrency
 
     @property
     def pause_seconds(self) -> float:

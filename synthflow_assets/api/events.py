@@ -51,6 +51,8 @@ class FetchProgress:
     pages_done: int
     pages_expected: int  # of the windows started so far; the others are not known yet
     calls: int  # distinct calls yielded
+    connections: int  # requests in flight at once
+    connections_note: str  # why there are not more connections; empty if nothing is known
     pause_seconds: float  # left of a pause that the API asked for
 
 

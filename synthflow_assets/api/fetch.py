@@ -1,7 +1,11 @@
 """Fetch the calls of windows in parallel: complete, each call once.
 
-One thread decides what to request (`window`), a pool of threads sends the requests. Windows start in the given order
-and finish in any order. A window that fails does not stop the others.
+One thread decides what to request (`window`), a pool of threads sends the requests, as many at once as the API answers
+without slowing down (`concurrency`). A window that fails does not stop the others.
+
+The order is by what ends the fetch soonest. First pages come first, because they state how many pages follow. Then
+comes the window with the most calls, because it may have to be read again, or in slices whose totals are not known yet.
+Windows start in the given order and finish in any order.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from synthflow_assets.api.concurrency import ConcurrencyLimit
 from synthflow_assets.api.events import CallWindow, FetchedPage, FetchEvent, FetchProgress
 from synthflow_assets.api.pages import MAX_PAGE_SIZE, CallPage
 from synthflow_assets.api.window import PageRequest, WindowFetch
@@ -21,12 +26,16 @@ from synthflow_assets.errors import ApiError, AuthenticationError, TransientApiE
 
 PROGRESS_SECONDS = 1.0
 _MIN_FAILURES = 3
+# Windows whose first page has come hold its calls in memory until the others follow: 50 MB, at 5 kB a call.
+_MAX_ACTIVE_WINDOWS = 100
 
 
 class CallLister(Protocol):
     """What fetching needs of a client; `SynthflowClient` has it."""
 
-    max_connections: int
+    @property
+    def concurrency(self) -> ConcurrencyLimit:
+        """Limits how many requests are in flight at once."""
 
     @property
     def pause_seconds(self) -> float:
@@ -56,7 +65,7 @@ def fetch_windows(
     """Fetch windows over the client's connections.
 
     Args:
-        client: sends the requests; its `max_connections` limits how many are in flight.
+        client: sends the requests; its `concurrency` limits how many are in flight.
         windows: what to fetch; read lazily, as connections become free.
         margin_seconds: how far the requested window reaches before a window's start and past its end.
         page_size: calls in a page, 1 to 100.
@@ -74,11 +83,11 @@ def fetch_windows(
     fetches = (WindowFetch(window, margin_seconds * 1000, page_size, now_ms) for window in windows)
     state = _State(client, fetches)
     responses: queue.SimpleQueue[_Response] = queue.SimpleQueue()
-    pool = ThreadPoolExecutor(client.max_connections, thread_name_prefix="synthflow")
+    pool = ThreadPoolExecutor(client.concurrency.bound, thread_name_prefix="synthflow")
     try:
         while True:
             # Twice as many as connections, so that none idles while this thread handles a page.
-            while state.in_flight < 2 * client.max_connections and (request := state.next_request()):
+            while state.in_flight < 2 * client.concurrency.connections and (request := state.next_request()):
                 pool.submit(_send, client, request, responses)
                 state.in_flight += 1
             if not state.in_flight:
@@ -115,15 +124,14 @@ class _State:
         self._next_progress = time.monotonic() + PROGRESS_SECONDS
 
     def next_request(self) -> PageRequest | None:
-        """Return the next request of a window that has started, else the first request of the next window."""
-        for fetch in self._active:
-            if fetch.pending_requests:
-                return fetch.pending_requests.popleft()
-        started = next(self._fetches, None)
-        if started is None:
+        """Return the first request of the next window, else the next request of the window with the most calls."""
+        if len(self._active) < _MAX_ACTIVE_WINDOWS and (started := next(self._fetches, None)) is not None:
+            self._active.append(started)
+            return started.pending_requests.popleft()
+        waiting = [fetch for fetch in self._active if fetch.pending_requests]
+        if not waiting:
             return None
-        self._active.append(started)
-        return started.pending_requests.popleft()
+        return max(waiting, key=lambda fetch: fetch.total).pending_requests.popleft()
 
     def handle(self, response: _Response) -> list[FetchEvent]:
         """Account for a response, and return the events that follow from it.
@@ -160,7 +168,7 @@ class _State:
         if isinstance(error, TransientApiError) and error.outlasted:
             raise error
         # With one connection, two bad days in a row would otherwise end the run.
-        connections = max(self._client.max_connections, _MIN_FAILURES)
+        connections = max(self._client.concurrency.bound, _MIN_FAILURES)
         if isinstance(error, TransientApiError) and self._failures_in_a_row > connections:
             raise error
         if not self._has_succeeded and self._failures_in_a_row >= 2 * connections:
@@ -180,6 +188,8 @@ class _State:
             pages_done=self._pages_done,
             pages_expected=self._pages_done + pages_left,
             calls=self._calls,
+            connections=self._client.concurrency.connections,
+            connections_note=self._client.concurrency.note,
             pause_seconds=self._client.pause_seconds,
         )
 

@@ -91,7 +91,7 @@ def with_retries(
 
     Args:
         attempt: sends one request.
-        throttle: gives each attempt its slot, and holds the pauses of all connections.
+        throttle: gives each attempt a connection and a slot, and holds the pauses of all connections.
         closed: set when the client is closed, which ends the waiting.
         outage: of the client; None: it does not wait for outages.
 
@@ -100,11 +100,8 @@ def with_retries(
     """
     first_failures: dict[type[TransientApiError], float] = {}  # in seconds of the monotonic clock
     for number in itertools.count():
-        throttle.wait_for_slot()
-        if closed.is_set():
-            raise ClientClosedError("the client was closed while a request waited")
         try:
-            result = attempt()
+            result = _send(attempt, throttle, closed)
         except TransientApiError as error:
             # The time counts from the first failure, not from the request: a read time-out of 60 s would otherwise use
             # up the 10 s of its error class without a single retry.
@@ -125,6 +122,16 @@ def with_retries(
                 outage.end()
             return result
     raise AssertionError("unreachable")
+
+
+def _send(attempt: Callable[[], Result], throttle: Throttle, closed: threading.Event) -> Result:
+    # The connection comes first: a slot that waits for a connection would be used later than it was reserved for.
+    with throttle.concurrency.connection():
+        throttle.wait_for_slot()
+        if closed.is_set():
+            raise ClientClosedError("the client was closed while a request waited")
+        with throttle.concurrency.observing():
+            return attempt()
 
 
 def retry_wait_seconds(attempt: int, error: TransientApiError) -> float:

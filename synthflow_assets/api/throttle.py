@@ -1,10 +1,11 @@
-"""Limit the request rate of a client, and pause all its connections when the API asks for it."""
+"""Limit the requests of a client: their number at once, their rate, and pauses that the API asks for."""
 
 from __future__ import annotations
 
 import threading
 import time
 
+from synthflow_assets.api.concurrency import ConcurrencyLimit
 from synthflow_assets.interfaces import ReserveSlots
 
 _BLOCK_SECONDS = 0.5  # how long the slots last that are reserved at once
@@ -18,11 +19,15 @@ class Throttle:
     Args:
         requests_per_second: the limit; None for no limit.
         stopped: when set, nothing waits any more.
+        max_connections: how many requests may be under way at once; `concurrency` finds a number up to it.
     """
 
-    def __init__(self, requests_per_second: float | None, stopped: threading.Event | None = None) -> None:
+    def __init__(
+        self, requests_per_second: float | None, stopped: threading.Event | None = None, max_connections: int = 32
+    ) -> None:
         self._interval_seconds = 1.0 / requests_per_second if requests_per_second else 0.0
         self._stopped = stopped or threading.Event()
+        self.concurrency = ConcurrencyLimit(max_connections, self._stopped)
         self._lock = threading.Lock()
         # All times are seconds of the monotonic clock.
         self._next_slot = 0.0
@@ -51,6 +56,11 @@ class Throttle:
             # After a pause, or one that began while this thread slept, it takes a new slot.
             if not is_paused and pauses == self._pauses:
                 return
+
+    def stop(self) -> None:
+        """Let nothing wait any more."""
+        self._stopped.set()
+        self.concurrency.wake()
 
     def pause(self, seconds: float) -> None:
         """Let no request start for this many seconds from now."""

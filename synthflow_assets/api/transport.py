@@ -69,7 +69,7 @@ class Transport:
         self._host = host_of(base_url)
         self._api_key = api_key
         self._closed = threading.Event()
-        self.throttle = Throttle(requests_per_second, self._closed)
+        self.throttle = Throttle(requests_per_second, self._closed, max_connections)
         self._server_date: tuple[str, float] | None = None  # the last `Date` header, and the local time it came at
         self._connections = CuttableAdapter(max_connections=max_connections, header_seconds=RESPONSE_TIMEOUT_SECONDS)
         self._session = _session(base_url, self._connections)
@@ -94,7 +94,7 @@ class Transport:
 
     def close(self) -> None:
         """Close every connection. Requests that wait or are in flight raise an `ApiError`."""
-        self._closed.set()
+        self.throttle.stop()
         self._connections.cut()
         self._session.close()
         self._anonymous_session.close()

@@ -133,6 +133,11 @@ class WindowFetch:
         self._start_slice(self._root)
 
     @property
+    def total(self) -> int:
+        """Number of calls, by the API's total or as received; 0 before the first page."""
+        return max(self._root.total, len(self._seen))
+
+    @property
     def pages_left(self) -> int:
         """Number of pages still to request, by the totals known so far."""
         if not self._root.is_split:

@@ -40,7 +40,10 @@ class SynthflowResource(dg.ConfigurableResource[Any]):
     api_key: str = Field(default="", description="API key, as dg.EnvVar.")
     region: str = Field(default="us", description="Region of the workspace: us, eu or global.")
     base_url: str | None = Field(default=None, description="Base URL of the API, ending in /v2. Overrides region.")
-    max_connections: int = Field(default=8, description="Maximum number of concurrent requests.")
+    max_connections: int = Field(
+        default=32,
+        description="Maximum number of concurrent requests. The client finds how many the API answers at full speed.",
+    )
     requests_per_second: float | None = Field(default=None, description="Maximum request rate. Unset: no limit.")
 
     @classmethod

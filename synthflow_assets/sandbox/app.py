@@ -48,6 +48,8 @@ class SandboxApi:
         self.store = CallStore(config)
         self.requests: list[dict[str, str]] = []  # the query of each `GET /calls`, for tests and benchmarks
         self.audio_served = 0
+        self.refusals = 0  # of requests beyond `max_requests`
+        self._under_way = 0
         self._fault_counts: dict[str, int] = {}
         self._random = random.Random(config.seed)
         self._recent_requests: list[float] = []  # of the last second, in seconds of the monotonic clock
@@ -81,8 +83,18 @@ class SandboxApi:
         """Add what all endpoints of the API share: latency, rate limit, API key, and faults of the transport."""
 
         async def respond(request: Request) -> Response:
+            self._under_way += 1
+            try:
+                return await respond_in_time(request)
+            finally:
+                self._under_way -= 1
+
+        async def respond_in_time(request: Request) -> Response:
+            if self.config.max_requests is not None and self._under_way > self.config.max_requests:
+                self.refusals += 1
+                return _error(429, "Too many requests", "rate_limit")
             if self.config.latency_seconds:
-                await asyncio.sleep(self.config.latency_seconds)
+                await asyncio.sleep(self._latency_seconds())
             failure = self._rate_failure() or self._transport_failure(request)
             if failure is not None:
                 return failure
@@ -97,6 +109,14 @@ class SandboxApi:
             return response
 
         return respond
+
+    def _latency_seconds(self) -> float:
+        seconds = self.config.latency_seconds
+        if self.config.latency_varies:
+            seconds = self._random.expovariate(1 / seconds)
+        if self.config.full_speed_requests is not None:
+            seconds *= max(1.0, self._under_way / self.config.full_speed_requests)
+        return seconds
 
     def _rate_failure(self) -> Response | None:
         if self.config.requests_per_second is None:

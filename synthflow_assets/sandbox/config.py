@@ -68,6 +68,9 @@ class SandboxConfig:
 
     clock_behind_seconds: float = 0.0  # of the `Date` header
     latency_seconds: float = 0.0  # of each response
+    latency_varies: bool = False  # at random: exponentially distributed, with `latency_seconds` as the mean
+    full_speed_requests: int | None = None  # more under way at once share this capacity, so their latency grows
+    max_requests: int | None = None  # under way at once; more get 429
     requests_per_second: float | None = None  # more get 429
     faults: dict[str, float] = field(default_factory=dict)  # chance by name, see `FAULTS`
     poisoned_day: dt.date | None = None  # in UTC; every request for it gets 400

@@ -149,7 +149,13 @@ class Settings(BaseModel):
         "synthflow", description="Schema of the tables. Workspaces that share a warehouse need different schemas."
     )
     page_size: int = Field(100, ge=1, le=100, description="Calls per request; the API allows at most 100.")
-    max_connections: int = Field(8, ge=1, le=64, description="Maximum number of concurrent requests.")
+    max_connections: int = Field(
+        32,
+        ge=1,
+        le=64,
+        description="Maximum number of concurrent requests. A run starts with 8, and finds how many the API answers "
+        "without slowing down or refusing any.",
+    )
     requests_per_second: float | None = Field(
         None,
         ge=0.01,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from synthflow_assets.api import fetch as fetch_module
 from synthflow_assets.api import window as window_module
 from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.concurrency import ConcurrencyLimit
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.api.pages import CallPage, CallRecord
@@ -276,7 +277,7 @@ class Lister:
 
     def __init__(self, respond: Callable[[int], CallPage], max_connections: int = 1) -> None:
         self.respond = respond
-        self.max_connections = max_connections
+        self.concurrency = ConcurrencyLimit(max_connections)
         self.most_in_flight = self.in_flight = 0
 
     def list_calls(self, model_id: str, **_: object) -> CallPage:
@@ -386,8 +387,8 @@ def test_progress_is_yielded_while_no_response_comes(monkeypatch: pytest.MonkeyP
     events = list(fetch_windows(lister, [day_of(str(number)) for number in range(4)], margin_seconds=0))
     progress = [event for event in events if isinstance(event, FetchProgress)]
     assert 8 < len(progress) < 25
-    assert progress[0] == FetchProgress(0, 2, 0, 2, 0, 3.0)
-    assert progress[-1] == FetchProgress(3, 4, 3, 4, 50, 3.0)
+    assert progress[0] == FetchProgress(0, 2, 0, 2, 0, 1, "", 3.0)
+    assert progress[-1] == FetchProgress(3, 4, 3, 4, 50, 1, "", 3.0)
     assert [event.pages_done for event in progress] == sorted(event.pages_done for event in progress)
 
 
@@ -405,6 +406,42 @@ def test_windows_start_in_order_when_connections_are_free() -> None:
     assert [event.window.model_id for event in events if isinstance(event, FetchedWindow)] == [
         str(n) for n in range(1, 20)
     ]
+
+
+def test_first_pages_come_first_and_then_the_window_with_the_most_calls() -> None:
+    totals = {"small": 150, "large": 850, "tiny": 20}
+    requested: list[tuple[str, int]] = []
+
+    class InOrder(Lister):
+        def list_calls(self, model_id: str, *, offset: int = 0, limit: int = 100, **_: object) -> CallPage:
+            requested.append((model_id, offset))
+            numbers = range(offset, min(offset + limit, totals[model_id]))
+            calls = [CallRecord(f"{model_id}{n}", model_id, DAY_START_MS + n, b"{}") for n in numbers]
+            return CallPage(totals[model_id], calls)
+
+    events = list(
+        fetch_windows(InOrder(lambda _: fail(KeyError())), [day_of(name) for name in totals], margin_seconds=0)
+    )
+    assert sum(isinstance(event, FetchedWindow) for event in events) == 3
+    assert requested[:3] == [("small", 0), ("large", 0), ("tiny", 0)]
+    assert requested[3:] == [*(("large", offset) for offset in range(100, 900, 100)), ("small", 100)]
+
+
+def test_a_long_fetch_holds_the_first_pages_of_few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls of a window are held until all its pages have come."""
+    monkeypatch.setattr(fetch_module, "_MAX_ACTIVE_WINDOWS", 4)
+    open_windows = most = 0
+
+    class TwoPages(Lister):
+        def list_calls(self, model_id: str, *, offset: int = 0, **_: object) -> CallPage:
+            nonlocal open_windows, most
+            open_windows += 1 if offset == 0 else -1
+            most = max(most, open_windows)
+            calls = [CallRecord(f"{offset + n}", model_id, DAY_START_MS + n, b"{}") for n in range(100)]
+            return CallPage(200, calls if offset < 200 else [])
+
+    list(fetch_windows(TwoPages(lambda _: fail(KeyError())), [day_of(str(n)) for n in range(20)], margin_seconds=0))
+    assert most <= 4
 
 
 def test_a_wrong_key_ends_the_fetch_at_once(start_sandbox: StartSandbox) -> None:
