@@ -37,12 +37,40 @@ FROM synthflow.duration_summary_by('2026-01-01', '2026-12-31', date_trunc('month
 Counts can be added over days and agents. Shares and rates cannot: divide the sums instead.
 
 The metrics are the same for every `SYNTHFLOW_PII`, and `forget` does not change them: they are computed from columns of
-`calls` that hold nothing a person said.
+`calls` that hold nothing a person said. Callers and attempts are the exception, see below.
 
 "Connected" means that a person or a machine picked up. For persons, see the outcome `person_reached`.
 
 AI agents do not put calls on hold and do no work after a call. So the mean is called average call duration, not average
 handle time. The API has no queue, so there is no abandonment rate.
+
+## Callers
+
+`callers_daily` and `attempts_daily` count people, not calls. A person is a phone number, in the column `caller_key` of
+`calls`:
+
+* The other side of an `outbound` call is the number called. The other side of an `inbound` call is the calling number.
+  If that is not usable, or the call has another type, it is the number of the lead.
+* Only digits count: `+1 (415) 555-0100`, `0014155550100`, `tel:+1-415-555-0100` and `sip:+14155550100@10.0.0.1` are
+  the same caller. A number without its country code is another caller, because the country is not known.
+* Some calls have no key. Their number is withheld (`anonymous`, `restricted`, or such a word on a keypad:
+  `+266696687`), has letters, has fewer than 7 or more than 15 digits, or is the agent's own.
+* With `SYNTHFLOW_PII=hash`, the key is the keyed hash of the digits, so the numbers of callers are the same. With
+  `drop`, there is no key: callers are NULL, and attempts are empty.
+* If you change `SYNTHFLOW_PII` or its key, a caller's earlier and later keys differ. To match them, fetch old days
+  again.
+* `forget` removes the key of an erased person. The tables are computed again without this person.
+
+Callers do not add up over days or agents. For a range of days use `caller_summary`, which is exact:
+
+```sql
+FROM synthflow.caller_summary('2026-11-01', '2026-11-30');
+FROM synthflow.caller_summary('2026-11-01', '2026-11-30', condition := type_of_call = 'inbound');
+FROM synthflow.caller_summary_by('2026-11-01', '2026-11-30', model_id);
+```
+
+Whether a caller is new depends on all earlier days, and attempts on later ones. So a run also computes `callers_daily`
+for all later days, and `attempts_daily` for all days. Over 1,000,000 calls in a year, both take 3 s of processor time.
 
 """
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from synthflow_assets.errors import WarehouseError, WarehouseLockedError, WarehouseUnusableError
+from synthflow_assets.metrics import replace_metrics
 from synthflow_assets.recordings import RecordedCall, delete_recordings, recording_locations, remove_orphans
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -22,9 +23,12 @@ from synthflow_assets.warehouse.erasure import (
     load_suppression_list,
 )
 from synthflow_assets.warehouse.export import export_again, remove_unfinished
+from synthflow_assets.warehouse.metric_tables import ATTEMPTS_DAILY, CALLERS_DAILY
 from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.staging import remove_abandoned
 from synthflow_assets.warehouse.statements import write
+
+_OF_CALLERS = (CALLERS_DAILY.name, ATTEMPTS_DAILY.name)
 
 
 def count_person(settings: Settings, phone: str) -> tuple[int, int]:
@@ -138,6 +142,7 @@ class _Files:
     """The files of a workspace with personal data, besides the tables. See `PersonalFiles`."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._exports = settings.export_folder
         self._recordings = settings.recordings
         self.deleted: set[str] = set()  # over all attempts: a transaction is repeated if another one commits first
@@ -151,11 +156,21 @@ class _Files:
         of_calls = recording_locations(self._recordings, itertools.starmap(RecordedCall, calls))
         self.deleted.update(delete_recordings([*locations, *of_calls]))
 
-    def export_again(self, connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> int:
+    def refresh(self, connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> int:
+        # Nothing tells the erased callers apart any more, so the tables that count callers change.
+        computed = connection.execute(
+            "SELECT DISTINCT day FROM callers_daily WHERE list_contains($1::DATE[], day)", [days]
+        ).fetchall()
+        affected = (
+            replace_metrics(connection, [day for (day,) in computed], self._settings, _OF_CALLERS) if computed else {}
+        )
         if self._exports is None:
             return 0
         remove_unfinished(self._exports, CALLS.name)
-        return export_again(connection, [CALLS.name], days, self._exports)
+        return sum(
+            export_again(connection, [table], of_table, self._exports)
+            for table, of_table in {CALLS.name: days, **affected}.items()
+        )
 
 
 def _finish(warehouse: Warehouse) -> None:

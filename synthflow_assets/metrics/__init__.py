@@ -19,7 +19,7 @@ from synthflow_assets.warehouse.metric_tables import (
     VOICEMAIL_STATUSES,
 )
 from synthflow_assets.warehouse.statements import execute_named, sql_file, without_comments, write
-from synthflow_assets.warehouse.tables import MetricTable
+from synthflow_assets.warehouse.tables import AffectedDays, MetricTable
 
 _VERSION_LENGTH = 16
 _TABLES = {table.name: table for table in METRIC_TABLES}
@@ -42,7 +42,7 @@ def compute_metrics(
         tables: names of the metric tables to compute; all of them unless given.
 
     Returns:
-        The days that were computed, by table: `days`, and for hourly tables also the next landed days.
+        The days that were computed, by table: `days`, and other landed days that they affect (see `affected_days`).
     """
     return write(connection, lambda: replace_metrics(connection, days, settings, tables))
 
@@ -75,19 +75,26 @@ def replace_metrics(
 def affected_days(connection: duckdb.DuckDBPyConnection, table: MetricTable, days: Sequence[dt.date]) -> list[dt.date]:
     """Return the days of a metric table that are computed from the calls of some days.
 
-    An hourly table counts calls that run past midnight on the day after as well. That day is affected if it has
-    landed, so the tables are the same in whatever order days are landed.
+    An hourly table counts calls that run past midnight on the next day as well. A caller is new on the first day only,
+    and an attempt counts on the day of the first one. Such days are affected if they have landed, so the tables are
+    the same in whatever order days are landed.
 
     Args:
         connection: to the warehouse.
         table: the metric table.
         days: days whose calls were landed or changed.
     """
-    if not table.reads_day_before:
-        return sorted(set(days))
-    next_days = [day + dt.timedelta(days=1) for day in days]
-    landed = connection.execute(
-        "SELECT DISTINCT day FROM call_loads WHERE list_contains($1::DATE[], day)", [next_days]
+    match table.affected_days:
+        case AffectedDays.THE_DAY:
+            return sorted(set(days))
+        case AffectedDays.AND_NEXT:
+            condition = "list_contains($days::DATE[], day - 1)"
+        case AffectedDays.AND_LATER:
+            condition = "day > list_min($days::DATE[])"
+        case AffectedDays.ALL:
+            condition = "true"
+    landed = execute_named(
+        connection, f"SELECT DISTINCT day FROM call_loads WHERE {condition}", {"days": list(days)}
     ).fetchall()
     return sorted({*days, *(day for (day,) in landed)})
 

@@ -1,6 +1,7 @@
 -- How busy each series was in each hour of its days, by an event sweep. A series is one agent, or all agents together.
--- The query around it defines `series` (day, series, until_ms) and `spans` (day, series, from_ms, to_ms), one row a call.
--- A day that was not over when it was fetched has hours up to `until_ms`, which is NULL for other days.
+-- The query around it defines `series` (day, series, until_ms) and `spans` (day, series, from_ms, to_ms, is_connected,
+-- is_person_reached), one row a call. A day that was not over when it was fetched has hours up to `until_ms`, which is NULL
+-- for other days.
 WITH hours AS (
     SELECT
         unnest($hour_days::DATE[]) AS day,
@@ -23,7 +24,9 @@ parts AS (
         hour_ms,
         from_ms >= hour_ms AS starts_here,
         greatest(from_ms, hour_ms) AS from_ms,
-        least(to_ms, next_hour_ms) AS to_ms
+        least(to_ms, next_hour_ms) AS to_ms,
+        is_connected,
+        is_person_reached
     FROM counted
     JOIN hours USING (day)
     WHERE from_ms < next_hour_ms AND (to_ms > hour_ms OR from_ms >= hour_ms)
@@ -34,6 +37,8 @@ totals AS (
         series,
         hour_ms,
         count(*) FILTER (starts_here) AS calls_started,
+        count(*) FILTER (starts_here AND is_connected) AS connected_calls,
+        count(*) FILTER (starts_here AND is_person_reached) AS person_reached_calls,
         count(*) AS calls_in_progress,
         sum(to_ms - from_ms)::BIGINT / 60000 AS agent_minutes
     FROM parts
@@ -64,6 +69,8 @@ SELECT
     make_timestamptz(hour_ms * 1000) AS hour_start,
     local_hour,
     coalesce(calls_started, 0) AS calls_started,
+    coalesce(connected_calls, 0) AS connected_calls,
+    coalesce(person_reached_calls, 0) AS person_reached_calls,
     coalesce(calls_in_progress, 0) AS calls_in_progress,
     coalesce(agent_minutes, 0) AS agent_minutes,
     coalesce(peak_concurrent_calls, 0) AS peak_concurrent_calls

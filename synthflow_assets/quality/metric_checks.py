@@ -56,6 +56,20 @@ _CHECKS = (
         depends_on=("call_load_hourly",),
         severity=Severity.ERROR,
     ),
+    Check(
+        "callers_daily",
+        "callers_reconcile",
+        "Counted again from the earlier calls of each caller, all, reached, new and repeating callers are the same.",
+        COMPUTE_AGAIN,
+        severity=Severity.ERROR,
+    ),
+    Check(
+        "attempts_daily",
+        "attempts_reconcile",
+        "Counted again lead by lead, leads, reached leads and shares are the same.",
+        COMPUTE_AGAIN,
+        severity=Severity.ERROR,
+    ),
 )
 
 # The checks of a table stand together, in the order in which Dagster shows them.

@@ -47,8 +47,8 @@ class PersonalFiles(Protocol):
     def delete_recordings(self, locations: list[str], calls: list[tuple[dt.date, str, str]]) -> None:
         """Delete the recordings at these locations, and those of these calls, given by their day, agent and id."""
 
-    def export_again(self, connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> int:
-        """Rewrite the existing exports of these days of `calls`, and return how many."""
+    def refresh(self, connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> int:
+        """Count callers again, rewrite the existing exports of these days, and return how many were rewritten."""
 
 
 def read_suppression_list(connection: duckdb.DuckDBPyConnection) -> SuppressionList:
@@ -235,7 +235,7 @@ def _erase(
     rejects = connection.execute(f"SELECT 1 FROM {CALL_REJECTS.name} WHERE {is_persons_reject}", parameters).fetchall()
     connection.execute(f"UPDATE {CALL_REJECTS.name} SET record = NULL WHERE {is_persons_reject}", parameters)
     connection.execute("DROP TABLE temp.persons_calls")
-    exports = files.export_again(connection, sorted({day for day, *_ in calls}))
+    exports = files.refresh(connection, sorted({day for day, *_ in calls}))
     return Erasure(len(calls), len(rejects), exports, 0 if calls else _count_hashed(connection))
 
 

@@ -180,7 +180,7 @@ def _restore_sql(pii: str) -> str:
 
     filled = ", ".join(
         f"{column.name} = coalesce(calls.{column.name}, {earlier(column)})"
-        for column in (*PERSONAL_COLUMNS, *DERIVED_COLUMNS)
+        for column in dict.fromkeys((*PERSONAL_COLUMNS, *DERIVED_COLUMNS))
     )
     return f"UPDATE {CALLS.name} SET {filled} FROM temp.earlier WHERE earlier.call_id = calls.call_id"
 

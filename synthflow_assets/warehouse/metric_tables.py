@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from synthflow_assets.warehouse.tables import DAY, MODEL_ID, Column, MetricTable, Recount, Statistics
+from synthflow_assets.warehouse.tables import DAY, MODEL_ID, AffectedDays, Column, MetricTable, Recount, Statistics
 
 NOT_REPORTED = "not_reported"
 
@@ -402,6 +402,20 @@ _TRAFFIC_COLUMNS = (
         "start_time",
     ),
     _count(
+        "connected_calls",
+        "Calls that started in the hour and were connected.",
+        "count(calls_started with call_status in completed, hangup_on_voicemail, left_voicemail)",
+        "start_time",
+        "call_status",
+    ),
+    _count(
+        "person_reached_calls",
+        "Calls that started in the hour and reached a person. Divided by `calls_started`, this says when to call.",
+        "count(calls_started with call_outcome = person_reached)",
+        "start_time",
+        "call_outcome",
+    ),
+    _count(
         "calls_in_progress",
         "Calls that were going on at any time of the hour.",
         "count(start_time < end of the hour and start_time + duration_seconds > hour_start), or started in the hour",
@@ -426,6 +440,11 @@ _TRAFFIC_COLUMNS = (
         summable=False,
     ),
 )
+_TRAFFIC_RECOUNTS = (
+    Recount("calls_started"),
+    _COUNTED_CONNECTED,
+    _counted_if("person_reached_calls", _REACHED),
+)
 _TRAFFIC_DAY = Column("day", "DATE", "Day that the hour belongs to, in the set time zone.", required=True)
 _TRAFFIC_EXCLUDED = (
     "The part of a call that runs beyond the end of the day after its start. A day is computed from its own calls and "
@@ -444,8 +463,8 @@ CALL_LOAD_HOURLY = MetricTable(
     excluded=_TRAFFIC_EXCLUDED,
     nulls=_TRAFFIC_NULLS,
     every_landed_day=True,
-    reads_day_before=True,
-    recounts=(Recount("calls_started"),),
+    affected_days=AffectedDays.AND_NEXT,
+    recounts=_TRAFFIC_RECOUNTS,
 )
 
 WORKSPACE_LOAD_HOURLY = MetricTable(
@@ -457,8 +476,8 @@ WORKSPACE_LOAD_HOURLY = MetricTable(
     excluded=_TRAFFIC_EXCLUDED,
     nulls=_TRAFFIC_NULLS,
     every_landed_day=True,
-    reads_day_before=True,
-    recounts=(Recount("calls_started"),),
+    affected_days=AffectedDays.AND_NEXT,
+    recounts=_TRAFFIC_RECOUNTS,
 )
 
 _JUDGE = "judge_verdicts"
@@ -743,6 +762,133 @@ TELEPHONY_TIMING_DAILY = MetricTable(
     ),
 )
 
+_KEY = "caller_key"
+_UNKNOWN_CALLERS = "NULL if the day has calls, but none with a `caller_key`."
+
+
+def _callers(name: str, description: str, formula: str, *sources: str) -> Column:
+    return Column(
+        name, "BIGINT", f"{description} {_UNKNOWN_CALLERS}", "callers", formula=formula, sources=(_KEY, *sources)
+    )
+
+
+CALLERS_DAILY = MetricTable(
+    "callers_daily",
+    "How many callers there were. A caller is the other side of a call, inbound or outbound, as `caller_key` tells it.",
+    _BY_DAY_AND_AGENT,
+    (
+        DAY,
+        MODEL_ID,
+        _CALLS,
+        _count("identified_calls", "Calls whose caller is known.", f"count({_KEY})", _KEY),
+        _callers("callers", "Distinct callers.", f"count(distinct {_KEY})"),
+        _callers(
+            "reached_callers",
+            "Callers with at least one call of this day in which a person was reached.",
+            f"count(distinct {_KEY} with call_outcome = person_reached)",
+            "call_outcome",
+        ),
+        _callers(
+            "new_callers",
+            "Callers without a call on an earlier day in the warehouse, with any agent.",
+            f"count(distinct {_KEY} whose first day is this one)",
+        ),
+        _callers(
+            "repeat_callers_24h",
+            "Callers with a call that started at most 24 hours after their last call before it, with any agent.",
+            f"count(distinct {_KEY} with start_time - earlier start_time <= 24 hours)",
+            "start_time",
+        ),
+        _callers(
+            "repeat_callers_7d",
+            "The same within 7 days, which are 168 hours.",
+            f"count(distinct {_KEY} with start_time - earlier start_time <= 168 hours)",
+            "start_time",
+        ),
+        _ratio(
+            "calls_per_caller",
+            "`identified_calls` divided by `callers`.",
+            "identified_calls",
+            "callers",
+            _KEY,
+        ),
+    ),
+    excluded=(
+        "Calls without a `caller_key`, except from `calls`: withheld numbers, web calls without a number, and an agent "
+        "that calls its own number. With `SYNTHFLOW_PII=drop`, these are all calls."
+    ),
+    nulls=(
+        "If a day has calls but none with a key, its numbers of callers are NULL, never 0. A day without calls has "
+        "zeros. Callers do not add up over days or agents: use `caller_summary`."
+    ),
+    every_landed_day=True,
+    affected_days=AffectedDays.AND_LATER,
+    recounts=(_ALL_CALLS, Recount("identified_calls", f"({_KEY} IS NOT NULL)::BIGINT")),
+)
+
+_ATTEMPTS = ("type_of_call", _KEY, "call_outcome", "start_time")
+ATTEMPTS_DAILY = MetricTable(
+    "attempts_daily",
+    "How many calls it takes to reach a lead: an agent's outbound calls to the same number, until a person is reached.",
+    ("day", "model_id", "attempt"),
+    (
+        replace(DAY, description="Day of the first attempt, in the set time zone."),
+        MODEL_ID,
+        Column(
+            "attempt",
+            "BIGINT",
+            "Number of the attempt, from 1. 10 stands for 10 and more.",
+            required=True,
+            formula="rank of start_time among the outbound calls to the lead",
+            sources=_ATTEMPTS,
+        ),
+        _count(
+            "leads",
+            "Leads that were called this often, and were not reached before.",
+            "count(leads with that many attempts)",
+            *_ATTEMPTS,
+            unit="leads",
+            summable=False,
+        ),
+        _count(
+            "reached",
+            "Leads that were reached for the first time by this attempt.",
+            "count(leads whose first person_reached is this attempt)",
+            *_ATTEMPTS,
+            unit="leads",
+        ),
+        _count(
+            "reached_so_far",
+            "Leads that were reached by this attempt or an earlier one.",
+            "sum(reached of attempts up to this one)",
+            *_ATTEMPTS,
+            unit="leads",
+            summable=False,
+        ),
+        _count(
+            "all_leads",
+            "Leads whose first attempt was on this day; the same in each of its rows.",
+            "leads of attempt 1",
+            *_ATTEMPTS,
+            unit="leads",
+            summable=False,
+        ),
+        _ratio(
+            "reached_share",
+            "Share of the day's leads that were reached by this attempt or an earlier one.",
+            "reached_so_far",
+            "all_leads",
+            *_ATTEMPTS,
+        ),
+    ),
+    excluded="Calls that are not `outbound` or have no `caller_key`; calls to a lead after it was reached.",
+    nulls=(
+        "Every other outbound call counts as an attempt, whatever became of it. A day without a first attempt has no "
+        "rows. With `SYNTHFLOW_PII=drop`, the table is empty, because nothing tells leads apart."
+    ),
+    affected_days=AffectedDays.ALL,
+)
+
 METRIC_TABLES = (
     CALL_DURATION_DAILY,
     DISCONNECT_REASONS_DAILY,
@@ -756,4 +902,6 @@ METRIC_TABLES = (
     ACTIONS_DAILY,
     TRANSFERS_DAILY,
     TELEPHONY_TIMING_DAILY,
+    CALLERS_DAILY,
+    ATTEMPTS_DAILY,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from synthflow_assets.warehouse.metric_tables import CALL_DURATION_DAILY
+from synthflow_assets.warehouse.metric_tables import CALL_DURATION_DAILY, CALLERS_DAILY
 from synthflow_assets.warehouse.tables import MODEL_ID, Column, Macro, View
 
 _SUMMARY = tuple(column for column in CALL_DURATION_DAILY.columns[2:] if column.name != "short_calls")
@@ -17,6 +17,11 @@ def _from_histogram(column: Column) -> Column:
     return replace(column, sources=("calls", *(source for source in column.sources if source != "call_id")))
 
 
+_CALLERS = (
+    *CALLERS_DAILY.columns[2:6],
+    replace(CALLERS_DAILY.columns[6], description="Callers without a call before the first day, with any agent."),
+    *CALLERS_DAILY.columns[7:],
+)
 _BY_MODEL = (MODEL_ID, *map(_from_histogram, CALL_DURATION_DAILY.columns[2:]))
 _READS = ("call_duration_histogram", "call_duration_daily")
 
@@ -33,6 +38,20 @@ METRIC_MACROS = (
         ("from_day", "to_day", "condition := true"),
         "The same without groups: one row.",
         _SUMMARY,
+    ),
+    Macro(
+        "caller_summary_by",
+        ("from_day", "to_day", "grouped_by", "condition := true"),
+        "Distinct callers between two days, both included, for each value of `grouped_by`. That is a column of "
+        "`calls`, or an expression over its columns. `condition` selects calls; all calls decide who is new or "
+        "repeats.",
+        (Column("key", "ANY", "Value of `grouped_by`."), *_CALLERS),
+    ),
+    Macro(
+        "caller_summary",
+        ("from_day", "to_day", "condition := true"),
+        "The same without groups: one row.",
+        _CALLERS,
     ),
 )
 METRIC_VIEWS = (

@@ -79,6 +79,7 @@ def migrate(
         if CALLS.name in existing:
             _move_from_extra(connection)
             absent = _fill_derived_columns(connection)
+            _fill_caller_keys(connection)
         _create_views(connection, schema)
         connection.execute(f"DELETE FROM {VERSION.name}")
         connection.execute(f"INSERT INTO {VERSION.name} VALUES ({SCHEMA_VERSION})")
@@ -134,21 +135,35 @@ def _fill_derived_columns(connection: duckdb.DuckDBPyConnection) -> str | None:
     Returns:
         A message about the calls that stay without most of these columns; None if there are none.
     """
-    names = [column.name for column in DERIVED_COLUMNS]
+    names = [column.name for column in DERIVED_COLUMNS if column.name != "caller_key"]
     sources = ", ".join(_unless_hashed(column) for column in CALL_FIELDS)
     older = f"(SELECT day, model_id, {sources} FROM {CALLS.name} WHERE call_outcome IS NULL)"
     query = sql_file(_SQL, "calls_without_json.sql").replace("{older}", older)
     [(calls, first, last)] = connection.execute(query).fetchall()
-    connection.execute(
-        f"UPDATE {CALLS.name} SET {', '.join(f'{name} = derived.{name}' for name in names)} "
-        f"FROM (SELECT call_id, {', '.join(names)} FROM ({derived_columns_sql(older)})) AS derived "
-        f"WHERE {CALLS.name}.call_id = derived.call_id"
-    )
+    _fill(connection, names, older)
     if not calls:
         return None
     return (
         f"{calls:,} completed calls from {first} to {last} were stored without JSON and transcript, so their verdicts, "
         "actions, variables and turns stay NULL; load these days again to fill them"
+    )
+
+
+def _fill_caller_keys(connection: duckdb.DuckDBPyConnection) -> None:
+    """Fill `caller_key` of calls that landed before it existed, if their numbers were kept.
+
+    A hashed number stays without a key: the hash of a withheld number looks like any other.
+    """
+    sources = ", ".join(_unless_hashed(column) for column in CALL_FIELDS)
+    _fill(connection, ["caller_key"], f"(SELECT {sources} FROM {CALLS.name} WHERE caller_key IS NULL)")
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, names: list[str], calls: str) -> None:
+    """Set derived columns of calls, given as SQL for a relation with their fields."""
+    connection.execute(
+        f"UPDATE {CALLS.name} SET {', '.join(f'{name} = derived.{name}' for name in names)} "
+        f"FROM (SELECT call_id, {', '.join(names)} FROM ({derived_columns_sql(calls)})) AS derived "
+        f"WHERE {CALLS.name}.call_id = derived.call_id"
     )
 
 

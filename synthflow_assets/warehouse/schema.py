@@ -44,8 +44,17 @@ OPEN_STATUSES = spellings("pending", "ringing", "in-progress", "queue", "initiat
 _CLOSED_STATUSES = ("no-answer", "busy", "failed", "canceled", "user-canceled", "spam")
 
 # Derived from the JSON and the texts of a call by `sql/derived_columns.sql`, before personal data is treated. They do
-# not contain what a person said, so they are the same for every SYNTHFLOW_PII.
+# not contain what a person said, so they are the same for every SYNTHFLOW_PII, except for `caller_key`.
 DERIVED_COLUMNS = (
+    Column(
+        "caller_key",
+        "VARCHAR",
+        "Tells callers apart: the digits of the other side's phone number, from the country code on. `outbound`: the "
+        "number called; `inbound`: the calling number; otherwise, or if that is not usable: the lead's. NULL for a "
+        "withheld number, the agent's own, and texts that are no number of 7 to 15 digits.",
+        personal=True,
+        phone=True,
+    ),
     Column(
         "call_outcome",
         "VARCHAR",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 # The default schema of the tables. SQL names tables without a schema: the connection's default schema is that of its
 # workspace, so several workspaces can share a warehouse.
@@ -92,6 +92,15 @@ class Table:
         return f"CREATE TABLE IF NOT EXISTS {self.name} (\n" + ",\n".join(map(definition, self.columns)) + "\n)"
 
 
+class AffectedDays(Enum):
+    """The days of a metric table that change if the calls of a day change."""
+
+    THE_DAY = "the day"
+    AND_NEXT = "the day and the next one"
+    AND_LATER = "the day and all later ones"
+    ALL = "all days"
+
+
 @dataclass(frozen=True)
 class Recount:
     """A column of a metric table that is counted again from the calls by the check `recount_TABLE`.
@@ -134,7 +143,7 @@ class MetricTable(Table):
         nulls: how missing values are counted, for the docs.
         recounts: columns that the check `recount_TABLE` counts again.
         every_landed_day: whether a landed day without calls has rows as well.
-        reads_day_before: whether a day is computed from the calls of the day before as well as its own.
+        affected_days: the days that change if the calls of a day change.
         statistics: statistics that it computes again.
     """
 
@@ -142,7 +151,7 @@ class MetricTable(Table):
     nulls: str
     recounts: tuple[Recount, ...] = ()
     every_landed_day: bool = False
-    reads_day_before: bool = False
+    affected_days: AffectedDays = AffectedDays.THE_DAY
     statistics: tuple[Statistics, ...] = ()
 
     @property

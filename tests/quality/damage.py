@@ -152,7 +152,33 @@ DAMAGE = [
             "peak_concurrent_calls = -1",
         )
     ),
-    *(damage for table in METRIC_TABLES for damage in _damage_that_recounts_find(table)),
+    *(damage for table in METRIC_TABLES if table.recounts for damage in _damage_that_recounts_find(table)),
+    *(
+        ("callers_reconcile", f"UPDATE synthflow.callers_daily SET {column} = {value}", "new callers and those that")
+        for column in ("callers", "reached_callers", "new_callers", "repeat_callers_24h", "repeat_callers_7d")
+        for value in (f"{column} + 1", "NULL")
+    ),
+    (
+        "callers_reconcile",
+        "UPDATE synthflow.calls SET caller_key = '0' || caller_key WHERE day = '2026-03-09'",
+        "new callers and those that",
+    ),
+    *(
+        ("attempts_reconcile", f"UPDATE synthflow.attempts_daily SET {column} = {column} + 1 WHERE attempt = 1", says)
+        for column, says in (
+            ("leads", "attempt 1: "),
+            ("reached", "attempt 1: "),
+            ("reached_so_far", "or the share reached differs"),
+            ("all_leads", "or the share reached differs"),
+            ("reached_share", "or the share reached differs"),
+        )
+    ),
+    ("attempts_reconcile", "DELETE FROM synthflow.attempts_daily WHERE attempt = 1", "attempt 1: 0 leads"),
+    (
+        "attempts_reconcile",
+        "UPDATE synthflow.calls SET call_outcome = 'busy' WHERE call_outcome = 'person_reached'",
+        "attempt 1: ",
+    ),
     (
         "recount_call_duration_daily",
         "UPDATE synthflow.call_duration_daily SET median_duration_seconds = NULL",

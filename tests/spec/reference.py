@@ -319,5 +319,67 @@ def load_hourly(calls: Sequence[Call], day: date, timezone: str) -> list[Row]:
         peak = max((sum(a <= moment < b for a, b in running) for moment in moments), default=0)
         in_progress = len(running) + sum(a == b for a, b in started if (a, b) not in running)
         minutes = sum(min(end, b) - max(start, a) for a, b in running) / _MINUTE_MS
-        rows.append((datetime.fromtimestamp(start / 1000, UTC), hour, len(started), in_progress, minutes, peak))
+        own = [call for call in calls if start <= call["start_ms"] < end]
+        connected = sum(has_status(call, *CONNECTED) for call in own)
+        reached = sum(outcome(call) == "person_reached" for call in own)
+        hour_start = datetime.fromtimestamp(start / 1000, UTC)
+        rows.append((hour_start, hour, len(started), connected, reached, in_progress, minutes, peak))
     return rows
+
+
+def callers_daily(calls: Sequence[Call], agent: str, day: date) -> Row:
+    """Callers of a day of an agent, among the calls of all days and agents."""
+    order = sorted(calls, key=lambda call: (call["start_ms"], call["call_id"]))
+    own = [call for call in order if call["model_id"] == agent and _day(call) == day]
+    known = [call for call in own if call["caller"]]
+    if own and not known:
+        return (len(own), 0, *(None,) * 6)
+
+    def distinct(condition: Callable[[Call], bool]) -> int:
+        return len({call["caller"] for call in known if condition(call)})
+
+    def repeats(call: Call, hours: int) -> bool:
+        before = [one for one in order[: order.index(call)] if one["caller"] == call["caller"]]
+        return bool(before) and call["start_ms"] - before[-1]["start_ms"] <= hours * 3_600_000
+
+    def is_new(call: Call) -> bool:
+        return not any(one["caller"] == call["caller"] and _day(one) < day for one in order)
+
+    callers = distinct(lambda _: True)
+    return (
+        *(len(own), len(known), callers),
+        distinct(lambda call: outcome(call) == "person_reached"),
+        distinct(is_new),
+        *(distinct(lambda call, hours=hours: repeats(call, hours)) for hours in (24, 168)),  # type: ignore[misc]
+        _ratio(len(known), callers),
+    )
+
+
+def attempts_daily(calls: Sequence[Call]) -> list[Row]:
+    """Attempts of all days and agents."""
+    tries: dict[tuple[str, str], list[Call]] = defaultdict(list)
+    for call in sorted(calls, key=lambda call: (call["start_ms"], call["call_id"])):
+        lead = tries[call["model_id"], call["caller"]]
+        if call["type_of_call"] == "outbound" and call["caller"] and not any(map(_is_reached, lead)):
+            lead.append(call)
+    cohorts: dict[tuple[date, str], list[list[Call]]] = defaultdict(list)
+    for (agent, _), lead in tries.items():
+        if lead:
+            cohorts[_day(lead[0]), agent].append(lead)
+    rows: list[Row] = []
+    for (day, agent), leads in cohorts.items():
+        so_far = 0
+        for attempt in range(1, 1 + min(10, max(map(len, leads)))):
+            reached = sum(_is_reached(lead[-1]) and min(10, len(lead)) == attempt for lead in leads)
+            so_far += reached
+            with_it = sum(len(lead) >= attempt for lead in leads)
+            rows.append((day, agent, attempt, with_it, reached, so_far, len(leads), so_far / len(leads)))
+    return rows
+
+
+def _is_reached(call: Call) -> bool:
+    return outcome(call) == "person_reached"
+
+
+def _day(call: Call) -> date:
+    return datetime.fromtimestamp(call["start_ms"] / 1000, UTC).date()

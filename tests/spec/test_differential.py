@@ -72,6 +72,7 @@ CHANGES = [DAY, dt.date(2026, 3, 8), dt.date(2026, 11, 1), dt.date(2026, 4, 5), 
             st.sampled_from([0, 1, 500, 999]),
             st.none() | st.integers(0, 15) | st.integers(0, 90_000),
             st.sampled_from("ab"),
+            st.sampled_from(["completed", "left_voicemail", "no-answer", None]),
         ),
         max_size=25,
     ),
@@ -83,8 +84,14 @@ def test_load_of_a_day(
     before = day - dt.timedelta(days=1)
     noon = at(f"{before} 12:00", timezone)
     calls = [
-        {"start_ms": noon + 3_600_000 * hours + 1000 * seconds + ms, "duration_seconds": lasts, "model_id": agent}
-        for hours, seconds, ms, lasts, agent in starts
+        {
+            "start_ms": noon + 3_600_000 * hours + 1000 * seconds + ms,
+            "duration_seconds": lasts,
+            "model_id": agent,
+            "call_status": status,
+            "end_call_reason": None,
+        }
+        for hours, seconds, ms, lasts, agent, status in starts
     ]
     connection.execute("DELETE FROM call_load_hourly; DELETE FROM workspace_load_hourly; DELETE FROM call_loads")
     # Calls of the day before that would run beyond this one are cut off, which the other tests look at.
@@ -101,7 +108,12 @@ def test_load_of_a_day(
 def test_a_busy_hour(connection: duckdb.DuckDBPyConnection) -> None:
     """So many calls in slots of five seconds that only some slots may hold the peak."""
     calls = [
-        {"start_ms": at("2026-03-10 09:00") + number * 7919 % 3_600_000, "duration_seconds": number * 31 % 240}
+        {
+            "start_ms": at("2026-03-10 09:00") + number * 7919 % 3_600_000,
+            "duration_seconds": number * 31 % 240,
+            "call_status": "completed" if number % 3 else "busy",
+            "end_call_reason": None,
+        }
         for number in range(2000)
     ]
     land(connection, calls)

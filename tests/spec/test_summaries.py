@@ -100,11 +100,12 @@ def test_they_have_the_columns_that_are_documented(filled: duckdb.DuckDBPyConnec
     for view in METRIC_VIEWS:
         described = filled.execute(f"DESCRIBE FROM {view.name}").fetchall()
         assert [row[:2] for row in described] == [(column.name, column.sql_type) for column in view.columns]
-    by_model, everything = (macro.columns for macro in METRIC_MACROS)
-    described = filled.execute("DESCRIBE FROM duration_summary_by('2026-01-01', '2026-12-31', model_id)").fetchall()
-    assert [row[0] for row in described] == [column.name for column in by_model]
-    described = filled.execute("DESCRIBE FROM duration_summary('2026-01-01', '2026-12-31')").fetchall()
-    assert [row[:2] for row in described] == [(column.name, column.sql_type) for column in everything]
+    arguments = {"from_day": "'2026-01-01'", "to_day": "'2026-12-31'", "grouped_by": "model_id"}
+    for macro in METRIC_MACROS:
+        given = ", ".join(arguments[name] for name in macro.parameters if ":=" not in name)
+        described = filled.execute(f"DESCRIBE FROM {macro.name}({given})").fetchall()
+        wanted = [(one.name, "VARCHAR" if one.sql_type == "ANY" else one.sql_type) for one in macro.columns]
+        assert [row[:2] for row in described] == wanted
 
 
 def test_other_programs_use_them_by_the_name_of_the_schema(tmp_path: Path) -> None:

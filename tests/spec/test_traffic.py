@@ -86,6 +86,16 @@ def test_hours_of_a_day(connection: duckdb.DuckDBPyConnection, calls: list[Call]
     assert computed(connection, "workspace_load_hourly", columns=HOUR) == rows
 
 
+def test_what_became_of_calls_counts_in_the_hour_of_their_start(connection: duckdb.DuckDBPyConnection) -> None:
+    statuses = [("09:00", "completed"), ("09:30", "left_voicemail"), ("09:59", "completed"), ("10:00", "busy")]
+    calls = [{**call(f"2026-03-10 {start}", 120), "call_status": status} for start, status in statuses]
+    land(connection, calls)
+    columns = "local_hour, calls_started, connected_calls, person_reached_calls"
+    expected = [(9, 3, 3, 2), (10, 1, 0, 0)]
+    for table in HOURLY:
+        assert busy(computed(connection, table, columns=columns)) == expected
+
+
 def test_a_day_is_the_same_whatever_is_computed_with_it(connection: duckdb.DuckDBPyConnection) -> None:
     days = [DAY - dt.timedelta(days=n) for n in range(4)]
     land(connection, [call("2026-03-07 12:00", 86_400 * 3), call("2026-03-09 23:59", 120)], days)

@@ -408,6 +408,71 @@ def test_every_call_has_one_outcome(status: str | None, end_reason: str | None, 
     assert derive(call_status=status, end_call_reason=end_reason)["call_outcome"] == outcome
 
 
+OWN, LEAD, OTHER = "+14155550199", "+14155550100", "+14155550123"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        LEAD,
+        "14155550100",
+        "+1 (415) 555-0100",
+        "\u00a0+1\u2011415\u2011555\u20110100 ",
+        "0014155550100",
+        "tel:+1-415-555-0100;ext=5",
+        "sip:+14155550100@10.0.0.1:5060;transport=udp",
+        "SIPS:%2B14155550100@example.com",
+        '"Ada 2" <sip:+14155550100@example.com>;tag=77',
+        "+1(0)4155550100",
+    ],
+)
+def test_a_caller_is_the_same_however_the_number_is_written(written: str) -> None:
+    record = call(type_of_call="inbound", phone_number_from=written, phone_number_to=OWN)
+    [kept], [hashed], [dropped] = (decode(record, pii=pii, key="k") for pii in ("keep", "hash", "drop"))
+    [plain] = decode(call(type_of_call="inbound", phone_number_from=LEAD), pii="hash", key="k")
+    assert kept["caller_key"] == "14155550100"
+    assert hashed["caller_key"] == plain["caller_key"] == plain["phone_number_from"]
+    assert dropped["caller_key"] is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        None, "", "anonymous", "Restricted", "unknown", "sip:anonymous@anonymous.invalid", "sip:1001@10.0.0.1",
+        "sip:ada2000000@example.com", "+1 415 555 0100 or 0101", "call 4155550100", "911", "0000000000", "+266696687",
+        "+1234567890123456", OWN, "tel:+1-415-555-0199", "1" * 64,
+    ],
+)  # fmt: skip
+def test_nobody_can_be_told_apart_by_it(written: str | None) -> None:
+    row = derive(type_of_call="inbound", phone_number_from=written, agent_phone_number=OWN)
+    assert row["caller_key"] is None
+
+
+@pytest.mark.parametrize(
+    ("type_of_call", "to", "from_", "lead", "expected"),
+    [
+        ("outbound", OTHER, OWN, LEAD, OTHER),
+        (" Inbound ", OWN, OTHER, LEAD, OTHER),
+        ("inbound", OWN, "anonymous", LEAD, LEAD),
+        ("outbound", OWN, OTHER, LEAD, LEAD),  # the directions are mixed up: the lead is still somebody else
+        ("outbound", OWN, OWN, OWN, None),
+        ("widget", OTHER, OTHER, None, None),
+        (None, OTHER, OTHER, LEAD, LEAD),
+    ],
+)
+def test_the_other_side_follows_from_the_direction(
+    type_of_call: str | None, to: str, from_: str, lead: str | None, expected: str | None
+) -> None:
+    row = derive(
+        type_of_call=type_of_call,
+        phone_number_to=to,
+        phone_number_from=from_,
+        lead_phone_number=lead,
+        agent_phone_number=OWN,
+    )
+    assert row["caller_key"] == (expected.removeprefix("+") if expected else None)
+
+
 def test_personal_data_does_not_change_them() -> None:
     record = call(
         judge_results=JUDGE,
@@ -418,6 +483,6 @@ def test_personal_data_does_not_change_them() -> None:
         call_status="failed",
     )
     [kept], [hashed], [dropped] = (decode(record, pii=pii, key="k") for pii in ("keep", "hash", "drop"))
-    for column in DERIVED_COLUMNS:
+    for column in (one for one in DERIVED_COLUMNS if not one.personal):
         assert kept[column.name] == hashed[column.name] == dropped[column.name] is not None, column.name
     assert dropped["transcript"] is dropped["executed_actions"] is None

@@ -18,6 +18,7 @@ from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.erasure import erase_person
 from synthflow_assets.errors import SettingsError, WarehouseUnusableError
 from synthflow_assets.interfaces import FetchResult
+from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -195,6 +196,28 @@ def test_an_erasure_that_failed_at_an_export_is_completed_by_the_next_one(tmp_pa
     assert set(duckdb.read_parquet(str(exported)).df().query("lead_name.isna()")["call_id"]) == THEIRS
 
 
+def test_an_erased_caller_is_left_out_of_callers_and_attempts(tmp_path: Path) -> None:
+    """Their exports as well; other metrics stay as they were."""
+    where = settings(tmp_path)
+    outbound = [
+        record(f"{call_id}", type_of_call="outbound", phone_number_to=number, lead_phone_number=number)
+        for call_id, number in (("theirs", PERSON), ("other", "+14155550177"))
+    ]
+    load(where, outbound)
+    with Warehouse(where.warehouse).connect() as connection:
+        compute_metrics(connection, [DAY], where)
+        for table in ("callers_daily", "attempts_daily", "call_rates_daily"):
+            export_days(connection, table, [DAY], Path(where.export_dir))
+        assert connection.execute("SELECT callers FROM callers_daily").fetchall() == [(2,)]
+    assert "2 export files rewritten" in list(erase_person(where, PERSON))
+    with Warehouse(where.warehouse).connect(read_only=True) as connection:
+        assert connection.execute("SELECT calls, callers FROM callers_daily").fetchall() == [(2, 1)]
+        assert connection.execute("SELECT leads FROM attempts_daily").fetchall() == [(1,)]
+        assert connection.execute("SELECT calls FROM call_rates_daily").fetchall() == [(2,)]
+    exported = duckdb.read_parquet(f"{where.export_dir}/callers_daily/{DAY}.parquet").fetchall()
+    assert [row[4] for row in exported] == [1]
+
+
 def test_an_erasure_deletes_the_files_of_a_killed_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     where = settings(tmp_path)
@@ -290,7 +313,7 @@ def test_every_column_is_marked_as_personal_or_known_not_to_be() -> None:
         "end_call_reason", "telephony_disconnect_reason", "telephony_hangup", "telephony_duration_ms",
         "telephony_ringing_duration_ms", "telephony_start", "telephony_end", "recording_duration", "agents_used",
         "labels", "assistant_version", "campaign_type", "deployment_type", "timezone", "listed_day", "loaded_at",
-        *(column.name for column in DERIVED_COLUMNS),
+        *(column.name for column in DERIVED_COLUMNS if column.name != "caller_key"),
     }  # fmt: skip
     assert {column.name for column in CALLS.columns} - {column.name for column in PERSONAL_COLUMNS} == innocent
 

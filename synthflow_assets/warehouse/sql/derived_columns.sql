@@ -1,7 +1,8 @@
 -- Derive typed columns from the JSON and the texts of calls. This runs before personal data is treated, so no column may
--- contain what a person said: no answer, no number, no free text.
+-- contain what a person said: no answer, no number, no free text. The one exception is caller_key, which is treated as a
+-- phone number.
 -- The source is a relation with the columns judge_results, executed_actions, collected_variables, transcript, error_message,
--- call_status and end_call_reason.
+-- call_status, end_call_reason, type_of_call and the four phone numbers.
 
 -- Judge. An answer is the verdict of a check, an aggregate over all checks, or an explanation. The key of an explanation is
 -- the key of its check with _feedback or _reason. An empty answer is no verdict.
@@ -147,10 +148,57 @@ extracted AS (
             )
         ) AS extracted
     FROM collected
+),
+
+-- The number of the other side by the direction of the call, that of the lead, and the agent's own. Each is reduced to its
+-- digits from the country code on: `tel:+1-415-555-0100;ext=5`, `"Ada" <sip:+14155550100@10.0.0.1>` and `0014155550100` are
+-- the same number. A text with letters, such as `anonymous` or `sip:reception@example.com`, is no number.
+numbered AS (
+    SELECT
+        *,
+        list_transform(
+            [
+                CASE lower(trim(type_of_call))
+                    WHEN 'outbound' THEN phone_number_to
+                    WHEN 'inbound' THEN phone_number_from
+                END,
+                lead_phone_number,
+                agent_phone_number
+            ],
+            lambda written: CASE
+                WHEN regexp_full_match(written, '[+][1-9][0-9]{6,14}') THEN written[2:]  -- most numbers
+                ELSE nullif(
+                    regexp_extract(
+                        regexp_replace(
+                            regexp_replace(
+                                regexp_replace(lower(trim(written)), '^[^<]*<|>.*$', '', 'g'),
+                                '^(tel|sips?|callto):(//)?|[;?@].*$', '', 'g'
+                            ),
+                            '%2b|[(]0[)]|[\s\x{A0}\x{2000}-\x{2015}\x{202F}\x{2212}\x{3000}+().·/-]', '', 'g'
+                        ),
+                        '^(?:00)?([1-9][0-9]{6,14}|0[1-9][0-9]{5,13})$', 1
+                    ),
+                    ''
+                )
+            END
+        ) AS numbers
+    FROM extracted
+),
+faced AS (
+    -- Without the agent's own number: an agent that calls itself reaches nobody.
+    SELECT *, coalesce(nullif(numbers[1], numbers[3]), nullif(numbers[2], numbers[3])) AS other_side
+    FROM numbered
 )
 
 SELECT
-    * EXCLUDE (status, answers, verdicts, listed, executed, returned, acted, collected, extracted),
+    * EXCLUDE (
+        status, answers, verdicts, listed, executed, returned, acted, collected, extracted, numbers, other_side
+    ),
+    CASE
+        -- If a number is withheld, telephony providers send ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN or UNAVAILABLE, spelled
+        -- on a keypad.
+        WHEN other_side NOT IN ('266696687', '1266696687', '7378742833', '2562533', '8656696', '86282452253') THEN other_side
+    END AS caller_key,
     -- Through JSON, because DuckDB 1.5 builds a MAP of JSON several times faster than of a list.
     CASE
         WHEN answers IS NOT NULL THEN from_json(
@@ -251,4 +299,4 @@ SELECT
         WHEN status IN ({open_statuses}) THEN 'open'
         ELSE 'other'
     END AS call_outcome
-FROM extracted
+FROM faced
