@@ -146,6 +146,7 @@ def report(
 
     settings = Settings.load()
     warehouse = Warehouse.from_settings(settings)
+    _validate_output(output, warehouse)
     if to_day is not None and to_day > last_closed_day(settings.timezone):
         to_day = _last_landed_day(warehouse)
     usual = last_days(warehouse, settings, to_day)
@@ -160,6 +161,18 @@ def report(
         click.echo(f"Warning: {written.warning}", err=True)
     if show:
         click.launch(str(written.path))
+
+
+def _validate_output(output: Path | None, warehouse: Warehouse) -> None:
+    """Refuse to write a file over the warehouse.
+
+    Raises:
+        BadParameter: the file belongs to the warehouse.
+    """
+    from synthflow_assets.warehouse.engines.file import FileEngine
+
+    if output is not None and isinstance(warehouse.engine, FileEngine) and warehouse.engine.owns(output):
+        raise click.BadParameter(f"{output} belongs to the warehouse; name another file", param_hint="--output")
 
 
 def _last_landed_day(warehouse: Warehouse) -> dt.date | None:
@@ -325,8 +338,11 @@ def dbt_sources(output: Path | None, **names: str | None) -> None:
     """
     from synthflow_assets import dbt
     from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
 
-    text = dbt.dbt_sources(Settings.load(), **{name: value for name, value in names.items() if value is not None})
+    settings = Settings.load()
+    _validate_output(output, Warehouse.from_settings(settings))
+    text = dbt.dbt_sources(settings, **{name: value for name, value in names.items() if value is not None})
     if output is None:
         click.echo(text, nl=False)
         return

@@ -97,7 +97,7 @@ def restore_backup(settings: Settings, path: Path, *, replace: bool = False) -> 
         WarehouseError: a warehouse cannot be opened, the target is not empty, or the copy differs.
     """
     target = Warehouse.from_settings(settings)
-    source = Warehouse(str(path), settings.warehouse_schema)
+    source = Warehouse(path.absolute(), settings.warehouse_schema)  # absolute, because a file may be called `md:x`
     copied = copy_warehouse(source, target, source_is_live=False, replace=replace, erase=_Files(settings).erase)
     _finish(target)
     return copied

@@ -27,9 +27,10 @@ class Alert:
     url: str | None = None  # a page with details
 
     @property
-    def body(self) -> str:
-        """Subject, text and URL as one text."""
-        return "\n".join(filter(None, (self.subject, self.text, self.url)))
+    def chat_text(self) -> str:
+        """Subject, text and URL as one text for a chat. Only the URL is a link."""
+        url = (self.url or "").replace("&", "&amp;")
+        return "\n".join(filter(None, (chat(self.subject), chat(self.text), url)))
 
 
 def post_to_webhook(address: str, alert: Alert) -> None:
@@ -44,7 +45,14 @@ def post_to_webhook(address: str, alert: Alert) -> None:
     """
     import requests  # late: it takes time to import
 
-    content = {"text": chat(alert.body), "kind": alert.kind, "subject": alert.subject, "details": alert.text}
+    # The subject and details are escaped too, because receivers pass them on to a chat.
+    content = {
+        "text": alert.chat_text,
+        "kind": alert.kind,
+        "subject": chat(alert.subject),
+        "details": chat(alert.text),
+        "mrkdwn": False,  # for Slack
+    }
     try:
         # The body of the response is never read, however long it is.
         response = requests.post(

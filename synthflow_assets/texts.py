@@ -10,7 +10,10 @@ import re
 
 _MAX_LENGTH = 60
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&]|^[-+=]|(?<=^\d)\.)")  # at the start, some would make a list
-_MENTION = re.compile(r"@(?=\w)")
+# The places within a mention, a link, a tag or heading, and an emoji's name.
+_CHAT = re.compile(r"(?<=@)(?=\w)|(?<=\])(?=[(\[:])|(?<=#)|(?<=:)(?=[a-z+][\w+-]*:)")
+_OUTER_UNDERSCORE = re.compile(r"\b_|_\b|_(?=_)|(?<=_)_")
+_SIMILAR = str.maketrans({"*": "\u2217", "`": "'", "~": "\u223c"})
 _ZERO_WIDTH_SPACE = "\u200b"
 
 
@@ -32,12 +35,20 @@ def printable_line(text: str, allowed: str = "") -> str:
 
 def markdown(text: str) -> str:
     """Return the text escaped for Dagster's Markdown: it is shown literally, without links, images and HTML."""
-    # Addresses become links even if they are escaped.
-    plain = text.replace("://", f":{_ZERO_WIDTH_SPACE}//").replace("www.", f"www{_ZERO_WIDTH_SPACE}.")
-    return _MARKDOWN.sub(r"\\\1", plain)
+    return _MARKDOWN.sub(r"\\\1", _without_addresses(text))
 
 
 def chat(text: str) -> str:
-    """Return the text escaped for Slack and Mattermost: it is shown literally, and notifies nobody."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MENTION.sub(f"@{_ZERO_WIDTH_SPACE}", escaped)
+    """Return the text for a chat: it notifies nobody, has no links, images, headings and tags, and no bold text.
+
+    Slack and Mattermost escape markup in different ways, so characters are replaced by similar ones, and a zero-width
+    space breaks up what has a meaning only as a whole.
+    """
+    plain = _OUTER_UNDERSCORE.sub("\u02cd", text.translate(_SIMILAR))
+    escaped = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _CHAT.sub(_ZERO_WIDTH_SPACE, _without_addresses(escaped))
+
+
+def _without_addresses(text: str) -> str:
+    """Return the text without addresses: they become links even if they are escaped."""
+    return text.replace("://", f":{_ZERO_WIDTH_SPACE}//").replace("www.", f"www{_ZERO_WIDTH_SPACE}.")

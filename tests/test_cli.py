@@ -68,7 +68,10 @@ def test_a_backup_never_replaces_the_warehouse(warehouse: Warehouse) -> None:  #
     Path("other.duckdb.unfinished").symlink_to(LOCATION)  # the name of the file that is written first
     before = Path(LOCATION).read_bytes()
     own = (LOCATION, f"./data/../{LOCATION}", str(Path(LOCATION).resolve()), "link.duckdb", "hard.duckdb")
-    for path in (*own, f"{LOCATION}.wal", "other.duckdb"):
+    Path(f"{LOCATION}.synthflow.forgotten").touch()
+    Path("list.duckdb").hardlink_to(f"{LOCATION}.synthflow.forgotten")
+    endings = ("wal", "compacting", "compacting.wal", "synthflow.forgotten", "acme.forgotten", "synthflow.pace")
+    for path in (*own, *(f"{LOCATION}.{ending}" for ending in endings), "list.duckdb", "other.duckdb"):
         assert f"{path.removeprefix('./')} belongs to the warehouse itself" in refusal(
             "backup", "--to", path, "--force"
         )
@@ -84,10 +87,29 @@ def test_a_backup_is_written_to_a_file_only(warehouse: Warehouse, tmp_path: Path
         for path in ("folder", "fifo", "socket", "/dev/null"):
             assert f"{path} is not a regular file" in refusal("backup", "--to", path, "--force")
     assert Path("/dev/null").is_char_device()
+    for path in (".", "/", ""):
+        assert "is not the name of a file" in refusal("backup", "--to", path, "--force")
     assert "the folder backpus does not exist" in refusal("backup", "--to", "backpus/b.duckdb")
     assert "the folder dtaa does not exist" in refusal("move", "--to", "dtaa/b.duckdb")
     assert not Path("backpus").exists()
     assert not Path("dtaa").exists()
+
+
+def test_the_warehouse_is_not_restored_from_itself(warehouse: Warehouse) -> None:
+    Path("hard.duckdb").hardlink_to(LOCATION)
+    for path in (LOCATION, "hard.duckdb"):
+        said = refusal("restore", "--from", path, "--force")
+        assert said.endswith(f"{path} is the current warehouse; name another location\n")
+    assert "hard.duckdb is the current warehouse" in refusal("move", "--to", "hard.duckdb")
+    assert calls_in(Path(warehouse.location)) == 1
+
+
+@pytest.mark.parametrize("command", ["report", "dbt-sources"])
+def test_no_other_file_replaces_the_warehouse(warehouse: Warehouse, command: str) -> None:
+    said = run(command, "--output", LOCATION)
+    assert said.exit_code == 2
+    assert "belongs to the warehouse; name another file" in said.output
+    assert calls_in(Path(warehouse.location)) == 1
 
 
 def test_an_existing_backup_is_replaced_only_if_forced(warehouse: Warehouse, tmp_path: Path) -> None:

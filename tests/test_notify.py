@@ -140,7 +140,22 @@ def test_a_webhook_gets_json_with_a_text() -> None:
         "subject": "synthflow: run failed",
         "details": "1 of 6 failed\nsee the log",
         "url": "http://127.0.0.1:3000/runs/1",
+        "mrkdwn": False,
     }
+
+
+def test_a_name_has_no_effect_in_a_webhook() -> None:
+    """Slack and Mattermost would notify a channel, load an image, or show a link."""
+    name = "![x](https://evil.example/p.png) <!channel> @here"
+    with Inbox() as inbox:
+        post_to_webhook(
+            inbox.url, Alert("run_failed", f"{name} failed", f"of {name}", "http://127.0.0.1:3000/a?b=1&c=2")
+        )
+    posted = json.loads(inbox.posted[0])
+    for field in ("text", "subject", "details"):
+        assert not [mark for mark in ("](", "<!", "@here", "https://") if mark in posted[field]], field
+    assert posted["text"].endswith("\nhttp://127.0.0.1:3000/a?b=1&amp;c=2")
+    assert posted["url"] == "http://127.0.0.1:3000/a?b=1&c=2"
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

@@ -331,6 +331,28 @@ def test_a_warehouse_that_duckdb_could_create_but_not_write_is_refused() -> None
     assert Settings.of(report="what?/x.html").report == "what?/x.html"
 
 
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_relative_warehouse_below_a_folder_that_duckdb_misreads_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_linked: bool
+) -> None:
+    folder = tmp_path / "what?"
+    folder.mkdir()
+    if is_linked:
+        (tmp_path / "x.duckdb").symlink_to(folder / "x.duckdb")
+    monkeypatch.chdir(tmp_path if is_linked else folder)
+    with pytest.raises(
+        SettingsError, match=r"^warehouse is 'x.duckdb'; allowed is .* here .*/what\?/x.duckdb, because"
+    ):
+        Settings.of(warehouse="x.duckdb")
+
+
+def test_the_report_never_replaces_the_warehouse(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("w.duckdb")
+    for report in ("w.duckdb", "./x/../w.duckdb", "link"):
+        with pytest.raises(SettingsError, match=r"^report and warehouse are the same file"):
+            Settings.of(warehouse="w.duckdb", report=report)
+
+
 @pytest.mark.parametrize("name", ["warehouse", "lake_data_path", "export_dir", "report", "recordings"])
 def test_paths_may_begin_with_a_home_folder(name: str) -> None:
     assert getattr(Settings.of(**{name: "~/x"}), name) == str(Path.home() / "x")

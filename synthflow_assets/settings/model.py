@@ -69,8 +69,12 @@ def check_location(location: str) -> None:
     if location.startswith("ducklake:") and not location.startswith("ducklake:postgres:"):
         raise ValueError("ducklake:postgres:dbname=... host=..., the catalog that several machines can write to")
     # Such a file could be created, but not written.
-    if not scheme and "?" in location:
-        raise ValueError("the path of a DuckDB file without ?, because DuckDB reads what follows it as options")
+    absolute = Path(location).absolute()
+    if not scheme and "?" in f"{absolute}{absolute.resolve()}":
+        raise ValueError(
+            f"the path of a DuckDB file without ? in it or in its folders, here {absolute.resolve()}, because DuckDB "
+            "reads what follows a ? as options"
+        )
 
 
 def _has_host(address: str, schemes: tuple[str, ...]) -> bool:
@@ -473,6 +477,15 @@ class Settings(BaseModel):
             raise ValueError(
                 f"{PREFIX}RECORDINGS is set, but recordings are personal data and {PREFIX}PII is {self.pii}: "
                 "unset the first, or set the second to keep"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _report_is_not_the_warehouse(self) -> Self:
+        # The report would replace all tables.
+        if self.report_path.resolve() == Path(self.warehouse).resolve():
+            raise ValueError(
+                f"{variable('report')} and {variable('warehouse')} are the same file: set another path for the report"
             )
         return self
 

@@ -17,6 +17,7 @@ import duckdb
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.files import replace_file
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.engines.file import FileEngine
 from synthflow_assets.warehouse.erasure import Erasure, mark_rewritten, merge_suppression_list
 from synthflow_assets.warehouse.schema import FORGOTTEN, LANDED_TABLES, TABLES
 from synthflow_assets.warehouse.statements import transaction
@@ -69,7 +70,8 @@ def copy_warehouse(
         WarehouseError: a warehouse cannot be opened.
     """
     if (source.engine.identity, source.schema) == (target.engine.identity, target.schema):
-        raise WarehouseUnusableError(f"{target.location} is the current warehouse; name another location")
+        named = target if source_is_live else source
+        raise WarehouseUnusableError(f"{named.location} is the current warehouse; name another location")
     if not source.exists():
         raise WarehouseUnusableError(f"{source.location} holds no tables; check SYNTHFLOW_WAREHOUSE")
     with target.connect() as connection:
@@ -117,13 +119,16 @@ def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> Copie
         WarehouseUnusableError: the backup cannot be written to this path.
         WarehouseError: the warehouse cannot be opened.
     """
+    if not path.name:
+        raise WarehouseUnusableError(f"{path} is not the name of a file; name one, such as backup.duckdb")
     unfinished = path.with_name(f"{path.name}.unfinished")
     _validate_backup_path(warehouse, path, unfinished, replace=replace)
     wal = unfinished.with_name(f"{unfinished.name}.wal")
     try:
         for left in (unfinished, wal):
             left.unlink(missing_ok=True)
-        target = Warehouse(str(unfinished), warehouse.schema, group_access=warehouse.group_access)
+        # Absolute, because a file may be called `md:x`.
+        target = Warehouse(unfinished.absolute(), warehouse.schema, group_access=warehouse.group_access)
         copied = copy_warehouse(warehouse, target)
         replace_file(unfinished, path)
     finally:
@@ -143,12 +148,9 @@ def validate_folder(path: Path) -> None:
 
 
 def _validate_backup_path(warehouse: Warehouse, path: Path, unfinished: Path, *, replace: bool) -> None:
-    own = Path(warehouse.engine.identity)  # no file if the warehouse is a lake or a database of MotherDuck
     # A backup onto the warehouse itself lost the days that a run landed meanwhile.
-    for written in (path, unfinished):
-        is_log = written.resolve() == own.with_name(f"{own.name}.wal")
-        if is_log or (own.exists() and written.exists() and written.samefile(own)):
-            raise WarehouseUnusableError(f"{path} belongs to the warehouse itself; name another file")
+    if isinstance(warehouse.engine, FileEngine) and any(map(warehouse.engine.owns, (path, unfinished))):
+        raise WarehouseUnusableError(f"{path} belongs to the warehouse itself; name another file")
     validate_folder(path)
     if os.path.lexists(path) and not path.is_file():
         raise WarehouseUnusableError(f"{path} is not a regular file; name another file")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from synthflow_assets.errors import AlertError, SettingsError
 from synthflow_assets.notify import TIMEOUT_SECONDS, Alert, post_to_webhook, send_email
 from synthflow_assets.settings import Settings
-from synthflow_assets.texts import chat
 
 # Dagster ends a tick after a minute, and the next tick would send its alerts again. So no message is started after this
 # time, and a started one takes at most twice the timeout.
@@ -139,7 +138,9 @@ def _post_to_slack(token: str, channel: str | None, alert: Alert) -> None:
     client = SlackResource(token=token).get_client()
     client.timeout = int(TIMEOUT_SECONDS)
     try:
-        client.chat_postMessage(channel=channel or "", text=chat(alert.body), unfurl_links=False, unfurl_media=False)
+        client.chat_postMessage(
+            channel=channel or "", text=alert.chat_text, mrkdwn=False, unfurl_links=False, unfurl_media=False
+        )
     except SlackApiError as error:
         raise AlertError(f"Slack refused the message ({error.response.get('error')})") from None
     except OSError as error:

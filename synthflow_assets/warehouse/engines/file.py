@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import re
 import tempfile
@@ -34,6 +35,8 @@ _NEW_FILE = "ROW_GROUP_SIZE 20480"
 # lands in 80 % of the time that its own default format takes.
 _NEW_FILE_FORMAT = "v1.5.0"
 _MAX_AHEAD_SECONDS = 600.0  # of the request clock
+# The endings of the files that are written beside a warehouse. Some have the name of a schema before them.
+_OWN_ENDINGS = re.compile(r"|\.wal|\.compacting(\.wal)?|\.\w+\.pace|\.\w+\.forgotten(\.unfinished)?")
 _MAX_FREE_SHARE = 0.3  # of a file's blocks; above it the file is rewritten
 
 
@@ -42,8 +45,24 @@ class FileEngine(Engine):
 
     @property
     def identity(self) -> str:
-        """The resolved path, because several paths may lead to a file."""
-        return str(Path(self.location).resolve())
+        """The device and inode of the file, because several paths may lead to it; its path if it does not exist."""
+        try:
+            found = Path(self.location).stat()
+        except OSError:
+            return str(Path(self.location).resolve())
+        return f"{found.st_dev}:{found.st_ino}"
+
+    def owns(self, path: Path) -> bool:
+        """Return whether a path leads to the file, or to one that is written beside it, now or later."""
+        for own in (Path(self.location).absolute(), Path(self.location).resolve()):
+            for other in (path.absolute(), path.resolve()):
+                is_beside = other.parent.resolve() == own.parent.resolve()
+                if is_beside and _is_own_name(own.name, other.name):
+                    return True
+            written = [one for one in own.parent.glob(f"{glob.escape(own.name)}*") if _is_own_name(own.name, one.name)]
+            if path.exists() and any(path.samefile(one) for one in written if one.exists()):
+                return True
+        return False
 
     @contextmanager
     def spill_folder(self) -> Iterator[str]:
@@ -155,6 +174,10 @@ class FileEngine(Engine):
         self.prepare()
         _open_clock(Path(f"{self.location}.{schema}.pace")).close()
         return nullcontext(reserve)
+
+
+def _is_own_name(own: str, name: str) -> bool:
+    return name.startswith(own) and bool(_OWN_ENDINGS.fullmatch(name.removeprefix(own)))
 
 
 def _remove_database(file: Path) -> None:
