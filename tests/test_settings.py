@@ -315,12 +315,33 @@ def test_schemas_that_duckdb_has_already_are_refused() -> None:
         taken = connection.execute(
             "SELECT schema_name FROM duckdb_schemas() UNION SELECT database_name FROM duckdb_databases()"
         ).fetchall()
-        words = connection.execute("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'")
-        taken += words.fetchall()
-    assert {("memory",), ("select",)} < set(taken)
+        taken += connection.execute(
+            "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')"
+        ).fetchall()
+    assert {("memory",), ("select",), ("left",)} < set(taken)
     for name in ("warehouse", *(name for (name,) in taken)):
         with pytest.raises(SettingsError, match=f"warehouse_schema is '{name}'; allowed is lower-case letters"):
             Settings.of(warehouse_schema=name)
+
+
+def test_every_other_word_of_sql_is_a_schema() -> None:
+    """Readers write `synthflow.calls` without quotes."""
+    with duckdb.connect() as connection:
+        words = connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()
+        allowed = [word for (word,) in words if _is_schema(word)]
+        assert {"between", "time", "filter"} < set(allowed)
+        for word in allowed:
+            connection.extract_statements(
+                f"SELECT {word}.calls.day FROM {word}.calls JOIN {word}.agents USING (model_id)"
+            )
+
+
+def _is_schema(name: str) -> bool:
+    try:
+        Settings.of(warehouse_schema=name)
+    except SettingsError:
+        return False
+    return True
 
 
 def test_a_warehouse_that_duckdb_could_create_but_not_write_is_refused() -> None:

@@ -40,14 +40,17 @@ _TIMEZONES = "an IANA time zone such as UTC or America/New_York"
 # Schemas and catalogs that DuckDB or this package has already: `warehouse.calls` would be looked for elsewhere.
 _RESERVED_SCHEMAS = ("information_schema", "main", "memory", "pg_catalog", "system", "temp", "warehouse")
 
-# DuckDB's reserved words: without quotes, `select.calls` is a syntax error.
+# The keywords of DuckDB 1.5 and 2.0 of the categories `reserved` and `type_function`. Without quotes, `select.calls`
+# and `left.calls` are syntax errors.
 _RESERVED_WORDS = frozenset(
     """
-    all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create
-    default deferrable desc describe distinct do else end except false fetch for foreign from group having in
-    initially intersect into lambda lateral leading limit not null offset on only or order pivot pivot_longer
-    pivot_wider placing primary qualify references returning select show some summarize symmetric table then to
-    trailing true union unique unpivot using variadic when where window with
+    all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check
+    collate collation column columns concurrently constraint create cross default deferrable desc describe distinct
+    do else end except false fetch for foreign freeze from full generated glob group having ilike in initially inner
+    intersect into is isnull join lambda lateral leading left like limit map natural not notnull null offset on only
+    or order outer overlaps pivot pivot_longer pivot_wider placing positional primary qualify references returning
+    right select semi show similar some struct summarize symmetric table tablesample then to trailing true try_cast
+    tuple union unique unpack unpivot using variadic verbose when where window with
     """.split()  # noqa: SIM905 (shorter)
 )
 
