@@ -196,6 +196,22 @@ def test_base_url_wins_over_region() -> None:
         '"SYNTHFLOW_PII"=drop',
         "\u200bSYNTHFLOW_PII=drop",
         "SYNTHFLOW_PII:drop=",
+        # In the line of another setting.
+        "X=1 SYNTHFLOW_PII=drop",
+        "X=1;SYNTHFLOW_PII=drop",
+        "X=1, synthflow_pii: drop",
+        'X="1" SYNTHFLOW_PII=drop',
+        "SYNTHFLOW_WAREHOUSE=x.duckdb SYNTHFLOW_PII=drop",
+        "X=1\xa0SYNTHFLOW_PII=drop",
+        # Behind a character that an editor shows as the end of a line.
+        *(f"X=1{end}SYNTHFLOW_PII=drop" for end in "\0\x0b\x0c\x1c\x85\u2028\u2029"),
+        *(f"# text{end}SYNTHFLOW_PII=drop" for end in "\x0b\x0c\x85\u2028"),
+        "SYNTHFLOW_PII=\0drop",
+        "X=\0",
+        # A reference to a variable that is not set.
+        "SYNTHFLOW_PII=${drop}",
+        "SYNTHFLOW_PII=${drop-drop}",
+        "SYNTHFLOW_WAREHOUSE=/data/${drop}/x.duckdb",
     ],
 )
 def test_a_wrong_line_of_the_env_file_stops_everything(tmp_path: Path, line: str) -> None:
@@ -207,16 +223,42 @@ def test_a_wrong_line_of_the_env_file_stops_everything(tmp_path: Path, line: str
     assert "\n" not in str(caught.value)
 
 
-def test_a_line_that_an_open_quote_swallows_stops_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "line", ["SYNTHFLOW_PII=drop", "set SYNTHFLOW_PII=drop", "SYNTHFLOW_PII drop", "- synthflow_pii: drop"]
+)
+@pytest.mark.parametrize(
+    "text", ['OTHER="x\n{}\nANOTHER="y"\n', "OTHER='x\n{}\nANOTHER='\n", 'OTHER="x\r{}\rANOTHER="\r']
+)
+def test_a_line_that_an_open_quote_swallows_stops_everything(tmp_path: Path, text: str, line: str) -> None:
     """The parser takes the line for a part of the value before it, without a warning."""
-    (tmp_path / ".env").write_text('OTHER="x\nSYNTHFLOW_PII=drop\nANOTHER="y"\n', encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"^line 2 of \.env .* begins in line 1; close its quotes$"):
+    (tmp_path / ".env").write_text(text.format(line), encoding="utf-8", newline="")
+    with pytest.raises(SettingsError, match=r"^line 2 of \.env .* begins in line 1; close its quotes"):
         Settings.load()
+
+
+@pytest.mark.parametrize("text", ["SYNTHFLOW_PII=hash\n\nSYNTHFLOW_PII=\n", "\n\nSYNTHFLOW_PII=''\n"])
+def test_an_empty_line_does_not_undo_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """An example file with empty lines, copied over a setting of the environment, would keep personal data."""
+    monkeypatch.setenv("SYNTHFLOW_PII", "drop")
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"^line 3 of \.env leaves SYNTHFLOW_PII empty, but .* sets it"):
+        Settings.load()
+
+
+def test_a_reference_to_a_variable_with_a_value_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERE", "drop")
+    (tmp_path / ".env").write_text(
+        "MODE=${HERE}\nSYNTHFLOW_PII=${MODE}\nSYNTHFLOW_REGION=${NOPE:-eu}\nOTHER=${NOPE}\n", encoding="utf-8"
+    )
+    settings = Settings.load()
+    assert (settings.pii, settings.region) == ("drop", "eu")
 
 
 def test_lines_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
-        'MY_SYNTHFLOW_TOKEN=x\nOTHER=x # SYNTHFLOW_PII: drop\nKEY=\'{\n  "project": "synthflow-1"\n}\'\n',
+        'MY_SYNTHFLOW_TOKEN=x\nOTHER=x # SYNTHFLOW_PII: drop\nKEY=\'{\n  "project": "synthflow-1"\n}\'\n'
+        "HOME_OF=/srv/synthflow_data\nURL=postgres://synthflow_user:x@host?synthflow_a=1&synthflow_b=2\nODD=\x1b\n"
+        "COPY=${SYNTHFLOW_REGION:-us}\n",
         encoding="utf-8",
     )
     assert Settings.load().model_dump() == Settings.of().model_dump()
@@ -242,10 +284,12 @@ def test_other_ways_to_write_a_line_are_read(tmp_path: Path, line: str) -> None:
     assert Settings.load().pii == "drop"
 
 
-@pytest.mark.parametrize("name", ["SYNTHFLOW_Pii", "synthflow_pii", "Synthflow_pi"])
+@pytest.mark.parametrize(
+    "name", ["SYNTHFLOW_Pii", "synthflow_pii", "Synthflow_pi", "SYNTHFLOW-PII", "SYNTHFLOW_PII ", "SYNTHFLOWPII"]
+)
 def test_a_variable_in_another_case_names_its_twin(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "drop")
-    with pytest.raises(SettingsError, match=rf"{name} is not a setting.*did you mean SYNTHFLOW_PII\?"):
+    with pytest.raises(SettingsError, match=rf"{name} is not a setting.*did you mean SYNTHFLOW_PII"):
         Settings.load()
 
 

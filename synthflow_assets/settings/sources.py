@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 
 from dotenv import load_dotenv
 from dotenv.parser import Binding, parse_stream
+from dotenv.variables import Variable, parse_variables
 from pydantic import SecretStr
 
 from synthflow_assets.errors import SettingsError
@@ -27,10 +28,17 @@ _SERVICE_LINK = re.compile(
     r"SYNTHFLOW(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
 _SERVICE_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://")
+# A variable of the environment that is meant for this package, right or wrong, such as `SYNTHFLOW-PII`.
+_OUR_NAME = re.compile(r"\W*synthflow[\W_].*", re.IGNORECASE | re.DOTALL)
 # A line of `.env` that is meant for this package, right or wrong: `set SYNTHFLOW_PII=drop`, `- SYNTHFLOW_PII: drop`.
 _OUR_LINE = re.compile(r"[^=#]*(?<!\w)synthflow[\W_]", re.IGNORECASE)
-# The same within a quoted value of several lines, which may be JSON that mentions the name.
-_OUR_LINE_IN_VALUE = re.compile(r"\s*(export\s+)?synthflow_\w+\s*[=:]", re.IGNORECASE)
+# The same within a quoted value of several lines, which may be JSON that mentions `synthflow-1`.
+_OUR_LINE_IN_VALUE = re.compile(r"[^=#]*(?<![\w${/.-])synthflow_\w", re.IGNORECASE)
+# A setting within the value of another one: `OTHER=1 SYNTHFLOW_PII=drop`. Parts of a path or an address are none.
+_OUR_SETTING_IN_VALUE = re.compile(r"(?<![\w${/?&@:.-])synthflow_\w+\s*[=:]", re.IGNORECASE)
+# What editors show as the end of a line, and the parser takes for a part of it; and characters that no line needs.
+_CONTROL_CHARACTER = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def variable(field: str) -> str:
@@ -87,7 +95,7 @@ def read_environment(fields: Iterable[str]) -> dict[str, str]:
     _load_env_file(Path(".env"), by_variable)
     for name, value in sorted(os.environ.items()):
         # If a misspelt variable were ignored, its setting would silently have its default.
-        is_ours = re.fullmatch(PREFIX + r"\w*", name, re.IGNORECASE)
+        is_ours = _OUR_NAME.fullmatch(name) or _squeezed(name) in map(_squeezed, by_variable)
         if is_ours and not _is_known(name, value, by_variable):
             raise SettingsError(_unknown(name, by_variable))
     # A blank variable counts as unset: that is how `.env` files leave a line empty.
@@ -101,10 +109,31 @@ def _load_env_file(path: Path, known: Mapping[str, str]) -> None:
         return
     except (ValueError, OSError) as error:
         raise SettingsError(f".env cannot be read ({type(error).__name__}): save it as UTF-8 text") from None
+    _validate_characters(text)
+    values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
         _validate_lines(binding, known)
+        if binding.key and binding.value is not None:
+            value = _resolved(binding, values, known)
+            _validate_not_emptied(binding, value, values, known)
+            values[binding.key] = value
     # From the text, because a named pipe can be read only once.
     load_dotenv(stream=io.StringIO(text), override=True)
+
+
+def _validate_characters(text: str) -> None:
+    """Refuse characters that hide a setting in another line, or that no environment can hold.
+
+    Raises:
+        SettingsError: naming the number of the line.
+    """
+    for number, line in enumerate(_LINE_END.split(text), 1):
+        found = _CONTROL_CHARACTER.search(line)
+        if found and ("\0" in line or PREFIX in line.upper()):
+            raise SettingsError(
+                f"line {number} of .env holds the character U+{ord(found[0]):04X} (the line is not shown); "
+                "write each setting on a line of its own, without characters that cannot be printed"
+            )
 
 
 def _validate_lines(binding: Binding, known: Mapping[str, str]) -> None:
@@ -117,7 +146,7 @@ def _validate_lines(binding: Binding, known: Mapping[str, str]) -> None:
     Raises:
         SettingsError: naming the number of the line; the line itself may hold a secret.
     """
-    lines = enumerate(binding.original.string.split("\n"), binding.original.line)
+    lines = enumerate(_LINE_END.split(binding.original.string), binding.original.line)
     number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
     if _OUR_LINE.match(first):
         # `SYNTHFLOW_API_KEY:secret=` is a name to the parser.
@@ -128,8 +157,57 @@ def _validate_lines(binding: Binding, known: Mapping[str, str]) -> None:
     for inner, line in lines:
         if _OUR_LINE_IN_VALUE.match(line):
             raise SettingsError(
-                f"line {inner} of .env belongs to the quoted value that begins in line {number}; close its quotes"
+                f"line {inner} of .env belongs to the quoted value that begins in line {number}; close its quotes, or "
+                "write the value on one line"
             )
+    if _OUR_SETTING_IN_VALUE.search(first if binding.error else binding.value or ""):
+        raise SettingsError(
+            f"line {number} of .env holds a setting within another value (it is not shown); write each setting on a "
+            "line of its own"
+        )
+
+
+def _resolved(binding: Binding, values: Mapping[str, str], known: Mapping[str, str]) -> str:
+    """Return the value of a line with the values of the variables that it refers to, as `load_dotenv` sets it.
+
+    Raises:
+        SettingsError: a setting refers to a variable that has no value. An empty setting would have its default.
+    """
+    environment = {**os.environ, **values}
+    parts = list(parse_variables(binding.value or ""))
+    for part in parts:
+        is_unset = isinstance(part, Variable) and part.default is None and not part.resolve(environment)
+        if is_unset and binding.key in known:
+            # The name is not shown, because the value may be a secret that has a dollar sign.
+            raise SettingsError(
+                f"line {_first_line(binding)} of .env: {binding.key} refers to a variable by ${{...}} that is not "
+                "set; set it in a line before, or remove the reference"
+            )
+    return "".join(part.resolve(environment) for part in parts)
+
+
+def _validate_not_emptied(binding: Binding, value: str, values: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """Refuse an empty line for a setting that has a value: the line would replace the value with the default.
+
+    Raises:
+        SettingsError: naming the number of the line.
+    """
+    name = str(binding.key)
+    if name in known and not value.strip() and (values.get(name) or os.environ.get(name, "")).strip():
+        place = "an earlier line" if values.get(name) else "the environment"
+        raise SettingsError(
+            f"line {_first_line(binding)} of .env leaves {name} empty, but {place} sets it; remove one of the two"
+        )
+
+
+def _first_line(binding: Binding) -> int:
+    """Return the number of the line in which a binding begins, without the empty lines before it."""
+    text = binding.original.string
+    return binding.original.line + len(_LINE_END.findall(text[: len(text) - len(text.lstrip())]))
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).upper()
 
 
 def _is_known(name: str, value: str, known: Mapping[str, str]) -> bool:
