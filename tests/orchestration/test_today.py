@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
+from dagster._core.test_utils import freeze_time
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from synthflow_assets.api.client import SynthflowClient
@@ -131,3 +133,48 @@ def test_a_day_that_was_fetched_every_hour_equals_one_that_was_fetched_once(
     assert calls[0] < calls[12] < calls[-1]
     run(sandbox, once, moment, request, METRICS)
     assert rows(settings, day) == rows(once, day)
+
+
+def test_runs_of_the_current_day_run_for_real_and_are_deleted_once_their_day_was_fetched_again(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=60)
+    day = dt.date(2026, 3, 10)
+    definitions = build_synthflow_defs(settings_for(sandbox, start_date=day, include_today=True, lookback_days=1))
+    job, calls = definitions.resolve_job_def("synthflow_daily"), dg.AssetKey(["synthflow", "calls"])
+
+    def tick(schedule: str, moment: dt.datetime) -> str:
+        """Run what a schedule requests at a moment, by the clocks of Dagster and of the API. Returns the run's id."""
+        set_clock(sandbox, moment)
+        with (
+            freeze_time(moment),
+            dg.build_schedule_context(
+                on_disk, scheduled_execution_time=moment, repository_def=definitions.get_repository_def()
+            ) as context,
+        ):
+            [request] = definitions.resolve_schedule_def(schedule).evaluate_tick(context).run_requests
+            tables = [dg.AssetKey(["synthflow", table]) for table in ("calls", "call_rejects", "call_loads")]
+            result = job.execute_in_process(
+                instance=on_disk, tags=request.tags, run_config=request.run_config, asset_selection=tables
+            )
+        assert result.success
+        return result.run_id
+
+    def runs() -> set[str]:
+        return {run.run_id for run in on_disk.get_runs()}
+
+    first = tick("synthflow_today_schedule", dt.datetime(2026, 3, 10, 14, 5, tzinfo=dt.UTC))
+    evening = dt.datetime(2026, 3, 10, 23, 5, tzinfo=dt.UTC)
+    last = tick("synthflow_today_schedule", evening)
+    [record] = on_disk.fetch_materializations(calls, limit=1).records
+    assert record.asset_materialization is not None
+    so_far_until = record.asset_materialization.metadata["so_far_until"].value
+    assert so_far_until == pytest.approx(evening.timestamp(), abs=60)
+    days_later = tick("synthflow_today_schedule", dt.datetime(2026, 3, 15, 14, 5, tzinfo=dt.UTC))
+    assert runs() == {last, days_later}  # the day has no other materialization than that of its last run
+    daily = tick("synthflow_daily_schedule", dt.datetime(2026, 3, 11, 5, tzinfo=dt.UTC))
+    assert runs() == {last, days_later, daily}
+    next_hour = tick("synthflow_today_schedule", dt.datetime(2026, 3, 15, 15, 5, tzinfo=dt.UTC))
+    assert runs() == {days_later, daily, next_hour}
+    assert on_disk.all_logs(first) == on_disk.all_logs(last) == []
+    assert on_disk.get_materialized_partitions(calls) == {"2026-03-10", "2026-03-15"}

@@ -16,6 +16,7 @@ from synthflow_assets.orchestration.run_days import days_of_run, lookback_tags, 
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import UnsharedAssets
 from synthflow_assets.quality import NO_GAPS, SCHEDULED_CHECKS, SETTLED, find_problems
+from synthflow_assets.warehouse.schema import CALLS
 
 _DAILY_CRON = f"0 {DAILY_RUN_HOUR} * * *"
 _FRESHNESS_CRON = "15 * * * *"
@@ -30,6 +31,8 @@ _MAX_FAILURES = 4  # of the catch-up in a row, after which it waits for a day be
 _LOCK_WAIT_SECONDS = 10.0
 _RUNS_KEPT_FOR = dt.timedelta(days=30)
 RUNS_DELETED_PER_TICK = 24  # a tick may take a minute
+_TODAY_RUNS_KEPT_FOR = dt.timedelta(days=3)
+_ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _UNDER_WAY = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -140,6 +143,7 @@ def _build_today_schedule(workspace: Workspace, daily: Any) -> dg.ScheduleDefini
         ),
     )
     def today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        _delete_superseded_runs(workspace, context.instance)
         if other := _run_under_way(workspace, context.instance):
             return dg.SkipReason(f"run {other} is already fetching")
         moment = context.scheduled_execution_time.astimezone(zoneinfo.ZoneInfo(settings.timezone))
@@ -161,6 +165,33 @@ def _only_missing(workspace: Workspace) -> dict[str, Any]:
     return {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
 
 
+def _delete_superseded_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    """Delete old runs of the current day, if later runs fetched their days again.
+
+    Each takes more than a megabyte in SQLite, so 24 a day would fill the disk. Deleting a run deletes its
+    materializations, so the last one of a day is kept until another run, such as the daily one, has fetched the day.
+    """
+    filters = dg.RunsFilter(
+        job_name=workspace.named("daily"),
+        statuses=list(_ENDED),
+        tags={_TODAY_TAG: "true", **workspace.run_tags},
+        created_before=dt.datetime.now(dt.UTC) - _TODAY_RUNS_KEPT_FOR,
+    )
+    for run in instance.get_runs(filters=filters, limit=RUNS_DELETED_PER_TICK, ascending=True):
+        if not any(_is_last_of_day(workspace, instance, run, day) for day in _days_of_run(run)):
+            _delete_run(instance, run)
+
+
+def _is_last_of_day(workspace: Workspace, instance: dg.DagsterInstance, run: dg.DagsterRun, day: dt.date) -> bool:
+    this_day = dg.AssetRecordsFilter(workspace.asset_key(CALLS.name), asset_partitions=[day.isoformat()])
+    return any(record.run_id == run.run_id for record in instance.fetch_materializations(this_day, limit=1).records)
+
+
+def _delete_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    instance.delete_run(run.run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+
+
 def _delete_old_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None:
     """Delete old runs of the freshness job: each has a file of its own, and Dagster keeps runs for ever.
 
@@ -168,12 +199,11 @@ def _delete_old_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None
     """
     old = dg.RunsFilter(
         job_name=workspace.named("freshness"),
-        statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
+        statuses=list(_ENDED),
         created_before=dt.datetime.now(dt.UTC) - _RUNS_KEPT_FOR,
     )
     for run in instance.get_runs(filters=old, limit=RUNS_DELETED_PER_TICK, ascending=True):
-        instance.delete_run(run.run_id)
-        instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+        _delete_run(instance, run)
 
 
 def _run_under_way(workspace: Workspace, instance: dg.DagsterInstance) -> str | None:
