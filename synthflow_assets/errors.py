@@ -7,7 +7,7 @@
     │   │   ├── AuthenticationError      401: wrong key, or wrong region
     │   │   ├── AccessDeniedError        403: the key lacks a permission
     │   │   ├── NotFoundError            404: no such path or agent
-    │   │   │   └── NoCallsFoundError        404: the agent has no calls in this window
+    │   │   │   └── NoCallsFoundError        404 or 400: the agent has no calls in this window
     │   │   ├── BadRequestError          400, 422 and other 4xx
     │   │   ├── UnknownHostError         no such host, or an untrusted certificate
     │   │   └── UnexpectedResponseError  a redirect, an ignored window, calls of another agent
@@ -72,7 +72,7 @@ class NotFoundError(PermanentApiError):
 
 
 class NoCallsFoundError(NotFoundError):
-    """404: the API says that it found no calls. `SynthflowClient.list_calls` returns an empty page instead."""
+    """404, 400, 410 or 422: the API found no calls. `SynthflowClient.list_calls` returns an empty page instead."""
 
 
 class BadRequestError(PermanentApiError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import json
 import re
 import socket
 import time
@@ -13,6 +12,7 @@ import requests
 import urllib3
 from urllib3.exceptions import NameResolutionError
 
+from synthflow_assets.api.error_texts import MAX_ERROR_BYTES, error_texts, says_no_calls
 from synthflow_assets.errors import (
     AccessDeniedError,
     ApiError,
@@ -31,9 +31,8 @@ from synthflow_assets.errors import (
 )
 from synthflow_assets.texts import one_line, printable_line
 
-_MAX_ERROR_BYTES = 100_000  # of a body that is read for its description
 _MAX_PRINTED_LENGTH = 1_000
-_NO_CALLS = re.compile(r"\bno (calls?|records?|results?)\b|\bcalls? not found\b", re.IGNORECASE)
+_NO_CALLS_STATUSES = (400, 404, 410, 422)
 # The API's own sentences, those of the framework that it seems to use (FastAPI), and the names in them.
 _KNOWN_TEXT = re.compile(
     r"Limit must be between \d{1,4} and \d{1,4}\.?"
@@ -94,7 +93,13 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url:
         base_url: the base URL of the API, for the message.
         api_key: masked in what `doctor --debug` prints.
     """
-    error = _status_error(status, headers, body, base_url)
+    if status in _NO_CALLS_STATUSES and says_no_calls(body):
+        error: ApiError = NoCallsFoundError(
+            f"No calls found ({status}). Check that the agent is in this workspace (`synthflow-assets agents` lists "
+            f"them), and that {base_url} is the API's address, which ends in /v2"
+        )
+    else:
+        error = _status_error(status, headers, body, base_url)
     error.response_text = printable_text(body, api_key)
     return error
 
@@ -111,9 +116,7 @@ def _status_error(status: int, headers: Mapping[str, str], body: bytes, base_url
         case 403:
             return AccessDeniedError(f"Access denied (403){detail}. The key is valid but lacks the permission")
         case 404:
-            says_no_calls = any(_NO_CALLS.search(text) for text in _error_texts(body))
-            not_found = NoCallsFoundError if says_no_calls else NotFoundError
-            return not_found(
+            return NotFoundError(
                 f"Not found (404){detail}. Check that the agent is in this workspace (`synthflow-assets agents` lists "
                 f"them), and that {base_url} is the API's address, which ends in /v2"
             )
@@ -162,7 +165,7 @@ def describe_error(body: bytes) -> str:
     Args:
         body: of the response, in any of the four shapes that the API and its gateway send.
     """
-    return "; ".join(dict.fromkeys(text for text in _error_texts(body) if _KNOWN_TEXT.fullmatch(text)))
+    return "; ".join(dict.fromkeys(text for text in error_texts(body) if _KNOWN_TEXT.fullmatch(text)))
 
 
 def printable_text(body: bytes, secret: str = "") -> str:
@@ -172,30 +175,10 @@ def printable_text(body: bytes, secret: str = "") -> str:
         body: of the response. It may hold personal data.
         secret: the API key, which is masked.
     """
-    text = body[:_MAX_ERROR_BYTES].decode(errors="replace")
+    text = body[:MAX_ERROR_BYTES].decode(errors="replace")
     if secret:
         text = text.replace(secret, "***")
     return printable_line(text)[:_MAX_PRINTED_LENGTH]
-
-
-def _error_texts(body: bytes) -> Iterator[str]:
-    """Yield the texts of an error body, the places that they refer to, and its category."""
-    try:
-        tree = json.loads(body[:_MAX_ERROR_BYTES])
-    except (ValueError, RecursionError):
-        return
-    detail = tree.get("detail", tree) if isinstance(tree, dict) else None
-    for part in detail if isinstance(detail, list) else [detail]:
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, dict):
-            text = part.get("description") or part.get("message") or part.get("msg")
-            if isinstance(text, str):
-                yield text
-            if isinstance(part.get("loc"), list):
-                yield "at " + ".".join(str(step) for step in part["loc"])
-            if isinstance(part.get("category"), str):
-                yield f"category {part['category']}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

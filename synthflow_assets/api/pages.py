@@ -13,11 +13,12 @@ import json
 import math
 import re
 from contextlib import suppress
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from synthflow_assets.agents import Agent
+from synthflow_assets.api.error_texts import says_no_calls
 from synthflow_assets.errors import MalformedResponseError
 
 MAX_PAGE_SIZE = 100  # the API rejects a larger `limit`
@@ -34,6 +35,8 @@ _EPOCH_SECONDS = range(946_684_800, 4_102_444_800)
 
 _MAX_DEPTH = 200  # levels of JSON
 _MAX_DIGITS = 4000  # of an integer; Python refuses to parse longer ones
+
+_EMPTY: tuple[Any, ...] = (None, [], {})
 
 Page = TypeVar("Page")
 
@@ -82,18 +85,6 @@ class _CallsBody(msgspec.Struct):
     response: _RawCalls
 
 
-class _EmptyResponse(msgspec.Struct, forbid_unknown_fields=True):
-    pagination: _Pagination | None = None
-    calls: Annotated[list[None], msgspec.Meta(max_length=0)] | None = None
-
-
-class _EmptyBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A body that states only that the request succeeded."""
-
-    status: Literal["ok", "success"]
-    response: _EmptyResponse | None = None
-
-
 class _Key(msgspec.Struct, gc=False):
     call_id: str | int | None = None
     model_id: str | int | None = None
@@ -127,7 +118,6 @@ class _RawAgent(msgspec.Struct):
 
 # strict=False: the live API sends numbers as strings.
 _calls_decoder = msgspec.json.Decoder(_CallsBody, strict=False)
-_empty_decoder = msgspec.json.Decoder(_EmptyBody)
 _key_decoder = msgspec.json.Decoder(_Key)
 _raw_key_decoder = msgspec.json.Decoder(_RawKey)
 _scalar_decoder = msgspec.json.Decoder(str | int | float | None)
@@ -144,7 +134,7 @@ def parse_calls(body: bytes) -> CallPage:
     Records with a lone surrogate or NUL, and pages with NaN, invalid UTF-8 or control characters, are parsed a second,
     slower time: what no database stores becomes U+FFFD, NaN becomes null. So these calls land too.
 
-    A body without calls may lack the list, the total, or the whole response: then there are no calls.
+    A body without calls may lack the list, the total, or the whole response, or say in words that there are no calls.
 
     Raises:
         MalformedResponseError: the body is not the JSON that the reference describes.
@@ -152,12 +142,12 @@ def parse_calls(body: bytes) -> CallPage:
     try:
         response = _decode(_calls_decoder, body, "calls").response
     except MalformedResponseError:
-        if _says_only_success(body):
+        if _is_empty_form(body):
             return NO_CALLS
         raise
     total = response.pagination.total_records if response.pagination else None
     if total is None:
-        if response.calls == [] or _says_only_success(body):
+        if response.calls == [] or _is_empty_form(body):
             return NO_CALLS
         raise _unexpected_json(body, "calls")
     if total < 0:
@@ -211,13 +201,41 @@ def _unexpected_json(body: bytes, what: str) -> MalformedResponseError:
     )
 
 
-def _says_only_success(body: bytes) -> bool:
-    """Return whether the body is an empty response. If it has any other field, it may hold calls."""
+def _is_empty_form(body: bytes) -> bool:
+    """Return whether a body that is no page says clearly that there are no calls.
+
+    It is an empty list, it states only that the request succeeded, its list of calls is empty, or it says so in words.
+    An empty body and `null` are ambiguous: a gateway may have lost the response.
+    """
     try:
-        _empty_decoder.decode(body)
+        tree = json.loads(body)
     except _DECODING_ERRORS:
         return False
-    return True
+    if tree == []:
+        return True
+    if not isinstance(tree, dict):
+        return says_no_calls(body)
+    response = tree.get("response")
+    if response:
+        # With any other field, it may hold calls.
+        return (
+            isinstance(response, dict)
+            and set(tree) <= {"status", "response"}
+            and set(response) <= {"pagination", "calls"}
+            and response.get("calls") in _EMPTY
+            and _stated_total(response) in (None, 0, "0")
+            and ("calls" in response or _is_success(tree))
+        )
+    return _is_success(tree) or says_no_calls(body)
+
+
+def _is_success(tree: dict[str, Any]) -> bool:
+    return tree.get("status") in ("ok", "success") and set(tree) <= {"status", "response"}
+
+
+def _stated_total(response: dict[str, Any]) -> Any:
+    pagination = response.get("pagination")
+    return pagination.get("total_records") if isinstance(pagination, dict) else pagination
 
 
 def _parse_call(raw: bytes) -> CallRecord:

@@ -238,16 +238,9 @@ class SandboxApi:
 
     def _other_empty_response(self) -> Response | None:
         """Return another form of "no calls" than an empty page, if a fault is on."""
-        if self._happens("no_calls_null"):
-            return JSONResponse({"status": "ok", "response": {"pagination": {"total_records": 0}, "calls": None}})
-        if self._happens("no_calls_without_pagination"):
-            return JSONResponse({"status": "ok", "response": {"calls": []}})
-        if self._happens("no_calls_without_response"):
-            return JSONResponse({"status": "ok"})
-        if self._happens("no_calls_204"):
-            return Response(status_code=204)
-        if self._happens("no_calls_404"):
-            return _error(404, "No calls found", "not_found")
+        for fault, response in _EMPTY_RESPONSES.items():
+            if self._happens(fault):
+                return response()
         return None
 
     def _page_of(self, selection: Selection, offset: int, limit: int) -> tuple[int, list[str]]:
@@ -340,6 +333,22 @@ def _error(status: int, description: str, category: str) -> Response:
         "category": category,
     }
     return JSONResponse({"detail": detail}, status)
+
+
+# By the name of the fault.
+_EMPTY_RESPONSES: dict[str, Callable[[], Response]] = {
+    "no_calls_null": lambda: JSONResponse(
+        {"status": "ok", "response": {"pagination": {"total_records": 0}, "calls": None}}
+    ),
+    "no_calls_without_pagination": lambda: JSONResponse({"status": "ok", "response": {"calls": []}}),
+    "no_calls_without_response": lambda: JSONResponse({"status": "ok"}),
+    "no_calls_204": lambda: Response(status_code=204),
+    "no_calls_404": lambda: _error(404, "No calls found", "not_found"),
+    "no_calls_400": lambda: JSONResponse({"error": "bad_request", "message": "No data found"}, 400),
+    "no_calls_object": lambda: JSONResponse({"status": "ok", "response": {"calls": {}}}),
+    "no_calls_list": lambda: JSONResponse([]),
+    "no_calls_message": lambda: JSONResponse({"status": "ok", "message": "No calls found."}),
+}
 
 
 def _rate_limited(retry_after: str) -> Response:

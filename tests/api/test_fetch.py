@@ -87,6 +87,7 @@ def assert_exact(sandbox: Sandbox, windows: Sequence[CallWindow], **options: Any
 FILTERS = ["start", "end", "start_and_end", "creation", "scheduled_start"]
 EMPTY_FORMS = [
     "no_calls_null", "no_calls_without_pagination", "no_calls_without_response", "no_calls_204", "no_calls_404",
+    "no_calls_400", "no_calls_object", "no_calls_list", "no_calls_message",
 ]  # fmt: skip
 ENDS = ["half_open", "inclusive", "exclusive", "exclusive_begin"]
 READINGS = list(itertools.product(FILTERS, ENDS, ["descending", "ascending", "arbitrary"]))
@@ -197,6 +198,10 @@ def test_a_day_is_not_empty_because_one_response_says_so(form: str) -> None:
         "no_calls_without_response": (200, b'{"status": "ok"}'),
         "no_calls_204": (204, b""),
         "no_calls_404": (404, b'{"detail": {"description": "No calls found"}}'),
+        "no_calls_400": (400, b'{"message": "No data found"}'),
+        "no_calls_object": (200, b'{"response": {"calls": {}}}'),
+        "no_calls_list": (200, b"[]"),
+        "no_calls_message": (200, b'{"message": "No calls found"}'),
     }
     calls = [{"call_id": f"c{number}", "model_id": "m", "start_time": DAY_START_MS} for number in range(3)]
     answers = iter([agents_page(["m"], 1), forms[form]])

@@ -25,6 +25,7 @@ from synthflow_assets.errors import (
     BadRequestError,
     ConnectionFailedError,
     MalformedResponseError,
+    NoCallsFoundError,
     NoContentError,
     NotFoundError,
     OverloadedError,
@@ -244,3 +245,26 @@ def test_a_body_that_is_no_json_says_nothing(body: bytes) -> None:
 def test_what_doctor_prints_is_one_line_without_the_key() -> None:
     assert printable_text("a \x1b[31m\r\nKEY\u202e b".encode(), "KEY") == "a [31m *** b"
     assert len(printable_text(b"x" * 5_000)) == 1_000
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 422])
+@pytest.mark.parametrize(
+    ("body", "says_so"),
+    [
+        ({"detail": "No calls found"}, True),
+        ({"detail": {"description": "No calls were found for agent 123."}}, True),
+        ({"error": "not_found", "message": "No data found"}, True),
+        ({"status": "error", "error": "no records found in the requested window"}, True),
+        ("No results", True),
+        ({"detail": [{"msg": "Calls not found"}]}, True),
+        ({"detail": "Not Found"}, False),
+        ({"detail": "Assistant not found"}, False),
+        ({"detail": "Record not found"}, False),
+        ({"message": "No call permission"}, False),
+        ({"message": "No data source"}, False),
+        ({"error": "not_found", "message": "The requested route does not exist"}, False),
+    ],
+    ids=str,
+)
+def test_only_a_clear_sentence_means_that_there_are_no_calls(status: int, body: Any, says_so: bool) -> None:
+    assert isinstance(error_of(status, body), NoCallsFoundError) is says_so

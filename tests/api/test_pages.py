@@ -155,6 +155,14 @@ def test_a_negative_total_is_refused(total: int) -> None:
         (b'{"status":"ok","response":{}}', False),
         (b'{"status":"ok","response":null}', False),
         (b'{"status":"success"}', False),
+        (b"[]", False),
+        (b'{"status":"ok","response":[]}', False),
+        (b'{"response":{"calls":{}}}', False),
+        (b'{"response":{"pagination":{"total_records":0},"calls":{}}}', False),
+        (b'{"status":"ok","message":"No calls found"}', False),
+        (b'{"error":"No data found for this agent."}', False),
+        (b'{"detail":{"description":"There are no calls in this window"}}', False),
+        (b'"No calls found"', False),
     ],
 )
 def test_forms_of_no_calls(body: bytes, states_total: bool) -> None:
@@ -172,6 +180,10 @@ def test_null_instead_of_calls_does_not_change_the_total() -> None:
         (b" \n<html>", "an HTML page"),
         (b"", r"not the expected JSON \(0 bytes\)"),
         (b"{}", "not the expected JSON"),
+        (b"null", "not the expected JSON"),  # a gateway may have lost the response
+        (b"0", "not the expected JSON"),
+        (b'{"message":"No call permission"}', "not the expected JSON"),
+        (b'{"message":"No calls found","response":{"calls":[{}]}}', "not the expected JSON"),
         (b'{"response":{}}', "not the expected JSON"),  # of another API, perhaps
         (b'{"response":null}', "not the expected JSON"),
         (b'{"status":"error","response":{}}', "not the expected JSON"),
