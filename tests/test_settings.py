@@ -425,10 +425,23 @@ def test_paths_may_begin_with_a_home_folder(name: str) -> None:
         Settings.of(**{name: "~nosuchuser/x"})
 
 
-@pytest.mark.parametrize("name", ["export_dir", "report"])
-def test_files_that_are_written_here_are_in_no_bucket(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{name} is 's3://bucket/x'; allowed is a path of this machine$"):
-        Settings.of(**{name: "s3://bucket/x"})
+def test_the_report_is_in_no_bucket() -> None:
+    with pytest.raises(SettingsError, match=r"^report is 's3://bucket/x'; allowed is a path of this machine$"):
+        Settings.of(report="s3://bucket/x")
+
+
+@pytest.mark.parametrize("place", ["s3://", "s3://a/b", "http://calls/x", "gs://key:hunter2@calls/x", "s3://calls/x?y"])
+def test_exports_are_in_a_folder_or_a_bucket(place: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^export_dir .*; allowed is a folder, s3://bucket/prefix or gs://"
+    ) as said:
+        Settings.of(export_dir=place)
+    assert "hunter2" not in str(said.value)
+
+
+def test_workspaces_of_another_schema_have_a_folder_of_their_own_in_a_bucket() -> None:
+    assert Settings.of(export_dir="gs://calls/out/").export_folder == "gs://calls/out"
+    assert Settings.of(export_dir="gs://calls", warehouse_schema="acme").export_folder == "gs://calls/acme"
 
 
 class Extended(Settings):

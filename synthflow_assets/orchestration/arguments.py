@@ -43,8 +43,7 @@ def validate_hidden_password(warehouse: WarehouseResource) -> None:
     """
     if warehouse.connection_config:
         raise SettingsError(
-            "connection_config of the warehouse resource is not used, and Dagster would show it: remove it; "
-            "MotherDuck's token comes from the environment variable motherduck_token"
+            "connection_config of the warehouse resource is not used, and Dagster would show it: remove it"
         )
     Settings.of(**_plain({"warehouse": warehouse.database, "lake_data_path": warehouse.data_path}))
 

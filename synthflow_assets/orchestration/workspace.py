@@ -79,7 +79,7 @@ class Workspace:
     @property
     def storage_kind(self) -> str:
         """The kind of the tables' storage, which Dagster's UI shows as a tag of an asset."""
-        return {"ducklake": "ducklake", "md": "motherduck"}.get(self.settings.warehouse.partition(":")[0], "duckdb")
+        return "ducklake" if self.settings.warehouse.startswith("ducklake:") else "duckdb"
 
     @property
     def name(self) -> str:
@@ -163,7 +163,7 @@ def _database(location: str) -> str:
     if location.startswith("ducklake:"):
         named = re.search(r"\bdbname=([^\s']+)", location)
         return named[1] if named else "lake"
-    return location.removeprefix("md:") if location.startswith("md:") else Path(location).stem
+    return Path(location).stem
 
 
 def _identifier(prefix: Sequence[str]) -> str:

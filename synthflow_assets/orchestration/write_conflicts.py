@@ -80,6 +80,6 @@ def _place(metadata: Mapping[str, Any]) -> str | None:
     uri, table = metadata.get("dagster/uri"), metadata.get("dagster/table_name")
     if not isinstance(uri, str):
         return None
-    where = uri if re.match(r"md:|ducklake:|[$]", uri) else str(Path(uri).resolve())
+    where = uri if re.match(r"ducklake:|s3:|gs:|[$]", uri) else str(Path(uri).resolve())
     # Without the database, because the same file may be reached by a link of another name.
     return f"{table.partition('.')[2]} in {where}" if table else where

@@ -62,12 +62,12 @@ def check_location(location: str) -> None:
         ValueError: saying what is allowed.
     """
     scheme = re.match(r"([A-Za-z0-9+_-]{2,}|):", location)
-    if scheme and scheme[1] not in ("md", "ducklake"):
-        raise ValueError("the path of a DuckDB file, md:NAME, or ducklake:postgres:...")
+    if scheme and scheme[1] != "ducklake":
+        raise ValueError("the path of a DuckDB file, or ducklake:postgres:...")
     if scheme and re.search(r"(?i)password|token|://[^/@\s]*:[^/@\s]*@", location):
         raise ValueError(
             "a location without a password, because it is shown: PostgreSQL's comes from PGPASSWORD, ~/.pgpass or "
-            "PGSERVICE, MotherDuck's from motherduck_token"
+            "PGSERVICE"
         )
     if location.startswith("ducklake:") and not location.startswith("ducklake:postgres:"):
         raise ValueError("ducklake:postgres:dbname=... host=..., the catalog that several machines can write to")
@@ -138,8 +138,8 @@ class Settings(BaseModel):
     )
     warehouse: str = path_field(
         "data/warehouse.duckdb",
-        "Location of the tables: the path of a DuckDB file, `ducklake:postgres:dbname=... host=...`, or `md:NAME`; "
-        "without a password.",
+        "Location of the tables: the path of a DuckDB file, or `ducklake:postgres:dbname=... host=...` without "
+        "a password.",
     )
     lake_data_path: str | None = path_field(
         None,
@@ -225,8 +225,9 @@ class Settings(BaseModel):
     )
     export_dir: str | None = path_field(
         None,
-        "Folder of Parquet copies of the tables, one file a day, for readers that must not block runs. Unset: there "
-        "are no `..._export` assets.",
+        "Folder of Parquet copies of the tables, one file a day, for readers that must not block runs; or "
+        "`s3://bucket/prefix` or `gs://bucket/prefix`. Unset: there are no `..._export` assets.",
+        hidden=True,
     )
     group_access: Literal["none", "read", "write"] = Field(
         "none",
@@ -457,7 +458,16 @@ class Settings(BaseModel):
             raise ValueError("a folder, or s3://bucket/prefix; S3 keys and endpoint come from AWS_... variables")
         return value
 
-    @field_validator("export_dir", "report")
+    @field_validator("export_dir")
+    @classmethod
+    def _folder_or_any_bucket(cls, value: str | None) -> str | None:
+        if value and "://" in value and not re.fullmatch(r"(s3|gs)://[a-z0-9][a-z0-9._-]{2,62}(/[^?#@*\[]*)?", value):
+            raise ValueError(
+                "a folder, s3://bucket/prefix or gs://bucket/prefix; keys and endpoint come from AWS_... variables"
+            )
+        return value
+
+    @field_validator("report")
     @classmethod
     def _local_path(cls, value: str | None) -> str | None:
         # `s3://bucket` would become a folder of this name.
@@ -519,12 +529,16 @@ class Settings(BaseModel):
         return self.pii_key.get_secret_value() if self.pii_key is not None else ""
 
     @property
-    def export_folder(self) -> Path | None:
-        """Folder of the exports: `export_dir`, or a folder in it named after a schema other than the default.
+    def export_folder(self) -> str | None:
+        """Folder or bucket of the exports: `export_dir`, or a folder in it named after a schema other than the default.
 
         None if no exports are written.
         """
-        return self._own_folder(Path(self.export_dir)) if self.export_dir else None
+        if self.export_dir is None:
+            return None
+        if "://" not in self.export_dir:
+            return str(self._own_folder(Path(self.export_dir)))
+        return "/".join([self.export_dir.rstrip("/"), *self._own_folder(Path()).parts])
 
     @property
     def report_path(self) -> Path:

@@ -35,7 +35,7 @@ LOCK_WAIT_SECONDS = 300.0
 
 
 class Warehouse:
-    """The tables of one workspace: a schema of a DuckDB file, a DuckLake or a MotherDuck database.
+    """The tables of one workspace: a schema of a DuckDB file or a DuckLake.
 
     One process writes at a time, so keep connections short: open late, close early.
 

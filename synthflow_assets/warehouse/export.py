@@ -1,4 +1,8 @@
-"""Export tables as Parquet, one file per day. Files are replaced atomically; readers never block writers."""
+"""Export tables as Parquet, one file a day, into a folder or a bucket.
+
+Files are replaced atomically; readers never block writers. In a folder, a new file is renamed. A bucket has no rename,
+but an upload replaces its object as a whole when it is complete, so a day always has the same name.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +12,69 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.files import replace_file
+from synthflow_assets.warehouse.engines.buckets import describe_bucket_error, is_bucket, open_bucket
 from synthflow_assets.warehouse.schema import TABLES
+from synthflow_assets.warehouse.statements import quoted
 
 _ABANDONED_SECONDS = 3600.0
 _MANY_DAYS = 30
 
 
-def export_path(folder: Path, table: str, day: dt.date) -> Path:
-    """Return the path of the export of a day of a table, whether it exists or not."""
-    return folder / table / f"{day.isoformat()}.parquet"
+class Exported(NamedTuple):
+    """The file of a day."""
+
+    rows: int
+    size_bytes: int
+
+
+def export_path(folder: str | Path, table: str, day: dt.date) -> str:
+    """Return the location of the export of a day of a table, whether it exists or not.
+
+    In a bucket, the folders have the names of Hive partitions, by which warehouses find the column `day`.
+    """
+    if is_bucket(str(folder)):
+        return f"{folder}/{table}/day={day.isoformat()}/{table}.parquet"
+    return f"{folder}/{table}/{day.isoformat()}.parquet"
 
 
 def export_days(
-    connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date], folder: Path
-) -> dict[dt.date, int]:
+    connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date], folder: str | Path
+) -> dict[dt.date, Exported]:
     """Export days of a table. Each file atomically replaces the earlier one.
 
     A day without rows becomes a file without rows, so that readers do not see deleted rows.
 
-    Returns:
-        The number of rows of each day.
+    Args:
+        connection: to the warehouse.
+        table: its name.
+        days: which days.
+        folder: a folder, or `s3://bucket/prefix` or `gs://bucket/prefix`.
 
     Raises:
-        WarehouseUnusableError: the folder cannot be written.
+        WarehouseUnusableError: the folder or bucket cannot be written.
     """
+    if not days:
+        return {}
     relation = TABLES[table]
-    query = f"FROM {relation.name} WHERE day = $day ORDER BY {', '.join(relation.grain)}"
-    with _threads_for(connection, days):
-        return {day: _export(connection, query, day, export_path(folder, table, day)) for day in days}
+    order = ", ".join(relation.grain)
+    # In a bucket, `day` is in the name of the folder: BigQuery and pandas refuse it in both.
+    selected = "SELECT * EXCLUDE (day)" if is_bucket(str(folder)) else "SELECT *"
+    query = f"{selected} FROM {relation.name} WHERE day = $day ORDER BY {order}"
+    with _threads_for(connection, days), _bucket_errors(folder):
+        if is_bucket(str(folder)):
+            open_bucket(connection, str(folder))
+            return {day: _copy(connection, query, day, export_path(folder, table, day)) for day in days}
+        return {day: _export(connection, query, day, Path(export_path(folder, table, day))) for day in days}
 
 
 def export_again(
-    connection: duckdb.DuckDBPyConnection, tables: Iterable[str], days: Sequence[dt.date], folder: Path
+    connection: duckdb.DuckDBPyConnection, tables: Iterable[str], days: Sequence[dt.date], folder: str | Path
 ) -> int:
     """Rewrite the existing export files of these tables and days.
 
@@ -52,26 +82,58 @@ def export_again(
         The number of files that were rewritten.
 
     Raises:
-        WarehouseUnusableError: the folder cannot be written.
+        WarehouseUnusableError: the folder or bucket cannot be written.
     """
-    exported = {table: [day for day in days if export_path(folder, table, day).exists()] for table in tables}
+    exported = {table: _exported_days(connection, table, days, folder) for table in tables}
     return sum(len(export_days(connection, table, found, folder)) for table, found in exported.items())
 
 
-def _export(connection: duckdb.DuckDBPyConnection, query: str, day: dt.date, path: Path) -> int:
+def _exported_days(
+    connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date], folder: str | Path
+) -> list[dt.date]:
+    if not days:
+        return []
+    if not is_bucket(str(folder)):
+        return [day for day in days if Path(export_path(folder, table, day)).exists()]
+    with _bucket_errors(folder):
+        open_bucket(connection, str(folder))
+        pattern = quoted(f"{folder}/{table}/day=*/{table}.parquet")
+        found = {file for (file,) in connection.execute(f"SELECT file FROM glob({pattern})").fetchall()}
+    return [day for day in days if export_path(folder, table, day) in found]
+
+
+def _export(connection: duckdb.DuckDBPyConnection, query: str, day: dt.date, path: Path) -> Exported:
     unfinished = _unfinished(path)
-    target = str(unfinished).replace("'", "''")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", {"day": day})
-        rows = int((connection.fetchone() or (0,))[0])
+        exported = _copy(connection, query, day, str(unfinished))
         replace_file(unfinished, path)
     except (OSError, duckdb.IOException) as error:
         with suppress(OSError):
             unfinished.unlink()
         reason = getattr(error, "strerror", None) or "the folder is not writable"
         raise WarehouseUnusableError(f"cannot export to {path.parent}: {reason}. Check SYNTHFLOW_EXPORT_DIR") from None
-    return rows
+    return exported
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, day: dt.date, location: str) -> Exported:
+    copy = f"COPY ({query}) TO {quoted(location)} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS)"
+    [(_, rows, size_bytes, *_)] = connection.execute(copy, {"day": day}).fetchall()
+    return Exported(int(rows), int(size_bytes))
+
+
+@contextmanager
+def _bucket_errors(folder: str | Path) -> Iterator[None]:
+    """Explain errors of a bucket in one line; errors of a folder are explained elsewhere."""
+    try:
+        yield
+    except duckdb.Error as error:
+        is_of_bucket = isinstance(error, duckdb.IOException | duckdb.HTTPException) or type(error) is duckdb.Error
+        if not is_bucket(str(folder)) or not is_of_bucket:
+            raise
+        raise WarehouseUnusableError(
+            f"cannot export to {folder}: {describe_bucket_error(error)}. Check SYNTHFLOW_EXPORT_DIR"
+        ) from None
 
 
 @contextmanager
@@ -87,9 +149,14 @@ def _threads_for(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date])
         connection.execute("RESET threads")
 
 
-def remove_unfinished(folder: Path, table: str) -> None:
-    """Remove the unfinished files that killed processes left. Hold the warehouse, so that no export is running."""
-    for left in (folder / table).glob(".*.parquet.*"):
+def remove_unfinished(folder: str | Path, table: str) -> None:
+    """Remove the unfinished files that killed processes left. Hold the warehouse, so that no export is running.
+
+    In a bucket, an upload that is not completed leaves no object.
+    """
+    if is_bucket(str(folder)):
+        return
+    for left in Path(folder, table).glob(".*.parquet.*"):
         left.unlink(missing_ok=True)
 
 

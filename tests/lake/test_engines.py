@@ -139,7 +139,6 @@ def raw(lake: Lake) -> duckdb.DuckDBPyConnection:
     [
         "ducklake:postgres:dbname=x password=hunter2",
         "ducklake:postgres:postgresql://me:hunter2@host/x",
-        "md:synthflow?motherduck_token=hunter2",
     ],
 )
 def test_a_password_is_refused_and_not_repeated(location: str) -> None:

@@ -90,7 +90,6 @@ def test_assets_are_the_tables_of_the_contract() -> None:
     [
         ("data/acme.duckdb", "acme", "duckdb"),
         ("ducklake:postgres:dbname=voice host=db.internal user=lake", "voice", "ducklake"),
-        ("md:calls", "calls", "motherduck"),
     ],
 )
 def test_data_catalogues_distinguish_warehouses(location: str, database: str, kind: str) -> None:

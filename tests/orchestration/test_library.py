@@ -23,6 +23,7 @@ from synthflow_assets.warehouse.schema import VIEWS
 
 StartSandbox = Callable[..., Sandbox]
 DAY = "2026-03-10"
+LAKE = {"warehouse": "ducklake:postgres:dbname=agency"}
 OTHER_FILES = {"export_dir": "eu", "report": "eu.html"}
 
 
@@ -123,7 +124,8 @@ def refusal(definitions: dg.Definitions) -> str:
         ({}, {"warehouse": "eu.duckdb"}, {"export_dir", "report"}),
         ({}, OTHER_FILES, {"warehouse_schema"}),
         ({"warehouse": "linked.duckdb"}, OTHER_FILES, {"warehouse_schema"}),
-        ({"warehouse": "md:agency"}, {"warehouse": "md:agency", **OTHER_FILES}, {"warehouse_schema"}),
+        (LAKE, {**LAKE, **OTHER_FILES}, {"warehouse_schema"}),
+        ({"export_dir": "s3://a-b/c"}, {**OTHER_FILES, "warehouse": "e", "export_dir": "s3://a-b/c/"}, {"export_dir"}),
         ({"export_dir": "us/../eu"}, {"warehouse": "eu.duckdb", **OTHER_FILES}, {"export_dir"}),
         ({}, {"warehouse_schema": "eu"}, set()),
         ({}, {"warehouse": "eu.duckdb", **OTHER_FILES}, set()),
@@ -262,9 +264,9 @@ def test_what_a_run_says_names_arguments_not_variables(
         ({"synthflow": SynthflowResource(api_key="plain-secret")}, r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)'),
         ({"synthflow": SynthflowResource(api_key=dg.EnvVar("plain-secret"))}, "^api_key is not the name of an env"),
         ({"synthflow": SynthflowResource(base_url="https://me:plain-secret@host/v2")}, "^base_url is not usable"),
-        ({"warehouse": WarehouseResource(database="md:x?motherduck_token=plain-secret")}, "^warehouse is not usable"),
+        ({"warehouse": WarehouseResource(database="ducklake:password=plain-secret")}, "^warehouse is not usable"),
         (
-            {"warehouse": WarehouseResource(database="x", connection_config={"motherduck_token": "plain-secret"})},
+            {"warehouse": WarehouseResource(database="x", connection_config={"password": "plain-secret"})},
             "^connection_config .* is not used",
         ),
     ],

@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -20,31 +19,28 @@ from synthflow_assets.warehouse.tables import MetricTable, Table
 EXPORTED_TABLES = (CALLS, *METRIC_TABLES)
 
 
-def exports_step(workspace: Workspace, folder: Path, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
-    """Return the step that writes each table as Parquet into the folder, one file a day."""
+def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
+    """Return the step that writes each table as Parquet into the folder or bucket, one file a day."""
 
     def write(
         context: dg.AssetExecutionContext, days: Sequence[dt.date], keys: AbstractSet[dg.AssetKey]
     ) -> MetadataByDay:
         from synthflow_assets.metrics import affected_days
-        from synthflow_assets.warehouse.export import export_again, export_days, export_path
+        from synthflow_assets.warehouse.export import export_again, export_days
 
         shown: dict[dg.AssetKey, dict[dt.date, Metadata]] = {}
         with workspace.warehouse(context).get_connection(read_only=True) as connection:
             for table in EXPORTED_TABLES:
                 if (key := _key(workspace, table)) not in keys:
                     continue
-                rows_of = export_days(connection, table.name, days, folder)
+                exported = export_days(connection, table.name, days, folder)
                 if isinstance(table, MetricTable):
                     # An hourly table was computed for the next landed day as well, so its file is outdated.
                     next_days = [day for day in affected_days(connection, table, days) if day not in days]
                     export_again(connection, [table.name], next_days, folder)
                 by_day: dict[dt.date, Metadata] = {
-                    day: {
-                        "dagster/partition_row_count": rows,
-                        "size_bytes": export_path(folder, table.name, day).stat().st_size,
-                    }
-                    for day, rows in rows_of.items()
+                    day: {"dagster/partition_row_count": one.rows, "size_bytes": one.size_bytes}
+                    for day, one in exported.items()
                 }
                 lineage = with_lineage(by_day, export_lineage(workspace, table))
                 shown[key] = with_versions(lineage, content_versions(connection, table, days))
@@ -58,7 +54,7 @@ def exports_step(workspace: Workspace, folder: Path, partitions: dg.PartitionsDe
             partitions_def=partitions,
             kinds={"parquet"},
             **common_spec_arguments(workspace),
-            metadata={"dagster/uri": str(folder / table.name)},
+            metadata={"dagster/uri": f"{folder}/{table.name}"},
         )
         for table in EXPORTED_TABLES
     ]

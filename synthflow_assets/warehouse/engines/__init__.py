@@ -1,11 +1,11 @@
 """The storage engines of a warehouse. All code that depends on the engine is in this folder.
 
-| | file | DuckLake | MotherDuck |
-|---|---|---|---|
-| `SYNTHFLOW_WAREHOUSE` | a path | `ducklake:postgres:...` | `md:NAME` |
-| data | in the file | Parquet in a folder or bucket, and a catalog of it | at MotherDuck |
-| writers wait for | the file's lock | an advisory lock in the catalog | nothing; a conflict is retried |
-| deleted rows stay | until the file is compacted | until older snapshots expire | as long as MotherDuck keeps them |
+| | file | DuckLake |
+|---|---|---|
+| `SYNTHFLOW_WAREHOUSE` | a path | `ducklake:postgres:...` |
+| data | in the file | Parquet in a folder or bucket, and a catalog of it |
+| writers wait for | the file's lock | an advisory lock in the catalog |
+| deleted rows stay | until the file is compacted | until older snapshots expire |
 
 No table has a key or a constraint, because DuckLake supports none. On every engine,
 `synthflow_assets.warehouse.statements.write` keeps two writers from both replacing the same partition.
@@ -18,7 +18,6 @@ from synthflow_assets.settings import check_location
 from synthflow_assets.warehouse.engines.base import Engine
 from synthflow_assets.warehouse.engines.ducklake import DuckLakeEngine
 from synthflow_assets.warehouse.engines.file import FileEngine
-from synthflow_assets.warehouse.engines.motherduck import MotherDuckEngine
 
 
 def engine_for(location: str, data_path: str | None = None) -> Engine:
@@ -37,4 +36,4 @@ def engine_for(location: str, data_path: str | None = None) -> Engine:
         raise WarehouseUnusableError(f"the warehouse cannot be there; allowed is {error}") from None
     if location.startswith("ducklake:"):
         return DuckLakeEngine(location, data_path)
-    return MotherDuckEngine(location) if location.startswith("md:") else FileEngine(location)
+    return FileEngine(location)

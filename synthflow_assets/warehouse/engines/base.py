@@ -64,7 +64,7 @@ class LockPolicy(NamedTuple):
 
 
 class Engine(ABC):
-    """Where the tables of a warehouse are stored. The defaults are those of a remote engine without a lock."""
+    """Where the tables of a warehouse are stored. What differs between engines is a method here."""
 
     def __init__(self, location: str) -> None:
         self.location = location

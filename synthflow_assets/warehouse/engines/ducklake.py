@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import duckdb
 
 from synthflow_assets.errors import ConnectionFailedError
 from synthflow_assets.interfaces import ReserveSlots
-from synthflow_assets.settings import S3Access
 from synthflow_assets.warehouse.engines.base import (
     Connect,
     Engine,
@@ -24,6 +22,7 @@ from synthflow_assets.warehouse.engines.base import (
     new_connection,
     unusable,
 )
+from synthflow_assets.warehouse.engines.buckets import open_bucket
 from synthflow_assets.warehouse.engines.file import is_writable
 from synthflow_assets.warehouse.schema import CALL_REJECTS, CALLS
 from synthflow_assets.warehouse.statements import quoted, sql_file, transaction
@@ -133,7 +132,10 @@ class DuckLakeEngine(Engine):
         self._load(connection)
         if (self._data_path or self._stored_data_path(connection) or "").startswith("s3://"):
             # Before ATTACH, which reads the bucket.
-            self._load_s3(connection)
+            try:
+                open_bucket(connection, "s3://")
+            except duckdb.Error as error:
+                raise unusable(self.location, error) from None
         options = ["READ_ONLY"] if read_only else []
         if self._data_path and not read_only:
             options.append(f"DATA_PATH {quoted(_data_path(self._data_path))}")
@@ -242,24 +244,6 @@ class DuckLakeEngine(Engine):
             raise unusable(self.location, error) from None
         connection.execute(f"DETACH {name}")
         return str(row[0]) if row else None
-
-    def _load_s3(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Give the connection access to S3, with the keys that the AWS SDK finds: environment, profile or role.
-
-        This package never reads the keys.
-        """
-        access = S3Access.load()
-        options = ["TYPE s3", "PROVIDER credential_chain"]
-        if access.endpoint_url:
-            parts = urlsplit(access.endpoint_url)
-            options += [f"ENDPOINT {quoted(parts.netloc)}", "URL_STYLE 'path'"]
-            options += [f"USE_SSL {str(parts.scheme == 'https').lower()}"]
-        try:
-            load_extension(connection, "httpfs")
-            load_extension(connection, "aws")
-            connection.execute(f"CREATE OR REPLACE SECRET synthflow_s3 ({', '.join(options)})")
-        except duckdb.Error as error:
-            raise unusable(self.location, error) from None
 
 
 def _data_path(path: str) -> str:
