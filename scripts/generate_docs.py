@@ -37,7 +37,8 @@ FROM synthflow.duration_summary_by('2026-01-01', '2026-12-31', date_trunc('month
 Counts can be added over days and agents. Shares and rates cannot: divide the sums instead.
 
 The metrics are the same for every `SYNTHFLOW_PII`, and `forget` does not change them: they are computed from columns of
-`calls` that hold nothing a person said. Callers and attempts are the exception, see below.
+`calls` that hold nothing a person said. The exceptions are callers and attempts, see
+below, and the agents' own numbers in `call_segments_daily`.
 
 "Connected" means that a person or a machine picked up. For persons, see the outcome `person_reached`.
 
@@ -71,6 +72,26 @@ FROM synthflow.caller_summary_by('2026-11-01', '2026-11-30', model_id);
 
 Whether a caller is new depends on all earlier days, and attempts on later ones. So a run also computes `callers_daily`
 for all later days, and `attempts_daily` for all days. Over 1,000,000 calls in a year, both take 3 s of processor time.
+
+## Comparing two versions
+
+`compare_segments` compares the rates of two values of a segment, such as two versions of an agent:
+
+```sql
+FROM synthflow.compare_segments('2026-11-01', '2026-11-30', 'assistant_version', '3', '4');
+FROM synthflow.compare_segments('2026-11-01', '2026-11-30', 'assistant_version', '3', '4',
+                                condition := model_id = '...');
+```
+
+Each rate has its difference, second less first, with a 95 % confidence interval: Newcombe's hybrid score interval, from
+the Wilson intervals of both rates. If the interval contains 0, chance explains the difference, and `is_conclusive` is
+false. Remember:
+
+* The interval takes calls as independent. Several calls to the same lead are not, so the uncertainty is larger.
+* One of 20 differences is conclusive by chance, and the macro compares four rates.
+* Versions that ran on other days, hours or leads differ in more than the version.
+
+Medians are not compared, because daily medians cannot be combined.
 
 """
 

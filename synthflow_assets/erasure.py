@@ -23,12 +23,13 @@ from synthflow_assets.warehouse.erasure import (
     load_suppression_list,
 )
 from synthflow_assets.warehouse.export import export_again, remove_unfinished
-from synthflow_assets.warehouse.metric_tables import ATTEMPTS_DAILY, CALLERS_DAILY
+from synthflow_assets.warehouse.metric_tables import ATTEMPTS_DAILY, CALL_SEGMENTS_DAILY, CALLERS_DAILY
 from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.staging import remove_abandoned
 from synthflow_assets.warehouse.statements import write
 
-_OF_CALLERS = (CALLERS_DAILY.name, ATTEMPTS_DAILY.name)
+# The metrics that are computed from personal columns.
+_PERSONAL = (CALLERS_DAILY.name, ATTEMPTS_DAILY.name, CALL_SEGMENTS_DAILY.name)
 
 
 def count_person(settings: Settings, phone: str) -> tuple[int, int]:
@@ -157,12 +158,12 @@ class _Files:
         self.deleted.update(delete_recordings([*locations, *of_calls]))
 
     def refresh(self, connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> int:
-        # Nothing tells the erased callers apart any more, so the tables that count callers change.
+        # The erased calls have no caller and no number of the agent any more.
         computed = connection.execute(
             "SELECT DISTINCT day FROM callers_daily WHERE list_contains($1::DATE[], day)", [days]
         ).fetchall()
         affected = (
-            replace_metrics(connection, [day for (day,) in computed], self._settings, _OF_CALLERS) if computed else {}
+            replace_metrics(connection, [day for (day,) in computed], self._settings, _PERSONAL) if computed else {}
         )
         if self._exports is None:
             return 0

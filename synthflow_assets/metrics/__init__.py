@@ -38,7 +38,7 @@ def compute_metrics(
     Args:
         connection: to the warehouse.
         days: days whose calls were landed or changed.
-        settings: the time zone and the threshold of short calls.
+        settings: the time zone, the threshold of short calls and the price.
         tables: names of the metric tables to compute; all of them unless given.
 
     Returns:
@@ -58,7 +58,7 @@ def replace_metrics(
     Args:
         connection: to the warehouse, in a transaction.
         days: days whose calls were landed or changed.
-        settings: the time zone and the threshold of short calls.
+        settings: the time zone, the threshold of short calls and the price.
         tables: names of the metric tables to compute; all of them unless given.
 
     Returns:
@@ -114,7 +114,7 @@ def code_version(table: str, settings: Settings) -> str:
 
     Args:
         table: name of the metric table.
-        settings: the time zone and the threshold of short calls.
+        settings: the time zone, the threshold of short calls and the price.
     """
     query = without_comments(metric_query(table))
     named = set(re.findall(r"\$(\w+)", query))
@@ -129,6 +129,8 @@ def _parameters(days: Sequence[dt.date], settings: Settings) -> dict[str, Any]:
         "days": list(days),
         "not_reported": NOT_REPORTED,
         "short_call_seconds": settings.short_call_seconds,
+        "price_per_minute": settings.price_per_minute,
+        "price_currency": settings.price_currency,
         "connected_statuses": list(CONNECTED_STATUSES),
         "voicemail_statuses": list(VOICEMAIL_STATUSES),
         "hour_days": [day for day, _ in hours],

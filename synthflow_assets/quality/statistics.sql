@@ -1,9 +1,9 @@
 -- Statistics of a metric table, compared with those of the sorted values. Percentiles are interpolated here by hand, so
 -- that they do not depend on DuckDB's function.
 WITH sorted_values AS (
-    SELECT {grain}, list_sort(list(value)) AS sorted
+    SELECT {grain}, list_sort(list(measurement)) AS sorted
     FROM ({of})
-    WHERE value IS NOT NULL AND ($days IS NULL OR list_contains($days::DATE[], day))
+    WHERE measurement IS NOT NULL AND ($days IS NULL OR list_contains($days::DATE[], day))
     GROUP BY {grain}
 ),
 ranked AS (

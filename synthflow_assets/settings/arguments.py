@@ -36,6 +36,8 @@ class SettingsArguments(TypedDict, total=False):
     catch_up_days: int
     backfill_days_per_run: int | None
     short_call_seconds: int
+    price_per_minute: float | None
+    price_currency: str
     pii: str
     pii_key: SecretStr | str | None
     vanished_fields: str

@@ -208,6 +208,18 @@ class Settings(BaseModel):
     short_call_seconds: int = Field(
         10, ge=0, le=86_400, description="A connected call shorter than this is a short call."
     )
+    price_per_minute: float | None = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="Price of a minute, to estimate the cost of calls. Unset: costs are NULL and not in the report.",
+    )
+    price_currency: str = Field(
+        "USD",
+        pattern=r"^[A-Z]{3}$",
+        description="Currency of the price, as three letters such as EUR.",
+        json_schema_extra={"allowed": "three capital letters such as USD or EUR"},
+    )
     pii: Literal["keep", "hash", "drop"] = Field(
         "keep",
         description=(

@@ -48,7 +48,7 @@ class PersonalFiles(Protocol):
         """Delete the recordings at these locations, and those of these calls, given by their day, agent and id."""
 
     def refresh(self, connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> int:
-        """Count callers again, rewrite the existing exports of these days, and return how many were rewritten."""
+        """Compute the metrics of personal columns again, rewrite the existing exports, and return how many."""
 
 
 def read_suppression_list(connection: duckdb.DuckDBPyConnection) -> SuppressionList:

@@ -143,7 +143,7 @@ CALL_DURATION_DAILY = MetricTable(
     statistics=(
         Statistics(
             "duration_seconds",
-            f"SELECT day, model_id, duration_seconds AS value FROM calls WHERE {_IS_CONNECTED}",
+            f"SELECT day, model_id, duration_seconds AS measurement FROM calls WHERE {_IS_CONNECTED}",
         ),
     ),
 )
@@ -177,7 +177,7 @@ DISCONNECT_REASONS_DAILY = MetricTable(
         Statistics(
             "duration_seconds",
             f"SELECT day, model_id, {_reported('telephony_disconnect_reason')} AS disconnect_reason, "
-            "duration_seconds AS value FROM calls",
+            "duration_seconds AS measurement FROM calls",
         ),
     ),
 )
@@ -549,7 +549,7 @@ JUDGE_RESULTS_DAILY = MetricTable(
     statistics=(
         Statistics(
             "score",
-            f"SELECT day, model_id, key AS judge_check, TRY_CAST(value AS DOUBLE) AS value "
+            f"SELECT day, model_id, key AS judge_check, TRY_CAST(value AS DOUBLE) AS measurement "
             f"FROM (SELECT day, model_id, unnest(map_entries({_JUDGE}), max_depth := 2) FROM calls)",
         ),
     ),
@@ -676,7 +676,7 @@ TRANSFERS_DAILY = MetricTable(
             "seconds_to_human",
             f"SELECT day, model_id, coalesce(action.status, $not_reported) AS outcome, "
             "coalesce(action.failed_reason, $not_reported) AS failed_reason, "
-            '(epoch_us(action.human_connected_at) - epoch_us(action."at")) / 1000000 AS value '
+            '(epoch_us(action.human_connected_at) - epoch_us(action."at")) / 1000000 AS measurement '
             f"FROM (SELECT day, model_id, unnest({_TRANSFERS}) AS action FROM calls) "
             'WHERE action.human_connected_at >= action."at"',
         ),
@@ -753,7 +753,7 @@ TELEPHONY_TIMING_DAILY = MetricTable(
         Recount("compared_calls", f"({_CONNECTED_TALK} + duration_seconds IS NOT NULL)::BIGINT"),
     ),
     statistics=tuple(
-        Statistics(f"{name}_seconds", f"SELECT day, model_id, {value} AS value FROM calls", divided_by=1000)
+        Statistics(f"{name}_seconds", f"SELECT day, model_id, {value} AS measurement FROM calls", divided_by=1000)
         for name, value in (
             ("ringing", _RINGING),
             ("talk", _CONNECTED_TALK),
@@ -889,6 +889,220 @@ ATTEMPTS_DAILY = MetricTable(
     affected_days=AffectedDays.ALL,
 )
 
+SEGMENTS = ("assistant_version", "campaign_type", "agent_phone_number", "deployment_type")
+_GOAL = f"{_JUDGE}['goal']"
+_IS_GOAL_JUDGED = f"{_GOAL} IN ('true', 'partial', 'false')"
+
+
+def _in_segment(name: str, description: str, formula: str, *sources: str) -> Column:
+    return _count(name, description, formula, *SEGMENTS, *sources, summable=False)
+
+
+CALL_SEGMENTS_DAILY = MetricTable(
+    "call_segments_daily",
+    "What calls achieve by version of the agent, campaign type, own number and deployment type.",
+    ("day", "model_id", "segment", "value"),
+    (
+        DAY,
+        MODEL_ID,
+        _text("segment", f"One of {', '.join(SEGMENTS)}.", "name of the column", *SEGMENTS),
+        _text(
+            "value",
+            f"Value of that column, or `{NOT_REPORTED}`. The agent's own number is hashed with `SYNTHFLOW_PII=hash`; "
+            f"with `drop` it is `{NOT_REPORTED}`.",
+            "the column",
+            *SEGMENTS,
+        ),
+        _in_segment("calls", "Calls with this value.", "count(calls)"),
+        _in_segment(
+            "connected_calls",
+            "Calls that a person or a machine picked up.",
+            "count(call_status in completed, hangup_on_voicemail, left_voicemail)",
+            "call_status",
+        ),
+        _in_segment(
+            "person_reached_calls",
+            "Calls that a person answered, as far as status and end reason tell.",
+            "count(call_outcome = person_reached)",
+            "call_outcome",
+        ),
+        _seconds(
+            "total_duration_seconds",
+            "Sum of the durations of connected calls.",
+            "sum(duration_seconds)",
+            *SEGMENTS,
+            *_DURATION,
+            sql_type="BIGINT",
+        ),
+        _seconds(
+            "median_duration_seconds",
+            "Median of the duration of connected calls, interpolated linearly between the two closest calls.",
+            "percentile(duration_seconds, 0.5)",
+            *SEGMENTS,
+            *_DURATION,
+        ),
+        _in_segment(
+            "goal_judged_calls",
+            "Calls whose judge check `goal` passed, passed in part or failed.",
+            "count(judge_verdicts['goal'] in true, partial, false)",
+            _JUDGE,
+        ),
+        _in_segment("goal_passes", "Calls that passed it.", "count(judge_verdicts['goal'] = true)", _JUDGE),
+        _in_segment(
+            "transferred_calls",
+            "Calls with at least one transfer, whether it succeeded or not.",
+            "count(calls with an action whose type contains transfer)",
+            "actions",
+        ),
+        _in_segment(
+            "transfer_success_calls",
+            "Calls with a transfer that reports a status and no failure.",
+            "count(calls with a transfer that has a status and did not fail)",
+            "actions",
+        ),
+        _in_segment(
+            "transfer_failed_calls",
+            "Calls whose transfers failed: at least one failed, and none is known to have succeeded.",
+            "count(calls with a failed transfer and no successful one)",
+            "actions",
+        ),
+        _rate("connection_rate", "connected_calls", "calls", *SEGMENTS, "call_status"),
+        _rate("person_reached_rate", "person_reached_calls", "calls", *SEGMENTS, "call_outcome"),
+        _rate("goal_pass_share", "goal_passes", "goal_judged_calls", *SEGMENTS, _JUDGE),
+        _ratio(
+            "transfer_success_rate",
+            "`transfer_success_calls` divided by the calls whose transfers have a known result.",
+            "transfer_success_calls",
+            "(transfer_success_calls + transfer_failed_calls)",
+            *SEGMENTS,
+            "actions",
+        ),
+    ),
+    excluded="Calls that were not connected, from total and median duration only.",
+    nulls=f"{_BLANK} A rate of nothing is NULL. Daily medians cannot be combined.",
+    recounts=tuple(
+        replace(one, within=("segment", SEGMENTS))
+        for one in (
+            _ALL_CALLS,
+            _COUNTED_CONNECTED,
+            _counted_if("person_reached_calls", _REACHED),
+            Recount(
+                "total_duration_seconds", f"CASE WHEN {_IS_CONNECTED} THEN coalesce(duration_seconds, 0) ELSE 0 END"
+            ),
+            _counted_if("goal_judged_calls", _IS_GOAL_JUDGED),
+            _counted_if("goal_passes", f"{_GOAL} = 'true'"),
+            Recount("transferred_calls", f"({_TRANSFERS} <> [])::BIGINT"),
+            _counted_if("transfer_success_calls", _SUCCEEDED),
+            _counted_if("transfer_failed_calls", f"{_FAILED} AND NOT {_SUCCEEDED}"),
+        )
+    ),
+    statistics=(
+        Statistics(
+            "duration_seconds",
+            "SELECT day, model_id, segment, coalesce(nullif(trim(value), ''), $not_reported) AS value, measurement "
+            f"FROM (SELECT day, model_id, {', '.join(SEGMENTS)}, duration_seconds AS measurement FROM calls "
+            f"WHERE {_IS_CONNECTED}) UNPIVOT INCLUDE NULLS (value FOR segment IN ({', '.join(SEGMENTS)}))",
+        ),
+    ),
+)
+
+
+def _cost(name: str, description: str, formula: str, *sources: str) -> Column:
+    described = f"{description} NULL if no price was set."
+    return Column(name, "DOUBLE", described, "currency", formula=formula, sources=sources)
+
+
+_IS_BILLED = "replace(lower(trim(call_status)), '_', '-') IS DISTINCT FROM 'user-canceled'"
+CALL_COSTS_DAILY = MetricTable(
+    "call_costs_daily",
+    "Estimated cost of calls: the minutes that may be billed, times `SYNTHFLOW_PRICE_PER_MINUTE`.",
+    _BY_DAY_AND_AGENT,
+    (
+        DAY,
+        MODEL_ID,
+        _CALLS,
+        _count(
+            "billed_calls",
+            "Calls that are not known to be free of charge.",
+            "count(call_status is not user-canceled)",
+            "call_status",
+        ),
+        replace(
+            _seconds(
+                "billed_seconds",
+                "Sum of their durations, ringing and delay included, without rounding.",
+                "sum(duration_seconds)",
+                *_DURATION,
+                sql_type="BIGINT",
+            ),
+            required=True,
+            summable=True,
+        ),
+        _count(
+            "person_reached_calls",
+            "Calls that a person answered, as far as status and end reason tell.",
+            "count(call_outcome = person_reached)",
+            "call_outcome",
+        ),
+        _count(
+            "goal_passes", "Calls that passed the judge's check `goal`.", "count(judge_verdicts['goal'] = true)", _JUDGE
+        ),
+        _cost(
+            "price_per_minute", "SYNTHFLOW_PRICE_PER_MINUTE when the day was computed.", "SYNTHFLOW_PRICE_PER_MINUTE"
+        ),
+        Column(
+            "currency",
+            "VARCHAR",
+            "SYNTHFLOW_PRICE_CURRENCY when the day was computed. NULL if no price was set.",
+            formula="SYNTHFLOW_PRICE_CURRENCY",
+        ),
+        replace(
+            _cost(
+                "estimated_cost", "Estimated cost of the calls.", "billed_seconds / 60 * price_per_minute", *_DURATION
+            ),
+            ratio=("billed_seconds * price_per_minute", "60"),
+            summable=True,
+        ),
+        replace(
+            _cost(
+                "cost_per_person_reached",
+                "`estimated_cost` divided by `person_reached_calls`.",
+                "estimated_cost / person_reached_calls",
+                *_DURATION,
+                "call_outcome",
+            ),
+            ratio=("estimated_cost", "person_reached_calls"),
+        ),
+        replace(
+            _cost(
+                "cost_per_goal_passed",
+                "`estimated_cost` divided by `goal_passes`.",
+                "estimated_cost / goal_passes",
+                *_DURATION,
+                _JUDGE,
+            ),
+            ratio=("estimated_cost", "goal_passes"),
+        ),
+    ),
+    excluded=(
+        "`user-canceled` calls, from the billed ones only: Synthflow documents that it does not bill them. It does not "
+        "document how it rounds, nor whether it bills the ringing of calls that nobody answers. So the cost is an "
+        "estimate. For connected calls alone, use `total_duration_seconds` of call_duration_daily."
+    ),
+    nulls=(
+        "A call without a duration adds nothing. A day without calls has zeros. If no price is set, prices and costs "
+        "are NULL. A new price applies to days that are computed from then on."
+    ),
+    every_landed_day=True,
+    recounts=(
+        _ALL_CALLS,
+        _counted_if("billed_calls", _IS_BILLED),
+        Recount("billed_seconds", f"CASE WHEN {_IS_BILLED} THEN coalesce(duration_seconds, 0) ELSE 0 END"),
+        _counted_if("person_reached_calls", _REACHED),
+        _counted_if("goal_passes", f"{_GOAL} = 'true'"),
+    ),
+)
+
 METRIC_TABLES = (
     CALL_DURATION_DAILY,
     DISCONNECT_REASONS_DAILY,
@@ -904,4 +1118,6 @@ METRIC_TABLES = (
     TELEPHONY_TIMING_DAILY,
     CALLERS_DAILY,
     ATTEMPTS_DAILY,
+    CALL_SEGMENTS_DAILY,
+    CALL_COSTS_DAILY,
 )

@@ -22,6 +22,16 @@ _CALLERS = (
     replace(CALLERS_DAILY.columns[6], description="Callers without a call before the first day, with any agent."),
     *CALLERS_DAILY.columns[7:],
 )
+
+
+def _compared(name: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{name}_calls", "BIGINT", f"Calls of the {name} value that the rate counts.", "calls"),
+        Column(f"{name}_of", "BIGINT", "Calls that the rate is a share of.", "calls"),
+        Column(f"{name}_rate", "DOUBLE", f"`{name}_calls` divided by `{name}_of`; NULL without calls.", "1"),
+    )
+
+
 _BY_MODEL = (MODEL_ID, *map(_from_histogram, CALL_DURATION_DAILY.columns[2:]))
 _READS = ("call_duration_histogram", "call_duration_daily")
 
@@ -52,6 +62,21 @@ METRIC_MACROS = (
         ("from_day", "to_day", "condition := true"),
         "The same without groups: one row.",
         _CALLERS,
+    ),
+    Macro(
+        "compare_segments",
+        ("from_day", "to_day", "in_segment", "first_value", "second_value", "condition := true"),
+        "Compare the rates of two values of a segment of `call_segments_daily` between two days, both included, such "
+        "as two versions of an agent. One row for each rate. `condition` selects rows, such as one agent's.",
+        (
+            Column("rate", "VARCHAR", "Name of the rate in `call_segments_daily`."),
+            *_compared("first"),
+            *_compared("second"),
+            Column("difference", "DOUBLE", "`second_rate` less `first_rate`."),
+            Column("difference_low", "DOUBLE", "Lower end of the 95 % confidence interval of the difference."),
+            Column("difference_high", "DOUBLE", "Upper end of that interval."),
+            Column("is_conclusive", "BOOLEAN", "Whether the interval lies on one side of 0."),
+        ),
     ),
 )
 METRIC_VIEWS = (

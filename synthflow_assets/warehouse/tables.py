@@ -125,7 +125,7 @@ class Statistics:
 
     Attributes:
         name: of the columns, without `mean_`, `median_`, `p90_`, `total_` and so on.
-        of: the values, as SQL that selects the grain of the table and `value`.
+        of: the values, as SQL that selects the grain of the table and `measurement`.
         divided_by: what the statistics of the values are divided by.
     """
 

@@ -35,7 +35,11 @@ def sound_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ[_KEY] = DEFAULT_API_KEY
     with Sandbox(SandboxConfig(calls_per_day=40, agents=2)) as sandbox:
         settings = Settings.of(
-            api_key=VariableSecret(_KEY), base_url=sandbox.url, warehouse=str(path), timezone=TIMEZONE
+            api_key=VariableSecret(_KEY),
+            base_url=sandbox.url,
+            warehouse=str(path),
+            timezone=TIMEZONE,
+            price_per_minute=0.1,
         )
         warehouse = Warehouse(settings.warehouse)
         with SynthflowClient.from_settings(settings) as client:

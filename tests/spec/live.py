@@ -118,6 +118,8 @@ CALL_FIELDS = {
     "telephony_hangup": MISSING | st.sampled_from(["caller", "callee"]),
     "assistant_version": MISSING | st.sampled_from(["3", "4"]),
     "campaign_type": MISSING | st.sampled_from(["live"]),
+    "deployment_type": MISSING | st.sampled_from(["phone", " phone"]),
+    "agent_phone_number": MISSING | st.sampled_from(["+14155550199"]),
     "error_message": MISSING
     | st.sampled_from(["Telephony - 404 - Not Found", "Telephony - 400 - Invalid phone number"]),
     "transcript": st.sampled_from([None, "", "\nbot: Hello?", "bot: Hello?\nhuman: Hi."]),

@@ -11,6 +11,7 @@ from typing import Any
 from tests.spec.calls import Call, Row
 
 SHORT_CALL_SECONDS = 10
+PRICE_PER_MINUTE = 0.13
 _MINUTE_MS = 60_000
 VOICEMAILS = ("hangup_on_voicemail", "left_voicemail")
 CONNECTED = ("completed", *VOICEMAILS)
@@ -143,6 +144,42 @@ def call_rates_daily(calls: Sequence[Call]) -> list[Row]:
             _ratio(len(contained), len(reached)),
         )
     ]
+
+
+def call_segments_daily(calls: Sequence[Call]) -> list[Row]:
+    rows: list[Row] = []
+    for segment in ("assistant_version", "campaign_type", "agent_phone_number", "deployment_type"):
+        by_value: dict[str, list[Call]] = defaultdict(list)
+        for call in calls:
+            by_value[reported(call[segment])].append(call)
+        for value, own in by_value.items():
+            connected = [call for call in own if has_status(call, *CONNECTED)]
+            seconds = _present(call["duration_seconds"] for call in connected)
+            goals = [verdicts(call["judge_results"] or {}).get("goal") for call in own]
+            judged = sum(goal in ("true", "partial", "false") for goal in goals)
+            reached = sum(outcome(call) == "person_reached" for call in own)
+            succeeded = [call for call in own if any(map(is_success, transfers(call)))]
+            failed = [call for call in own if call not in succeeded and any(map(is_failure, transfers(call)))]
+            rows.append(
+                (
+                    *(segment, value, len(own), len(connected), reached, sum(seconds), percentile(seconds, 0.5)),
+                    *(judged, goals.count("true"), sum(bool(transfers(call)) for call in own)),
+                    *(len(succeeded), len(failed)),
+                    *(len(connected) / len(own), reached / len(own), _ratio(goals.count("true"), judged)),
+                    _ratio(len(succeeded), len(succeeded) + len(failed)),
+                )
+            )
+    return rows
+
+
+def call_costs_daily(calls: Sequence[Call]) -> list[Row]:
+    billed = [call for call in calls if not has_status(call, "user_canceled")]
+    seconds = sum(_present(call["duration_seconds"] for call in billed))
+    reached = sum(outcome(call) == "person_reached" for call in calls)
+    passes = sum(verdicts(call["judge_results"] or {}).get("goal") == "true" for call in calls)
+    cost = seconds * PRICE_PER_MINUTE / 60
+    per = [cost / count if count else None for count in (reached, passes)]
+    return [(len(calls), len(billed), seconds, reached, passes, PRICE_PER_MINUTE, "EUR", cost, *per)]
 
 
 def telephony_timing_daily(calls: Sequence[Call]) -> list[Row]:

@@ -25,6 +25,8 @@ BY_AGENT: list[Callable[[Sequence[Call]], list[Row]]] = [
     reference.collected_variables_daily,
     reference.actions_daily,
     reference.transfers_daily,
+    reference.call_segments_daily,
+    reference.call_costs_daily,
 ]
 
 
@@ -40,7 +42,8 @@ def test_metrics_of_some_days(connection: duckdb.DuckDBPyConnection, calls_by_da
         for call in of_day
     ]
     land(connection, calls, DAYS, agents="ab")
-    compute_metrics(connection, DAYS, Settings.of(), [expected_of.__name__ for expected_of in BY_AGENT])
+    priced = Settings.of(price_per_minute=reference.PRICE_PER_MINUTE, price_currency="EUR")
+    compute_metrics(connection, DAYS, priced, [expected_of.__name__ for expected_of in BY_AGENT])
     for expected_of in BY_AGENT:
         table = expected_of.__name__
         expected = [

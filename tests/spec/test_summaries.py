@@ -101,6 +101,7 @@ def test_they_have_the_columns_that_are_documented(filled: duckdb.DuckDBPyConnec
         described = filled.execute(f"DESCRIBE FROM {view.name}").fetchall()
         assert [row[:2] for row in described] == [(column.name, column.sql_type) for column in view.columns]
     arguments = {"from_day": "'2026-01-01'", "to_day": "'2026-12-31'", "grouped_by": "model_id"}
+    arguments |= {"in_segment": "'assistant_version'", "first_value": "'1'", "second_value": "'2'"}
     for macro in METRIC_MACROS:
         given = ", ".join(arguments[name] for name in macro.parameters if ":=" not in name)
         described = filled.execute(f"DESCRIBE FROM {macro.name}({given})").fetchall()
