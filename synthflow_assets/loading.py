@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
@@ -31,7 +32,7 @@ from synthflow_assets.warehouse.erasure import read_suppression_list, unfinished
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
 from synthflow_assets.warehouse.personal import SuppressionList
 from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
-from synthflow_assets.warehouse.staging import Partition, Staging
+from synthflow_assets.warehouse.staging import Partition, ReadyBatch, Staging
 
 # Landing happens when either is reached. A killed run loses at most this, besides the days that are being fetched.
 LAND_EVERY_SECONDS = 5.0
@@ -212,6 +213,35 @@ def load_calls(
         time.sleep(CONFIRM_AFTER_SECONDS)
 
 
+class _LandingThread:
+    """Lands one batch at a time, while fetching goes on: a landing may wait for the lock. A context manager."""
+
+    def __init__(self, land: Callable[[ReadyBatch], list[LoadSummary | FailedPartition]]) -> None:
+        self._land = land
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="synthflow-land")
+        self._landing: Future[list[LoadSummary | FailedPartition]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown(wait=True)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a batch is being landed."""
+        return self._landing is not None and not self._landing.done()
+
+    def start(self, batch: ReadyBatch) -> None:
+        """Start to land a batch."""
+        self._landing = self._executor.submit(self._land, batch)
+
+    def outcomes(self) -> list[LoadSummary | FailedPartition]:
+        """Wait for the batch, and return its outcomes, once. Errors of the landing are raised here."""
+        landing, self._landing = self._landing, None
+        return [] if landing is None else landing.result()
+
+
 class _Loader:
     """Fetches and lands (day, agent) pairs."""
 
@@ -250,7 +280,10 @@ class _Loader:
         windows = {self._window(pair): pair for pair in pairs}
         progress = ProgressLog(len(pairs), self._log)
         error_of_all: ApiError | None = None
-        with Staging(settings.pii, settings.hash_key, self._read_suppression_list, settings.timezone) as staging:
+        with (
+            Staging(settings.pii, settings.hash_key, self._read_suppression_list, settings.timezone) as staging,
+            _LandingThread(self._land) as landing,
+        ):
             events = fetch_windows(
                 self._client,
                 windows,
@@ -271,12 +304,14 @@ class _Loader:
                             pair = windows[event.window]
                             staging.discard(pair)
                             yield FailedPartition(pair.day, self._agents[pair.model_id], event.error)
-                    if self._is_landing_due(staging):
-                        yield from self._land(staging)
+                    if self._is_landing_due(staging) and not landing.is_busy:
+                        yield from landing.outcomes()
+                        landing.start(staging.take_ready())
             except ApiError as error:
                 error_of_all = error
+            yield from landing.outcomes()
             if staging.ready_partitions:
-                yield from self._land(staging)
+                yield from self._land(staging.take_ready())
         if error_of_all is not None:
             raise error_of_all
 
@@ -308,8 +343,7 @@ class _Loader:
             return True
         return staging.ready_partitions > 0 and time.monotonic() - self._last_landing > LAND_EVERY_SECONDS
 
-    def _land(self, staging: Staging) -> list[LoadSummary | FailedPartition]:
-        batch = staging.take_ready()
+    def _land(self, batch: ReadyBatch) -> list[LoadSummary | FailedPartition]:
         with self._warehouse.connect() as connection:
             losses = find_losses(connection, batch, accept_deleted=self._accept_deleted)
             batch = batch.without(losses.refused)
