@@ -24,10 +24,14 @@ from synthflow_assets.errors import MalformedResponseError
 MAX_PAGE_SIZE = 100  # the API rejects a larger `limit`
 
 # A lone surrogate or a NUL is valid JSON, but no database stores it as text. The pattern also matches emoji that are
-# written as a pair of surrogates; such a page is parsed the slow way and comes out unchanged.
-_UNSTORABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+# written as a pair of surrogates; such a page is parsed the slow way and comes out unchanged. 005c is a backslash,
+# which ids may have to escape.
+_UNSTORABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000|005[cC])")
 # Characters that no database stores, in a text that Python has parsed.
 _UNSTORABLE_CHARACTER = re.compile("[\0\ud800-\udfff]")
+# The same, and the backslash of a text that looks like the escape of one.
+_ID_ESCAPED = re.compile(r"[\0\ud800-\udfff]|\\(?=u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|0000|005[cC]))")
+_IDS = ("call_id", "model_id")
 _INTEGER = re.compile(r"([+-]?[0-9]{1,19})(?:[.]0+)?")
 _DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:.*")
 # A number of this size is a time from 2000 to 2100 in epoch seconds, by the rule of `warehouse.decoding`.
@@ -140,11 +144,12 @@ def parse_calls(body: bytes) -> CallPage:
         MalformedResponseError: the body is not the JSON that the reference describes.
     """
     try:
-        response = _decode(_calls_decoder, body, "calls").response
+        parsed, is_storable = _decode(_calls_decoder, body, "calls")
     except MalformedResponseError:
         if _is_empty_form(body):
             return NO_CALLS
         raise
+    response = parsed.response
     total = response.pagination.total_records if response.pagination else None
     if total is None:
         if response.calls == [] or _is_empty_form(body):
@@ -154,7 +159,7 @@ def parse_calls(body: bytes) -> CallPage:
         raise MalformedResponseError(f"the API states a total of {total} calls; try again later")
     calls = response.calls or []
     # One search of the page is faster than one for each of its records.
-    has_unstorable = _UNSTORABLE.search(body) is not None
+    has_unstorable = not is_storable and _UNSTORABLE.search(body) is not None
     return CallPage(total, [_parse_call(_storable(bytes(raw)) if has_unstorable else bytes(raw)) for raw in calls])
 
 
@@ -164,11 +169,12 @@ def parse_agents(body: bytes) -> AgentPage:
     Raises:
         MalformedResponseError: the body is not the JSON that the reference describes.
     """
-    response = _decode(_agents_decoder, body, "assistants").response
+    parsed, is_storable = _decode(_agents_decoder, body, "assistants")
+    response = parsed.response
     agents = []
     for raw in response.assistants:
         try:
-            agent = _agent_decoder.decode(_storable(bytes(raw)))
+            agent = _agent_decoder.decode(bytes(raw) if is_storable else _storable(bytes(raw)))
         except _DECODING_ERRORS:
             continue
         if agent.model_id != "":
@@ -177,18 +183,19 @@ def parse_agents(body: bytes) -> AgentPage:
     return AgentPage(agents, len(response.assistants), total)
 
 
-def _decode(decoder: msgspec.json.Decoder[Page], body: bytes, what: str) -> Page:
+def _decode(decoder: msgspec.json.Decoder[Page], body: bytes, what: str) -> tuple[Page, bool]:
+    """Return the decoded page, and whether its records hold only what a database stores. Otherwise, it is not known."""
     try:
         body = body.removeprefix(codecs.BOM_UTF8)
         if not body.isascii():
             body.decode()
-        return decoder.decode(body)
+        return decoder.decode(body), False
     except RecursionError:
         body = _without_deep_levels(body)
     except ValueError:
         pass
     try:
-        return decoder.decode(_reencode(body))
+        return decoder.decode(_reencode(body)), True
     except _DECODING_ERRORS:
         raise _unexpected_json(body, what) from None
 
@@ -317,8 +324,25 @@ def _reencode(body: bytes) -> bytes:
         parse_constant=lambda _: None,
         parse_float=lambda text: number if math.isfinite(number := float(text)) else None,
         parse_int=lambda text: int(text) if len(text) <= _MAX_DIGITS else text,
+        object_pairs_hook=_object,
     )
     return json.dumps(_replace_unstorable(tree), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class _Repeated(dict[str, Any]):
+    """A JSON object that has a field twice, and is written with both: landing rejects such a record."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def items(self) -> Any:
+        return self._pairs
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    return tree if len(tree) == len(pairs) else _Repeated(pairs)
 
 
 def _replace_unstorable(value: Any) -> Any:
@@ -327,18 +351,23 @@ def _replace_unstorable(value: Any) -> Any:
     if isinstance(value, list):
         return [_replace_unstorable(item) for item in value]
     if isinstance(value, dict):
-        return {
-            _replace_unstorable(key): _distinct_id(item) if key == "call_id" else _replace_unstorable(item)
-            for key, item in value.items()
-        }
+        return _object(
+            [
+                (_replace_unstorable(key), _distinct_id(item) if key in _IDS else _replace_unstorable(item))
+                for key, item in value.items()
+            ]
+        )
     return value
 
 
 def _distinct_id(value: Any) -> Any:
-    """Return an id with escapes for characters that no database stores, so that different ids stay different."""
+    r"""Return an id with escapes for characters that no database stores, so that different ids stay different.
+
+    The escapes are `\u0000` and the like. An id that has such a text itself gets `\u005c` for the backslash.
+    """
     if not isinstance(value, str):
         return _replace_unstorable(value)
-    return _UNSTORABLE_CHARACTER.sub(lambda found: f"\\u{ord(found[0]):04x}", _with_whole_pairs(value))
+    return _ID_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", _with_whole_pairs(value))
 
 
 def _with_whole_pairs(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from synthflow_assets.api.pages import CallPage, parse_agents, parse_calls
+from synthflow_assets.api.pages import CallPage, names_two_agents, parse_agents, parse_calls
 from synthflow_assets.errors import MalformedResponseError
 from tests.api.servers import page
 
@@ -214,13 +214,43 @@ def test_agents_without_pagination() -> None:
     assert (read.agents, read.listed, read.total_records) == ([("a", None, None)], 1, None)
 
 
+UNSTORABLE_IDS = [
+    *(r"a\u0000", r"a\u0001", r"a\ud800", r"a\udc00", r"a\ufffd", r"a\ud83d\ude00", r"a\ud800b", r"\ud800a", "a"),
+    # The escapes themselves, as text.
+    *(
+        r"a\\u0000",
+        r"a\\ud800",
+        r"a\\u005cu0000",
+        r"a\\u005c\u0000",
+        r"a\\\\u0000",
+        r"a\u005c\u005cu0000",
+        r"a\\u005Cu0000",
+    ),
+]
+
+
 def test_ids_that_differ_only_in_unstorable_characters_stay_different() -> None:
-    texts = [r"a\u0000", r"a\u0001", r"a\ud800", r"a\udc00", r"a\ufffd", r"a\ud83d\ude00", r"a\ud800b", r"\ud800a", "a"]
-    records = ",".join(f'{{"call_id":"{text}","start_time":5}}' for text in texts)
-    body = f'{{"response":{{"pagination":{{"total_records":9}},"calls":[{records}]}}}}'.encode()
-    ids = [call.call_id for call in parse_calls(body).calls]
-    assert len(set(ids)) == len(texts)
-    assert ids[2] == r"a\ud800"
+    count = len(UNSTORABLE_IDS)
+    records = ",".join(f'{{"call_id":"{text}","model_id":"{text}","start_time":5}}' for text in UNSTORABLE_IDS)
+    body = f'{{"response":{{"pagination":{{"total_records":{count}}},"calls":[{records}]}}}}'.encode()
+    calls = parse_calls(body).calls
+    distinct = {json.loads(f'"{text}"') for text in UNSTORABLE_IDS}
+    assert len({call.call_id for call in calls}) == len({call.model_id for call in calls}) == len(distinct) == count - 1
+    assert calls[2].call_id == calls[2].model_id == r"a\ud800"
+    # The ids are the same if the rest of the page is parsed a second time.
+    again = parse_calls(body.replace(b'"start_time":5}]', b'"start_time":5,"x":NaN}]'))
+    assert [call.call_id for call in again.calls] == [call.call_id for call in calls]
+    agents = ",".join(f'{{"model_id":"{text}"}}' for text in UNSTORABLE_IDS)
+    listed = parse_agents(f'{{"response":{{"assistants":[{agents}]}}}}'.encode()).agents
+    assert [agent.model_id for agent in listed] == [call.model_id for call in calls]
     in_bytes = [b'{"call_id":"a\x80"}', b'{"call_id":"a\x81"}']
     body = b'{"response":{"pagination":{"total_records":2},"calls":[' + b",".join(in_bytes) + b"]}}"
-    assert len({call.call_id for call in parse_calls(body).calls}) == 2
+    assert {call.call_id for call in parse_calls(body).calls} == {r"a\udc80", r"a\udc81"}
+
+
+@pytest.mark.parametrize("cause", [r'"x":"\u0000"', '"x":NaN'])
+def test_a_field_that_occurs_twice_stays_twice(cause: str) -> None:
+    """Landing rejects the record, because its agent is ambiguous."""
+    record = f'{{"call_id":"c","model_id":"a","model_id":"b",{cause}}}'
+    body = f'{{"response":{{"pagination":{{"total_records":1}},"calls":[{record}]}}}}'.encode()
+    assert names_two_agents(parse_calls(body).calls[0].raw)
