@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+import dagster as dg
 import duckdb
 import pytest
 from pydantic import Field, SecretStr
@@ -76,6 +77,21 @@ def test_secrets_are_in_no_message(monkeypatch: pytest.MonkeyPatch, name: str, v
         Settings.load()
     assert value not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["a1b2c3secret", "A1B2C3SECRET", "sk-secret", ""])
+def test_a_key_in_place_of_the_name_of_its_variable_is_not_shown(key: str) -> None:
+    """Dagster shows the names of variables, and an error says which one is not set."""
+    with pytest.raises(SettingsError, match=r"^api_key is not the name of an environment variable") as caught:
+        Settings.of(api_key=dg.EnvVar(key))
+    assert "secret" not in str(caught.value).lower().replace("the secret itself", "")
+
+
+def test_a_variable_in_lower_case_is_known_if_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("their_key1", "x")
+    settings = Settings.of(api_key=dg.EnvVar("their_key1"), pii_key=dg.EnvVar("NOT_SET_YET1"))
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "x"
 
 
 def test_secrets_are_in_no_repr() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +13,8 @@ from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.settings import PREFIX, Settings, variable
-from synthflow_assets.settings.kinds import TEMPLATE, VARIABLE_NAME, kind_of
+from synthflow_assets.settings import PREFIX, Settings, may_be_variable, variable
+from synthflow_assets.settings.kinds import TEMPLATE, kind_of
 from synthflow_assets.settings.messages import nearest, rename
 from synthflow_assets.settings.model import name_settings_as
 
@@ -34,8 +33,9 @@ def _attribute(name: str, field: FieldInfo) -> tuple[str, Any]:
     kind = kind_of(field)
     if kind.is_secret:
         text = f"Name of an environment variable, never the secret itself. {field.description}"
-        # Not resolved: the result of a template may be the secret.
-        resolver = dg.Resolver(_unresolved, model_field_type=str, description=text, inject_before_resolve=False)
+        # Not resolved: the result of a template may be the secret. Of any type, because `dg check yaml` shows a value
+        # of another type.
+        resolver = dg.Resolver(_unresolved, model_field_type=Any, description=text, inject_before_resolve=False)
         default = variable(name) if name in _SECRETS_WITH_DEFAULT else None
         return f"{name}_variable", _attribute_field(resolver, default, kind.json_schema)
     default = None if name in _WITHOUT_DEFAULT or field.default == () else field.default
@@ -149,7 +149,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
             attribute, (_, default) = _attribute(name, field)
             if kind_of(field).is_secret:
                 if given[attribute] is not None and (name != "pii_key" or given["pii"] == "hash"):
-                    values[name] = _in_variable(attribute, given)
+                    values[name] = dg.EnvVar(given[attribute])
             # True equals 1, and is refused only if it is passed on.
             elif given[name] is not None and (given[name] != default.default or isinstance(given[name], bool)):
                 values[name] = given[name]
@@ -176,6 +176,15 @@ def _with_plain_errors(derived: type[BaseModel]) -> type[BaseModel]:
             near = nearest(plain, known)
             hint = f"did you mean {near}?" if near else f"to list the attributes, run: {_LIST_ATTRIBUTES}"
             raise SettingsError(f"{name} is not an attribute; {hint}")
+        for name in secrets:
+            # Checked before pydantic does, which shows values of another type.
+            attribute = f"{name}_variable"
+            given = values.get(attribute) if isinstance(values, dict) else None
+            if given is not None and not may_be_variable(given):
+                raise SettingsError(
+                    f"{attribute} is not the name of an environment variable that is set (its value is not shown); "
+                    "give the name, such as MY_KEY. The secret itself never goes into YAML"
+                )
         return values
 
     # `dg check yaml` prints a line with an unknown attribute. So it knows the names of secrets, and the model refuses
@@ -189,15 +198,6 @@ def _with_plain_errors(derived: type[BaseModel]) -> type[BaseModel]:
     )
     base.model_config = {**base.model_config, **config}
     return base
-
-
-def _in_variable(attribute: str, given: dict[str, Any]) -> dg.EnvVar:
-    if not re.fullmatch(VARIABLE_NAME, str(given[attribute])):
-        raise SettingsError(
-            f"{attribute} is not the name of an environment variable (its value is not shown); "
-            "the secret itself never goes into YAML"
-        )
-    return dg.EnvVar(given[attribute])
 
 
 def _as_attributes(message: str) -> str:

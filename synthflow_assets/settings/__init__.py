@@ -19,4 +19,5 @@ from synthflow_assets.settings.sources import API_KEY_VARIABLE as API_KEY_VARIAB
 from synthflow_assets.settings.sources import PREFIX as PREFIX
 from synthflow_assets.settings.sources import S3Access as S3Access
 from synthflow_assets.settings.sources import VariableSecret as VariableSecret
+from synthflow_assets.settings.sources import may_be_variable as may_be_variable
 from synthflow_assets.settings.sources import variable as variable

@@ -14,6 +14,9 @@ from pydantic.fields import FieldInfo
 
 from synthflow_assets.settings.kinds import kind_of
 
+# What may be a secret in a setting of any kind, for example in a list that is given instead of a text.
+_SECRET = re.compile(r"password|token|secret|://[^/\s]*@", re.IGNORECASE)
+
 
 def rename(message: str, names: Mapping[str, str]) -> str:
     """Return a message with some of its words replaced."""
@@ -40,7 +43,8 @@ def describe_problem(problem: Any, values: Mapping[str, Any], fields: Mapping[st
     kind = kind_of(fields[name])
     # pydantic's own messages describe parsing, or only one of two bounds.
     allowed = message if problem["type"] == "value_error" else _allowed(fields[name])
-    if kind.is_secret or _may_hold_a_password(fields[name]) or "password" in message:
+    is_hidden = kind.is_secret or _may_hold_a_password(fields[name]) or "password" in message
+    if is_hidden or _SECRET.search(str(values[name])):
         return f"{prefix}{name.upper()} is not usable (its value is not shown); allowed is {allowed}"
     value = values[name] if isinstance(values[name], int | float) else repr(str(values[name]))
     return f"{prefix}{name.upper()} is {value}; allowed is {allowed}"

@@ -25,9 +25,9 @@ from pydantic_core import PydanticCustomError
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.settings.arguments import SettingsArguments
-from synthflow_assets.settings.kinds import VARIABLE_NAME, is_path, kind_of
+from synthflow_assets.settings.kinds import is_path, kind_of
 from synthflow_assets.settings.messages import describe_problem, rename
-from synthflow_assets.settings.sources import PREFIX, VariableSecret, read_environment, variable
+from synthflow_assets.settings.sources import PREFIX, VariableSecret, may_be_variable, read_environment, variable
 
 # https://docs.synthflow.ai: one cluster a region; the global one is retired at the end of 2026.
 REGION_URLS = {
@@ -342,10 +342,10 @@ class Settings(BaseModel):
                     f"{variable(name)} is a dg.EnvVar, which only secrets can be; give its value: "
                     f'dg.EnvVar("{variable_name}").get_value()'
                 )
-            if not re.fullmatch(VARIABLE_NAME, variable_name):
+            if not may_be_variable(variable_name):
                 raise SettingsError(
-                    f"{variable(name)} is not the name of an environment variable (its value is not shown); "
-                    "give the name, never the secret itself"
+                    f"{variable(name)} is not the name of an environment variable that is set (its value is not "
+                    "shown); give the name, such as MY_KEY, never the secret itself"
                 )
             return VariableSecret(variable_name)
         if isinstance(value, SecretStr) and not isinstance(value, VariableSecret):

@@ -46,6 +46,17 @@ def variable(field: str) -> str:
     return PREFIX + field.upper()
 
 
+def may_be_variable(name: object) -> bool:
+    """Return whether a text is the name of an environment variable, and not the secret itself, given by mistake.
+
+    Names are shown in messages and in Dagster. So a name either is set, or has only capital letters, or capital letters
+    and digits with an underscore. The keys of an API do not look like that.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        return False
+    return name in os.environ or bool(re.fullmatch(r"[A-Z]+|[A-Z0-9]*_[A-Z0-9_]*", name))
+
+
 class VariableSecret(SecretStr):
     """A secret that is read from its environment variable when it is needed, like `dg.EnvVar` but without Dagster.
 
