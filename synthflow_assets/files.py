@@ -8,6 +8,7 @@ import shutil
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ GroupAccess = Literal["none", "read", "write"]
 # Permissions that new files and folders do not get. Users outside the group never get any.
 _DENIED: dict[GroupAccess, int] = {"none": 0o077, "read": 0o027, "write": 0o007}
 _LOCK = "lock"
+_NEW = "new-"  # before the name of a folder that is not locked yet
+_LOCKED_WITHIN_SECONDS = 600.0
 
 
 class _Umask:
@@ -117,12 +120,12 @@ def locked_folder(place: Path, prefix: str) -> tuple[Path, TextIO]:
     Raises:
         OSError: the place is not writable, or its file system has no locks.
     """
-    folder = Path(tempfile.mkdtemp(dir=place, prefix=f"new-{prefix}"))
+    folder = Path(tempfile.mkdtemp(dir=place, prefix=_NEW + prefix))
     try:
         lock = (folder / _LOCK).open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Renamed only now, so that `remove_abandoned_folders` never finds it unlocked.
-        return folder.rename(folder.with_name(folder.name.removeprefix("new-"))), lock
+        return folder.rename(folder.with_name(folder.name.removeprefix(_NEW))), lock
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -135,3 +138,8 @@ def remove_abandoned_folders(place: Path, prefix: str) -> None:
             with suppress(OSError), (folder / _LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder)
+        for folder in [path for path in place.iterdir() if path.name.startswith(_NEW + prefix)]:
+            # The process was killed before the folder was locked, if it does not do so right now.
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _LOCKED_WITHIN_SECONDS:
+                    shutil.rmtree(folder)

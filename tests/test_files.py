@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.erasure import erase_person
 from synthflow_assets.files import private_files, temporary_folder
+from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.recordings import store_recordings
@@ -23,7 +25,7 @@ from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.copying import back_up
 from synthflow_assets.warehouse.export import export_days
-from synthflow_assets.warehouse.staging import Staging
+from synthflow_assets.warehouse.staging import Partition, Staging
 from tests.conftest import DAY
 
 KILLED_WHILE_SPILLING = """
@@ -167,3 +169,37 @@ def test_raw_records_are_not_spilled(pii: str, spills: bool) -> None:
         row = staging._connection.execute("SELECT current_setting('temp_directory')").fetchone()
     assert row is not None
     assert bool(row[0]) == spills
+
+
+def test_staged_files_are_private(umask: Callable[[int], int]) -> None:
+    umask(0o022)
+    partition = Partition(DAY, "m")
+    with Staging() as staging:
+        staging.add(partition, [b'{"call_id":"a"}'])
+        staging.complete(partition, FetchResult(1, 1, 0, 0, 0, 1, closed=True))
+        [file] = staging.take_ready().files
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert umask(0o022) == 0o022
+
+
+def test_the_folder_of_a_process_that_was_killed_before_it_locked_it_is_removed(tmp_path: Path) -> None:
+    left, fresh = tmp_path / "new-work-a", tmp_path / "new-work-b"
+    for folder in (left, fresh):
+        folder.mkdir()
+        (folder / "lock").touch()
+    an_hour_ago = time.time() - 3600
+    os.utime(left, (an_hour_ago, an_hour_ago))
+    with temporary_folder([tmp_path], "work-"):
+        pass
+    assert list(tmp_path.iterdir()) == [fresh]  # its process may be about to lock it
+
+
+def test_maintenance_removes_the_copy_of_a_killed_compaction(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    with warehouse.connect():
+        pass
+    for name in ("w.duckdb.compacting", "w.duckdb.compacting.wal"):
+        (tmp_path / name).write_bytes(b"TRANSCRIPTMARK")
+    warehouse.maintain()
+    assert [path.name for path in tmp_path.iterdir()] == ["w.duckdb"]

@@ -34,8 +34,10 @@ from synthflow_assets.texts import one_line, printable_line
 _MAX_PRINTED_LENGTH = 1_000
 _NO_CALLS_STATUSES = (400, 404, 410, 422)
 # The API's own sentences, those of the framework that it seems to use (FastAPI), and the names in them.
+# Any other number may be a part of a phone number.
+_KNOWN_NUMBER = "(?:0|1|20|50|100|200|500|1000)"
 _KNOWN_TEXT = re.compile(
-    r"Limit must be between \d{1,4} and \d{1,4}\.?"
+    rf"Limit must be between {_KNOWN_NUMBER} and {_KNOWN_NUMBER}\.?"
     r"|(?:Invalid|Missing|Invalid or missing) API key\.?"
     r"|Not Found|Not authenticated|Unauthorized|Forbidden|Method Not Allowed|Too many requests|Rate limit exceeded"
     r"|(?:Agent|Assistant|Call|Model|Recording) not found\.?"
@@ -43,7 +45,7 @@ _KNOWN_TEXT = re.compile(
     r"|Field required|field required"
     r"|Input should be a valid (?:boolean|date|datetime|integer|list|number|string|UUID)"
     r"(?:, unable to parse string as an? (?:integer|number))?"
-    r"|Input should be (?:greater|less) than(?: or equal to)? \d{1,6}"
+    rf"|Input should be (?:greater|less) than(?: or equal to)? {_KNOWN_NUMBER}"
     r"|at (?:body|header|path|query)\.(?:call_id|call_status|duration_max|duration_min|from_date|lead_phone_number"
     r"|limit|model_id|offset|to_date)"
     r"|category (?:authentication|important|internal|not_found|rate_limit|validation)"

@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.files import locked_folder, remove_abandoned_folders
+from synthflow_assets.files import locked_folder, private_files, remove_abandoned_folders
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.personal import EMPTY, SuppressionList
@@ -191,7 +191,7 @@ class Staging:
 
     def _write(self, chunk: Chunk, path: Path) -> None:
         try:
-            with self._source.holding(chunk):
+            with self._source.holding(chunk), private_files():
                 self._connection.execute("EXECUTE decode")
         except duckdb.Error as error:
             raise WarehouseUnusableError(

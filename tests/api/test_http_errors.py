@@ -227,6 +227,10 @@ def test_an_error_that_refers_to_itself_is_read_once() -> None:
         ({"error": "not_found", "message": "Not Found"}, "Not Found"),
         ({"detail": ["Forbidden", "b", "Forbidden"]}, "Forbidden"),
         ({"detail": [{"msg": "Input should be a valid integer, unable to parse string as an integer"}]}, ...),
+        ({"detail": [{"msg": "Input should be less than or equal to 100"}]}, ...),
+        # Digits of a phone number.
+        ({"detail": [{"msg": "Input should be less than or equal to 555010"}]}, ""),
+        ({"detail": "Limit must be between 415 and 5550"}, ""),
         ({"detail": {"description": 5}}, ""),
         ({"detail": None}, ""),
         (["x"], ""),

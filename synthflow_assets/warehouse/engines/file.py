@@ -124,7 +124,7 @@ class FileEngine(Engine):
         """Rewrite the file without the bytes of deleted and overwritten rows."""
         # If the location is a symbolic link, rewrite the file that it points to, and keep the link.
         file = Path(self.location).resolve()
-        fresh = file.with_name(f"{file.name}.compacting")
+        fresh = self._compacting()
         size_bytes = file.stat().st_size
         try:
             _remove_database(fresh)
@@ -144,10 +144,29 @@ class FileEngine(Engine):
             with suppress(OSError):
                 _remove_database(fresh)
 
+    def _compacting(self) -> Path:
+        """Return the path of the new file while this one is rewritten."""
+        file = Path(self.location).resolve()
+        return file.with_name(f"{file.name}.compacting")
+
+    def _remove_abandoned(self) -> None:
+        """Remove the new file of a killed process; a live one would hold the lock of this file.
+
+        Raises:
+            WarehouseUnusableError: it cannot be removed.
+        """
+        try:
+            _remove_database(self._compacting())
+        except OSError as error:
+            raise WarehouseUnusableError(
+                f"{self._compacting()}, an old copy of the warehouse, cannot be removed: {error.strerror}; remove it"
+            ) from None
+
     def maintain(self, connect: Connect, snapshot_days: int) -> dict[str, int]:  # noqa: ARG002 (a file keeps no snapshots)
         """Rewrite the file if much of it is free space, which DuckDB reuses but never returns to the disk."""
         with connect() as connection:
             size_bytes = Path(self.location).stat().st_size
+            self._remove_abandoned()
             row = connection.execute(
                 "SELECT free_blocks / greatest(total_blocks, 1) FROM pragma_database_size() "
                 "WHERE database_name = 'warehouse'"
