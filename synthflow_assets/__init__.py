@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from synthflow_assets.orchestration.component import SynthflowCallsComponent as SynthflowCallsComponent
     from synthflow_assets.orchestration.resources import SynthflowResource as SynthflowResource
     from synthflow_assets.orchestration.resources import WarehouseResource as WarehouseResource
+    from synthflow_assets.orchestration.translation import SynthflowAssetProps as SynthflowAssetProps
     from synthflow_assets.settings.model import Settings as Settings
     from synthflow_assets.warehouse.combined import CombinedWarehouse as CombinedWarehouse
     from synthflow_assets.warehouse.connection import Warehouse as Warehouse
@@ -44,6 +45,7 @@ _MODULES = {
     "CombinedWarehouse": "warehouse.combined",
     "Settings": "settings.model",
     "SettingsError": "errors",
+    "SynthflowAssetProps": "orchestration.translation",
     "SynthflowCallsComponent": "orchestration.component",
     "SynthflowClient": "api.client",
     "SynthflowError": "errors",

@@ -329,9 +329,14 @@ def maintain() -> None:
 @main.command(name="dbt-sources")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="The YAML file. Default: print it.")
 @click.option("--key-prefix", help="Key prefix of the assets, with / between its parts. Default: the schema.")
+@click.option(
+    "--definitions",
+    metavar="MODULE",
+    help="Python module with your Dagster definitions. Set it if you translate asset keys.",
+)
 @click.option("--database", help="Name under which dbt attaches the warehouse. Default: warehouse.")
 @click.option("--source", help="Name of the source in dbt. Default: the schema.")
-def dbt_sources(output: Path | None, **names: str | None) -> None:
+def dbt_sources(output: Path | None, definitions: str | None, **names: str | None) -> None:
     """Write the tables and views as sources of a dbt project.
 
     Each has its columns, units, tests and Dagster asset key.
@@ -342,7 +347,13 @@ def dbt_sources(output: Path | None, **names: str | None) -> None:
 
     settings = Settings.load()
     _validate_output(output, Warehouse.from_settings(settings))
-    text = dbt.dbt_sources(settings, **{name: value for name, value in names.items() if value is not None})
+    keys = None
+    if definitions is not None:
+        from synthflow_assets.orchestration.asset_keys import table_keys
+
+        keys = table_keys(definitions, settings.warehouse_schema)
+    given = {name: value for name, value in names.items() if value is not None}
+    text = dbt.dbt_sources(settings, keys=keys, **given)
     if output is None:
         click.echo(text, nl=False)
         return

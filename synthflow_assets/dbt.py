@@ -7,7 +7,7 @@ dagster-dbt reads the asset key of a source from `meta.dagster.asset_key`
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def dbt_sources(
     settings: Settings,
     *,
     key_prefix: str | None = None,
+    keys: Mapping[str, Sequence[str]] | None = None,
     database: str = DATABASE,
     source: str | None = None,
 ) -> str:
@@ -43,6 +44,7 @@ def dbt_sources(
     Args:
         settings: of the workspace; they name the schema, and say whether there are recordings.
         key_prefix: of the assets, parts separated by `/`; by default the schema.
+        keys: of the assets, by table, if they are not the prefix and the table.
         database: the name under which dbt attaches the warehouse.
         source: the name of the source in dbt; by default the schema.
 
@@ -63,7 +65,7 @@ def dbt_sources(
         "description": "Calls of Synthflow voice agents, and metrics of them.",
         "database": database,
         "schema": schema,
-        "tables": [_table(table, [*prefix, table.name]) for table in tables],
+        "tables": [_table(table, (keys or {}).get(table.name) or [*prefix, table.name]) for table in tables],
     }
     text = yaml.safe_dump(
         {"version": 2, "sources": [described]}, sort_keys=False, width=_LONGEST_LINE, allow_unicode=True

@@ -1,5 +1,6 @@
 """`sources.yml` has every table and view, with configurable names."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,35 @@ def test_a_source_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytes
     for _ in range(2):  # what the command wrote may be replaced
         assert sources_command("--output", "models/ours.yml", "--source", "voice") == (0, "models/ours.yml\n")
     assert yaml.safe_load((tmp_path / "models/ours.yml").read_text())["sources"][0]["name"] == "voice"
+
+
+DEFINITIONS = """
+import dagster as dg
+from synthflow_assets import Settings, build_synthflow_defs
+
+@dg.definitions
+def defs():
+    return build_synthflow_defs(
+        Settings.of(), get_asset_spec=lambda props: props.spec.replace_attributes(key=["mine", f"my_{props.name}"])
+    )
+"""
+
+
+def test_keys_that_a_project_translates_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "their_defs.py").write_text(DEFINITIONS)
+    (tmp_path / "broken_defs.py").write_text("import nonsense_of_theirs")
+    code, said = sources_command("--definitions", "their_defs")
+    assert code == 0
+    [source] = yaml.safe_load(said)["sources"]
+    keys = {table["name"]: table["config"]["meta"]["dagster"]["asset_key"] for table in source["tables"]}
+    assert keys == {name: ["mine", f"my_{name}"] for name in keys}
+    assert {"calls", "agents", "call_actions", "call_rates_daily"} <= set(keys)
+    for module, problem in (
+        ("broken_defs", "cannot be loaded: ModuleNotFoundError: No module named 'nonsense_of_theirs'"),
+        ("json", "has 0 Dagster definitions; it must have one"),
+    ):
+        assert sources_command("--definitions", module) == (1, f"Error: {module} {problem}\n")
+    monkeypatch.setenv("SYNTHFLOW_WAREHOUSE_SCHEMA", "acme")
+    assert "has no workspace with the schema acme" in sources_command("--definitions", "their_defs")[1]

@@ -80,5 +80,6 @@ _ALLOWED: dict[str, tuple[Callable[[object], bool], str]] = {
     ),
     "executor": (_is_a(dg.ExecutorDefinition), "an executor such as dg.multiprocess_executor"),
     "synthflow": (_is_a(SynthflowResource), 'SynthflowResource(api_key=dg.EnvVar("NAME"))'),
+    "get_asset_spec": (callable, "a function of a SynthflowAssetProps that returns a dg.AssetSpec"),
     "warehouse": (_is_a(WarehouseResource), 'WarehouseResource(database="...")'),
 }

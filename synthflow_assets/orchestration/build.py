@@ -8,11 +8,11 @@ import dagster as dg
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.arguments import validate_hidden_key, validate_hidden_password, validate_types
-from synthflow_assets.orchestration.assets.calls import agents_spec, build_calls_assets
+from synthflow_assets.orchestration.assets.calls import agents_spec, build_calls_assets, landed_specs
 from synthflow_assets.orchestration.assets.exports import exports_step
 from synthflow_assets.orchestration.assets.metrics import metrics_step
 from synthflow_assets.orchestration.assets.outdated import RECOMPUTE, build_recompute_job
-from synthflow_assets.orchestration.assets.recordings import build_recordings_asset
+from synthflow_assets.orchestration.assets.recordings import build_recordings_asset, recordings_spec
 from synthflow_assets.orchestration.assets.report import report_step
 from synthflow_assets.orchestration.assets.steps import DailyStep, daily_partitions
 from synthflow_assets.orchestration.checks import build_scheduled_checks
@@ -20,8 +20,10 @@ from synthflow_assets.orchestration.resources import SynthflowResource, Warehous
 from synthflow_assets.orchestration.schedules.fetching import build_jobs, build_schedules
 from synthflow_assets.orchestration.schedules.maintenance import MAINTENANCE, build_maintenance
 from synthflow_assets.orchestration.sensors.alerts import build_alert_sensors
+from synthflow_assets.orchestration.translation import AssetKind, GetAssetSpec, translate_specs
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.schema import VIEWS
 
 
 def build_synthflow_defs(
@@ -35,6 +37,7 @@ def build_synthflow_defs(
     executor: dg.ExecutorDefinition | None = None,
     synthflow: SynthflowResource | None = None,
     warehouse: WarehouseResource | None = None,
+    get_asset_spec: GetAssetSpec | None = None,
 ) -> dg.Definitions:
     """Return the assets, checks, jobs, schedules, sensors and resources of a workspace, to merge with your own.
 
@@ -53,10 +56,12 @@ def build_synthflow_defs(
         executor: of the jobs; by default all steps run in one process.
         synthflow: the API resource; it replaces key, region, base URL, connections and rate of the settings.
         warehouse: the warehouse resource; it replaces the location of the settings.
+        get_asset_spec: returns the spec of an asset, for another key, group or description. Dependencies, checks and
+            messages follow a renamed key.
 
     Raises:
         SettingsError: an argument has the wrong type or holds a secret in plain text, the key prefix is not a valid
-            schema name, or the warehouse resource names another schema.
+            schema name, the warehouse resource names another schema, or two assets would have the same key.
     """
     validate_types(
         settings=settings,
@@ -68,6 +73,7 @@ def build_synthflow_defs(
         executor=executor,
         synthflow=synthflow,
         warehouse=warehouse,
+        get_asset_spec=get_asset_spec,
     )
     if synthflow is not None:
         validate_hidden_key(synthflow)
@@ -89,6 +95,8 @@ def build_synthflow_defs(
     if warehouse is not None:
         workspace = replace(workspace, settings=_with_location(workspace.settings, warehouse))
     partitions = daily_partitions(workspace.settings)
+    if get_asset_spec is not None:
+        workspace = replace(workspace, translated=translate_specs(_specs(workspace, partitions), get_asset_spec))
     metrics, *after = downstream = _downstream_steps(workspace, partitions)
     assets, checks = _build_assets(workspace, downstream, partitions), build_scheduled_checks(workspace)
     daily, freshness = build_jobs(workspace, assets, executor or dg.in_process_executor)
@@ -122,6 +130,22 @@ def _downstream_steps(workspace: Workspace, partitions: dg.PartitionsDefinition[
         metrics_step(workspace, partitions),
         *([exports_step(workspace, export_folder, partitions)] if export_folder else []),
         report_step(workspace, partitions),
+    ]
+
+
+def _specs(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> list[tuple[AssetKind, dg.AssetSpec]]:
+    """Return the specs of all assets of a workspace."""
+    views = {workspace.asset_key(view.name) for view in VIEWS}
+    kinds: dict[str, AssetKind] = {"export_tables": "export", "write_report": "report"}
+    recordings = [recordings_spec(workspace, partitions)] if workspace.settings.recordings else []
+    tables = [*landed_specs(workspace, partitions), agents_spec(workspace), *recordings]
+    return [
+        *(("table", spec) for spec in tables),
+        *(
+            ("view" if spec.key in views else kinds.get(step.name, "table"), spec)
+            for step in _downstream_steps(workspace, partitions)
+            for spec in step.specs
+        ),
     ]
 
 

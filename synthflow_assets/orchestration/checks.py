@@ -161,7 +161,7 @@ def _headline(workspace: Workspace, check: Check, merged: Sequence[Problem]) -> 
 def _commands(workspace: Workspace, check: Check, first: str, last: str) -> dict[str, str]:
     """Return the commands that a remedy may name, for the days from the first to the last."""
     days = f"--partition {first}" if first == last else f"--partition-range {first}...{last}"
-    fetch = f"dg launch --assets 'group:{workspace.group_name}' {days}"
+    fetch = f"dg launch --assets '{workspace.selection}' {days}"
     only_missing = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
     tables = [workspace.asset_key(table).to_user_string() for table in (*check.depends_on, check.table)]
     selection = " or ".join(f'key:"{table}"+' for table in tables)  # with what is downstream, such as exports

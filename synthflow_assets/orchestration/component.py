@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
+from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.orchestration.translation import SynthflowAssetProps
 from synthflow_assets.settings import PREFIX, Settings, may_be_variable, variable
 from synthflow_assets.settings.kinds import TEMPLATE, kind_of
 from synthflow_assets.settings.messages import nearest, rename
@@ -110,6 +112,17 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
             description="Automation condition of every asset, as {{ dg.AutomationCondition... }}.",
         ),
     ] = Field(None, json_schema_extra={"type": ["string", "null"], "pattern": TEMPLATE})
+    translation: (
+        Annotated[
+            TranslationFn[SynthflowAssetProps],
+            TranslationFnResolver[SynthflowAssetProps](lambda props: {"props": props}),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Attributes of each asset, such as key, group_name or owners. Templates may use props.name, "
+        "props.kind (table, view, export or report) and spec.",
+    )
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
@@ -123,6 +136,14 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
     def model(cls) -> type[BaseModel]:
         """Return the model of the attributes; Dagster validates YAML against it."""
         return _with_plain_errors(super().model())
+
+    def get_asset_spec(self, props: SynthflowAssetProps) -> dg.AssetSpec:
+        """Return the spec of an asset; override it in a subclass to change more than `translation` can.
+
+        Args:
+            props: the asset, with the spec that it has by default.
+        """
+        return self.translation(props.spec, props) if self.translation is not None else props.spec
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         """Return the definitions of the workspace; Dagster calls this.
@@ -138,9 +159,15 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
                 owners=self.owners,
                 tags=self.tags,
                 automation_condition=self.automation_condition,
+                get_asset_spec=self.get_asset_spec if self._translates else None,
             )
         except SettingsError as error:
             raise SettingsError(_as_attributes(str(error))) from None
+
+    @property
+    def _translates(self) -> bool:
+        is_overridden = type(self).get_asset_spec is not SynthflowCallsComponent.get_asset_spec
+        return self.translation is not None or is_overridden
 
     def _settings(self) -> Settings:
         given = self.model_dump()

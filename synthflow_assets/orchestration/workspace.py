@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from synthflow_assets.api.client import SynthflowClient
     from synthflow_assets.warehouse.connection import Warehouse
 
+ASSET_NAME = "synthflow/asset"  # metadata: the name of the asset, whatever its key is
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -28,6 +30,8 @@ class Workspace:
     owners: Sequence[str] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     automation_condition: dg.AutomationCondition[Any] | None = None
+    # Of every asset by its name, if the user translates them.
+    translated: Mapping[str, dg.AssetSpec] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -67,7 +71,31 @@ class Workspace:
 
     def asset_key(self, table: str) -> dg.AssetKey:
         """Return the asset key of a table."""
-        return dg.AssetKey([*self.key_prefix, table])
+        return self.translated[table].key if table in self.translated else dg.AssetKey([*self.key_prefix, table])
+
+    def spec(self, name: str, **attributes: Any) -> dg.AssetSpec:
+        """Return the spec of an asset with these attributes, or the user's translation of it.
+
+        Args:
+            name: of the table or view, or of another asset.
+            attributes: of `dg.AssetSpec`, besides those that all assets of the workspace share.
+        """
+        if name in self.translated:
+            return self.translated[name]
+        metadata = {ASSET_NAME: name, **attributes.pop("metadata", {})}
+        shared = {
+            "group_name": self.group_name,
+            "owners": list(self.owners),
+            "tags": dict(self.tags),
+            "automation_condition": self.automation_condition,
+        }
+        return dg.AssetSpec(self.asset_key(name), metadata=metadata, **{**shared, **attributes})
+
+    @property
+    def selection(self) -> str:
+        """The assets of the workspace, as an argument of `dg launch --assets`."""
+        groups = {spec.group_name or "default" for spec in self.translated.values()} or {self.group_name}
+        return " or ".join(f"group:{group}" for group in sorted(groups))
 
     def table_name(self, table: str) -> str:
         """Return `DATABASE.SCHEMA.TABLE`, which identifies a table in data catalogues.
@@ -104,7 +132,11 @@ class Workspace:
         """Return whether a run is of one of the workspace's jobs, or materializes some of its assets."""
         if run.job_name in (self.named("daily"), self.named("freshness"), self.named("recompute")):
             return True
-        return any(tuple(key.path[: len(self.key_prefix)]) == self.key_prefix for key in run.asset_selection or ())
+        keys = {spec.key for spec in self.translated.values()}
+        return any(
+            key in keys or tuple(key.path[: len(self.key_prefix)]) == self.key_prefix
+            for key in run.asset_selection or ()
+        )
 
     @property
     def run_tags(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.errors import SettingsError
-from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.orchestration.workspace import ASSET_NAME, Workspace
 
 # One asset for each kind of place, and the setting that gives each workspace a place of its own.
 _SETTINGS = {"calls": "warehouse_schema", "calls_export": "export_dir", "call_report": "report"}
@@ -61,18 +61,19 @@ def _validate_not_shared(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> Non
 def _problems(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> Iterator[str]:
     places = _places(asset_graph)
     for key in own & places.keys():
-        name = key.path[-1]
+        name, place = places[key]
         for other in places.keys() - own:
-            if other.path[-1] == name and places[other] == places[key]:
+            if places[other] == places[key]:
                 both = " and ".join(sorted(one.to_user_string() for one in (key, other)))
-                yield f"{both} would both be {places[key]}: set another {_SETTINGS[name]} for one of the workspaces"
+                yield f"{both} would both be {place}: set another {_SETTINGS[name]} for one of the workspaces"
 
 
 @lru_cache(maxsize=1)  # all workspaces of a code location have the same graph
-def _places(asset_graph: Any) -> dict[dg.AssetKey, str]:
-    """Return where each asset of `_SETTINGS` is written."""
-    named = [key for key in asset_graph.get_all_asset_keys() if key.path[-1] in _SETTINGS]
-    return {key: place for key in named if (place := _place(asset_graph.get(key).metadata))}
+def _places(asset_graph: Any) -> dict[dg.AssetKey, tuple[str, str]]:
+    """Return the name of each asset of `_SETTINGS`, and where it is written."""
+    found = {key: asset_graph.get(key).metadata for key in asset_graph.get_all_asset_keys()}
+    names = {key: metadata.get(ASSET_NAME) for key, metadata in found.items()}
+    return {key: (name, place) for key, name in names.items() if name in _SETTINGS and (place := _place(found[key]))}
 
 
 def _place(metadata: Mapping[str, Any]) -> str | None:

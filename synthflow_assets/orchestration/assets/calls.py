@@ -72,7 +72,7 @@ def build_calls_assets(
         partitions: the days.
         downstream: the steps that depend on the calls, in the order of computation.
     """
-    specs = [table_spec(workspace, table, partitions, {"python", workspace.storage_kind}) for table in LANDED_TABLES]
+    specs = landed_specs(workspace, partitions)
 
     @dg.multi_asset(
         name=workspace.step("fetch_calls"),
@@ -93,6 +93,11 @@ def build_calls_assets(
             yield from evaluate_selected(context, workspace, _CHECKS)
 
     return fetch_calls
+
+
+def landed_specs(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> list[dg.AssetSpec]:
+    """Return the specs of the tables that the fetching step writes."""
+    return [table_spec(workspace, table, partitions, {"python", workspace.storage_kind}) for table in LANDED_TABLES]
 
 
 def agents_spec(workspace: Workspace) -> dg.AssetSpec:

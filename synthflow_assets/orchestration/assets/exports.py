@@ -9,7 +9,7 @@ import dagster as dg
 
 from synthflow_assets.orchestration.assets.materializations import MetadataByDay, with_versions
 from synthflow_assets.orchestration.assets.metadata import Metadata, export_lineage, with_lineage
-from synthflow_assets.orchestration.assets.steps import DailyStep, common_spec_arguments
+from synthflow_assets.orchestration.assets.steps import DailyStep
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
@@ -47,13 +47,12 @@ def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDef
         return shown
 
     specs = [
-        dg.AssetSpec(
-            _key(workspace, table),
+        workspace.spec(
+            f"{table.name}_export",
             deps=[workspace.asset_key(table.name)],
             description=f"`{workspace.table_name(table.name)}` as Parquet, one file a day, replaced atomically.",
             partitions_def=partitions,
             kinds={"parquet"},
-            **common_spec_arguments(workspace),
             metadata={"dagster/uri": f"{folder}/{table.name}"},
         )
         for table in EXPORTED_TABLES

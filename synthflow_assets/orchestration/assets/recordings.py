@@ -12,6 +12,12 @@ from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.schema import CALL_RECORDINGS, CALLS
 
 
+def recordings_spec(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetSpec:
+    """Return the spec of the recordings."""
+    kinds, deps = {"python", workspace.storage_kind}, [workspace.asset_key(CALLS.name)]
+    return table_spec(workspace, CALL_RECORDINGS, partitions, kinds, deps)
+
+
 def build_recordings_asset(
     workspace: Workspace, target: str, partitions: dg.PartitionsDefinition[Any]
 ) -> dg.AssetsDefinition:
@@ -23,17 +29,10 @@ def build_recordings_asset(
         partitions: the days.
     """
     key = workspace.asset_key(CALL_RECORDINGS.name)
-    spec = table_spec(
-        workspace,
-        CALL_RECORDINGS,
-        partitions,
-        kinds={"python", workspace.storage_kind},
-        deps=[workspace.asset_key(CALLS.name)],
-    )
 
     @dg.multi_asset(
         name=workspace.step("download_recordings"),
-        specs=[spec],
+        specs=[recordings_spec(workspace, partitions)],
         required_resource_keys={workspace.api_resource, workspace.warehouse_resource},
         backfill_policy=workspace.backfill_policy,
     )

@@ -9,7 +9,7 @@ import dagster as dg
 
 from synthflow_assets.orchestration.assets.materializations import MetadataByDay
 from synthflow_assets.orchestration.assets.metadata import Metadata
-from synthflow_assets.orchestration.assets.steps import DailyStep, common_spec_arguments
+from synthflow_assets.orchestration.assets.steps import DailyStep
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.metric_tables import (
     ACTIONS_DAILY,
@@ -52,13 +52,12 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
         # Only on the latest day, because Dagster stores metadata with each day.
         return {spec.key: dict.fromkeys(days, metadata) | {max(days): metadata | picture}}
 
-    spec = dg.AssetSpec(
-        workspace.asset_key("call_report"),
+    spec = workspace.spec(
+        "call_report",
         deps=[workspace.asset_key(table.name) for table in _SHOWN],
         description=f"One HTML page about the last {settings.report_days} days, for people who do not write SQL.",
         partitions_def=partitions,
         kinds={"html"},
-        **common_spec_arguments(workspace),
         metadata={"dagster/uri": str(settings.report_path)},
     )
     return DailyStep("write_report", [spec], write, covers_all_days=True)

@@ -94,14 +94,13 @@ def table_spec(
         metadata: more metadata.
         code_version: if it differs from the one that a day was computed with, Dagster shows the day as outdated.
     """
-    return dg.AssetSpec(
-        workspace.asset_key(table.name),
+    return workspace.spec(
+        table.name,
         deps=deps,
         description=table.description,
         partitions_def=partitions,
         kinds=kinds,
         code_version=code_version,
-        **common_spec_arguments(workspace),
         # No `freshness_policy`: it looks at the last materialization of any partition, so a backfill of last year
         # satisfies it. The check `fresh_per_model` is the one signal.
         metadata={
@@ -111,16 +110,6 @@ def table_spec(
             **(metadata or {}),
         },
     )
-
-
-def common_spec_arguments(workspace: Workspace) -> dict[str, Any]:
-    """Return the arguments that all asset specs of a workspace share."""
-    return {
-        "group_name": workspace.group_name,
-        "owners": list(workspace.owners),
-        "tags": dict(workspace.tags),
-        "automation_condition": workspace.automation_condition,
-    }
 
 
 def _table_column(column: Column) -> dg.TableColumn:

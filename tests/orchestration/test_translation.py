@@ -1,0 +1,120 @@
+"""Asset specs of the user's own, by the component's `translation` and by an overridden `get_asset_spec`."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from synthflow_assets import SynthflowAssetProps, SynthflowCallsComponent, build_synthflow_defs
+from synthflow_assets.errors import SettingsError
+from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+
+# Dagster reads YAML with these.
+pytestmark = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
+
+DAY = "2026-03-10"
+TRANSLATION = """
+export_dir: out
+translation:
+  key: lake/{{ props.kind }}/raw_{{ props.name }}
+  group_name: "{{ 'marts' if props.kind == 'table' else 'files' }}"
+  owners: [team:voice]
+  tags: {tier: gold}
+  metadata: {source: "{{ spec.key.path[-1] }}"}
+"""
+
+
+def load(yaml: str, kind: type[SynthflowCallsComponent] = SynthflowCallsComponent) -> dg.Definitions:
+    return kind.resolve_from_yaml(yaml).build_defs(dg.ComponentTree.for_test().load_context)
+
+
+def test_keys_groups_owners_tags_and_metadata_are_translated_and_dependencies_follow() -> None:
+    graph = load(TRANSLATION).resolve_asset_graph()
+    assert all(key.path[0] == "lake" for key in graph.get_all_asset_keys())
+    export = graph.get(dg.AssetKey(["lake", "export", "raw_call_rates_daily_export"]))
+    rates = dg.AssetKey(["lake", "table", "raw_call_rates_daily"])
+    assert export.parent_keys == {rates}
+    assert graph.get(rates).parent_keys == {
+        dg.AssetKey(["lake", "table", f"raw_{name}"]) for name in ("calls", "call_loads")
+    }
+    node = graph.get(rates)
+    assert (node.group_name, export.group_name, node.owners, node.tags["tier"]) == (
+        *("marts", "files"),
+        *(["team:voice"], "gold"),
+    )
+    assert node.metadata["source"] == "call_rates_daily"
+    assert node.metadata["dagster/table_name"] == "warehouse.synthflow.call_rates_daily"
+    assert {check.asset_key.path[0] for check in graph.asset_check_keys} == {"lake"}
+    assert len(graph.asset_check_keys) == len(CHECKS) + len(SCHEDULED_CHECKS)
+
+
+def test_a_run_writes_and_checks_the_renamed_assets(
+    start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=None)
+    settings = settings_for(sandbox, export_dir="out")
+    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
+
+    def renamed(props: SynthflowAssetProps) -> dg.AssetSpec:
+        return props.spec.replace_attributes(key=["mine", f"my_{props.name}"], group_name=props.kind)
+
+    job = build_synthflow_defs(settings, get_asset_spec=renamed).resolve_job_def("synthflow_daily")
+    done = job.execute_in_process(instance=instance, partition_key=DAY)
+    written = {event.asset_key.to_user_string() for event in done.get_asset_materialization_events()}
+    assert {"mine/my_calls", "mine/my_agents", "mine/my_call_rates_daily", "mine/my_calls_export"} <= written
+    assert {name.partition("/")[0] for name in written} == {"mine"}
+    evaluated = done.get_asset_check_evaluations()
+    assert {one.asset_key.path[0] for one in evaluated} == {"mine"}
+    late = next(one for one in evaluated if one.check_name == "no_gaps")
+    assert not late.passed
+    assert "dg launch --assets 'group:export or group:report or group:table or group:view'" in str(late.description)
+
+
+class Quieter(SynthflowCallsComponent):
+    """A component that changes the spec in Python."""
+
+    def get_asset_spec(self, props: SynthflowAssetProps) -> dg.AssetSpec:
+        return super().get_asset_spec(props).replace_attributes(description=f"Ours: {props.name}")
+
+
+def test_get_asset_spec_can_be_overridden() -> None:
+    graph = load("translation: {key_prefix: raw}", Quieter).resolve_asset_graph()
+    assert graph.get(dg.AssetKey(["raw", "synthflow", "calls"])).description == "Ours: calls"
+
+
+def refused(get_asset_spec: Callable[[SynthflowAssetProps], Any]) -> str:
+    with pytest.raises(SettingsError) as raised:
+        build_synthflow_defs(Settings.of(), get_asset_spec=get_asset_spec)
+    assert len(str(raised.value).splitlines()) == 1
+    return str(raised.value)
+
+
+def test_what_would_break_the_assets_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    same = "the translation gives calls and call_rejects the same key, one"
+    assert refused(lambda props: props.spec.replace_attributes(key="one")) == same
+    with pytest.raises(SettingsError, match=f"^{same}$"):
+        load("translation: {key: one}")
+    assert "is of the type NoneType" in refused(lambda _: None)
+    hourly = dg.HourlyPartitionsDefinition("2026-01-01-00:00")
+    assert "changes its partitions" in refused(lambda props: props.spec.replace_attributes(partitions_def=hourly))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_workspaces_with_renamed_keys_in_one_place_are_refused() -> None:
+    def named(prefix: str) -> dg.Definitions:
+        settings = Settings.of(warehouse_schema="acme", report=f"{prefix}.html")
+        return build_synthflow_defs(
+            settings,
+            key_prefix=prefix,
+            get_asset_spec=lambda props: props.spec.replace_attributes(key=f"{prefix}_{props.name}_x"),
+        )
+
+    merged = dg.Definitions.merge(named("us"), named("eu"))
+    with pytest.raises(Exception, match="Failed to resolve asset job") as raised:
+        dg.Definitions.validate_loadable(merged)
+    assert "eu_calls_x and us_calls_x would both be acme.calls" in str(raised.value.__cause__ or raised.value)
