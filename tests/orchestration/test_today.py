@@ -28,6 +28,7 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
 BERLIN = "Europe/Berlin"
+CALLS = dg.AssetKey(["synthflow", "calls"])
 METRICS = [table.name for table in METRIC_TABLES]
 HOURLY = ["call_load_hourly", "workspace_load_hourly"]
 
@@ -53,9 +54,8 @@ def requested(
 
 
 def days_of(request: dg.RunRequest) -> list[dt.date]:
-    first, last = (
-        dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end")
-    )
+    last = request.tags["dagster/partition"]
+    first, last = map(dt.date.fromisoformat, (request.tags.get("synthflow/lookback_from", last), last))
     return [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
 
 
@@ -135,46 +135,110 @@ def test_a_day_that_was_fetched_every_hour_equals_one_that_was_fetched_once(
     assert rows(settings, day) == rows(once, day)
 
 
-def test_runs_of_the_current_day_run_for_real_and_are_deleted_once_their_day_was_fetched_again(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
-) -> None:
-    sandbox = start_sandbox(agents=1, calls_per_day=60)
-    day = dt.date(2026, 3, 10)
-    definitions = build_synthflow_defs(settings_for(sandbox, start_date=day, include_today=True, lookback_days=1))
-    job, calls = definitions.resolve_job_def("synthflow_daily"), dg.AssetKey(["synthflow", "calls"])
+class Dagster:
+    """Runs what schedules request, by the clocks of Dagster and of the API, and then what automation requests."""
 
-    def tick(schedule: str, moment: dt.datetime) -> str:
-        """Run what a schedule requests at a moment, by the clocks of Dagster and of the API. Returns the run's id."""
-        set_clock(sandbox, moment)
+    def __init__(self, instance: dg.DagsterInstance, sandbox: Sandbox, settings: Settings) -> None:
+        self._instance, self._sandbox, self._cursor = instance, sandbox, None
+        ours = build_synthflow_defs(settings)
+        partitions = ours.resolve_asset_graph().get(CALLS).partitions_def
+        eager = dg.AutomationCondition.eager()
+
+        @dg.asset(partitions_def=partitions, deps=[CALLS], automation_condition=eager)
+        def latest() -> None: ...
+
+        @dg.asset(
+            partitions_def=partitions,
+            deps=[CALLS],
+            automation_condition=eager.without(dg.AutomationCondition.in_latest_time_window()),
+        )
+        def every_day() -> None: ...
+
+        self._definitions = dg.Definitions.merge(ours, dg.Definitions([latest, every_day]))
+        self._job = self._definitions.resolve_job_def("synthflow_daily")
+
+    def run(self, schedule: str, *moment: int) -> str:
+        """Run what a schedule requests at a moment. Returns the run's id."""
+        now = dt.datetime(*moment, tzinfo=dt.UTC)  # type: ignore[arg-type]
+        set_clock(self._sandbox, now)
+        tables = [dg.AssetKey(["synthflow", table]) for table in ("calls", "call_rejects", "call_loads")]
+        repository = self._definitions.get_repository_def()
         with (
-            freeze_time(moment),
+            freeze_time(now),
             dg.build_schedule_context(
-                on_disk, scheduled_execution_time=moment, repository_def=definitions.get_repository_def()
+                self._instance, scheduled_execution_time=now, repository_def=repository
             ) as context,
         ):
-            [request] = definitions.resolve_schedule_def(schedule).evaluate_tick(context).run_requests
-            tables = [dg.AssetKey(["synthflow", table]) for table in ("calls", "call_rejects", "call_loads")]
-            result = job.execute_in_process(
-                instance=on_disk, tags=request.tags, run_config=request.run_config, asset_selection=tables
+            [request] = self._definitions.resolve_schedule_def(schedule).evaluate_tick(context).run_requests
+            result = self._job.execute_in_process(
+                instance=self._instance, tags=request.tags, run_config=request.run_config, asset_selection=tables
             )
         assert result.success
         return result.run_id
 
+    def automation(self, *moment: int) -> dict[str, set[str]]:
+        """The days that automation requests of each asset downstream at a moment."""
+        now = dt.datetime(*moment, tzinfo=dt.UTC)  # type: ignore[arg-type]
+        requested = self._evaluate(now)
+        for name, days in requested.items():
+            for day in days:
+                self._instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=day))
+        assert not any(self._evaluate(now).values())  # Dagster sees that they ran
+        return requested
+
+    def _evaluate(self, now: dt.datetime) -> dict[str, set[str]]:
+        names = ("latest", "every_day")
+        with freeze_time(now):
+            result = dg.evaluate_automation_conditions(
+                self._definitions,
+                self._instance,
+                dg.AssetSelection.assets(*names),
+                cursor=self._cursor,
+                evaluation_time=now,
+            )
+        self._cursor = result.cursor
+        return {name: set(result.get_requested_partitions(dg.AssetKey(name))) for name in names}
+
+
+def test_runs_of_the_current_day_run_for_real_and_are_deleted_once_their_day_was_fetched_again(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=60)
+    settings = settings_for(sandbox, start_date=dt.date(2026, 3, 10), include_today=True, lookback_days=1)
+    dagster = Dagster(on_disk, sandbox, settings)
+
     def runs() -> set[str]:
         return {run.run_id for run in on_disk.get_runs()}
 
-    first = tick("synthflow_today_schedule", dt.datetime(2026, 3, 10, 14, 5, tzinfo=dt.UTC))
-    evening = dt.datetime(2026, 3, 10, 23, 5, tzinfo=dt.UTC)
-    last = tick("synthflow_today_schedule", evening)
-    [record] = on_disk.fetch_materializations(calls, limit=1).records
+    first = dagster.run("synthflow_today_schedule", 2026, 3, 10, 14, 5)
+    last = dagster.run("synthflow_today_schedule", 2026, 3, 10, 23, 5)
+    [record] = on_disk.fetch_materializations(CALLS, limit=1).records
     assert record.asset_materialization is not None
     so_far_until = record.asset_materialization.metadata["so_far_until"].value
-    assert so_far_until == pytest.approx(evening.timestamp(), abs=60)
-    days_later = tick("synthflow_today_schedule", dt.datetime(2026, 3, 15, 14, 5, tzinfo=dt.UTC))
+    assert so_far_until == pytest.approx(dt.datetime(2026, 3, 10, 23, 5, tzinfo=dt.UTC).timestamp(), abs=60)
+    days_later = dagster.run("synthflow_today_schedule", 2026, 3, 15, 14, 5)
     assert runs() == {last, days_later}  # the day has no other materialization than that of its last run
-    daily = tick("synthflow_daily_schedule", dt.datetime(2026, 3, 11, 5, tzinfo=dt.UTC))
-    assert runs() == {last, days_later, daily}
-    next_hour = tick("synthflow_today_schedule", dt.datetime(2026, 3, 15, 15, 5, tzinfo=dt.UTC))
+    daily = dagster.run("synthflow_daily_schedule", 2026, 3, 11, 5)
+    next_hour = dagster.run("synthflow_today_schedule", 2026, 3, 15, 15, 5)
     assert runs() == {days_later, daily, next_hour}
     assert on_disk.all_logs(first) == on_disk.all_logs(last) == []
-    assert on_disk.get_materialized_partitions(calls) == {"2026-03-10", "2026-03-15"}
+    assert on_disk.get_materialized_partitions(CALLS) == {"2026-03-10", "2026-03-15"}
+
+
+def test_assets_downstream_see_the_day_so_far_and_the_day_when_it_is_over(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=60)
+    settings = settings_for(sandbox, start_date=dt.date(2026, 3, 10), include_today=True, lookback_days=1)
+    dagster = Dagster(on_disk, sandbox, settings)
+    today, tomorrow = {"2026-03-10"}, {"2026-03-11"}
+    dagster.automation(2026, 3, 10, 14)
+    dagster.run("synthflow_today_schedule", 2026, 3, 10, 14, 5)
+    assert dagster.automation(2026, 3, 10, 14, 6) == {"latest": today, "every_day": today}
+    dagster.run("synthflow_today_schedule", 2026, 3, 11, 0, 5)
+    # The day before has changed too. `eager()` alone looks at the latest day.
+    assert dagster.automation(2026, 3, 11, 0, 6) == {"latest": tomorrow, "every_day": today | tomorrow}
+    dagster.run("synthflow_today_schedule", 2026, 3, 11, 4, 5)
+    assert dagster.automation(2026, 3, 11, 4, 6) == {"latest": tomorrow, "every_day": tomorrow}
+    dagster.run("synthflow_daily_schedule", 2026, 3, 11, 5)
+    assert dagster.automation(2026, 3, 11, 5, 1) == {"latest": set(), "every_day": today}

@@ -154,7 +154,7 @@ def _build_today_schedule(workspace: Workspace, daily: Any) -> dg.ScheduleDefini
         return dg.RunRequest(
             run_key=moment.astimezone(dt.UTC).isoformat(),  # if the clock is set back, a local time occurs twice
             run_config=_only_missing(workspace),
-            tags={**range_tags(max(settings.start_date, first), today), _TODAY_TAG: "true"},
+            tags={**lookback_tags(max(settings.start_date, first), today), _TODAY_TAG: "true"},
         )
 
     return today_schedule
