@@ -16,6 +16,13 @@ SELECT
     CASE WHEN h // 11 % 100 < 72 THEN 3 + floor(20 * exp(3.2 * (h // 7 % 1000) / 1000))::BIGINT ELSE 0 END
         AS duration_seconds,
     ['inbound', 'outbound'][agent % 2 + 1] AS type_of_call,
+    -- Numbers that are called or call several times.
+    '+1415' || (5550000 + h // 73 % 500)::VARCHAR AS lead_phone_number,
+    NULL::VARCHAR AS phone_number_from,
+    NULL::VARCHAR AS phone_number_to,
+    '+14155559999' AS agent_phone_number,
+    CASE WHEN h // 79 % 10 > 0 THEN (1 + (day >= $first::DATE + (($last::DATE - $first::DATE) // 2)::INTEGER)::INTEGER)::VARCHAR END
+        AS assistant_version,
     ['human_goodbye', 'agent_goodbye', 'human_ended_call', 'agent_ended_call', 'voicemail', NULL][h // 13 % 6 + 1]
         AS end_call_reason,
     ['caller_hangup', 'callee_hangup', 'callee_hangup', 'error', 'unknown', NULL][h // 17 % 6 + 1]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from synthflow_assets.errors import ReportError
 from synthflow_assets.texts import one_line, printable_line
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, NOT_REPORTED
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 
 Columns = dict[str, npt.NDArray[np.unsignedinteger[Any]]]
@@ -30,8 +30,11 @@ _COUNTED: dict[str, tuple[str, dict[str, str]]] = {
     "variables": ("variables", {}),
     "disconnect_reasons": ("disconnect_reasons", {}),
     "end_reasons": ("dimension", {"dimension": "end_call_reason"}),
+    "attempts": ("attempts", {}),
+    "versions": ("versions", {"not_reported": NOT_REPORTED}),
 }
 _HOURS = 24
+_BY_HOUR = {"calls_by_hour": "calls", "reached_by_hour": "reached"}
 _MOST_LETTERS = 200  # of a name or value
 _JOINERS = "\u200c\u200d"  # invisible, but parts of Persian words and of emoji
 _NAMED_IN_ERRORS = 5
@@ -143,7 +146,8 @@ def read_content(
     grid = _Grid(connection, first if with_before and first < span.from_day else span.from_day, span.to_day,
                  [agent.model_id for agent in agents])  # fmt: skip
     connection.execute(_sql("agent_numbers.sql"), {"model_ids": grid.model_ids})
-    columns = _cells(grid, agents)
+    currency, cost_unit = _cost_unit(grid)
+    columns = _cells(grid, agents, currency, cost_unit)
     durations, histogram = _histogram(grid, percent)
     facts = {
         "agents": _names(agents),
@@ -153,6 +157,9 @@ def read_content(
         "to": span.to_day.isoformat(),
         "durations": durations,
         "percent": percent,
+        "currency": currency,
+        "cost_unit": cost_unit,
+        "callers": _callers(grid, span),
     }
     columns |= histogram
     for kind in _COUNTED:
@@ -205,9 +212,27 @@ def readable(text: str) -> str:
     return f"{line[:half]}…{line[-half:]}"
 
 
-def _cells(grid: _Grid, agents: Sequence[_Agent]) -> Columns:
-    """Return the state of each cell and its counts of calls."""
-    rows = grid.query("cells")
+def _cost_unit(grid: _Grid) -> tuple[str | None, float]:
+    """Return the currency of the costs, and the fraction of it that the page counts in.
+
+    Without a price there is no currency. Costs in several currencies cannot be added, so they are left out as well.
+    """
+    rows = grid.query("currencies")
+    if len(rows["currency"]) != 1:
+        return None, 1.0
+    # Columns hold whole numbers of up to 32 bits. Some currencies have amounts of many digits.
+    return str(rows["currency"][0]), max(1e-4, float(rows["highest"][0]) / 1e9)
+
+
+def _callers(grid: _Grid, span: Span) -> list[int | None]:
+    """Return the numbers of all, reached and new callers of the span; None if callers cannot be told apart."""
+    rows = grid.query("callers", from_day=span.from_day, to_day=span.to_day)
+    return [None if np.ma.is_masked(values[0]) else int(values[0]) for values in rows.values()]
+
+
+def _cells(grid: _Grid, agents: Sequence[_Agent], currency: str | None, cost_unit: float) -> Columns:
+    """Return the state of each cell, its counts of calls and callers, and its cost."""
+    rows = grid.query("cells", currency=currency, cost_unit=cost_unit)
     cell = rows.pop("cell")
     state = np.full((grid.days, len(agents)), MISSING, np.uint8)
     for number, agent in enumerate(agents):
@@ -218,13 +243,14 @@ def _cells(grid: _Grid, agents: Sequence[_Agent]) -> Columns:
 
 
 def _traffic(grid: _Grid) -> Columns:
-    """Return the calls started in each local hour, and the most concurrent calls of the workspace on each day."""
+    """Return calls and persons reached by local hour, and the most concurrent calls of the workspace on each day."""
     rows = grid.query("traffic")
-    started = grid.dense(rows["cell"].astype(np.int64) * _HOURS + rows["hour"], rows["calls"], _HOURS)
+    hour = rows["cell"].astype(np.int64) * _HOURS + rows["hour"]
     peaks = grid.query("workspace_peaks")
     by_day = np.zeros((2, grid.days), np.int64)
     by_day[:, peaks["day_number"]] = peaks["peak"], peaks["hour"]
-    return {"calls_by_hour": started, "workspace_peak": narrow(by_day[0]), "workspace_peak_hour": narrow(by_day[1])}
+    by_hour = {name: grid.dense(hour, rows[column], _HOURS) for name, column in _BY_HOUR.items()}
+    return by_hour | {"workspace_peak": narrow(by_day[0]), "workspace_peak_hour": narrow(by_day[1])}
 
 
 def _histogram(grid: _Grid, percent: int) -> tuple[list[int], Columns]:

@@ -1061,7 +1061,6 @@ CALL_COSTS_DAILY = MetricTable(
                 "estimated_cost", "Estimated cost of the calls.", "billed_seconds / 60 * price_per_minute", *_DURATION
             ),
             ratio=("billed_seconds * price_per_minute", "60"),
-            summable=True,
         ),
         replace(
             _cost(

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from benchmarks.report import fill_warehouse
+from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.report import write_report
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -18,6 +19,8 @@ DAYS = 40
 LAST = FIRST + dt.timedelta(days=DAYS - 1)
 AGENTS = 5
 
+# Computed again after calls were removed, and with a price.
+WITH_CALLERS = ["callers_daily", "attempts_daily", "call_costs_daily"]
 Open = Callable[..., "OpenReport"]
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
@@ -97,6 +100,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
             "AND table_name IN (SELECT table_name FROM duckdb_tables())"
         ).fetchall():
             connection.execute(f"DELETE FROM {table} WHERE {missing}")
+        days = [FIRST + dt.timedelta(days=number) for number in range(DAYS)]
+        compute_metrics(connection, days, Settings.of(price_per_minute=0.09, price_currency="EUR"), WITH_CALLERS)
         connection.execute("UPDATE call_loads SET settled = false WHERE model_id = 'agent-4' AND day = '2026-09-09'")
         connection.execute("UPDATE call_loads SET rejected = 3 WHERE model_id = 'agent-4' AND day = '2026-08-30'")
     return made

@@ -465,3 +465,97 @@ def test_the_sum_of_durations_is_called_call_time(report: OpenReport) -> None:
     assert "Call time" in report.page.locator("#headline dt").all_inner_texts()
     assert "Call time" in report.page.locator("#agent-table th").all_inner_texts()
     assert "talk time" not in report.page.content().lower()
+
+
+def shown_share(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}".replace("%", " %")
+
+
+def test_leads_by_number_of_calls(warehouse: Warehouse, report: OpenReport) -> None:
+    report.choose_agents("Agent 1", "Agent 3")
+    wanted = ask(
+        warehouse,
+        "SELECT attempt, sum(leads)::INT AS leads, sum(reached)::INT AS reached FROM attempts_daily "
+        "WHERE model_id IN ('agent-1', 'agent-3') GROUP BY attempt ORDER BY attempt",
+    )
+    rows, reached = report.table("attempts"), 0
+    assert len(rows) == len(wanted) > 2
+    for row, step in zip(rows, wanted, strict=True):
+        reached += step["reached"]
+        assert row["Leads called this often"] == f"{step['leads']:,}"
+        assert (row["Reached by this call"], row["Reached so far"]) == (f"{step['reached']:,}", f"{reached:,}")
+        assert row["Share"] == shown_share(reached, wanted[0]["leads"])
+    summary = report.page.inner_text("#attempts-summary")
+    assert summary.startswith(f"{wanted[0]['leads']:,} leads. Reached: after 1 call {rows[0]['Share']}")
+
+
+def test_when_people_answer(warehouse: Warehouse, report: OpenReport) -> None:
+    query = """
+        SELECT isodow(day) AS weekday, hour(start_time) AS hour, count(*) AS calls,
+            count(*) FILTER (call_outcome = 'person_reached') AS reached
+        FROM calls GROUP BY ALL
+    """
+    found = {(row["weekday"], row["hour"]): row for row in ask(warehouse, query)}
+    shown = report.table("reach")
+    for hour, row in enumerate(shown):
+        for weekday, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), start=1):
+            of_hour = found.get((weekday, hour), {"calls": 0, "reached": 0})
+            few = of_hour["calls"] < 10
+            assert row[name] == ("-" if few else shown_share(of_hour["reached"], of_hour["calls"]))
+    assert {row["Sat"] for row in shown} > {"-"}
+
+
+def test_callers(warehouse: Warehouse, report: OpenReport) -> None:
+    [whole] = ask(warehouse, f"FROM caller_summary('{FIRST}', '{LAST}')")
+    summary = report.page.inner_text("#callers-summary")
+    together = (
+        f"All days together: {whole['callers']:,} callers, "
+        f"{shown_share(whole['reached_callers'], whole['callers'])} reached, 100.0 % new."
+    )
+    assert summary.endswith(together)
+    days = ask(
+        warehouse,
+        "SELECT sum(new_callers) AS new, sum(callers) - sum(new_callers) AS known, "
+        "sum(repeat_callers_24h) / sum(callers) AS repeats FROM callers_daily GROUP BY day ORDER BY day",
+    )
+    rows = report.table("callers")
+    assert [(row["New callers per day"], row["Known callers per day"]) for row in rows] == [
+        (str(day["new"]), str(day["known"])) for day in days
+    ]
+    repeats = [float(row["Repeating within 24 hours"].removesuffix(" %")) for row in rows]
+    assert repeats == pytest.approx([100 * day["repeats"] for day in days], abs=0.0501)
+    # Callers do not add up over agents, so a selection has no such number.
+    report.choose_agents("Agent 1")
+    assert "All days together" not in report.page.inner_text("#callers-summary")
+
+
+def test_versions_have_the_interval_of_the_macro(warehouse: Warehouse, report: OpenReport) -> None:
+    rows = report.table("versions")
+    for agent in EVERYONE:
+        macro = (
+            f"compare_segments('{FIRST}', '{LAST}', 'assistant_version', '1', '2', condition := model_id = '{agent}')"
+        )
+        [rate] = ask(warehouse, f"FROM {macro} WHERE rate = 'person_reached_rate'")
+        first, second = (row for row in rows if row["Version"].startswith(agent.replace("agent-", "Agent ")))
+        assert first["Person reached"] == shown_share(rate["first_calls"], rate["first_of"])
+        assert second["Calls"] == f"{rate['second_of']:,}"
+        points = [f"{100 * rate[name]:+.1f}" for name in ("difference", "difference_low", "difference_high")]
+        shown = next(value for name, value in second.items() if name.startswith("Difference"))
+        assert shown == f"{points[0]} points ({points[1]} to {points[2]})"
+
+
+def test_costs(warehouse: Warehouse, report: OpenReport) -> None:
+    [wanted] = ask(
+        warehouse,
+        """
+        SELECT
+            sum(duration_seconds) * 0.09 / 60 AS cost,
+            cost / count(*) FILTER (call_outcome = 'person_reached') AS "cost-per-person",
+            cost / count(*) FILTER (judge_verdicts['goal'] = 'true') AS "cost-per-goal"
+        FROM calls
+        """,
+    )
+    found = report.headline()
+    for name, cost in wanted.items():
+        assert found[name] == pytest.approx(cost, rel=1e-4)
+        assert report.page.inner_text(f"#headline-{name}").replace("\u00a0", " ") == f"EUR {cost:,.2f}"

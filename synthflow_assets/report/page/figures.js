@@ -348,6 +348,207 @@ function judge(view) {
   };
 }
 
+/** A share with the ends of its 95 % confidence interval after Wilson. */
+function wilson(part, whole) {
+  const z = 1.959963984540054; // the 97.5th percentile of the normal distribution
+  const rate = part / whole;
+  const middle = (rate + z ** 2 / (2 * whole)) / (1 + z ** 2 / whole);
+  const half = (z * Math.sqrt((rate * (1 - rate)) / whole + z ** 2 / (4 * whole ** 2))) / (1 + z ** 2 / whole);
+  return { rate, low: middle - half, high: middle + half };
+}
+
+const FEWEST_CALLS = 10; // in an hour of the week, to state a share of them
+
+function reach(view) {
+  const { started, reached, days } = view.numbers.hoursOfWeek(view.first, view.last, view.selected);
+  const rates = started.map((calls, index) => (calls >= FEWEST_CALLS ? reached[index] / calls : -1));
+  const most = Math.max(...rates);
+  const known = [...rates.keys()].filter((index) => rates[index] >= 0);
+  if (most <= 0) {
+    const few = sumOf(started) > 0;
+    return { rows: [], summary: few ? `No hour of the week has ${FEWEST_CALLS} calls and a person reached.` : "" };
+  }
+  // Five classes of equal width, and one for too few calls.
+  const classOf = (rate) => (rate < 0 ? 0 : Math.min(5, 1 + Math.floor((5 * rate) / most)));
+  const nameOf = (index) => `${FULL_WEEKDAYS[Math.floor(index / 24)]} from ${hourText(index % 24)}`;
+  // By the ends of the intervals: of few calls, many or none may be reached by chance.
+  const bounds = Array.from(rates, (_, index) => wilson(reached[index], started[index]));
+  const best = known.reduce((one, other) => (bounds[other].low > bounds[one].low ? other : one));
+  const worst = known.reduce((one, other) => (bounds[other].high < bounds[one].high ? other : one));
+  const cellText = (index) => (rates[index] < 0 ? "-" : rateText(rates[index]));
+  return {
+    rows: [...rates.keys()]
+      .filter((index) => days[Math.floor(index / 24)])
+      .map((index) => ({
+        weekday: WEEKDAYS[Math.floor(index / 24)],
+        hour: index % 24,
+        class: classOf(rates[index]),
+        when: `${WEEKDAYS[Math.floor(index / 24)]} ${hourText(index % 24)}`,
+        name: "Person reached",
+        text: `${number.format(reached[index])} of ${plural(started[index], "call")}${rates[index] < 0 ? "" : `, ${rateText(rates[index])}`}`,
+      })),
+    legend: [
+      ["heat-0", `fewer than ${FEWEST_CALLS} calls`],
+      ...[1, 2, 3, 4, 5].map((one) => [`heat-${one}`, `up to ${rateText((most * one) / 5)}`]),
+    ],
+    summary: `Best: ${nameOf(best)}, ${rateText(rates[best])}. Lowest: ${nameOf(worst)}, ${rateText(rates[worst])}. Time zone: ${view.numbers.facts.timezone}.`,
+    table: () => ({
+      columns: ["Hour", ...WEEKDAYS],
+      rows: Array.from({ length: 24 }, (_, hour) => [
+        hourText(hour),
+        ...WEEKDAYS.map((_, day) => cellText(day * 24 + hour)),
+      ]),
+    }),
+  };
+}
+
+/** How many leads are reached by how many calls. */
+function attempts(view) {
+  const names = view.numbers.facts.attempts;
+  const steps = [...names.keys()].sort((one, other) => names[one] - names[other]);
+  const [leads, reached] = [view.attempts.leads[0], view.attempts.reached[0]];
+  const all = leads[names.indexOf("1")] ?? 0;
+  let before = 0;
+  const bars = steps
+    .filter((step) => leads[step])
+    .map((step) => {
+      const counts = [before, reached[step], all - before - reached[step]];
+      before += reached[step];
+      const call = names[step] === "1" ? "1 call" : names[step] === "10" ? "10 or more calls" : `${names[step]} calls`;
+      return { name: `After ${call}`, step, counts, rate: share(before, all), note: `${percent(before, all)} reached` };
+    });
+  const parts = ["Reached before", "Reached by this call", "Not reached"];
+  const inOrder = { shown: [0, 1, 2], others: 0, of: (one) => one, colours: [2, 4, 6] };
+  const rateAfter = (bar) => `${bar.name.toLowerCase()} ${rateText(bar.rate)}`;
+  const told = [bars[0], bars[2], bars.at(-1)].filter((bar, place, chosen) => bar && chosen.indexOf(bar) === place);
+  return {
+    ...byBar(bars, bars.map((bar) => bar.counts), parts, "", inOrder, "lead"),
+    summary: all ? `${plural(all, "lead")}. Reached: ${told.map(rateAfter).join(", ")}.` : unidentified(view),
+    table: () => ({
+      columns: ["Calls", "Leads called this often", "Reached by this call", "Reached so far", "Share"],
+      rows: bars.map((bar) => [
+        bar.name,
+        ...[leads[bar.step], reached[bar.step], bar.counts[0] + bar.counts[1]].map(number.format),
+        rateText(bar.rate),
+      ]),
+    }),
+  };
+}
+
+/** Why there are calls, but no callers; empty if there are callers or no calls. */
+function unidentified({ total }) {
+  if (total.calls === 0 || total.identified_calls) return "";
+  return "Nothing tells the callers apart: no call has a usable phone number. With SYNTHFLOW_PII=drop, none has.";
+}
+
+function callers(view) {
+  if (view.total.identified_calls === 0) return { rows: [], summary: unidentified(view) };
+  const parts = [
+    ["New", (sums) => sums.new_callers],
+    ["Known", (sums) => sums.callers - sums.new_callers],
+  ];
+  const { total, numbers } = view;
+  const days = sumOf(view.buckets.map((bucket) => bucket.landedDays));
+  const isWhole =
+    view.selected.every(Boolean) &&
+    ["from", "to"].every((end, place) => dayNumber(numbers.facts[end]) - numbers.firstDay === [view.first, view.last][place]);
+  const [all, reached, fresh] = numbers.facts.callers;
+  const repeats = (name) => percent(total[name], total.callers);
+  return {
+    rows: view.buckets.flatMap((bucket, place) => {
+      const sums = view.byBucket[place];
+      const amounts = parts.map(([, value]) => value(sums));
+      return stacked(amounts, Math.max(1, bucket.landedDays)).map(({ one, low, high }) => ({
+        ...extent(bucket),
+        series: one,
+        low,
+        high,
+        name: `${parts[one][0]} callers${view.grain === 1 ? "" : " per day"}`,
+        text: `${number.format(high - low)}, ${percent(amounts[one], sums.callers)}`,
+      }));
+    }),
+    gaps: gaps(view),
+    legend: parts.map(([name, value], place) => [`series-${place}`, name, percent(value(total), total.callers)]),
+    summary:
+      `On average ${plural(total.callers / Math.max(1, days), "caller")} a day; ${repeats("repeat_callers_24h")} had a call in the 24 hours before, ` +
+      `${repeats("repeat_callers_7d")} in the 7 days before.` +
+      (isWhole && all ? ` All days together: ${plural(all, "caller")}, ${percent(reached, all)} reached, ${percent(fresh, all)} new.` : ""),
+    table: () => ({
+      columns: [view.grainName, "New callers per day", "Known callers per day", "Repeating within 24 hours"],
+      rows: view.buckets.map((bucket, place) => {
+        const sums = view.byBucket[place];
+        const perDay = (count) => number.format(count / Math.max(1, bucket.landedDays));
+        return [
+          bucket.name,
+          ...(bucket.landedDays
+            ? [...parts.map(([, value]) => perDay(value(sums))), percent(sums.repeat_callers_24h, sums.callers)]
+            : ["-", "-", "-"]),
+        ];
+      }),
+    }),
+  };
+}
+
+/** A difference of shares with the ends of its 95 % confidence interval after Newcombe, as in `compare_segments`. */
+function differenceInterval([first, firstOf], [second, secondOf]) {
+  const [one, other] = [wilson(first, firstOf), wilson(second, secondOf)];
+  const difference = other.rate - one.rate;
+  return {
+    difference,
+    low: difference - Math.hypot(other.rate - other.low, one.high - one.rate),
+    high: difference + Math.hypot(other.high - other.rate, one.rate - one.low),
+  };
+}
+
+/** The versions of each agent side by side. */
+function versions(view) {
+  const names = view.numbers.facts.versions;
+  const byNumber = new Intl.Collator("en", { numeric: true });
+  const { shown } = busiest(view, view.agents.length);
+  const of = (kind, agent, version) => view.versions[kind][agent][version];
+  const bars = shown.flatMap(({ index: agent, name }) => {
+    const used = [...names.keys()].filter((version) => of("calls", agent, version));
+    const order = used.sort((one, other) => byNumber.compare(names[one], names[other]));
+    return order.map((version, place) => {
+      const [calls, reached, judged, passes] = ["calls", "reached", "judged", "passes"].map((kind) => of(kind, agent, version));
+      const before = order[place - 1];
+      const change =
+        before === undefined
+          ? null
+          : differenceInterval([of("reached", agent, before), of("calls", agent, before)], [reached, calls]);
+      const label = `${name}, version ${names[version]}`;
+      return { name: label, calls, reached, judged, passes, change, note: `${percent(reached, calls)} of ${plural(calls, "call")}` };
+    });
+  });
+  const points = (value) => `${value < 0 ? "-" : "+"}${Math.abs(100 * value).toFixed(1)}`;
+  const changeText = ({ change }) =>
+    change ? `${points(change.difference)} points (${points(change.low)} to ${points(change.high)})` : "-";
+  const compared = bars.filter((bar) => bar.change).sort((one, other) => other.calls - one.calls);
+  const clear = compared.filter(({ change }) => change.low > 0 || change.high < 0);
+  const drawn = bars.slice(0, MOST_BARS);
+  const inOrder = { shown: [0, 1], others: 0, of: (one) => one, colours: [2, 6] };
+  const parts = ["Person reached", "Not reached"];
+  const verdict = clear.length
+    ? `${clear[0].name}: ${changeText(clear[0])} against the version before, more than chance explains.`
+    : compared.length
+      ? "No version differs from the one before by more than chance explains."
+      : "";
+  return {
+    ...byBar(drawn, drawn.map((bar) => [bar.reached, bar.calls - bar.reached]), parts, "", inOrder),
+    summary: `${verdict}${bars.length > drawn.length ? ` The chart shows ${drawn.length} of ${bars.length} versions, the table all.` : ""}`.trim(),
+    table: () => ({
+      columns: ["Version", "Calls", "Person reached", "Difference from the version before (95 % interval)", "Goal passed"],
+      rows: bars.map((bar) => [
+        bar.name,
+        number.format(bar.calls),
+        percent(bar.reached, bar.calls),
+        changeText(bar),
+        percent(bar.passes, bar.judged),
+      ]),
+    }),
+  };
+}
+
 function states(view) {
   const rank = (state) => WORST_FIRST.indexOf(state);
   const worst = view.agents.map((agent) =>
@@ -428,6 +629,10 @@ const FIGURES = {
   "transfers-by-agent": ["bars", reasonsByAgent("transfers", "transfer", "Failed", RATES.transfersFailed)],
   judge: ["bars", judge],
   variables: ["bars", variables],
+  attempts: ["bars", attempts],
+  reach: ["heat", reach],
+  callers: ["columns", callers],
+  versions: ["bars", versions],
   calls: ["columns", calls],
   hours: ["heat", hours],
   peaks: ["columns", peaks],

@@ -15,6 +15,12 @@ const MEASURES = [
   "transfer_success_calls",
   "transfer_failed_calls",
   "rejected",
+  "identified_calls",
+  "callers",
+  "new_callers",
+  "repeat_callers_24h",
+  "repeat_callers_7d",
+  "cost_units",
 ];
 const REASONS = ["outcomes", "transfers", "disconnect_reasons", "end_reasons"]; // kinds of values that have colours
 
@@ -78,7 +84,7 @@ class Numbers {
     this.days = this.agents ? columns.state.length / this.agents : 0;
     this.durations = facts.durations;
     this.starts = {};
-    for (const kind of ["histogram", "judge_results", "variables", ...REASONS]) {
+    for (const kind of ["histogram", "judge_results", "variables", "attempts", "versions", ...REASONS]) {
       this.starts[kind] = startsOf(columns[`${kind}_entries`]);
     }
     this.durationOf = this.#durationNumbers();
@@ -189,20 +195,24 @@ class Numbers {
     return landed;
   }
 
-  /** Calls started in each hour of the week, Monday first; the landed days of each weekday; how many landed days are
-   * incomplete. */
+  /** Calls started in each hour of the week, Monday first, and those that reached a person; the landed days of each
+   * weekday; how many landed days are incomplete. */
   hoursOfWeek(first, last, selected) {
     const started = new Float64Array(7 * 24);
+    const reached = new Float64Array(7 * 24);
     const landed = Array.from({ length: 7 }, () => new Set());
     const withMissing = new Set();
     this.#each(first, last, selected, (cell, day) => {
       const weekday = this.weekday(day);
       if (this.columns.state[cell] >= STATE.COMPLETE) landed[weekday].add(day);
       if (INCOMPLETE.has(this.columns.state[cell])) withMissing.add(day);
-      for (let hour = 0; hour < 24; hour++) started[weekday * 24 + hour] += this.columns.calls_by_hour[cell * 24 + hour];
+      for (let hour = 0; hour < 24; hour++) {
+        started[weekday * 24 + hour] += this.columns.calls_by_hour[cell * 24 + hour];
+        reached[weekday * 24 + hour] += this.columns.reached_by_hour[cell * 24 + hour];
+      }
     });
     const incomplete = [...withMissing].filter((day) => landed[this.weekday(day)].has(day)).length;
-    return { started, days: landed.map((days) => days.size), incomplete };
+    return { started, reached, days: landed.map((days) => days.size), incomplete };
   }
 
   /** The most concurrent calls on a day: of the workspace if all agents are selected, else of a single agent. */

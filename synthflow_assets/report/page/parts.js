@@ -53,10 +53,25 @@ function goalCards({ numbers }) {
   return numbers.facts.variables.length ? [...goals, information] : goals;
 }
 
+/** The cards of the estimated cost, if a price is set. */
+function costCards({ numbers }) {
+  const { currency, cost_unit: unit, judge_results: checks } = numbers.facts;
+  if (!currency) return [];
+  const money = (amount) => moneyText(amount, currency);
+  const cost = (sums) => sums.cost_units * unit;
+  const goal = checks.indexOf("goal");
+  const passed = ["Cost per goal passed", "cost-per-goal", (sums) => share(cost(sums), sums.judged.passes[goal]), money, "estimated"];
+  return [
+    ["Cost", "cost", cost, money, "estimated, of billed minutes"],
+    ["Cost per person reached", "cost-per-person", (sums) => share(cost(sums), sums.person_reached_calls), money, "estimated"],
+    ...(goal < 0 ? [] : [passed]),
+  ];
+}
+
 function drawHeadline(view) {
   const { compared } = view;
   find("headline").replaceChildren(
-    ...[...OUTCOME_CARDS, ...goalCards(view), ...OTHER_CARDS].map(([name, id, value, text, whole, isShare = false]) => {
+    ...[...OUTCOME_CARDS, ...goalCards(view), ...OTHER_CARDS, ...costCards(view)].map(([name, id, value, text, whole, isShare = false]) => {
       const now = value(view.total);
       const change = compared ? changeText(value(compared.now), value(compared.earlier), isShare) : "-";
       return make(

@@ -34,6 +34,11 @@ function daysText(first, last) {
   return `${dayText(first, dayText(first, YEAR) === dayText(last, YEAR) ? WITHOUT_YEAR : FULL)} to ${dayText(last)}`;
 }
 
+/** An amount of money. */
+function moneyText(amount, currency) {
+  return new Intl.NumberFormat("en", { style: "currency", currency, currencyDisplay: "code" }).format(amount);
+}
+
 /** Seconds as minutes:seconds. */
 function durationText(seconds) {
   if (seconds === null) return "-";

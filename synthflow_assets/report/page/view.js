@@ -60,6 +60,12 @@ function viewOf(numbers, first, last, selected) {
   view.countsByAgent = ofReasons((kind) =>
     numbers.counts(kind, "calls", first, last, selected, numbers.agents, (_, agent) => agent),
   );
+  const byColumn = (kind, columns, size, groupOf) =>
+    Object.fromEntries(
+      columns.map((name) => [name, numbers.counts(kind, name, first, last, selected, size, groupOf)]),
+    );
+  view.attempts = byColumn("attempts", ["leads", "reached"], 1, () => 0);
+  view.versions = byColumn("versions", ["calls", "reached", "judged", "passes"], numbers.agents, (_, agent) => agent);
   return view;
 }
 

@@ -39,25 +39,29 @@ class Preview:
     query: str
 
 
+# Pictures by table: the title, the shape, and the query in a file.
+_OWN = {
+    "call_duration_histogram": ("Duration of connected calls, in minutes", Shape.MINUTES, "duration_percentiles.sql"),
+    "call_outcomes_daily": ("Calls by outcome", Shape.SHARES, "outcomes.sql"),
+    "call_rates_daily": ("Persons reached, failed transfers and short calls", Shape.RATES, "rates.sql"),
+    "workspace_load_hourly": ("Most concurrent calls", Shape.COLUMNS, "peaks.sql"),
+    "telephony_timing_daily": ("Mean ringing and talk time, in minutes", Shape.MINUTES, "mean_times.sql"),
+    "callers_daily": ("Callers by agent", Shape.COLUMNS, "callers.sql"),
+    "attempts_daily": ("Share of leads reached", Shape.RATES, "attempts.sql"),
+    "call_segments_daily": ("Persons reached by version", Shape.RATES, "versions.sql"),
+    "call_costs_daily": ("Estimated cost by agent", Shape.COLUMNS, "costs.sql"),
+}
+
+
 def previews_of(table: MetricTable) -> tuple[Preview, ...]:
     """Return the previews of a table."""
-    match table.name:
-        case "call_duration_daily":
-            title = "Mean duration of connected calls, in minutes"
-            return (*_default(table), Preview(title, Shape.MINUTE_COLUMNS, _sql("mean_duration.sql")))
-        case "call_duration_histogram":
-            percentiles = _sql("duration_percentiles.sql")
-            return (Preview("Duration of connected calls, in minutes", Shape.MINUTES, percentiles),)
-        case "call_outcomes_daily":
-            return (Preview("Calls by outcome", Shape.SHARES, _sql("outcomes.sql")),)
-        case "call_rates_daily":
-            return (Preview("Persons reached, failed transfers and short calls", Shape.RATES, _sql("rates.sql")),)
-        case "workspace_load_hourly":
-            return (Preview("Most concurrent calls", Shape.COLUMNS, _sql("peaks.sql")),)
-        case "telephony_timing_daily":
-            return (Preview("Mean ringing and talk time, in minutes", Shape.MINUTES, _sql("mean_times.sql")),)
-        case _:
-            return _default(table)
+    if table.name in _OWN:
+        title, shape, query = _OWN[table.name]
+        return (Preview(title, shape, _sql(query)),)
+    if table.name == "call_duration_daily":
+        title = "Mean duration of connected calls, in minutes"
+        return (*_default(table), Preview(title, Shape.MINUTE_COLUMNS, _sql("mean_duration.sql")))
+    return _default(table)
 
 
 def _default(table: MetricTable) -> tuple[Preview, ...]:

@@ -30,11 +30,19 @@ metrics AS (
         rates.short_calls,
         rates.transfer_success_calls,
         rates.transfer_failed_calls,
-        peaks.peak
+        peaks.peak,
+        callers.identified_calls,
+        callers.callers,
+        callers.new_callers,
+        callers.repeat_callers_24h,
+        callers.repeat_callers_7d,
+        round(CASE WHEN costs.currency = $currency THEN costs.estimated_cost END / $cost_unit::DOUBLE)::BIGINT AS cost_units
     FROM call_duration_daily AS durations
     JOIN call_rates_daily AS rates USING (day, model_id)
     LEFT JOIN outcomes USING (day, model_id)
     LEFT JOIN peaks USING (day, model_id)
+    LEFT JOIN callers_daily AS callers USING (day, model_id)
+    LEFT JOIN call_costs_daily AS costs USING (day, model_id)
     WHERE day BETWEEN $first AND $last AND (durations.calls = 0 OR outcomes.model_id IS NOT NULL)
 )
 SELECT
