@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import os
 import shutil
@@ -84,7 +85,17 @@ def replace_file(fresh: Path, target: Path) -> None:
     """
     with suppress(FileNotFoundError):
         fresh.chmod(stat.S_IMODE(target.stat().st_mode))
+    # By this machine's clock. On a network drive it would be the server's, and `no_gaps` compares it with the metrics'.
+    os.utime(fresh, (time.time(), time.time()))
     fresh.replace(target)
+
+
+def file_time(path: Path) -> dt.datetime | None:
+    """Return when a file was written; None if it cannot be found."""
+    try:
+        return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -18,9 +18,11 @@ from synthflow_assets.warehouse.metric_tables import (
     NOT_REPORTED,
     VOICEMAIL_STATUSES,
 )
+from synthflow_assets.warehouse.schema import CALL_LOADS, METRIC_COMPUTATIONS
 from synthflow_assets.warehouse.statements import execute_named, sql_file, without_comments, write
 from synthflow_assets.warehouse.tables import AffectedDays, MetricTable
 
+_COMPUTATIONS = METRIC_COMPUTATIONS.name
 _VERSION_LENGTH = 16
 _TABLES = {table.name: table for table in METRIC_TABLES}
 
@@ -69,7 +71,29 @@ def replace_metrics(
         connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [table_days])
         query = f"INSERT INTO {name} BY NAME {metric_query(name)}"
         execute_named(connection, query, _parameters(table_days, settings))
+    _record(connection, computed)
     return computed
+
+
+def _record(connection: duckdb.DuckDBPyConnection, computed: Mapping[str, Sequence[dt.date]]) -> None:
+    """Record from which loads the metric tables were computed; a day that never landed is not recorded.
+
+    It is part of the transaction of the metrics, so it is right after a crash as well.
+    """
+    pairs = {
+        "days": [day for days in computed.values() for day in days],
+        "metrics": [name for name, days in computed.items() for _ in days],
+    }
+    written = "SELECT unnest($days::DATE[]) AS day, unnest($metrics::VARCHAR[]) AS metric"
+    connection.execute(
+        f"DELETE FROM {_COMPUTATIONS} WHERE (day, metric) IN (SELECT (day, metric) FROM ({written}))", pairs
+    )
+    connection.execute(
+        f"INSERT INTO {_COMPUTATIONS} BY NAME "
+        "SELECT day, metric, max(loaded_at) AS calls_loaded_at, $now AS computed_at "
+        f"FROM ({written}) JOIN {CALL_LOADS.name} USING (day) GROUP BY day, metric",
+        {**pairs, "now": dt.datetime.now(dt.UTC)},
+    )
 
 
 def affected_days(connection: duckdb.DuckDBPyConnection, table: MetricTable, days: Sequence[dt.date]) -> list[dt.date]:

@@ -99,6 +99,7 @@ def build_synthflow_defs(
         workspace = replace(workspace, translated=translate_specs(_specs(workspace, partitions), get_asset_spec))
     metrics, *after = downstream = _downstream_steps(workspace, partitions)
     assets, checks = _build_assets(workspace, downstream, partitions), build_scheduled_checks(workspace)
+    computed = [spec.key for step in downstream for spec in step.specs]
     daily, freshness = build_jobs(workspace, assets, executor or dg.in_process_executor)
     maintenance, maintenance_schedule = build_maintenance(workspace, executor or dg.in_process_executor)
     recompute = build_recompute_job(workspace, metrics, after, executor or dg.in_process_executor)
@@ -108,7 +109,7 @@ def build_synthflow_defs(
         assets=[*assets, agents_spec(workspace)],
         asset_checks=[checks],
         jobs=[daily, freshness, maintenance, recompute],
-        schedules=[*build_schedules(workspace, daily, freshness), maintenance_schedule],
+        schedules=[*build_schedules(workspace, daily, freshness, computed), maintenance_schedule],
         sensors=build_alert_sensors(workspace, steps),
         resources={
             workspace.api_resource: synthflow or SynthflowResource.from_settings(workspace.settings),

@@ -14,14 +14,17 @@ import dagster as dg
 from synthflow_assets.days import last_due_day
 from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.run_days import days_of
+from synthflow_assets.orchestration.runs import runs_in_progress
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import (
     CHECKS,
     FRESHNESS,
     SCHEDULED_CHECKS,
     Check,
+    Examined,
     Problem,
     Severity,
+    count_examined,
     count_retired_agents,
     find_problems,
     merge_days,
@@ -30,7 +33,7 @@ from synthflow_assets.texts import markdown
 from synthflow_assets.warehouse.tables import Table
 
 _SHOWN_PROBLEMS = 200
-PLACES, EXAMINED_DAYS = "places", "examined_days"  # metadata
+PLACES, EXAMINED_SPAN = "places", "examined_span"  # metadata for the alert sensor
 
 
 def checks_of(tables: Sequence[Table]) -> list[Check]:
@@ -104,11 +107,14 @@ def evaluate(
         return
     settings = workspace.settings
     latest = last_due_day(settings.timezone)
+    starts = [run.start_time for run in runs_in_progress(workspace, context.instance) if run.start_time]
+    since = dt.datetime.fromtimestamp(min(starts), dt.UTC) if starts else None
     with workspace.warehouse(context).get_connection() as connection:
         for check in checks:
-            problems = find_problems(connection, check, days, settings, latest)
+            problems = find_problems(connection, check, days, settings, latest, in_progress_since=since)
             retired = count_retired_agents(connection, settings, latest) if check is FRESHNESS else 0
-            yield _result(workspace, check, problems, retired, days)
+            examined = count_examined(connection, check, days)
+            yield _result(workspace, check, problems, examined, retired, days)
 
 
 def _selected(context: Any, workspace: Workspace, checks: Sequence[Check]) -> list[Check]:
@@ -117,7 +123,12 @@ def _selected(context: Any, workspace: Workspace, checks: Sequence[Check]) -> li
 
 
 def _result(
-    workspace: Workspace, check: Check, problems: Sequence[Problem], retired: int, days: Sequence[dt.date] | None
+    workspace: Workspace,
+    check: Check,
+    problems: Sequence[Problem],
+    examined: Examined,
+    retired: int,
+    days: Sequence[dt.date] | None,
 ) -> dg.AssetCheckResult:
     key = check_key(workspace, check)
     merged = merge_days(problems)
@@ -133,12 +144,17 @@ def _result(
         asset_key=key.asset_key,
         check_name=key.name,
         severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
-        description=_headline(workspace, check, merged) if merged else check.description + not_expected,
+        description=(
+            _headline(workspace, check, merged) if merged else f"{examined} {check.description}{not_expected}"
+        ),
         metadata={
             "problems": len(problems),
+            "examined_days": examined.days,
+            "examined_agents": examined.agents,
+            "examined_rows": examined.rows,
             # The alert sensor compares places to find new and resolved failures, not texts, whose numbers vary.
             PLACES: dg.JsonMetadataValue(sorted({_place(problem) for problem in problems})[:_SHOWN_PROBLEMS]),
-            EXAMINED_DAYS: dg.JsonMetadataValue([f"{min(days)}", f"{max(days)}"] if days else []),
+            EXAMINED_SPAN: dg.JsonMetadataValue([f"{min(days)}", f"{max(days)}"] if days else []),
             **({"details": dg.MarkdownMetadataValue("\n".join(lines))} if lines else {}),
         },
     )

@@ -42,6 +42,15 @@ def days_of_run(run: dg.DagsterRun) -> tuple[str, str]:
     return run.tags.get(_LOOKBACK_TAG) or first, run.tags.get(_RANGE_END_TAG) or run.tags.get(_PARTITION_TAG) or first
 
 
+def all_days_of_run(run: dg.DagsterRun) -> set[dt.date]:
+    """Return all days of a run."""
+    first, last = days_of_run(run)
+    if not first:
+        return set()
+    from_day, to_day = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+    return {from_day + dt.timedelta(days=number) for number in range((to_day - from_day).days + 1)}
+
+
 def partitions_of(context: Any) -> list[dt.date]:
     """Return the partitions of the run."""
     return [dt.date.fromisoformat(key) for key in context.partition_keys]

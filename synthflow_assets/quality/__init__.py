@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,14 +16,23 @@ import duckdb
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.days import bounds_parameters
+from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.files import file_time
 from synthflow_assets.quality.check import Check as Check
+from synthflow_assets.quality.check import Examined as Examined
 from synthflow_assets.quality.check import Severity as Severity
 from synthflow_assets.quality.generated import known_values
 from synthflow_assets.quality.metric_checks import METRIC_CHECKS
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, NOT_REPORTED
-from synthflow_assets.warehouse.schema import CALL_FIELDS
+from synthflow_assets.warehouse.export import existing_exports
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES, NOT_REPORTED
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALL_LOADS, TABLES
 from synthflow_assets.warehouse.statements import execute_named, sql_file
+
+_NOT_LANDED = sql_file(__name__, "not_landed.sql")
+_NOT_COMPUTED = sql_file(__name__, "not_computed.sql").replace(
+    "{uncomputed_metrics}", sql_file("synthflow_assets.warehouse.sql", "uncomputed_metrics.sql")
+)
 
 
 @dataclass(frozen=True)
@@ -102,21 +112,30 @@ FRESHNESS = Check(
     "the daily schedule.",
     "Find out whether the daily schedule is off, its run failed, or the agent was deleted. Then fetch the day: {fetch}",
     severity=Severity.ERROR,
+    examines="call_loads",
 )
 NO_GAPS = Check(
     "calls",
     "no_gaps",
     "Every day of every agent has landed, up to the latest day that is due. The first day is SYNTHFLOW_START_DATE if "
-    "it is set, otherwise the first day that landed. For an agent that was added later, backfill it alone with "
-    "`models` in the run config. Agents that the workspace does not list any more are ignored.",
-    "The catch-up schedule fetches the latest days. Fetch older ones: {fetch_missing}",
+    "it is set, otherwise the first day that landed. All metrics of landed days are computed from the latest load. The "
+    "exports and the report are at least as new as the metrics. For an agent that was added later, backfill it alone "
+    "with `models` in the run config. Agents that the workspace does not list any more are ignored.",
+    "The catch-up schedule repairs the latest days. Repair older ones: {fetch_missing}",
+    query=" UNION ALL ".join(f"FROM ({query})" for query in (_NOT_LANDED, _NOT_COMPUTED))
+    + " ORDER BY model_id, problem, day",
+    examines="call_loads",
 )
+# The two parts of `no_gaps`: the days to fetch, and the days to compute without fetching.
+NOT_LANDED = replace(NO_GAPS, query=_NOT_LANDED)
+NOT_COMPUTED = replace(NO_GAPS, query=_NOT_COMPUTED)
 SETTLED = Check(
     "calls",
     "settled",
     "Every day that the daily schedule no longer fetches was over, without open calls, when it was last fetched. A "
     "call that is open two days after its start counts as ended. Agents that are not listed any more are ignored.",
     "The catch-up schedule fetches the latest days again. Fetch older ones: {fetch}",
+    examines="call_loads",
 )
 # Evaluated by a schedule on all days, because a run cannot notice that no run took place.
 SCHEDULED_CHECKS = (FRESHNESS, NO_GAPS, SETTLED)
@@ -128,6 +147,7 @@ def find_problems(
     days: Sequence[dt.date] | None,
     settings: Settings,
     last_due_day: dt.date,
+    in_progress_since: dt.datetime | None = None,
 ) -> list[Problem]:
     """Evaluate a check; it passes if nothing is returned.
 
@@ -135,8 +155,10 @@ def find_problems(
         connection: to the warehouse.
         check: the check.
         days: days to look at; None for all days.
-        settings: the time zone, the agents and the look-back.
+        settings: the time zone, the agents, the look-back, and the places of exports and report.
         last_due_day: the latest day that must have landed.
+        in_progress_since: when the earliest run in progress started; None if there is none. That run is about to
+            compute the metrics of what has landed since, and to export what was computed since.
     """
     query = check.query or sql_file(__name__, f"{check.name}.sql")
     parameters: dict[str, Any] = {
@@ -144,6 +166,7 @@ def find_problems(
         "timezone": settings.timezone,
         "model_ids": list(settings.model_ids),
         "last_due_day": last_due_day,
+        "in_progress_since": in_progress_since,
         "lookback_days": settings.lookback_days,
         # The default says nothing about when a workspace began.
         "start_date": settings.start_date if "start_date" in settings.model_fields_set else None,
@@ -151,6 +174,8 @@ def find_problems(
         "not_reported": NOT_REPORTED,
         "fields": [column.source for column in CALL_FIELDS],
     }
+    if "$exported_at" in query:
+        parameters |= _outputs(connection, settings, days)
     if "$bound_days" in query:
         parameters |= bounds_parameters(_days_with_neighbours(connection, days), settings.timezone)
     rows = execute_named(connection, query, parameters).fetchall()
@@ -159,6 +184,26 @@ def find_problems(
         Problem(day, Agent(model_id, names.get(model_id), None).label if model_id else None, problem)
         for day, model_id, problem in rows
     ]
+
+
+def _outputs(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, days: Sequence[dt.date] | None
+) -> dict[str, Any]:
+    """Return the SQL parameters about metrics, exports and report: which there must be, and which there are."""
+    exported = None
+    if settings.export_folder:
+        # An outage of the bucket must not keep the catch-up from fetching. The export step reports it.
+        with suppress(WarehouseUnusableError):
+            exported = existing_exports(connection, settings.export_folder, None if days is None else set(days))
+    return {
+        "metrics": [table.name for table in METRIC_TABLES],
+        "has_exports": exported is not None,
+        "exported_names": [one.table for one in exported or ()],
+        "exported_days": [one.day for one in exported or ()],
+        "exported_at": [one.written_at for one in exported or ()],
+        "report_days": settings.report_days,
+        "report_at": file_time(settings.report_path),
+    }
 
 
 def _days_with_neighbours(connection: duckdb.DuckDBPyConnection, days: Sequence[dt.date] | None) -> list[dt.date]:
@@ -170,6 +215,27 @@ def _days_with_neighbours(connection: duckdb.DuckDBPyConnection, days: Sequence[
     if first is None or last is None:
         return []
     return [first + dt.timedelta(days=number) for number in range(-2, (last - first).days + 3)]
+
+
+def count_examined(connection: duckdb.DuckDBPyConnection, check: Check, days: Sequence[dt.date] | None) -> Examined:
+    """Return how many landed days, agents and rows a check looks at.
+
+    Args:
+        connection: to the warehouse.
+        check: the check.
+        days: days to look at; None for all days.
+    """
+    parameters = {"days": list(days) if days is not None else None}
+
+    def one_row(columns: str, table: str) -> list[Any]:
+        these = "$days IS NULL OR list_contains($days::DATE[], day)"
+        query = f"SELECT {columns} FROM {TABLES[table].name} WHERE {these}"  # noqa: S608 (names are the schema's own)
+        [row] = connection.execute(query, parameters).fetchall()
+        return list(row)
+
+    found_days, agents = one_row("count(DISTINCT day), count(DISTINCT model_id)", CALL_LOADS.name)
+    [rows] = one_row("count(*)", check.examines or check.table)
+    return Examined(found_days, agents, rows)
 
 
 def count_retired_agents(connection: duckdb.DuckDBPyConnection, settings: Settings, last_due_day: dt.date) -> int:

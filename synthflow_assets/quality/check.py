@@ -28,6 +28,7 @@ class Check:
         severity: ERROR or WARN.
         depends_on: metric tables that the check reads besides its own, so they are computed first.
         query: its SQL; without it, the `.sql` file that is named after the check.
+        examines: the table whose rows count as examined; without it, `table`.
     """
 
     table: str
@@ -38,3 +39,20 @@ class Check:
     severity: Severity = Severity.WARN
     depends_on: tuple[str, ...] = ()
     query: str | None = field(default=None, repr=False)
+    examines: str | None = None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What an evaluation of a check looked at. A check that passes over nothing says so."""
+
+    days: int
+    agents: int
+    rows: int
+
+    def __str__(self) -> str:
+        if not self.days:
+            return "Nothing was examined, because none of these days has landed."
+        numbers = {"day": self.days, "agent": self.agents, "row": self.rows}
+        counts = [f"{count:,} {name}" if count == 1 else f"{count:,} {name}s" for name, count in numbers.items()]
+        return f"Examined: {', '.join(counts)}."

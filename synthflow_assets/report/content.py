@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from synthflow_assets.errors import ReportError
 from synthflow_assets.texts import one_line, printable_line
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, NOT_REPORTED
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES, NOT_REPORTED
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 
 Columns = dict[str, npt.NDArray[np.unsignedinteger[Any]]]
@@ -111,7 +111,9 @@ class _Grid:
     def query(self, name: str, **parameters: Any) -> dict[str, Any]:
         """Return the columns of a query in `sql/`."""
         known = {"first": self.first, "last": self.last, "agents": len(self.model_ids), **parameters}
-        return execute_named(self.connection, _sql(f"{name}.sql"), known).fetchnumpy()
+        uncomputed = sql_file("synthflow_assets.warehouse.sql", "uncomputed_metrics.sql")
+        query = _sql(f"{name}.sql").replace("{uncomputed_metrics}", uncomputed)
+        return execute_named(self.connection, query, known).fetchnumpy()
 
     def dense(self, cell: Any, values: Any, size: int = 1) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Return a column of `size` numbers a cell: the values at their cells, and zeros elsewhere."""
@@ -232,7 +234,8 @@ def _callers(grid: _Grid, span: Span) -> list[int | None]:
 
 def _cells(grid: _Grid, agents: Sequence[_Agent], currency: str | None, cost_unit: float) -> Columns:
     """Return the state of each cell, its counts of calls and callers, and its cost."""
-    rows = grid.query("cells", currency=currency, cost_unit=cost_unit)
+    metrics = [table.name for table in METRIC_TABLES]
+    rows = grid.query("cells", currency=currency, cost_unit=cost_unit, metrics=metrics)
     cell = rows.pop("cell")
     state = np.full((grid.days, len(agents)), MISSING, np.uint8)
     for number, agent in enumerate(agents):

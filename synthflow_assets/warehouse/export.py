@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +18,17 @@ from typing import NamedTuple
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.files import replace_file
+from synthflow_assets.files import file_time, replace_file
 from synthflow_assets.warehouse.engines.buckets import describe_bucket_error, is_bucket, open_bucket
-from synthflow_assets.warehouse.schema import TABLES
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import CALLS, TABLES
 from synthflow_assets.warehouse.statements import quoted
+from synthflow_assets.warehouse.tables import Table
 
 _ABANDONED_SECONDS = 3600.0
 _MANY_DAYS = 30
+
+EXPORTED_TABLES: tuple[Table, ...] = (CALLS, *METRIC_TABLES)
 
 
 class Exported(NamedTuple):
@@ -73,6 +78,37 @@ def export_days(
         return {day: _export(connection, query, day, Path(export_path(folder, table, day))) for day in days}
 
 
+class ExistingExport(NamedTuple):
+    """A file that exists. The time is None in a bucket, where it would take a request for each file."""
+
+    table: str
+    day: dt.date
+    written_at: dt.datetime | None
+
+
+def existing_exports(
+    connection: duckdb.DuckDBPyConnection, folder: str | Path, days: Collection[dt.date] | None = None
+) -> list[ExistingExport]:
+    """Return the exports that exist.
+
+    Args:
+        connection: to the warehouse; it reads a bucket.
+        folder: of the exports.
+        days: which days to look at; None for all.
+
+    Raises:
+        WarehouseUnusableError: the bucket cannot be listed.
+    """
+    found = []
+    for table in EXPORTED_TABLES:
+        for file in _files(connection, folder, table.name):
+            day = re.search(r"(\d{4}-\d\d-\d\d)(\.parquet$|/)", file)
+            if day and (days is None or dt.date.fromisoformat(day[1]) in days):
+                written_at = None if is_bucket(str(folder)) else file_time(Path(file))
+                found.append(ExistingExport(table.name, dt.date.fromisoformat(day[1]), written_at))
+    return found
+
+
 def export_again(
     connection: duckdb.DuckDBPyConnection, tables: Iterable[str], days: Sequence[dt.date], folder: str | Path
 ) -> int:
@@ -95,11 +131,18 @@ def _exported_days(
         return []
     if not is_bucket(str(folder)):
         return [day for day in days if Path(export_path(folder, table, day)).exists()]
+    found = set(_files(connection, folder, table))
+    return [day for day in days if export_path(folder, table, day) in found]
+
+
+def _files(connection: duckdb.DuckDBPyConnection, folder: str | Path, table: str) -> list[str]:
+    """Return the locations of all exports of a table."""
+    if not is_bucket(str(folder)):
+        return [str(path) for path in Path(folder, table).glob("????-??-??.parquet")]
     with _bucket_errors(folder):
         open_bucket(connection, str(folder))
         pattern = quoted(f"{folder}/{table}/day=*/{table}.parquet")
-        found = {file for (file,) in connection.execute(f"SELECT file FROM glob({pattern})").fetchall()}
-    return [day for day in days if export_path(folder, table, day) in found]
+        return [file for (file,) in connection.execute(f"SELECT file FROM glob({pattern})").fetchall()]
 
 
 def _export(connection: duckdb.DuckDBPyConnection, query: str, day: dt.date, path: Path) -> Exported:

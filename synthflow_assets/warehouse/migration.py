@@ -8,13 +8,15 @@ import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.warehouse.decoding import derived_columns_sql, typed_from_extra
-from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
+from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES
 from synthflow_assets.warehouse.personal import HASH_PATTERN
 from synthflow_assets.warehouse.schema import (
     CALL_FIELDS,
+    CALL_LOADS,
     CALLS,
     DERIVED_COLUMNS,
     MACROS,
+    METRIC_COMPUTATIONS,
     SCHEMA_VERSION,
     TABLES,
     VERSION,
@@ -24,6 +26,7 @@ from synthflow_assets.warehouse.statements import quoted, sql_file, transaction
 from synthflow_assets.warehouse.tables import Column, Kind
 
 _SQL = "synthflow_assets.warehouse.sql"
+_FIRST_WITH_COMPUTATIONS = 8  # the version that added the table `metric_computations`
 
 
 def migrate(
@@ -80,6 +83,8 @@ def migrate(
             _move_from_extra(connection)
             absent = _fill_derived_columns(connection)
             _fill_caller_keys(connection)
+        if 0 < version < _FIRST_WITH_COMPUTATIONS:
+            _assume_metrics_are_computed(connection)
         _create_views(connection, schema)
         connection.execute(f"DELETE FROM {VERSION.name}")
         connection.execute(f"INSERT INTO {VERSION.name} VALUES ({SCHEMA_VERSION})")
@@ -127,6 +132,19 @@ def _table_names(connection: duckdb.DuckDBPyConnection, schema: str) -> set[str]
     """Return the names of the schema's tables."""
     query = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'warehouse' AND schema_name = $1"
     return {name for (name,) in connection.execute(query, [schema]).fetchall()}
+
+
+def _assume_metrics_are_computed(connection: duckdb.DuckDBPyConnection) -> None:
+    """Count the metrics of landed days as computed: earlier versions did not record it.
+
+    Otherwise every day of an older warehouse would be a gap.
+    """
+    connection.execute(
+        f"INSERT INTO {METRIC_COMPUTATIONS.name} BY NAME "
+        "SELECT day, metric, max(loaded_at) AS calls_loaded_at, max(loaded_at) AS computed_at "
+        f"FROM {CALL_LOADS.name} CROSS JOIN (SELECT unnest($1::VARCHAR[]) AS metric) GROUP BY day, metric",
+        [[table.name for table in METRIC_TABLES]],
+    )
 
 
 def _fill_derived_columns(connection: duckdb.DuckDBPyConnection) -> str | None:

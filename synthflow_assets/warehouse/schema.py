@@ -326,6 +326,25 @@ CALL_RECORDINGS = Table(
     ),
 )
 
+METRIC_COMPUTATIONS = Table(
+    "metric_computations",
+    "From which calls each day of each metric table was computed. The check `no_gaps` finds metrics older than calls.",
+    ("day", "metric"),
+    (
+        DAY,
+        Column("metric", "VARCHAR", "Name of the metric table.", required=True),
+        # Not compared with the time of the computation: the clocks of two machines may differ, and a landing that
+        # waits for its commit has an earlier time.
+        Column(
+            "calls_loaded_at",
+            "TIMESTAMPTZ",
+            "The latest `loaded_at` of the day in `call_loads` when the metric was computed.",
+            required=True,
+        ),
+        Column("computed_at", "TIMESTAMPTZ", "When the metric was computed.", required=True),
+    ),
+)
+
 FORGOTTEN = Table(
     "forgotten",
     "The suppression list: phone numbers of erased persons, as salted hashes. Later fetches drop their data.",
@@ -417,7 +436,10 @@ CALL_VIEWS = (
 )
 
 LANDED_TABLES = (CALLS, CALL_REJECTS, CALL_LOADS)
-TABLES = {table.name: table for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES, CALL_RECORDINGS, FORGOTTEN, VERSION)}
+TABLES = {
+    table.name: table
+    for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES, METRIC_COMPUTATIONS, CALL_RECORDINGS, FORGOTTEN, VERSION)
+}
 VIEWS = (*CALL_VIEWS, *METRIC_VIEWS)
 MACROS = METRIC_MACROS
 PERSONAL_COLUMNS = tuple(column for column in CALLS.columns if column.personal)

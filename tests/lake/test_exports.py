@@ -14,10 +14,12 @@ from pyarrow import fs
 
 from synthflow_assets.erasure import erase_person
 from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.quality import NO_GAPS, find_problems
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.buckets import open_bucket
-from synthflow_assets.warehouse.export import export_again, export_days
+from synthflow_assets.warehouse.export import EXPORTED_TABLES, export_again, export_days
 from tests.lake.conftest import BUCKET
 
 DAYS = [dt.date(2026, 3, 10), dt.date(2026, 3, 11)]
@@ -51,6 +53,32 @@ def warehouse(tmp_path: Path) -> Warehouse:
 
 def keys(client: Any, prefix: str) -> list[str]:
     return [one["Key"] for one in client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
+
+
+def test_absent_exports_are_gaps_unless_the_bucket_cannot_be_listed(
+    bucket: Any, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.of(warehouse=warehouse.location, export_dir=f"s3://{BUCKET}/gaps")
+
+    def gaps() -> list[str]:
+        with warehouse.connect() as connection:
+            return [str(one) for one in find_problems(connection, NO_GAPS, None, settings, DAYS[0])]
+
+    with warehouse.connect() as connection:
+        connection.execute(
+            "INSERT INTO call_loads BY NAME SELECT $1::DATE AS day, 'm' AS model_id, now() AS loaded_at", DAYS[:1]
+        )
+        compute_metrics(connection, DAYS[:1], settings)
+    assert gaps() == [f"{DAYS[0]}: no export is as new as its table"]
+    with warehouse.connect() as connection:
+        for table in EXPORTED_TABLES:
+            export_days(connection, table.name, DAYS[:1], str(settings.export_folder))
+    assert gaps() == []
+    bucket.delete_object(Bucket=BUCKET, Key=f"gaps/calls/day={DAYS[0]}/calls.parquet")
+    assert gaps() == [f"{DAYS[0]}: not exported since the table was written: calls"]
+    # An outage must not keep the catch-up from fetching.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert gaps() == []
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])

@@ -15,6 +15,7 @@ from dagster._core.storage.compute_log_manager import ComputeIOType
 from dagster._core.test_utils import freeze_time
 
 from synthflow_assets.errors import ServerError
+from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.orchestration.schedules import fetching as schedules
 from synthflow_assets.quality import SCHEDULED_CHECKS
@@ -366,6 +367,13 @@ def evaluate_catch_up(definitions: dg.Definitions, instance: dg.DagsterInstance,
         return definitions.resolve_schedule_def("synthflow_catch_up_schedule").evaluate_tick(context)
 
 
+def compute(settings: Settings) -> None:
+    """Compute the metrics of all landed days."""
+    with Warehouse(settings.warehouse).connect() as connection:
+        days = [day for (day,) in connection.execute("SELECT DISTINCT day FROM call_loads").fetchall()]
+        compute_metrics(connection, days, settings)
+
+
 def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
 ) -> None:
@@ -376,8 +384,9 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     def tick(hour: int = 9) -> Any:
         return evaluate_catch_up(definitions, on_disk, dt.datetime(2026, 3, 11, hour, tzinfo=dt.UTC))
 
-    assert "nothing of the last 5 days is missing or unsettled" in tick().skip_message  # nothing ever landed
+    assert "nothing of the last 5 days is missing, unsettled or outdated" in tick().skip_message  # nothing ever landed
     run(settings, on_disk, "2026-03-01", "2026-03-10", assets=LANDED)
+    compute(settings)
     assert tick().run_requests == []
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("DELETE FROM call_loads WHERE day = '2026-03-10'")
@@ -385,6 +394,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     [request] = tick().run_requests
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-10"
     run(settings, on_disk, "2026-03-10", "2026-03-10", assets=LANDED)
+    compute(settings)
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false WHERE day IN ('2026-03-02', '2026-03-07')")
         connection.execute("DELETE FROM call_loads WHERE day = '2026-03-09'")
@@ -400,6 +410,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
         asset_selection=[dg.AssetKey(["synthflow", table]) for table in LANDED],
     ).success
     assert len({asked["from_date"] for asked in sandbox.api.requests}) == 2
+    compute(settings)
     assert tick().run_requests == []
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false WHERE day >= '2026-03-08'")
@@ -407,7 +418,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false")
     under_way = on_disk.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    assert tick().skip_message == f"run {under_way.run_id} is already fetching"
+    assert tick().skip_message == f"run {under_way.run_id} is already fetching or computing"
 
 
 def test_the_catch_up_waits_longer_after_each_failed_run(
@@ -447,6 +458,7 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
             asset_selection=[dg.AssetKey(["synthflow", table]) for table in LANDED],
             raise_on_error=False,
         )
+        compute(settings)
         ran = on_disk.get_run_by_id(result.run_id)
         assert ran is not None
         return ran

@@ -255,6 +255,21 @@ DAMAGE = [
         "DELETE FROM synthflow.call_loads WHERE day = '2026-03-09' AND landed > 20",
         "Front Desk: never landed",
     ),
+    (
+        "no_gaps",
+        "DELETE FROM metric_computations",
+        "2026-03-10: landed, but no metric is computed from the latest load",
+    ),
+    (
+        "no_gaps",
+        "DELETE FROM metric_computations WHERE metric = 'call_load_hourly' AND day = '2026-03-10'",
+        "2026-03-10: not computed from the latest load: call_load_hourly",
+    ),
+    (
+        "no_gaps",
+        "UPDATE call_loads SET loaded_at = loaded_at + INTERVAL 1 SECOND WHERE day = '2026-03-09'",
+        "2026-03-09: landed, but no metric is computed from the latest load",
+    ),
     ("settled", "UPDATE synthflow.call_loads SET settled = false, open_calls = 2", "2 calls were still going on"),
     ("settled", "UPDATE synthflow.call_loads SET settled = false", "it was fetched before it was over"),
 ]

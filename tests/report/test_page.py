@@ -243,6 +243,26 @@ def test_a_day_that_lacks_a_metric_is_in_no_share(make_named: Named, tmp_path: P
     assert columns_of(report.path)["state"] == [NOT_COMPUTED, COMPLETE]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        # A table that the page does not read, of a run that was killed before its metrics, and of a second landing.
+        "DELETE FROM metric_computations WHERE day = $1 AND metric = 'call_load_hourly'",
+        "DELETE FROM metric_computations WHERE day = $1",
+        "UPDATE call_loads SET loaded_at = loaded_at + INTERVAL 1 SECOND WHERE day = $1",
+    ],
+)
+def test_a_day_whose_metrics_are_older_than_its_calls_is_incomplete(
+    make_named: Named, tmp_path: Path, change: str
+) -> None:
+    warehouse = make_named(["Front Desk"], days=2)
+    with warehouse.connect() as connection:
+        connection.execute(change, [FIRST])
+    second = FIRST + dt.timedelta(days=1)
+    report = write_report(warehouse, Settings.of(), tmp_path / "report.html", FIRST, second)
+    assert columns_of(report.path)["state"] == [NOT_COMPUTED, COMPLETE]
+
+
 def test_the_filter_shows_what_is_selected(report: OpenReport) -> None:
     report.choose_agents("Agent 1")
     report.choose_days(FIRST, FIRST)

@@ -12,11 +12,8 @@ from synthflow_assets.orchestration.assets.metadata import Metadata, export_line
 from synthflow_assets.orchestration.assets.steps import DailyStep
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.content import content_versions
-from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from synthflow_assets.warehouse.schema import CALLS
+from synthflow_assets.warehouse.export import EXPORTED_TABLES
 from synthflow_assets.warehouse.tables import MetricTable, Table
-
-EXPORTED_TABLES = (CALLS, *METRIC_TABLES)
 
 
 def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:

@@ -3,7 +3,7 @@
 import datetime as dt
 import itertools
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import dagster as dg
@@ -12,10 +12,19 @@ from synthflow_assets.days import DAILY_RUN_HOUR, last_closed_day, last_due_day
 from synthflow_assets.errors import WarehouseLockedError
 from synthflow_assets.orchestration.assets.calls import OUTAGE_TAG
 from synthflow_assets.orchestration.checks import check_key
-from synthflow_assets.orchestration.run_days import days_of_run, lookback_tags, range_tags
+from synthflow_assets.orchestration.run_days import all_days_of_run, lookback_tags, range_tags
+from synthflow_assets.orchestration.runs import runs_in_progress
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import UnsharedAssets
-from synthflow_assets.quality import NO_GAPS, SCHEDULED_CHECKS, SETTLED, find_problems
+from synthflow_assets.quality import (
+    CHECKS,
+    NOT_COMPUTED,
+    NOT_LANDED,
+    SCHEDULED_CHECKS,
+    SETTLED,
+    Check,
+    find_problems,
+)
 from synthflow_assets.warehouse.schema import CALLS
 
 _DAILY_CRON = f"0 {DAILY_RUN_HOUR} * * *"
@@ -33,12 +42,6 @@ _RUNS_KEPT_FOR = dt.timedelta(days=30)
 RUNS_DELETED_PER_TICK = 24  # a tick may take a minute
 _TODAY_RUNS_KEPT_FOR = dt.timedelta(days=3)
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-_UNDER_WAY = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 def build_jobs(
@@ -63,8 +66,17 @@ def build_jobs(
     return daily, freshness
 
 
-def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg.ScheduleDefinition]:
-    """Build the schedules. They are off until a user switches them on."""
+def build_schedules(
+    workspace: Workspace, daily: Any, freshness: Any, computed: Sequence[dg.AssetKey]
+) -> list[dg.ScheduleDefinition]:
+    """Build the schedules. They are off until a user switches them on.
+
+    Args:
+        workspace: whose schedules.
+        daily: the daily job.
+        freshness: the job of the scheduled checks.
+        computed: the assets that are computed from the calls, without fetching.
+    """
     settings = workspace.settings
 
     @dg.schedule(
@@ -92,25 +104,31 @@ def build_schedules(workspace: Workspace, daily: Any, freshness: Any) -> list[dg
         required_resource_keys={workspace.warehouse_resource},
         description=(
             "Every three hours, one run fetches the days that are missing, not settled, or failed in an outage of the "
-            f"API, up to {settings.catch_up_days} days back. No run if there are none, or if another run is fetching. "
-            "After failed runs, the schedule waits longer, up to a day."
+            "API. If only metrics, exports or the report are missing or outdated, it computes them without fetching. "
+            f"It goes {settings.catch_up_days} days back. No run if there are none, or if another run is in progress. "
+            "After runs that failed or did not help, the schedule waits longer, up to a day."
         ),
     )
     def catch_up_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        if other := _run_under_way(workspace, context.instance):
-            return dg.SkipReason(f"run {other} is already fetching")
+        if others := runs_in_progress(workspace, context.instance):
+            return dg.SkipReason(f"run {others[0].dagster_run.run_id} is already fetching or computing")
         try:
-            days = _unfinished_days(workspace, context) | _days_of_outages(workspace, context)
+            to_fetch, to_compute = _unfinished_days(workspace, context)
         except WarehouseLockedError:
             return dg.SkipReason("the warehouse is in use")
+        to_fetch |= _days_of_outages(workspace, context)
+        days = to_fetch | to_compute
         if not days:
-            return dg.SkipReason(f"nothing of the last {settings.catch_up_days} days is missing or unsettled")
-        if failures := _failures_to_wait_for(workspace, context):
+            return dg.SkipReason(f"nothing of the last {settings.catch_up_days} days is missing, unsettled or outdated")
+        if failures := _failures_to_wait_for(workspace, context, to_compute):
             return dg.SkipReason(
-                f"the last {failures} runs failed; the schedule waits longer for the next run, up to a day"
+                f"the last {failures} runs failed or did not help; the schedule waits longer for the next run, "
+                "up to a day"
             )
         key = context.scheduled_execution_time.isoformat()
         tags = {**range_tags(min(days), max(days)), _CATCH_UP_TAG: "true"}
+        if not to_fetch:
+            return dg.RunRequest(run_key=key, asset_selection=list(computed), tags=tags)
         return dg.RunRequest(run_key=key, run_config=_only_missing(workspace), tags=tags)
 
     @dg.schedule(
@@ -144,8 +162,8 @@ def _build_today_schedule(workspace: Workspace, daily: Any) -> dg.ScheduleDefini
     )
     def today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         _delete_superseded_runs(workspace, context.instance)
-        if other := _run_under_way(workspace, context.instance):
-            return dg.SkipReason(f"run {other} is already fetching")
+        if others := runs_in_progress(workspace, context.instance):
+            return dg.SkipReason(f"run {others[0].dagster_run.run_id} is already fetching or computing")
         moment = context.scheduled_execution_time.astimezone(zoneinfo.ZoneInfo(settings.timezone))
         today = moment.date()
         if settings.start_date > today:
@@ -178,7 +196,7 @@ def _delete_superseded_runs(workspace: Workspace, instance: dg.DagsterInstance) 
         created_before=dt.datetime.now(dt.UTC) - _TODAY_RUNS_KEPT_FOR,
     )
     for run in instance.get_runs(filters=filters, limit=RUNS_DELETED_PER_TICK, ascending=True):
-        if not any(_is_last_of_day(workspace, instance, run, day) for day in _days_of_run(run)):
+        if not any(_is_last_of_day(workspace, instance, run, day) for day in all_days_of_run(run)):
             _delete_run(instance, run)
 
 
@@ -206,23 +224,23 @@ def _delete_old_runs(workspace: Workspace, instance: dg.DagsterInstance) -> None
         _delete_run(instance, run)
 
 
-def _run_under_way(workspace: Workspace, instance: dg.DagsterInstance) -> str | None:
-    """Return the id of a run that fetches for this workspace, or is about to; None if there is none."""
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=list(_UNDER_WAY))):
-        if workspace.owns_run(run) and run.job_name != workspace.named("freshness"):
-            return run.run_id
-    return None
-
-
-def _failures_to_wait_for(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> int:
+def _failures_to_wait_for(
+    workspace: Workspace, context: dg.ScheduleEvaluationContext, to_compute: Collection[dt.date]
+) -> int:
     """Return how many runs of the catch-up failed in a row, if it is too early to try again; otherwise 0.
 
-    A run and Dagster's retries of it count once. After one failure, the schedule waits for 3 hours, then for 6, 12 and
-    24 hours.
+    A run and Dagster's retries of it count once. A run that computed one of the days counts as failed if the day is
+    still to be computed, for example because the exports are written to a disk that this process does not see. After
+    one failure, the schedule waits for 3 hours, then for 6, 12 and 24 hours.
     """
+
+    def has_failed(record: dg.RunRecord) -> bool:
+        run = record.dagster_run
+        return run.status is dg.DagsterRunStatus.FAILURE or not all_days_of_run(run).isdisjoint(to_compute)
+
     filters = dg.RunsFilter(job_name=workspace.named("daily"), tags={_CATCH_UP_TAG: "true", **workspace.run_tags})
     runs = context.instance.get_run_records(filters=filters, limit=_RUNS_SEARCHED)
-    failed = list(itertools.takewhile(lambda run: run.dagster_run.status is dg.DagsterRunStatus.FAILURE, runs))
+    failed = list(itertools.takewhile(has_failed, runs))
     failed = [run for run in failed if run.dagster_run.get_parent_run_id() is None][:_MAX_FAILURES]
     if not failed:
         return 0
@@ -242,26 +260,22 @@ def _days_of_outages(workspace: Workspace, context: dg.ScheduleEvaluationContext
         days=settings.catch_up_days - 1
     )
     filters = dg.RunsFilter(job_name=workspace.named("daily"), tags=workspace.run_tags)
+    calls = workspace.asset_key(CALLS.name)
     for run in context.instance.get_runs(filters=filters, limit=_RUNS_SEARCHED):
+        if run.asset_selection is not None and calls not in run.asset_selection:
+            continue
         if run.status is dg.DagsterRunStatus.SUCCESS:
-            succeeded |= _days_of_run(run)
+            succeeded |= all_days_of_run(run)
         elif OUTAGE_TAG in run.tags:
-            days |= _days_of_run(run) - succeeded
+            days |= all_days_of_run(run) - succeeded
     return {day for day in days if day >= oldest}
 
 
-def _days_of_run(run: dg.DagsterRun) -> set[dt.date]:
-    first, last = days_of_run(run)
-    if not first:
-        return set()
-    from_day, to_day = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
-    return {from_day + dt.timedelta(days=number) for number in range((to_day - from_day).days + 1)}
+def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> tuple[set[dt.date], set[dt.date]]:
+    """Return the days of the last `catch_up_days` that must be fetched, and those that must only be computed.
 
-
-def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext) -> set[dt.date]:
-    """Return the days of the last `catch_up_days` for which `no_gaps` or `settled` fails.
-
-    The latest days may be unsettled, because the daily schedule fetches them again.
+    The latest days may be unsettled, because the daily schedule fetches them again. Days that fail a blocking check are
+    not computed, as in a run that fetches them.
     """
     settings = workspace.settings
     warehouse = workspace.warehouse(context).get_warehouse(lock_wait_seconds=_LOCK_WAIT_SECONDS)
@@ -270,12 +284,14 @@ def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext
     days = [day for day in days if day >= settings.start_date]
     if not warehouse.exists():
         # Without a warehouse, every day since the start date is missing. If no start date is set, no day is expected.
-        return set(days) if "start_date" in settings.model_fields_set else set()
+        return (set(days) if "start_date" in settings.model_fields_set else set()), set()
     closed = [day for day in days if day <= last - dt.timedelta(days=settings.lookback_days)]
     with warehouse.connect(read_only=True) as connection:
-        problems = [
-            problem
-            for check, checked in ((NO_GAPS, days), (SETTLED, closed))
-            for problem in find_problems(connection, check, checked, settings, last)
-        ]
-    return {problem.day for problem in problems if problem.day is not None}
+
+        def failing(check: Check, checked: Collection[dt.date]) -> set[dt.date]:
+            problems = find_problems(connection, check, sorted(checked), settings, last)
+            return {problem.day for problem in problems if problem.day is not None}
+
+        to_compute = failing(NOT_COMPUTED, days)
+        blocked = [failing(check, to_compute) for check in CHECKS if check.blocking and to_compute]
+        return failing(NOT_LANDED, days) | failing(SETTLED, closed), to_compute.difference(*blocked)

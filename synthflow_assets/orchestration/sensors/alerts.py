@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from synthflow_assets.notify import Alert
 from synthflow_assets.orchestration import private
-from synthflow_assets.orchestration.checks import EXAMINED_DAYS, PLACES, check_key
+from synthflow_assets.orchestration.checks import EXAMINED_SPAN, PLACES, check_key
 from synthflow_assets.orchestration.run_days import days_of_run
 from synthflow_assets.orchestration.sensors.channels import Outbox, channels_of, deliver
 from synthflow_assets.orchestration.workspace import Workspace
@@ -298,7 +298,7 @@ def _metadata(evaluation: dg.AssetCheckEvaluation, name: str) -> list[str]:
 
 def _was_examined(place: str, evaluation: dg.AssetCheckEvaluation) -> bool:
     """Return whether an evaluation examined the day of a place. Every evaluation examines a place without a day."""
-    days, day = _metadata(evaluation, EXAMINED_DAYS), re.match(r"\d{4}-\d{2}-\d{2}", place)
+    days, day = _metadata(evaluation, EXAMINED_SPAN), re.match(r"\d{4}-\d{2}-\d{2}", place)
     return not days or not day or days[0] <= day[0] <= days[-1]
 
 

@@ -144,7 +144,7 @@ function drawState(view) {
   const problems = [
     missing && `${were(missing)} never fetched`,
     unsettled && `${were(unsettled)} fetched before all calls had ended`,
-    uncomputed && `${number.format(uncomputed)} ${uncomputed === 1 ? "has" : "have"} no metrics yet`,
+    uncomputed && `${number.format(uncomputed)} ${uncomputed === 1 ? "has" : "have"} no metrics of the latest fetch`,
     rejected && `${plural(rejected, "record")} could not be read`,
   ].filter(Boolean);
   const all = plural(landed + missing + uncomputed, "agent day");

@@ -44,11 +44,14 @@ metrics AS (
     LEFT JOIN callers_daily AS callers USING (day, model_id)
     LEFT JOIN call_costs_daily AS costs USING (day, model_id)
     WHERE day BETWEEN $first AND $last AND (durations.calls = 0 OR outcomes.model_id IS NOT NULL)
+),
+uncomputed AS (
+    {uncomputed_metrics}
 )
 SELECT
     (day - $first) * $agents + agent AS cell,
     CASE
-        WHEN metrics.calls IS NULL THEN 5
+        WHEN metrics.calls IS NULL OR day IN (SELECT day FROM uncomputed) THEN 5
         WHEN loads.rejected > 0 THEN 4
         WHEN NOT loads.settled THEN 3
         ELSE 2

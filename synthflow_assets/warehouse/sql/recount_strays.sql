@@ -1,6 +1,9 @@
 -- Strays count as fetched and landed on their own day, so that call_loads agrees with calls.
 UPDATE call_loads
-SET fetched = call_loads.fetched + stored.calls - call_loads.landed, landed = stored.calls
+SET
+    fetched = call_loads.fetched + stored.calls - call_loads.landed,
+    landed = stored.calls,
+    loaded_at = $loaded_at::TIMESTAMPTZ  -- so that `no_gaps` finds the metrics of that day
 FROM (
     SELECT day, model_id, count(*) AS calls
     FROM calls

@@ -32,12 +32,18 @@ expected AS (
     FROM spans
     ANTI JOIN unlisted USING (model_id)
 )
-SELECT day, model_id, 'never landed' AS problem
-FROM expected
-ANTI JOIN call_loads USING (day, model_id)
+SELECT day, model_id, problem
+FROM (
+    SELECT day, model_id, 'never landed' AS problem
+    FROM expected
+    ANTI JOIN call_loads USING (day, model_id)
+    UNION ALL
+    -- If nothing has landed and no agent is known, each day since the start date is a gap.
+    SELECT
+        unnest(generate_series($start_date::DATE, $last_due_day::DATE, INTERVAL 1 DAY))::DATE AS day,
+        NULL AS model_id,
+        'nothing has landed' AS problem
+    WHERE NOT EXISTS (FROM expected)
+)
 WHERE $days IS NULL OR list_contains($days::DATE[], day)
-UNION ALL
--- If nothing has landed and no agent is known, each day since the start date is a gap.
-SELECT unnest(generate_series($start_date::DATE, $last_due_day::DATE, INTERVAL 1 DAY))::DATE AS day, NULL, 'nothing has landed'
-WHERE NOT EXISTS (FROM expected)
 ORDER BY model_id, day

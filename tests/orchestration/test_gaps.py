@@ -1,0 +1,222 @@
+"""A landed day whose metrics, exports or report are older than its calls is a gap, which the catch-up closes."""
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.test_utils import freeze_time
+
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.quality import CHECKS, NO_GAPS, SCHEDULED_CHECKS, find_problems
+from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
+from tests.orchestration.test_definitions import LANDED, compute, evaluate_catch_up, run
+
+StartSandbox = Callable[..., Sandbox]
+MakeSettings = Callable[..., Settings]
+FIRST, LAST = "2026-03-09", "2026-03-10"
+DAYS = [dt.date(2026, 3, 9), dt.date(2026, 3, 10)]
+TICK = dt.datetime(2026, 3, 11, 9, 45, tzinfo=dt.UTC)
+
+# A run whose process dies between landing and metrics, as for lack of memory.
+KILLED_RUN = f"""
+import os, signal, sys
+import dagster as dg
+from synthflow_assets import metrics
+from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.settings import Settings
+
+metrics.compute_metrics = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+job = build_synthflow_defs(Settings.load()).resolve_job_def("synthflow_daily")
+tags = {{"dagster/asset_partition_range_start": "{FIRST}", "dagster/asset_partition_range_end": "{LAST}"}}
+with dg.DagsterInstance.get() as instance:
+    job.execute_in_process(instance=instance, tags=tags)
+"""
+
+
+def gaps(settings: Settings, since: dt.datetime | None = None) -> list[str]:
+    with Warehouse(settings.warehouse).connect(read_only=True) as connection:
+        found = find_problems(connection, NO_GAPS, None, settings, DAYS[-1], in_progress_since=since)
+    return [str(problem) for problem in found]
+
+
+def tick(settings: Settings, instance: dg.DagsterInstance, when: dt.datetime = TICK) -> list[Any]:
+    return list(evaluate_catch_up(build_synthflow_defs(settings), instance, when).run_requests)
+
+
+def execute(settings: Settings, instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+    """Run what a tick requests, as the daemon does."""
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    return job.execute_in_process(
+        instance=instance,
+        tags={**job.tags, **request.tags},
+        run_config=request.run_config,
+        asset_selection=request.asset_selection,
+        raise_on_error=False,
+    )
+
+
+def test_a_run_that_was_killed_before_the_metrics_is_completed_without_fetching(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20)
+    settings = settings_for(sandbox, export_dir=str(tmp_path / "exports"), report=str(tmp_path / "report.html"))
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "SYNTHFLOW_BASE_URL": sandbox.url,
+        "SYNTHFLOW_WAREHOUSE": settings.warehouse,
+        "SYNTHFLOW_EXPORT_DIR": str(settings.export_dir),
+        "SYNTHFLOW_REPORT": str(settings.report),
+    }
+    killed = subprocess.run([sys.executable, "-c", KILLED_RUN], env=environment, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        [dead] = instance.get_runs()
+        started = instance.get_run_record_by_id(dead.run_id)
+        assert started is not None
+        assert started.start_time is not None
+        # While the run seems to be in progress, it may still compute them.
+        assert gaps(settings, dt.datetime.fromtimestamp(started.start_time, dt.UTC)) == []
+        assert tick(settings, instance) == []
+        instance.report_run_failed(dead)  # as run monitoring does
+        assert gaps(settings) == [
+            f"{day}: {problem}"
+            for problem in (
+                "landed, but no metric is computed from the latest load",
+                "not exported since the table was written: calls",
+            )
+            for day in DAYS
+        ]
+        [request] = tick(settings, instance)
+        assert request.tags["dagster/asset_partition_range_start"] == FIRST
+        assert request.tags["dagster/asset_partition_range_end"] == LAST
+        sandbox.api.requests.clear()
+        result = execute(settings, instance, request)
+        assert result.success
+        assert sandbox.api.requests == []
+        for asset in ("call_load_hourly", "call_load_hourly_export", "calls_export", "call_report"):
+            assert instance.get_materialized_partitions(dg.AssetKey(["synthflow", asset])) == {FIRST, LAST}
+        assert gaps(settings) == []
+        assert tick(settings, instance) == []
+
+
+def test_metrics_that_fail_are_tried_again_after_longer_and_longer_waits(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=20))
+    assert run(settings, on_disk, FIRST, LAST, assets=LANDED).success
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute("ALTER TABLE call_rates_daily RENAME TO set_aside")
+    ran = []
+    for hours in range(0, 13, 3):
+        when = TICK + dt.timedelta(hours=hours)
+        for request in tick(settings, on_disk, when):
+            ran.append(hours)
+            with freeze_time(when + dt.timedelta(minutes=2)):
+                assert not execute(settings, on_disk, request).success
+    assert ran == [0, 3, 9]
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute("ALTER TABLE set_aside RENAME TO call_rates_daily")
+    [request] = tick(settings, on_disk, TICK + dt.timedelta(days=1))
+    assert execute(settings, on_disk, request).success
+    assert tick(settings, on_disk, TICK + dt.timedelta(days=1, hours=3)) == []
+
+
+def test_a_run_that_did_not_help_counts_as_failed(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+) -> None:
+    """For example, the pods of runs may write their exports to a disk that the code server does not see."""
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=20), export_dir="exports")
+    assert run(settings, on_disk, FIRST, LAST, assets=LANDED).success
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    ran = []
+    for hours in range(0, 48, 3):
+        when = TICK + dt.timedelta(hours=hours)
+        for request in tick(settings, on_disk, when):
+            with freeze_time(when + dt.timedelta(minutes=2)):
+                on_disk.create_run_for_job(job, tags={**job.tags, **request.tags}, status=dg.DagsterRunStatus.SUCCESS)
+            ran.append(hours)
+    assert ran == [0, 3, 9, 21, 45]
+
+
+def test_days_that_fail_a_blocking_check_are_not_computed(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+) -> None:
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=20))
+    assert run(settings, on_disk, FIRST, LAST, assets=LANDED).success
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute(f"UPDATE call_loads SET total_records = total_records + 3 WHERE day = '{LAST}'")
+    [request] = tick(settings, on_disk)
+    assert request.tags["dagster/asset_partition_range_end"] == FIRST
+
+
+def test_exports_and_a_report_that_are_older_than_the_metrics_are_gaps(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20)
+    settings = settings_for(sandbox, export_dir=str(tmp_path / "exports"), report=str(tmp_path / "report.html"))
+    assert run(settings, on_disk, FIRST, LAST).success
+    assert gaps(settings) == []
+    with Warehouse(settings.warehouse).connect() as connection:
+        compute_metrics(connection, DAYS[:1], settings, ["call_rates_daily"])
+    older = [
+        f"{FIRST}: not exported since the table was written: call_rates_daily",
+        f"{FIRST}: the report is older than the metrics",
+    ]
+    assert gaps(settings) == older
+    assert len(tick(settings, on_disk)) == 1
+    (tmp_path / "report.html").unlink()  # a pod may write it to a disk of its own
+    (tmp_path / f"exports/actions_daily/{LAST}.parquet").unlink()
+    assert gaps(settings) == [f"{LAST}: not exported since the table was written: actions_daily", older[0]]
+    assert gaps(settings.model_copy(update={"export_dir": None})) == []
+    # A look-back lands the days again and computes them again.
+    assert run(settings, on_disk, FIRST, LAST).success
+    assert gaps(settings) == []
+
+
+def test_every_check_says_how_much_it_examined(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    """Otherwise a check that passes over nothing looks like one that passes over everything."""
+    settings = settings_for(start_sandbox(agents=2, calls_per_day=20))
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_freshness")
+    empty = {one.check_name: one for one in job.execute_in_process(instance=instance).get_asset_check_evaluations()}
+    for name in ("no_gaps", "settled"):
+        assert empty[name].passed
+        assert str(empty[name].description).startswith("Nothing was examined, because none of these days has landed.")
+        assert [empty[name].metadata[f"examined_{what}"].value for what in ("days", "agents", "rows")] == [0, 0, 0]
+    evaluated = {one.check_name: one for one in run(settings, instance, FIRST, LAST).get_asset_check_evaluations()}
+    assert evaluated.keys() == {check.name for check in (*CHECKS, *SCHEDULED_CHECKS)}
+    for name, one in evaluated.items():
+        days, agents, rows = (one.metadata[f"examined_{what}"].value for what in ("days", "agents", "rows"))
+        assert (days, agents) == (2, 2), name
+        if one.passed:
+            assert str(one.description).startswith(f"Examined: 2 days, 2 agents, {rows} rows. "), name
+    assert evaluated["settled"].metadata["examined_rows"].value == 4
+    assert evaluated["unique_call_duration_daily"].metadata["examined_rows"].value == 4
+
+
+def test_a_call_that_moves_to_another_day_outdates_the_day_that_it_left(
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    """Only the day that it moved to is in the run."""
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=20))
+    assert run(settings, instance, FIRST, LAST, assets=LANDED).success
+    compute(settings)
+    with Warehouse(settings.warehouse).connect() as connection:
+        moved = f"(SELECT min(call_id) FROM calls WHERE day = '{LAST}')"
+        connection.execute(f"UPDATE calls SET day = '{FIRST}' WHERE call_id = {moved}")
+    assert gaps(settings) == []
+    assert run(settings, instance, LAST, assets=LANDED).success
+    assert gaps(settings) == [f"{day}: landed, but no metric is computed from the latest load" for day in DAYS]
