@@ -15,7 +15,7 @@ WITH expected AS (
 latest AS (
     SELECT model_id, max(day) AS day
     FROM call_loads
-    WHERE day <= $last_due_day::DATE
+    WHERE day <= $last_due_day::DATE AND fetched_until IS NULL  -- otherwise, only the hours until then have landed
     GROUP BY model_id
 )
 SELECT

@@ -1,7 +1,7 @@
 -- Every day of every agent is expected: from the first day that is set, or else the first that landed, to the latest day
 -- that is due. An agent that is not listed any more cannot be fetched, so it is not expected.
 WITH landed AS (
-    SELECT model_id, min(day) AS first_day, max(day) AS last_day
+    SELECT model_id, min(day) AS first_day, least(max(day), $last_due_day::DATE) AS last_day
     FROM call_loads
     WHERE len($model_ids::VARCHAR[]) = 0
     GROUP BY model_id
@@ -34,9 +34,16 @@ expected AS (
 )
 SELECT day, model_id, problem
 FROM (
-    SELECT day, model_id, 'never landed' AS problem
+    SELECT
+        day,
+        model_id,
+        CASE
+            WHEN call_loads.day IS NULL THEN 'never landed'
+            ELSE 'landed only in part: it was not over when it was fetched'
+        END AS problem
     FROM expected
-    ANTI JOIN call_loads USING (day, model_id)
+    LEFT JOIN call_loads USING (day, model_id)
+    WHERE call_loads.day IS NULL OR fetched_until IS NOT NULL
     UNION ALL
     -- If nothing has landed and no agent is known, each day since the start date is a gap.
     SELECT

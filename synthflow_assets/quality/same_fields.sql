@@ -1,11 +1,12 @@
 -- Fields that are missing or new, compared with the week before; missing ones first. A field counts as missing if at least
--- 20 calls of the day should have had it: on a day of few calls it may be empty by chance. Days that landed before
--- `fields` was counted are ignored.
+-- 20 calls of the day should have had it: on a day of few calls it may be empty by chance. Ignored are days that
+-- landed before `fields` was counted, and days that were not over when they were fetched.
 WITH scoped AS (
     SELECT day, landed, fields
     FROM call_loads
     WHERE
         fields IS NOT NULL
+        AND fetched_until IS NULL
         AND ($days IS NULL OR day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[]))
 ),
 landed_days AS (

@@ -1,10 +1,12 @@
 -- The share of each reason, compared with the four weeks before. A shift above four standard errors is a problem if it is
 -- above 20 percentage points, or if errors or refusals rose by more than 5 points.
--- At least five calls are required, because on a quiet Sunday one refused call of three is chance.
+-- At least five calls are required, because on a quiet Sunday one refused call of three is chance. A day that was not over
+-- when it was fetched is left out: reasons vary over the day.
 -- Bad reasons that rose come first, then others that rose, then those that fell.
 WITH judged AS (
     SELECT day, model_id, sum(calls) AS calls
     FROM disconnect_reasons_daily
+    ANTI JOIN (FROM call_loads WHERE fetched_until IS NOT NULL) USING (day, model_id)
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
     GROUP BY ALL
 ),

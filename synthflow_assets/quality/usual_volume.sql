@@ -1,9 +1,14 @@
 -- The calls of a day, compared with the median of the same weekday in the eight weeks before, of at least four days.
 -- The spread is the largest of three: 1.4826 times the median absolute deviation, which is the standard deviation of a
 -- normal distribution; the root of the median, which is that of a count; and a tenth of the median, because real volumes
--- vary more than by chance. By chance a day is four spreads off once in 16,000 days.
-WITH judged AS (
+-- vary more than by chance. By chance a day is four spreads off once in 16,000 days. Only days that were over when they
+-- were fetched are compared.
+WITH whole_days AS (
     FROM call_loads
+    WHERE fetched_until IS NULL
+),
+judged AS (
+    FROM whole_days
     WHERE $days IS NULL OR list_contains($days::DATE[], day)
 ),
 compared AS (
@@ -15,7 +20,7 @@ compared AS (
         median(earlier.landed) AS usual,
         mad(earlier.landed) AS deviation
     FROM judged
-    INNER JOIN call_loads AS earlier
+    INNER JOIN whole_days AS earlier
         ON
             earlier.model_id = judged.model_id
             AND earlier.day BETWEEN judged.day - 56 AND judged.day - 7

@@ -18,6 +18,7 @@ from synthflow_assets.days import local_hours
 from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.quality import CHECKS, find_problems
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
@@ -30,6 +31,8 @@ MakeSettings = Callable[..., Settings]
 BERLIN = "Europe/Berlin"
 CALLS = dg.AssetKey(["synthflow", "calls"])
 METRICS = [table.name for table in METRIC_TABLES]
+# Checks that fail because some records of the test are odd.
+ODD = ("no_rejects", "known_values")
 HOURLY = ["call_load_hourly", "workspace_load_hourly"]
 
 
@@ -118,13 +121,19 @@ def test_a_day_that_was_fetched_every_hour_equals_one_that_was_fetched_once(
     for moment, request in requested(settings, on_disk, SCHEDULES, midnight, midnight + dt.timedelta(days=1, hours=5)):
         requests.append(request)
         is_last = request.run_key == day.isoformat()  # the daily run
-        run(sandbox, settings, moment, request, METRICS if is_last else HOURLY)
+        is_noon = len(requests) == 13
+        run(sandbox, settings, moment, request, METRICS if is_last or is_noon else HOURLY)
+        if is_noon:
+            with Warehouse(settings.warehouse).connect() as connection:
+                for check in CHECKS:
+                    found = find_problems(connection, check, [day], settings, day - dt.timedelta(days=1))
+                    assert [str(problem) for problem in found if check.name not in ODD] == []
         if day in days_of(request) and not is_last:
-            found = rows(settings, day)
-            calls.append(len(found["calls"]))
+            landed = rows(settings, day)
+            calls.append(len(landed["calls"]))
             begun = [hour for hour in local_hours(day, BERLIN) if hour.from_ms < moment.timestamp() * 1000]
-            assert len(found["call_load_hourly"]) == len(found["workspace_load_hourly"]) == len(begun), moment
-            is_settled = any(value is True for load in found["call_loads"] for value in load)
+            assert len(landed["call_load_hourly"]) == len(landed["workspace_load_hourly"]) == len(begun), moment
+            is_settled = any(value is True for load in landed["call_loads"] for value in load)
             assert is_settled is (moment > midnight + dt.timedelta(days=1, hours=1)), moment
     next_day = day + dt.timedelta(days=1)
     assert [days_of(request) for request in requests] == [[day]] * 25 + [[day, next_day]] * 5 + [[day]]

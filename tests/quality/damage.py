@@ -250,6 +250,17 @@ DAMAGE = [
         ),
         "2026-03-10: mood is new, in",
     ),
+    *(
+        (
+            check,
+            "UPDATE synthflow.call_loads SET fetched_until = '2026-03-10 20:00:00+00' WHERE day = '2026-03-10'",
+            says,
+        )
+        for check, says in (
+            ("no_gaps", "landed only in part"),
+            ("fresh_per_model", "the latest landed day is 2026-03-09"),
+        )
+    ),
     (
         "no_gaps",
         "DELETE FROM synthflow.call_loads WHERE day = '2026-03-09' AND landed > 20",

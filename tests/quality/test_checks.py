@@ -97,6 +97,21 @@ def test_damage_is_noticed_and_named(
         assert find_problems(connection, BY_NAME[name], [dt.date(2019, 1, 1)], settings, LAST) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [(name, damage) for name, damage, _ in DAMAGE if name in ("usual_volume", "usual_disconnects", "same_fields")],
+)
+def test_checks_of_whole_days_leave_out_a_day_that_was_not_over(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, name: str, damage: str
+) -> None:
+    connection.execute(damage)
+    found = problems(connection, settings, name)
+    connection.execute(
+        "UPDATE call_loads SET fetched_until = now() WHERE day = $1", [min(problem[:10] for problem in found)]
+    )
+    assert len(problems(connection, settings, name)) < len(found)
+
+
 @pytest.mark.parametrize("table", METRIC_TABLES, ids=lambda table: table.name)
 def test_every_number_of_the_sound_warehouse_has_a_value(
     connection: duckdb.DuckDBPyConnection, table: MetricTable
@@ -278,6 +293,19 @@ def test_an_agent_that_was_added_lacks_all_days_and_one_that_is_gone_lacks_none(
     assert scheduled(connection, settings, NO_GAPS, LAST + dt.timedelta(days=1)) == [
         "2026-03-11 Lead Qualifier: never landed"
     ]
+
+
+def test_a_day_that_is_not_due_is_no_gap_between_landed_days(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    """At night the current day has landed, and the day before is not due yet."""
+    connection.execute("DELETE FROM call_loads WHERE day = '2026-03-09'")
+    tomorrow = "SELECT * REPLACE (day + 1 AS day) FROM call_loads"
+    connection.execute(f"INSERT INTO call_loads {tomorrow}; DELETE FROM call_loads WHERE day = '2026-03-10'")
+    connection.execute("INSERT INTO call_loads SELECT * REPLACE (day - 2 AS day) FROM call_loads")
+    connection.execute("UPDATE call_loads SET fetched_until = now() WHERE day = '2026-03-11'")
+    assert scheduled(connection, settings, NO_GAPS, LAST - dt.timedelta(days=1)) == []
+    assert len(scheduled(connection, settings, NO_GAPS, LAST)) == 2
 
 
 def test_an_agent_that_was_never_listed_lacks_the_days_between_its_first_and_last(
