@@ -277,8 +277,10 @@ class _Loader:
             SuppressionListChangedError: a person was erased; what has not been yielded has not landed.
         """
         settings = self._settings
+        now_ms = self._now_ms()
         windows = {self._window(pair): pair for pair in pairs}
-        progress = ProgressLog(len(pairs), self._log)
+        yield from self._without_future(windows, now_ms)
+        progress = ProgressLog(len(windows), self._log)
         error_of_all: ApiError | None = None
         with (
             Staging(settings.pii, settings.hash_key, self._read_suppression_list, settings.timezone) as staging,
@@ -289,7 +291,7 @@ class _Loader:
                 windows,
                 margin_seconds=settings.window_margin_seconds,
                 page_size=settings.page_size,
-                now_ms=self._now_ms(),
+                now_ms=now_ms,
             )
             try:
                 for event in events:
@@ -334,6 +336,16 @@ class _Loader:
             direction = "ahead of" if ahead > 0 else "behind"
             self._log(f"this machine's clock is {abs(ahead):,.0f} s {direction} the API's, which decides; set it (NTP)")
         return self._client.now_ms
+
+    def _without_future(self, windows: dict[CallWindow, Partition], now_ms: int) -> list[FailedPartition]:
+        """Remove the windows of days that begin in the future: fetching them would replace their calls by none."""
+        time = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC)
+        error = ApiError(
+            f"this day has not begun: by the API's clock, it is {time:%Y-%m-%d %H:%M} UTC. Nothing of it was replaced; "
+            "set this machine's clock (NTP), or report the API's clock to Synthflow"
+        )
+        future = [windows.pop(window) for window in list(windows) if window.start_ms > now_ms]
+        return [FailedPartition(pair.day, self._agents[pair.model_id], error) for pair in future]
 
     def _window(self, pair: Partition) -> CallWindow:
         return CallWindow(pair.model_id, *day_bounds_ms(pair.day, self._settings.timezone))

@@ -1,6 +1,8 @@
 """Agents are resolved, and each (day, agent) pair lands as a whole or not at all."""
 
+import dataclasses
 import datetime as dt
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -334,15 +336,15 @@ def test_a_request_rate_is_shared_by_the_warehouse(
         assert bool(list(tmp_path.glob("*.pace"))) is is_shared
 
 
-@pytest.mark.parametrize(("clock_behind_seconds", "settled"), [(0.0, True), (176_400.0, False)])
+@pytest.mark.parametrize("settled", [True, False])
 def test_the_clock_of_the_api_decides_whether_a_day_is_over(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, clock_behind_seconds: float, settled: bool
+    start_sandbox: StartSandbox, settings_for: MakeSettings, settled: bool
 ) -> None:
-    """On a machine whose clock is two days ahead, a day would be settled with most of its calls missing.
-
-    The clock is an hour further ahead, so that the day stays open if midnight passes during the test.
-    """
-    day = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=2)
+    """On a machine whose clock is two days ahead, a day would be settled with most of its calls missing."""
+    now = dt.datetime.now(dt.UTC)
+    day = now.date() - dt.timedelta(days=2)
+    noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
+    clock_behind_seconds = 0.0 if settled else (now - noon).total_seconds()
     sandbox = start_sandbox(agents=1, calls_per_day=20, clock_behind_seconds=clock_behind_seconds)
     settings = settings_for(sandbox, window_margin_seconds=0)
     messages: list[str] = []
@@ -353,7 +355,27 @@ def test_the_clock_of_the_api_decides_whether_a_day_is_over(
     assert summary.settled is settled
     said = [message for message in messages if "clock" in message]
     assert len(said) == (not settled)
-    assert settled or said[0].startswith("this machine's clock is 176,")
+    assert settled or re.match("this machine's clock is 1[0-9]{2},[0-9]{3} s ahead", said[0])
+
+
+def test_a_day_that_has_not_begun_by_the_clock_of_the_api_keeps_its_calls(
+    start_sandbox: StartSandbox, settings_for: MakeSettings
+) -> None:
+    """A server with a clock of 1970 sent no calls for the requested window, which ends before it begins."""
+    day = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=2)
+    sandbox = start_sandbox(agents=1, calls_per_day=20, same_volume=True)
+    settings = settings_for(sandbox)
+    warehouse = Warehouse(settings.warehouse)
+    outcomes = []
+    for clock_behind_seconds in (0.0, 5 * 86_400.0):
+        sandbox.api.config = dataclasses.replace(sandbox.api.config, clock_behind_seconds=clock_behind_seconds)
+        with SynthflowClient.from_settings(settings) as client:
+            agents = resolve_agents(client, settings).agents
+            outcomes += load_calls(client, warehouse, settings, agents, [day], log=print)
+    assert isinstance(outcomes[0], LoadSummary)
+    assert isinstance(outcomes[1], FailedPartition)
+    assert "this day has not begun: by the API's clock, it is 20" in str(outcomes[1])
+    assert len(warehouse.read_frame("calls")) == outcomes[0].landed == 20
 
 
 def test_a_call_that_only_another_day_lists_lands_on_its_own(run: Callable[..., Run]) -> None:

@@ -156,7 +156,7 @@ def parse_calls(body: bytes) -> CallPage:
             return NO_CALLS
         raise _unexpected_json(body, "calls")
     if total < 0:
-        raise MalformedResponseError(f"the API states a total of {total} calls; try again later")
+        raise MalformedResponseError("the API states a negative total of calls; try again later")
     calls = response.calls or []
     # One search of the page is faster than one for each of its records.
     has_unstorable = not is_storable and _UNSTORABLE.search(body) is not None

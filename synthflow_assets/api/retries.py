@@ -21,6 +21,7 @@ from synthflow_assets.errors import ClientClosedError, TransientApiError
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 _MESSAGE_SECONDS = 60.0
+_DAY_SECONDS = 86_400
 
 Result = TypeVar("Result")
 
@@ -144,7 +145,8 @@ def retry_wait_seconds(attempt: int, error: TransientApiError) -> float:
 def _final_error(error: TransientApiError, attempts: int) -> TransientApiError:
     tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
     retry_after = error.retry_after_seconds
-    asked = f"; the API asks to wait {retry_after:.0f} s" if retry_after is not None else ""
+    seconds = f"{retry_after:.0f} s" if retry_after is not None and retry_after <= _DAY_SECONDS else "more than a day"
+    asked = f"; the API asks to wait {seconds}" if retry_after is not None else ""
     final = type(error)(f"{error} (gave up after {tries}{asked})", retry_after)
     final.response_text = error.response_text
     final.outlasted = error.outlasted

@@ -362,8 +362,9 @@ class WindowFetch:
             raise self._totals_error(part)
 
     def _totals_error(self, part: Slice) -> UnexpectedResponseError:
+        stated = f"{part.total:,}" if part.total <= _MAX_CALLS else f"more than {_MAX_CALLS:,}"
         return UnexpectedResponseError(
-            f"the API's totals do not follow the requested window ({part.total:,} calls stated, "
+            f"the API's totals do not follow the requested window ({stated} calls stated, "
             f"{len(self._seen):,} received), so completeness cannot be verified; {_WRONG_ADDRESS}"
         )
 

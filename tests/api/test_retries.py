@@ -117,6 +117,7 @@ def test_each_class_of_error_has_its_time(clock: Clock, error: ApiError, tries: 
 @pytest.mark.parametrize(
     ("error", "text"),
     [
+        (RateLimitedError("429", 1e20), r"^429 \(gave up after 1 attempt; the API asks to wait more than a day\)$"),
         (RateLimitedError("429", 601), r"^429 \(gave up after 1 attempt; the API asks to wait 601 s\)$"),
         (ServerError("500"), r"^500 \(gave up after 9 attempts\)$"),
     ],
