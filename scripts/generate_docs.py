@@ -61,6 +61,10 @@ handle time. The API has no queue, so there is no abandonment rate.
 * If you change `SYNTHFLOW_PII` or its key, a caller's earlier and later keys differ. To match them, fetch old days
   again.
 * `forget` removes the key of an erased person. The tables are computed again without this person.
+* Agents can be set to delete caller ids after 30 days. If such a day is fetched again, its callers are gone, unless
+  `SYNTHFLOW_VANISHED_FIELDS` is `keep`.
+* A caller is new if the warehouse has no earlier day with this caller. So on the first days in the warehouse, nearly
+  all callers are new.
 
 Callers do not add up over days or agents. For a range of days use `caller_summary`, which is exact:
 

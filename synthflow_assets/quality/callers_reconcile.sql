@@ -1,9 +1,8 @@
--- Callers are counted again from each call's list of earlier calls of the same caller, instead of from windows and joins.
-WITH histories AS (
-    SELECT caller_key, list((start_time, day) ORDER BY start_time, call_id) AS history
+-- Callers are counted again, by joining each call with the first and with the last earlier call of the same caller.
+WITH checked AS (
+    SELECT DISTINCT caller_key
     FROM calls
-    WHERE caller_key IS NOT NULL
-    GROUP BY caller_key
+    WHERE $days IS NULL OR list_contains($days::DATE[], day)
 ),
 placed AS (
     SELECT
@@ -14,17 +13,18 @@ placed AS (
         start_time,
         row_number() OVER (PARTITION BY caller_key ORDER BY start_time, call_id) AS place
     FROM calls
-    WHERE caller_key IS NOT NULL
+    SEMI JOIN checked USING (caller_key)
 ),
 marked AS (
     SELECT
         placed.*,
-        history[1][2] = day AS is_new,
-        place > 1 AND start_time - history[place - 1][1] <= INTERVAL 24 HOUR AS is_repeat_24h,
-        place > 1 AND start_time - history[place - 1][1] <= INTERVAL 168 HOUR AS is_repeat_7d
+        first_call.day = placed.day AS is_new,
+        placed.start_time - earlier.start_time <= INTERVAL 24 HOUR AS is_repeat_24h,
+        placed.start_time - earlier.start_time <= INTERVAL 168 HOUR AS is_repeat_7d
     FROM placed
-    JOIN histories USING (caller_key)
-    WHERE $days IS NULL OR list_contains($days::DATE[], day)
+    JOIN placed AS first_call ON first_call.caller_key = placed.caller_key AND first_call.place = 1
+    LEFT JOIN placed AS earlier ON earlier.caller_key = placed.caller_key AND earlier.place = placed.place - 1
+    WHERE $days IS NULL OR list_contains($days::DATE[], placed.day)
 ),
 expected AS (
     SELECT

@@ -59,7 +59,7 @@ _CHECKS = (
     Check(
         "callers_daily",
         "callers_reconcile",
-        "Counted again from the earlier calls of each caller, all, reached, new and repeating callers are the same.",
+        "Counted again from earlier calls, the numbers of all, reached, new and repeating callers are the same.",
         COMPUTE_AGAIN,
         severity=Severity.ERROR,
     ),

@@ -536,7 +536,7 @@ def test_versions_have_the_interval_of_the_macro(warehouse: Warehouse, report: O
             f"compare_segments('{FIRST}', '{LAST}', 'assistant_version', '1', '2', condition := model_id = '{agent}')"
         )
         [rate] = ask(warehouse, f"FROM {macro} WHERE rate = 'person_reached_rate'")
-        first, second = (row for row in rows if row["Version"].startswith(agent.replace("agent-", "Agent ")))
+        first, second = (row for row in rows if row["Version"].startswith(agent.replace("agent-", "Agent ") + ": "))
         assert first["Person reached"] == shown_share(rate["first_calls"], rate["first_of"])
         assert second["Calls"] == f"{rate['second_of']:,}"
         points = [f"{100 * rate[name]:+.1f}" for name in ("difference", "difference_low", "difference_high")]

@@ -516,7 +516,7 @@ function versions(view) {
         before === undefined
           ? null
           : differenceInterval([of("reached", agent, before), of("calls", agent, before)], [reached, calls]);
-      const label = `${name}, version ${names[version]}`;
+      const label = `${name}: ${names[version]}`;
       return { name: label, calls, reached, judged, passes, change, note: `${percent(reached, calls)} of ${plural(calls, "call")}` };
     });
   });
