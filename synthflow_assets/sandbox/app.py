@@ -168,7 +168,7 @@ class SandboxApi:
         offset = numbers["offset"] or 0
         if not 1 <= limit <= _MAX_LIMIT:
             return _error(400, f"Limit must be between 1 and {_MAX_LIMIT}.", "important")
-        if model_id not in self.store.agents:
+        if model_id not in self._agents():
             if self.config.unknown_model == "not_found":
                 return _error(404, "Assistant not found", "not_found")
             return _page(0, limit, offset, [])
@@ -183,6 +183,11 @@ class SandboxApi:
             query.get("lead_phone_number"),
         )
         return self._list(model_id, limit, offset, window)
+
+    def _agents(self) -> list[str]:
+        """Return the ids of the agents that exist."""
+        model_ids = list(self.store.agents)
+        return model_ids[:-1] if "deleted_agent" in self.config.faults else model_ids
 
     def _is_poisoned(self, from_ms: int | None, to_ms: int | None) -> bool:
         if self.config.poisoned_day is None or from_ms is None or to_ms is None:
@@ -271,9 +276,9 @@ class SandboxApi:
                 "type": agent.type,
                 "agent": {"prompt": "CONFIDENTIAL PROMPT. " * 50, "greeting_message": "Hello"},
             }
-            for agent in list(self.store.agents.values())[offset : offset + limit]
+            for agent in (self.store.agents[model_id] for model_id in self._agents()[offset : offset + limit])
         ]
-        pagination = {"total_records": len(self.store.agents), "limit": limit, "offset": offset}
+        pagination = {"total_records": len(self._agents()), "limit": limit, "offset": offset}
         return JSONResponse({"status": "ok", "response": {"pagination": pagination, "assistants": listed}})
 
     async def _recording(self, request: Request) -> Response:

@@ -5,6 +5,7 @@ Each is a shape that was seen or announced, but that a default sandbox does not 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import zlib
 from collections.abc import Callable
@@ -48,6 +49,59 @@ def _blank_call_ids(record: Record) -> None:
         record["call_id"] = " "
 
 
+def _negative_durations(record: Record) -> None:
+    record["duration"] = -1 - int(record["duration"])
+
+
+def _starts_as_date_times(record: Record) -> None:
+    record["start_time"] = dt.datetime.fromtimestamp(int(record["start_time"]) / 1000, dt.UTC).isoformat()
+
+
+def _telephony_starts_as_epochs(record: Record) -> None:
+    if record.get("telephony_start"):
+        start = dt.datetime.fromisoformat(record["telephony_start"]).replace(tzinfo=dt.UTC)
+        record["telephony_start"] = int(start.timestamp() * 1000)
+
+
+def _upper_case_statuses(record: Record) -> None:
+    record["call_status"] = record["call_status"].upper()
+
+
+def _statuses_as_objects(record: Record) -> None:
+    record["call_status"] = {"value": record["call_status"]}
+
+
+def _json_as_texts(record: Record) -> None:
+    for name in ("judge_results", "executed_actions", "collected_variables"):
+        if record.get(name) is not None:
+            record[name] = json.dumps(record[name])
+
+
+def _judge_results_as_lists(record: Record) -> None:
+    if record.get("judge_results"):
+        record["judge_results"] = [record["judge_results"]]
+
+
+def _actions_as_texts(record: Record) -> None:
+    actions = record.get("executed_actions")
+    if isinstance(actions, dict):
+        record["executed_actions"] = {name: json.dumps(action) for name, action in actions.items()}
+
+
+def _transcripts_as_lists(record: Record) -> None:
+    if record.get("transcript"):
+        record["transcript"] = record["transcript"].splitlines()
+
+
+def _recording_durations_as_objects(record: Record) -> None:
+    record["recording_duration"] = {"seconds": record.get("recording_duration")}
+
+
+def _endless_calls(record: Record) -> None:
+    if zlib.crc32(record["call_id"].encode()) % 10 == 0:
+        record["call_status"] = "in-progress"
+
+
 def _starts_in_seconds(record: Record) -> None:
     record["start_time"] = int(record["start_time"]) // 1000
 
@@ -64,6 +118,17 @@ RECORD_FAULTS: dict[str, Callable[[Record], None]] = {
     "no_recording_url": _no_recording_url,
     "durations_as_fractions": _durations_as_fractions,
     "blank_call_ids": _blank_call_ids,
+    "negative_durations": _negative_durations,
+    "starts_as_date_times": _starts_as_date_times,
+    "telephony_starts_as_epochs": _telephony_starts_as_epochs,
+    "upper_case_statuses": _upper_case_statuses,
+    "statuses_as_objects": _statuses_as_objects,
+    "json_as_texts": _json_as_texts,
+    "judge_results_as_lists": _judge_results_as_lists,
+    "actions_as_texts": _actions_as_texts,
+    "transcripts_as_lists": _transcripts_as_lists,
+    "recording_durations_as_objects": _recording_durations_as_objects,
+    "endless_calls": _endless_calls,
     "starts_in_seconds": _starts_in_seconds,
     "labels_as_objects": _labels_as_objects,
 }

@@ -7,6 +7,7 @@ text, but words, fractions and numbers beyond 64 bits reject the record. (DuckDB
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from synthflow_assets.warehouse.personal import EMPTY, SuppressionList, private_sql
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, NEEDED_COLUMNS, OPEN_STATUSES
@@ -30,14 +31,23 @@ _MAX_EPOCH_MS = 253_402_300_799_999  # the end of the year 9999
 EPOCH_SECONDS = range(946_684_800, 4_102_444_800)
 
 
+# Metrics read these fields, so their values must be JSON of these kinds, by the first character. An empty list is an
+# empty object.
+_JSON_KINDS = {"judge_results": "{", "executed_actions": "{[", "collected_variables": "{"}
+_OPENING = {"{": "an object", "[": "a list"}
+
+
 def _parsed(column: Column) -> str:
-    """Return SQL for the field's text or JSON; NULL if it is absent or null, or `""` for a number or time."""
+    """Return SQL for the field's text or JSON; NULL if it is absent or null, or `""` for anything but a text."""
     return _without_empty(column, f"r.{column.source}")
 
 
 def _without_empty(column: Column, value: str) -> str:
     match column.kind:
-        case Kind.JSON | Kind.TEXT_LIST:
+        case Kind.JSON:
+            empty_list = ", '[]'" if _JSON_KINDS.get(column.name) == "{" else ""
+            return f"""CASE WHEN {value} NOT IN ('null', '""', '"null"'{empty_list}) THEN {value} END"""
+        case Kind.TEXT_LIST:
             return f"nullif({value}, 'null')"
         case Kind.TEXT:
             return value
@@ -47,12 +57,21 @@ def _without_empty(column: Column, value: str) -> str:
 
 def typed_from_extra(column: Column) -> str:
     """Return SQL for a column's value from `extra`, where fields land that have no column or could not be decoded."""
+    name = quoted(str(column.source))
     arrow = "->" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "->>"
-    return _typed(column, _without_empty(column, f"(extra {arrow} {quoted(str(column.source))})"))
+    value = _without_empty(column, f"(extra {arrow} {name})")
+    is_structure = f"json_type(extra -> {name}) IN ('OBJECT', 'ARRAY')"
+    return _typed(column, value, is_structure)
 
 
-def _typed(column: Column, value: str) -> str:
-    """Return SQL for a column's value; NULL if the field's value cannot be decoded."""
+def _typed(column: Column, value: str, is_structure: str) -> str:
+    """Return SQL for a column's value; NULL if the field's value cannot be decoded.
+
+    Args:
+        column: the column.
+        value: SQL for the field's text or JSON.
+        is_structure: an SQL condition for a text: the field's value is an object or a list.
+    """
     # 25.0 is 25, also as text.
     whole = f"TRY_CAST(regexp_extract({value}, '^({_INTEGER})(?:[.]0+)?$', 1) AS BIGINT)"
     match column.kind:
@@ -70,21 +89,90 @@ def _typed(column: Column, value: str) -> str:
             )
         case Kind.TEXT_LIST:
             return f"CASE WHEN json_type({value}) = 'ARRAY' THEN CAST({value} AS VARCHAR[]) END"
+        case Kind.JSON:
+            return _typed_json(column, value)
+        case Kind.TEXT:
+            return _typed_text(column, value, is_structure)
         case _:
             return value
 
 
-_STRICT_FIELDS = tuple(column for column in CALL_FIELDS if column.kind not in (Kind.TEXT, Kind.JSON))
+def _typed_json(column: Column, value: str) -> str:
+    """Return SQL for JSON of the kinds that the column needs. A text of such JSON is that JSON."""
+    if column.name not in _JSON_KINDS:
+        return value
+
+    def is_needed(json: str) -> str:
+        return " OR ".join(f"starts_with({json}, '{character}')" for character in _JSON_KINDS[column.name])
+
+    # Extracted again, because a cast keeps the spaces of the text.
+    inside = f"(TRY_CAST(({value} ->> '$') AS JSON) -> '$')"
+    return (
+        f"CASE WHEN {is_needed(value)} THEN {value} "
+        f"WHEN starts_with({value}, '\"') THEN CASE WHEN {is_needed(inside)} THEN {inside} END END"
+    )
+
+
+def _typed_text(column: Column, value: str, is_structure: str) -> str:
+    """Return SQL for a text; NULL for an object or a list. A documented value in upper case becomes lower case."""
+    as_sent = f"CASE WHEN {is_structure} THEN NULL ELSE {value} END"
+    if not column.values:
+        return as_sent
+    # `IN` with a long list becomes a join, which copies all columns.
+    documented = sorted({one.replace("_", "-") for one in column.values if one.islower()})
+    lower = f"lower({value})"
+    return (
+        f"CASE WHEN {value} <> {lower} AND list_contains({documented}, replace({lower}, '_', '-')) "
+        f"THEN {lower} ELSE {as_sent} END"
+    )
+
+
+_TEXTS = tuple(column for column in CALL_FIELDS if column.kind is Kind.TEXT)
+
+
+def _structures_sql() -> str:
+    """Return SQL for a list of the texts that are objects or lists, such as `transcript is a list`; NULL if none is.
+
+    Read as a text, an object begins with a brace. Only records with such a text are parsed again. Each field is named
+    once, because DuckDB would parse all records for an expression that occurs twice.
+    """
+    may_be = " OR ".join(f"starts_with(r.{column.source}, '{brace}')" for column in _TEXTS for brace in "{[")
+    kinds = "MAP {'OBJECT': ' is an object', 'ARRAY': ' is a list'}"
+    fields = ", ".join(
+        f"{quoted(str(column.source))} || {kinds}[json_type({_field_of_record(column)})]" for column in _TEXTS
+    )
+    return f"CASE WHEN {may_be} THEN nullif(list_filter([{fields}], lambda field: field IS NOT NULL), []) END"
+
+
+def _is_structure(column: Column) -> str:
+    """Return an SQL condition: the value of a field for a text is an object or a list."""
+    kinds = [quoted(f"{column.source} is {kind}") for kind in _OPENING.values()]
+    return "coalesce(" + " OR ".join(f"list_contains(structures, {kind})" for kind in kinds) + ", false)"
+
+
+def _field_of_record(column: Column) -> str:
+    return f"(record -> {quoted(str(column.source))})"
+
+
+_STRICT_FIELDS = tuple(column for column in CALL_FIELDS if column.kind is not Kind.JSON or column.name in _JSON_KINDS)
 
 
 def _is_invalid(column: Column) -> str:
     """Return an SQL condition: the field has a value that cannot be decoded."""
+    if column.kind is Kind.TEXT:
+        return _is_structure(column)
     return f"({_parsed(column)} IS NOT NULL AND {column.name} IS NULL)"
+
+
+def _any_invalid(columns: Sequence[Column]) -> str:
+    """Return an SQL condition: at least one of the fields may have a value that cannot be decoded."""
+    return " OR ".join(["structures IS NOT NULL", *(_is_invalid(one) for one in columns if one.kind is not Kind.TEXT)])
 
 
 def _kind_of_value(value: str) -> str:
     """Return SQL that names the kind of a value, without the value."""
     return f"""CASE
+        WHEN regexp_full_match({value}, '-0*[1-9][0-9]*([.][0-9]*)?') THEN 'negative'
         WHEN regexp_full_match({value}, '[+-]?[0-9]+') THEN 'an integer'
         WHEN regexp_full_match({value}, '[+-]?[0-9]*[.][0-9]*(?:[eE][+-]?[0-9]+)?') THEN 'a fraction'
         WHEN {value} IN ('true', 'false') THEN 'a boolean'
@@ -95,6 +183,14 @@ def _kind_of_value(value: str) -> str:
     END"""
 
 
+def _problem_of_value(column: Column) -> str:
+    """Return SQL that says what is wrong with a value, without the value."""
+    kind = _kind_of_value(_parsed(column))
+    if column.kind is not Kind.WHOLE_NUMBER:
+        return kind
+    return f"CASE {kind} WHEN 'an integer' THEN 'larger than {column.maximum}' ELSE {kind} END"
+
+
 # If a field occurs twice, parsers differ in which value they read: msgspec while fetching, DuckDB while decoding.
 _DUPLICATE_FIELD = "CASE WHEN NOT keys_are_unique THEN 'a field occurs twice' END"
 ANOTHER_DAY = "start_time lies outside of the asked day"
@@ -103,13 +199,37 @@ _ON_ANOTHER_DAY = (
 )
 
 
+# If the entries were texts, no action would be found, and the metrics would change. The entries are read only if there
+# are no actions, because that takes long.
+_UNREADABLE_ACTIONS = """
+    CASE WHEN len(actions) = 0 AND executed_actions NOT IN ('{}', '[]') AND len(list_filter(
+        CASE WHEN starts_with(executed_actions, '[')
+            THEN json_extract(executed_actions, '$[*]')
+            ELSE json_extract(executed_actions, '$.*')
+        END,
+        lambda entry: json_type(entry) NOT IN ('OBJECT', 'NULL')
+    )) > 0 THEN 'an entry of executed_actions is not an object' END
+"""
+
+
+def _expected(column: Column) -> str:
+    """Return what a value of the column must be, for a reason."""
+    match column.kind:
+        case Kind.WHOLE_NUMBER:
+            return f"a whole number from 0 to {column.maximum}"
+        case Kind.JSON:
+            return " or ".join(_OPENING[character] for character in _JSON_KINDS[column.name])
+        case Kind.TEXT:
+            return "a text"
+        case _:
+            return "a time"
+
+
 def _reject_reason(column: Column) -> str | None:
     """Return SQL for the reason for which a field rejects its record, or NULL; None if no value is rejected."""
     cases = []
     if column in _STRICT_FIELDS and column.name in NEEDED_COLUMNS:
-        is_number = column.kind is Kind.WHOLE_NUMBER
-        expected = f"is not a whole number from 0 to {column.maximum}" if is_number else "is not a time"
-        cases.append(f"WHEN {_is_invalid(column)} THEN {quoted(f'{column.source} {expected}')}")
+        cases.append(f"WHEN {_is_invalid(column)} THEN {quoted(f'{column.source} is not {_expected(column)}')}")
     if column.required:
         or_empty = f"OR trim({column.name}, E' \\t\\n\\r') = ''" if column.sql_type == Kind.TEXT.value else ""
         cases.append(f"WHEN {column.name} IS NULL {or_empty} THEN {quoted(f'{column.source} is missing')}")
@@ -118,13 +238,13 @@ def _reject_reason(column: Column) -> str | None:
 
 def _unread_sql() -> str:
     """Return SQL for a list of the fields that cannot be decoded, each with the kind of its value; NULL if all can."""
-    fields = [
-        f"CASE WHEN {_is_invalid(column)} "
-        f"THEN {quoted(f'{column.source} is ')} || {_kind_of_value(_parsed(column))} END"
+    fields = ", ".join(
+        f"CASE WHEN {_is_invalid(column)} THEN {quoted(f'{column.source} is ')} || {_problem_of_value(column)} END"
         for column in _STRICT_FIELDS
-    ]
-    any_invalid = " OR ".join(map(_is_invalid, _STRICT_FIELDS))
-    return f"CASE WHEN {any_invalid} THEN list_filter([{', '.join(fields)}], lambda field: field IS NOT NULL) END"
+        if column.kind is not Kind.TEXT
+    )
+    found = f"list_concat(structures, list_filter([{fields}], lambda field: field IS NOT NULL))"
+    return f"CASE WHEN {_any_invalid(_STRICT_FIELDS)} THEN {found} END"
 
 
 def _extra_sql() -> str:
@@ -132,14 +252,18 @@ def _extra_sql() -> str:
     known = quoted(json.dumps(dict.fromkeys([*(str(column.source) for column in CALL_FIELDS), "model_id"])))
     unknown = f"CASE WHEN NOT keys_are_known THEN json_merge_patch(record, {known}) END"
     lenient = [column for column in _STRICT_FIELDS if column.name not in NEEDED_COLUMNS]
-    any_invalid = " OR ".join(map(_is_invalid, lenient))
     values = ", ".join(
-        f"{quoted(str(column.source))}, CASE WHEN {_is_invalid(column)} THEN {_parsed(column)} END"
+        f"{quoted(str(column.source))}, CASE WHEN {_is_invalid(column)} THEN {_invalid_value(column)} END"
         for column in lenient
     )
     # A merge patch ignores the members that are null.
     noted = f"json_merge_patch(coalesce({unknown}, '{{}}'), json_object({values}))"
-    return f"CASE WHEN {any_invalid} THEN {noted} ELSE {unknown} END"
+    return f"CASE WHEN {_any_invalid(lenient)} THEN nullif({noted}, '{{}}') ELSE {unknown} END"
+
+
+def _invalid_value(column: Column) -> str:
+    """Return SQL for a value that cannot be decoded, for `extra`: an object stays an object."""
+    return _field_of_record(column) if column.kind is Kind.TEXT else _parsed(column)
 
 
 def derived_columns_sql(source: str) -> str:
@@ -181,9 +305,11 @@ def decode_sql(source: str, pii: str, hash_key: str = "", suppressed: Suppressio
     }
     # The record's own model_id is not read: `api` has already skipped the records of other agents.
     known_names = ", ".join(quoted(name) for name in [*shape, "model_id"])
-    typed = ",\n".join(f"        {_typed(column, _parsed(column))} AS {column.name}" for column in CALL_FIELDS)
+    typed = ",\n".join(
+        f"        {_typed(column, _parsed(column), _is_structure(column))} AS {column.name}" for column in CALL_FIELDS
+    )
     reasons = ", ".join(
-        filter(None, (*(_reject_reason(column) for column in CALL_FIELDS), _DUPLICATE_FIELD, _ON_ANOTHER_DAY))
+        filter(None, (*map(_reject_reason, CALL_FIELDS), _UNREADABLE_ACTIONS, _DUPLICATE_FIELD, _ON_ANOTHER_DAY))
     )
     decoded = [column for column in CALLS.columns if column.name != "loaded_at"]
     columns = ",\n    ".join(private_sql(column, pii, hash_key) for column in decoded)
@@ -211,6 +337,10 @@ parsed AS (
         from_json(record, {quoted(json.dumps(shape))}) AS r
     FROM keyed, first_record
 ),
+shaped AS (
+    SELECT *, {_structures_sql()} AS structures
+    FROM parsed
+),
 typed AS (
     SELECT
         day,
@@ -222,8 +352,9 @@ typed AS (
         r,
 {typed},
         NULL::DATE AS listed_day,
-        keys_are_known
-    FROM parsed
+        keys_are_known,
+        structures
+    FROM shaped
 ),
 derived AS (
 {derived_columns_sql("typed")}

@@ -450,6 +450,7 @@ CALL_FIELDS = tuple(column for column in CALLS.columns if column.source is not N
 NEEDED_COLUMNS = frozenset(
     [column.name for column in CALLS.columns if column.required]
     + [source for table in METRIC_TABLES for source in table.sources]
+    + ["transcript", "error_message", "judge_results", "executed_actions", "collected_variables"]  # of derived columns
 )
 
 

@@ -147,6 +147,17 @@ def test_what_is_no_whole_number_rejects_the_record(value: Any) -> None:
     [
         (call(call_id=None), "call_id is missing"),
         (call(call_id=""), "call_id is missing"),
+        (call(call_id=" \n"), "call_id is missing"),
+        (call(call_id={"id": "x"}), "call_id is not a text"),
+        (call(call_status={"value": "completed"}), "call_status is not a text"),
+        (call(transcript=["bot: hi"]), "transcript is not a text"),
+        (call(error_message={"code": 404}), "error_message is not a text"),
+        (call(judge_results=[{"goal": "true"}]), "judge_results is not an object"),
+        (call(judge_results="true"), "judge_results is not an object"),
+        (call(executed_actions=5), "executed_actions is not an object or a list"),
+        (call(executed_actions={"a": "{}"}), "an entry of executed_actions is not an object"),
+        (call(executed_actions=["a"]), "an entry of executed_actions is not an object"),
+        (call(collected_variables=["a"]), "collected_variables is not an object"),
         (call(start_time=None), "start_time is missing"),
         (call(start_time="yesterday"), "start_time is not a time"),
         (call(start_time=10**18), "start_time is not a time"),
@@ -238,6 +249,8 @@ def test_times_are_read_in_every_unambiguous_form(field: str, start_time: Any) -
         ("telephony_start", "noon", "a text"),
         ("telephony_start", "-infinity", "a text"),
         ("telephony_end", [1], "a list"),
+        ("recording_duration", {"seconds": 5}, "an object"),
+        ("lead_name", ["a"], "a list"),
     ],
 )
 def test_a_wrong_type_loses_only_the_field_if_no_metric_needs_it(field: str, value: Any, kind: str) -> None:
@@ -255,7 +268,9 @@ def test_a_wrong_type_loses_only_the_field_if_no_metric_needs_it(field: str, val
         (60.5, "a fraction"),
         ("long", "a text"),
         ("2026-03-10T00:00:00", "a date-time"),
-        (2**63, "an integer"),
+        (2**63, "larger than 31622400"),
+        (-1, "negative"),
+        ("-1.5", "negative"),
         (True, "a boolean"),
         ([1], "a list"),
         ({"s": 1}, "an object"),
@@ -263,6 +278,38 @@ def test_a_wrong_type_loses_only_the_field_if_no_metric_needs_it(field: str, val
 )
 def test_the_kind_of_a_value_is_named_and_not_the_value(value: Any, kind: str) -> None:
     assert decode(call(duration=value), pii="drop")[0]["unread"] == [f"duration is {kind}"]
+
+
+def test_a_text_of_json_is_that_json() -> None:
+    values = {
+        "judge_results": {"goal": "true", "goal_feedback": 'it\'s "done"'},
+        "executed_actions": {"a": {"name": "a", "action_type": "x"}},
+        "collected_variables": {"v": {"value": "1", "collected": True}},
+    }
+    [expected] = decode(call(**values))
+    [as_texts] = decode(call(**{name: f" {json.dumps(value)}" for name, value in values.items()}))
+    assert as_texts == expected
+    [empty] = decode(call(**dict.fromkeys(values, "")))
+    assert [empty[name] for name in values] == [None] * 3
+    assert empty["reason"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "stored"),
+    [
+        ("call_status", "COMPLETED", "completed"),
+        ("call_status", "NO_ANSWER", "no_answer"),
+        ("call_status", "Teleported", "Teleported"),
+        ("telephony_hangup", "Caller", "caller"),
+        ("end_call_reason", "Insufficient Minutes", "Insufficient Minutes"),
+        ("transcript", "[music]\nhuman: HI", "[music]\nhuman: HI"),
+        ("transcript", "{", "{"),
+        ("lead_name", "ADA", "ADA"),
+    ],
+)
+def test_documented_values_are_in_lower_case_and_other_texts_as_sent(field: str, sent: str, stored: str) -> None:
+    [row] = decode(call(**{field: sent}))
+    assert (row["reason"], row["unread"], row[field]) == (None, None, stored)
 
 
 def test_json_null_is_sql_null_and_unknown_fields_are_kept() -> None:

@@ -147,6 +147,33 @@ def test_a_wrong_response_is_asked_for_again_and_does_no_harm(workspace: Workspa
     assert workspace.rows() == before
 
 
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        ("negative_durations", "duration is negative"),
+        ("statuses_as_objects", "call_status is an object"),
+        ("judge_results_as_lists", "judge_results is a list"),
+        ("actions_as_texts", "an entry of executed_actions is not an object"),
+        ("transcripts_as_lists", "transcript is a list"),
+        *((fault, None) for fault in ("starts_as_date_times", "telephony_starts_as_epochs", "json_as_texts")),
+        *((fault, None) for fault in ("upper_case_statuses", "recording_durations_as_objects")),
+    ],
+)
+def test_no_type_change_changes_a_metric(workspace: Workspace, fault: str, problem: str | None) -> None:
+    """The day fails, or the value means the same."""
+    workspace.load()
+    before = workspace.rows()
+    failed = [outcome for outcome in workspace.load(fault) if isinstance(outcome, FailedPartition)]
+    assert bool(failed) is (problem is not None)
+    for outcome in failed:
+        assert f"most often, {problem}" in str(outcome.error)
+    after = workspace.rows()
+    assert {name: after[name] for name in after if name != "calls"} == {
+        name: before[name] for name in before if name != "calls"
+    }
+    assert [row[2] for row in after["calls"]] == [row[2] for row in before["calls"]]
+
+
 def test_starts_in_seconds_are_the_same_starts(workspace: Workspace) -> None:
     workspace.load()
     before = {row[2]: row[3] for row in workspace.rows()["calls"]}  # by call_id
