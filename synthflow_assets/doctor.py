@@ -34,6 +34,7 @@ from synthflow_assets.loading import resolve_agents
 from synthflow_assets.orchestration.sensors.channels import send_test_alert
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.export import examine_export_folder
 from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
 from synthflow_assets.warehouse.staging import Partition
 from synthflow_assets.warehouse.trial import LandingTrial, TrialResult
@@ -87,6 +88,8 @@ def examine(
     yield _examine_timezone(settings)
     yield from _examine_api(settings, region_urls)
     yield from _examine_warehouse(settings)
+    if settings.export_folder is not None:
+        yield _examine_exports(settings.export_folder)
     if send_alerts:
         yield from _examine_alerts(settings)
 
@@ -446,6 +449,15 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
         yield Finding(Verdict.OK, "warehouse", f"{settings.warehouse} exists. Nothing has landed yet.")
     else:
         yield _landed(settings, int(loads["landed"].sum()), loads["day"].min().date(), loads["day"].max().date())
+
+
+def _examine_exports(folder: str) -> Finding:
+    try:
+        examine_export_folder(folder)
+    except WarehouseError as error:
+        return Finding(Verdict.TROUBLE, "exports", _sentence(error))
+    verb = "can be listed" if "://" in folder else "is writable"
+    return Finding(Verdict.OK, "exports", f"{folder} {verb}.")
 
 
 def _warehouse(settings: Settings) -> Warehouse:

@@ -259,8 +259,10 @@ def test_warehouse(start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_p
     own = tmp_path / "own.duckdb"
     with Warehouse(str(own)).connect():
         pass
-    found = findings(settings_for(sandbox, warehouse=str(own)))
+    found = findings(settings_for(sandbox, warehouse=str(own), export_dir=str(tmp_path / "out")))
     assert "Nothing has landed yet" in found["warehouse"].text
+    assert found["exports"].text.endswith("out is writable.")
+    assert "it is not writable" in troubles(settings_for(sandbox, export_dir="/proc/none"))["exports"]
 
 
 def test_the_default_file_of_earlier_versions_is_named(

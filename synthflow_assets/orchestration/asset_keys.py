@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,11 @@ def table_keys(module: str, schema: str) -> Mapping[str, list[str]]:
         SettingsError: the module cannot be loaded, has no definitions, or not exactly one workspace with this schema.
     """
     keys: dict[str, list[str]] = {}
-    for node in _definitions(module).resolve_asset_graph().asset_nodes:
+    definitions = _definitions(module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nodes = list(definitions.resolve_asset_graph().asset_nodes)
+    for node in nodes:
         name, table = node.metadata.get(ASSET_NAME), str(node.metadata.get("dagster/table_name"))
         if table.split(".")[1:] != [schema, name]:
             continue
@@ -40,7 +45,9 @@ def table_keys(module: str, schema: str) -> Mapping[str, list[str]]:
 def _definitions(module: str) -> dg.Definitions:
     sys.path[:0] = [str(Path.cwd()), str(Path.cwd() / "src")]
     try:
-        found = list(_in_module(importlib.import_module(module)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Dagster about its own beta features
+            found = list(_in_module(importlib.import_module(module)))
     except Exception as error:  # noqa: BLE001 (a project may raise anything)
         lines = str(error).splitlines() or [""]
         raise SettingsError(f"{module} cannot be loaded: {type(error).__name__}: {lines[0]}") from None

@@ -19,7 +19,9 @@ import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.files import file_time, replace_file
+from synthflow_assets.warehouse.engines.base import new_connection
 from synthflow_assets.warehouse.engines.buckets import describe_bucket_error, is_bucket, open_bucket
+from synthflow_assets.warehouse.engines.file import is_writable
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALLS, TABLES
 from synthflow_assets.warehouse.statements import quoted
@@ -122,6 +124,20 @@ def export_again(
     """
     exported = {table: _exported_days(connection, table, days, folder) for table in tables}
     return sum(len(export_days(connection, table, found, folder)) for table, found in exported.items())
+
+
+def examine_export_folder(folder: str) -> None:
+    """Raise if exports cannot be listed, or the folder cannot be written. Writes nothing.
+
+    Raises:
+        WarehouseUnusableError: the folder is not writable, or the bucket cannot be listed.
+    """
+    if is_bucket(folder):
+        with new_connection() as connection, _bucket_errors(folder):
+            open_bucket(connection, folder)
+            connection.execute(f"SELECT file FROM glob({quoted(f'{folder}/*.parquet')})")
+    elif not is_writable(Path(folder, "calls")):
+        raise WarehouseUnusableError(f"cannot export to {folder}: it is not writable. Check SYNTHFLOW_EXPORT_DIR")
 
 
 def _exported_days(

@@ -26,6 +26,23 @@ directory_type = "project"
 [tool.dg.project]
 root_module = "voice"
 """
+TRANSLATION = """
+  translation:
+    key: "lake/my_{{ props.name }}"
+"""
+THEIRS = """
+from pathlib import Path
+
+import dagster as dg
+from synthflow_assets import WarehouseResource
+
+
+@dg.asset(deps=[dg.AssetKey(["lake", "my_call_duration_daily"])])
+def minutes(synthflow_warehouse: WarehouseResource) -> None:
+    with synthflow_warehouse.get_connection(read_only=True) as connection:
+        [(seconds,)] = connection.execute("SELECT sum(total_duration_seconds) FROM call_duration_daily").fetchall()
+    Path("minutes.txt").write_text(str(seconds / 60))
+"""
 DEFINITIONS = """
 from pathlib import Path
 
@@ -91,9 +108,15 @@ def test_a_new_project_adds_the_component_and_lands_a_day(
     assert "SettingsError: regoin is not an attribute; did you mean region?" in project.dg("list", "defs", fails=True)
     defs_yaml.write_text(scaffolded.replace("start_date: '", "start_date: '2026-07-01' # '"), encoding="utf-8")
     project.point_to(sandbox)
+    defs_yaml.write_text(defs_yaml.read_text("utf-8") + TRANSLATION, encoding="utf-8")
+    (package / "defs" / "theirs.py").write_text(THEIRS, encoding="utf-8")
     assert "validated successfully" in project.dg("check", "yaml")
-    assert "synthflow/call_duration_daily" in project.dg("list", "defs", "--json")
-    project.dg("launch", "--assets", 'key:"synthflow/call_loads" or key:"synthflow/calls"', "--partition", DAY)
+    project.dg("launch", "--assets", 'key:"lake/my_call_loads" or key:"lake/my_calls"', "--partition", DAY)
+    assert " 1 day(s) from 2026-07-10 to 2026-07-10 are outdated: " in project.dg(
+        "launch", "--job", "synthflow_recompute"
+    )
+    project.dg("launch", "--assets", "minutes", "--config-json", IN_PROCESS)
+    assert float((tmp_path / "minutes.txt").read_text("utf-8")) > 0
     loads = Warehouse(str(tmp_path / "data" / "warehouse.duckdb")).read_frame("call_loads")
     assert loads["landed"].sum() == len(Warehouse(str(tmp_path / "data" / "warehouse.duckdb")).read_frame("calls")) > 0
     assert set(loads["model_id"]) == set(sandbox.model_ids)

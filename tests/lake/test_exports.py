@@ -19,7 +19,7 @@ from synthflow_assets.quality import NO_GAPS, find_problems
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.buckets import open_bucket
-from synthflow_assets.warehouse.export import EXPORTED_TABLES, export_again, export_days
+from synthflow_assets.warehouse.export import EXPORTED_TABLES, examine_export_folder, export_again, export_days
 from tests.lake.conftest import BUCKET
 
 DAYS = [dt.date(2026, 3, 10), dt.date(2026, 3, 11)]
@@ -120,6 +120,9 @@ def test_a_bucket_that_cannot_be_written_is_one_line_without_keys(
         assert "testing" not in str(raised.value)
         return str(raised.value)
 
+    examine_export_folder(f"s3://{BUCKET}/x")
+    with pytest.raises(WarehouseUnusableError, match="s3://nobodys/x: there is no such bucket"):
+        examine_export_folder("s3://nobodys/x")
     assert failure("s3://nobodys/x") == (
         "cannot export to s3://nobodys/x: there is no such bucket. Check SYNTHFLOW_EXPORT_DIR"
     )
