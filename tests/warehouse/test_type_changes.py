@@ -168,9 +168,9 @@ def test_no_type_change_changes_a_metric(workspace: Workspace, fault: str, probl
     for outcome in failed:
         assert f"most often, {problem}" in str(outcome.error)
     after = workspace.rows()
-    assert {name: after[name] for name in after if name != "calls"} == {
-        name: before[name] for name in before if name != "calls"
-    }
+    # Up to three records of an agent's day are rejected one by one, and the versions that landed stay.
+    metrics = set(before) - {"calls", "call_rejects"}
+    assert {name: after[name] for name in metrics} == {name: before[name] for name in metrics}
     assert [row[2] for row in after["calls"]] == [row[2] for row in before["calls"]]
 
 
