@@ -20,7 +20,8 @@ from tests.report.reading import columns_of
 from tests.report.test_scripts import script
 
 CHARTS = (
-    "outcomes", "outcomes-by-agent", "transfers", "transfers-by-agent", "judge", "variables", "calls", "hours", "peaks",
+    "outcomes", "outcomes-by-agent", "transfers", "transfers-by-agent", "judge", "variables", "attempts", "reach",
+    "callers", "versions", "calls", "hours", "peaks",
     "rates", "durations", "trend", "disconnects", "disconnects-by-agent", "ends",
     "ends-by-agent", "states",
 )  # fmt: skip
@@ -307,7 +308,7 @@ def test_printed_it_is_light_and_without_controls(report: OpenReport, tmp_path: 
     printed = report.page.pdf(path=tmp_path / "report.pdf", format="A4")
     report.page.emulate_media(media="screen", color_scheme="light")
     report.page.evaluate("dispatchEvent(new Event('resize'))")
-    assert len(re.findall(rb"/Type\s*/Page\b", printed)) in range(2, 7)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) in range(2, 8)
 
 
 def colours(report: OpenReport, figure: str) -> dict[str, str]:

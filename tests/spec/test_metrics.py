@@ -119,7 +119,13 @@ def test_disconnect_reasons_daily(
 def test_computing_a_day_replaces_that_day_only(connection: duckdb.DuckDBPyConnection) -> None:
     """In every table, a day has the same rows if it is computed alone or with the day before."""
     days = [DAY - dt.timedelta(days=1), DAY]
-    land(connection, [{**call, "start_ms": at(f"{day} 12:00")} for day in days for call in CALLS_OF_EVERY_TABLE], days)
+    calls = [
+        # To another lead each day: an attempt counts on the day of the first one.
+        {**call, "start_ms": at(f"{day} 12:00"), "type_of_call": "outbound", "phone_number_to": f"+1415555{day:%m%d}"}
+        for day in days
+        for call in CALLS_OF_EVERY_TABLE
+    ]
+    land(connection, calls, days)
     together = {}
     compute_metrics(connection, days, Settings.of())
     for table in METRIC_TABLES:
