@@ -258,6 +258,8 @@ def move(location: str, data_path: str | None) -> None:
     from synthflow_assets.warehouse.copying import validate_folder
     from synthflow_assets.warehouse.engines.file import FileEngine
 
+    if not location.strip():
+        raise click.BadParameter("it is empty; give the new location", param_hint="--to")
     settings = Settings.load()
     # The values are validated as settings, because they become settings.
     target = Settings.of(

@@ -16,6 +16,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -243,11 +244,15 @@ class _Recorder:
         if isinstance(self._store, fs.LocalFileSystem):
             # Written beside the target and then moved, so that no file is incomplete. An upload to S3 is atomic anyway.
             unfinished = Path(f"{path}.unfinished")
-            with private_files(self._group_access):
-                unfinished.parent.mkdir(parents=True, exist_ok=True)
-                with unfinished.open("wb") as sink:
-                    shutil.copyfileobj(file, sink)
-            replace_file(unfinished, Path(path))
+            try:
+                with private_files(self._group_access):
+                    unfinished.parent.mkdir(parents=True, exist_ok=True)
+                    with unfinished.open("wb") as sink:
+                        shutil.copyfileobj(file, sink)
+                replace_file(unfinished, Path(path))
+            finally:
+                with suppress(OSError):  # on a full disk, a part of the recording would stay
+                    unfinished.unlink(missing_ok=True)
             return
         with self._store.open_output_stream(path) as sink:
             shutil.copyfileobj(file, sink)

@@ -123,7 +123,31 @@ def test_an_existing_backup_is_replaced_only_if_forced(warehouse: Warehouse, tmp
     assert calls_in(path) == 0
 
 
-@pytest.mark.parametrize(("phone", "says"), [("5555", "not a phone number"), (AGENT_PHONE, "an agent's own number")])
+def test_a_loop_of_links_or_a_pipe_is_one_line(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """DuckDB would wait for a pipe for ever."""
+    Path("loop").symlink_to("loop")
+    os.mkfifo("fifo")
+    assert "loop is not a regular file" in refusal("backup", "--to", "loop")
+    assert "loop" in refusal("move", "--to", "loop")
+    assert "fifo is not a regular file" in refusal("restore", "--from", "fifo", "--force")
+    assert run("move", "--to", " ").exit_code == 2
+    for name in ("SYNTHFLOW_REPORT", "SYNTHFLOW_WAREHOUSE"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "loop")
+            assert "loop" in refusal("report", "--to", "2026-03-10")
+    monkeypatch.setenv("SYNTHFLOW_WAREHOUSE", "fifo")
+    assert "fifo is not a regular file" in refusal("maintain")
+
+
+@pytest.mark.parametrize(
+    ("phone", "says"),
+    [
+        ("1" * 18, "not a phone number"),
+        ("\udcff", "not a phone number"),
+        ("5555", "not a phone number"),
+        (AGENT_PHONE, "an agent's own number"),
+    ],
+)
 def test_forget_validates_before_it_asks(warehouse: Warehouse, phone: str, says: str) -> None:  # noqa: ARG001
     assert says in refusal("forget", "--phone", phone)
 

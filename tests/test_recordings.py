@@ -2,7 +2,9 @@
 
 import datetime as dt
 import hashlib
+import io
 import json
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +25,7 @@ from synthflow_assets.recordings import (
     RecordingCounts,
     _base_name,
     _open,
+    _Recorder,
     audio_ending,
     delete_recordings,
     store_recordings,
@@ -181,6 +184,21 @@ def test_a_folder_that_cannot_be_written_is_an_error(landed: Callable[..., tuple
     _, settings = landed()
     with pytest.raises(WarehouseUnusableError, match="SYNTHFLOW_RECORDINGS"):
         store(settings, "/proc/none")
+
+
+def test_a_recording_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(
+    settings_for: Callable[..., Settings], start_sandbox: StartSandbox, tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with SynthflowClient.from_settings(settings_for(start_sandbox(calls_per_day=0))) as client:
+        recorder = _Recorder(client, str(tmp_path / "audio"), "none")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                recorder._write(str(tmp_path / "audio" / "a.wav"), io.BytesIO(b"x" * 100_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "audio").iterdir()) == []
 
 
 def test_file_names_cannot_leave_the_folder() -> None:

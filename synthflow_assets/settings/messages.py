@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from synthflow_assets.settings.kinds import kind_of
 
+_MAX_VALUE_LENGTH = 200
 # What may be a secret in a setting of any kind, for example in a list that is given instead of a text.
 _SECRET = re.compile(r"password|token|secret|://[^/\s]*@", re.IGNORECASE)
 
@@ -46,8 +47,12 @@ def describe_problem(problem: Any, values: Mapping[str, Any], fields: Mapping[st
     is_hidden = kind.is_secret or _may_hold_a_password(fields[name]) or "password" in message
     if is_hidden or _SECRET.search(str(values[name])):
         return f"{prefix}{name.upper()} is not usable (its value is not shown); allowed is {allowed}"
-    value = values[name] if isinstance(values[name], int | float) else repr(str(values[name]))
+    value = values[name] if isinstance(values[name], int | float) else repr(_shortened(str(values[name])))
     return f"{prefix}{name.upper()} is {value}; allowed is {allowed}"
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _MAX_VALUE_LENGTH else f"{value[:_MAX_VALUE_LENGTH]}..."
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -72,11 +73,11 @@ def check_location(location: str) -> None:
     if location.startswith("ducklake:") and not location.startswith("ducklake:postgres:"):
         raise ValueError("ducklake:postgres:dbname=... host=..., the catalog that several machines can write to")
     # Such a file could be created, but not written.
-    absolute = Path(location).absolute()
-    if not scheme and "?" in f"{absolute}{absolute.resolve()}":
+    resolved = os.path.realpath(location)
+    if not scheme and "?" in f"{Path(location).absolute()}{resolved}":
         raise ValueError(
-            f"the path of a DuckDB file without ? in it or in its folders, here {absolute.resolve()}, because DuckDB "
-            "reads what follows a ? as options"
+            f"the path of a DuckDB file without ? in it or in its folders, here {resolved}, because DuckDB reads what "
+            "follows a ? as options"
         )
 
 
@@ -508,7 +509,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _report_is_not_the_warehouse(self) -> Self:
         # The report would replace all tables.
-        if self.report_path.resolve() == Path(self.warehouse).resolve():
+        if os.path.realpath(self.report_path) == os.path.realpath(self.warehouse):
             raise ValueError(
                 f"{variable('report')} and {variable('warehouse')} are the same file: set another path for the report"
             )

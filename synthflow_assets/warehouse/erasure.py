@@ -18,6 +18,7 @@ from synthflow_assets.errors import SettingsError, WarehouseUnusableError
 from synthflow_assets.files import replace_file
 from synthflow_assets.warehouse.personal import (
     HASH_PATTERN,
+    MAX_DIGITS,
     MIN_DIGITS,
     SuppressionList,
     digits_sql,
@@ -249,9 +250,10 @@ def _add_to_suppression_list(connection: duckdb.DuckDBPyConnection, number: str,
 
 
 def _digits(connection: duckdb.DuckDBPyConnection, phone: str) -> str:
-    """Return the digits of a phone number, or raise if it is too short."""
-    [[digits]] = connection.execute(f"SELECT {digits_sql('$1::VARCHAR')}", [phone]).fetchall()
-    if len(digits) < MIN_DIGITS:
+    """Return the digits of a phone number, or raise if it is too short or too long."""
+    storable = phone.encode(errors="replace").decode()  # an argument of a command may hold any bytes
+    [[digits]] = connection.execute(f"SELECT {digits_sql('$1::VARCHAR')}", [storable]).fetchall()
+    if not MIN_DIGITS <= len(digits) <= MAX_DIGITS:
         raise SettingsError("this is not a phone number; give it with its country code, such as +14155550100")
     return str(digits)
 

@@ -13,7 +13,7 @@ MIN_DIGITS = 7  # of a phone number with its country code
 # Separators within a phone number: white space, dashes of all kinds, dots, slashes, parentheses; their JSON escapes.
 _SEPARATOR = r"(?:[\s\x{A0}\x{2000}-\x{2015}\x{202F}\x{2212}\x{3000}().·/-]|\\[nrt/])"
 _ESCAPED_SEPARATOR = r"\\u(?:00[aA]0|20[01][0-9a-fA-F]|202[fF]|2212|3000)"
-_MAX_DIGITS = 17  # 15 of E.164, after two leading zeros
+MAX_DIGITS = 17  # 15 of E.164, after two leading zeros
 HASH_PATTERN = "[0-9a-f]{64}"  # matches the result of hmac_sql
 _HMAC_BLOCK_BYTES = 64  # the block size of SHA-256
 
@@ -113,12 +113,12 @@ def numbers_sql(text: str) -> str:
     joined = f"""flatten(list_transform({groups}, lambda digit_groups: flatten(list_transform(
         range(len(digit_groups)),
         lambda first: list_transform(
-            range(first + 1, least(first + {_MAX_DIGITS}, len(digit_groups)) + 1),
+            range(first + 1, least(first + {MAX_DIGITS}, len(digit_groups)) + 1),
             lambda last: array_to_string(digit_groups[first + 1:last], '')
         )
     ))))"""
     return f"""list_transform(
-        list_filter({joined}, lambda number: len(number) BETWEEN {MIN_DIGITS} AND {_MAX_DIGITS}),
+        list_filter({joined}, lambda number: len(number) BETWEEN {MIN_DIGITS} AND {MAX_DIGITS}),
         lambda number: {digits_sql("number")}
     )"""
 

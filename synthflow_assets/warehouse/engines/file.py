@@ -49,14 +49,14 @@ class FileEngine(Engine):
         try:
             found = Path(self.location).stat()
         except OSError:
-            return str(Path(self.location).resolve())
+            return os.path.realpath(self.location)
         return f"{found.st_dev}:{found.st_ino}"
 
     def owns(self, path: Path) -> bool:
         """Return whether a path leads to the file, or to one that is written beside it, now or later."""
-        for own in (Path(self.location).absolute(), Path(self.location).resolve()):
-            for other in (path.absolute(), path.resolve()):
-                is_beside = other.parent.resolve() == own.parent.resolve()
+        for own in (Path(self.location).absolute(), Path(os.path.realpath(self.location))):
+            for other in (path.absolute(), Path(os.path.realpath(path))):
+                is_beside = os.path.realpath(other.parent) == os.path.realpath(own.parent)
                 if is_beside and _is_own_name(own.name, other.name):
                     return True
             written = [one for one in own.parent.glob(f"{glob.escape(own.name)}*") if _is_own_name(own.name, one.name)]
@@ -104,6 +104,12 @@ class FileEngine(Engine):
         self, connection: duckdb.DuckDBPyConnection, name: str, lock_policy: LockPolicy, *, read_only: bool
     ) -> None:
         """Attach the file, and wait for its lock."""
+        path = Path(self.location)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # DuckDB would wait for a named pipe for ever.
+            raise WarehouseUnusableError(
+                f"{self.location} is not a regular file; set SYNTHFLOW_WAREHOUSE to another path"
+            )
         connection.execute(f"SET storage_compatibility_version = '{_NEW_FILE_FORMAT}'")
         options = "READ_ONLY" if read_only else _NEW_FILE
         attach_when_free(
