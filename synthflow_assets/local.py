@@ -236,11 +236,11 @@ def _print_results(warehouse: Warehouse, first: dt.date, last: dt.date, sandbox_
 def summarize_checks(warehouse: Warehouse, first: dt.date, last: dt.date) -> str:
     """Return how many asset checks pass for these days, and which fail."""
     days = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
-    checks = [*CHECKS, *SCHEDULED_CHECKS]
+    checks, settings = [*CHECKS, *SCHEDULED_CHECKS], Settings.of(report=str(_SANDBOX_REPORT))
     with warehouse.connect(read_only=True) as connection:
         # SETTLED gets no days, as in its schedule: in the first hour of a day, the day before is not settled yet.
         asked = {one.name: None if one is SETTLED else days for one in checks}
-        failed = [one.name for one in checks if find_problems(connection, one, asked[one.name], Settings.of(), last)]
+        failed = [one.name for one in checks if find_problems(connection, one, asked[one.name], settings, last)]
     passed = f"{len(checks) - len(failed)} of {len(checks)} checks passed"
     return f"{passed}; failed: {', '.join(failed)}" if failed else passed
 

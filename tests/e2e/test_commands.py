@@ -17,8 +17,9 @@ StartSandbox = Callable[..., Sandbox]
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The root of a clone, but with a `data` folder of its own."""
-    for name in ("pyproject.toml", "workspace.yaml", "dagster.yaml", "synthflow_assets"):
+    for name in ("pyproject.toml", "workspace.yaml", "synthflow_assets"):
         (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "dagster.yaml").symlink_to(ROOT / "synthflow_assets" / "dagster.yaml")  # it is the Dagster home as well
     return tmp_path
 
 

@@ -176,7 +176,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     project = tmp_path_factory.mktemp("deployment")
     for name in ("pyproject.toml", "synthflow_assets"):
         (project / name).symlink_to(ROOT / name)
-    config = (ROOT / "dagster.yaml").read_text(encoding="utf-8")
+    config = (ROOT / "synthflow_assets" / "dagster.yaml").read_text(encoding="utf-8")
     eager = config.replace("poll_interval_seconds: 60", "poll_interval_seconds: 2")
     assert eager != config
     (project / "dagster.yaml").write_text(eager, encoding="utf-8")

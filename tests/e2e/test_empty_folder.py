@@ -96,7 +96,7 @@ def test_home_then_dev_with_a_key(
     [packages] = wheel_python.parents[1].glob("lib/python3.*/site-packages")
     for name in ("dagster.yaml", "workspace.yaml"):
         assert (home / name).resolve() == (packages / "synthflow_assets" / name).resolve()
-        assert (home / name).read_bytes() == (ROOT / name).read_bytes()
+        assert (home / name).read_bytes() == (ROOT / "synthflow_assets" / name).read_bytes()
     assert (home / "history/runs/index.db").exists()
     assert (home / "schedules/schedules.db").exists()
 
@@ -119,5 +119,5 @@ def test_a_home_whose_environment_was_removed_is_linked_anew(folder: Path, wheel
     (home / "dagster.yaml").symlink_to(folder / "removed")
     (home / "workspace.yaml").write_text("load_from: []\n")
     run(folder, "synthflow-assets", "home", bin=wheel_python.parent)
-    assert (home / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
+    assert (home / "dagster.yaml").read_bytes() == (ROOT / "synthflow_assets" / "dagster.yaml").read_bytes()
     assert (home / "workspace.yaml").read_text() == "load_from: []\n"

@@ -58,7 +58,7 @@ def sound() -> dg.AssetCheckResult:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
+    (tmp_path / "dagster.yaml").symlink_to(ROOT / "synthflow_assets" / "dagster.yaml")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
     return tmp_path
