@@ -152,6 +152,8 @@ def settings_page() -> str:
         "Set them in the environment, or in a file `.env` in the project's folder. If both set a variable, the file\n"
         "wins, as with Dagster's own commands. An empty value means unset. If a value is not allowed or a name is\n"
         "unknown, nothing runs, and one line says what is allowed.\n\n"
+        "In `.env`, write each setting on a line of its own. A line is refused if it cannot be read, if it refers to\n"
+        "a variable that is not set, or if it leaves a setting empty that the environment or an earlier line sets.\n\n"
         "In a `defs.yaml`, the settings are [attributes](component.md). In Python, they are arguments of\n"
         "[`Settings.of`](python.md). Both use lower case without the prefix, and do not read the environment.\n\n"
         "| variable | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
