@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,6 +47,10 @@ class ErrorFormattingGroup(click.Group):
         Raises:
             ClickException: an error of this package or of the operating system, as one line.
         """
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A terminal of another encoding than UTF-8 cannot show the name of every agent.
+                stream.reconfigure(errors="replace")
         try:
             return super().invoke(context)
         except SynthflowError as error:

@@ -12,7 +12,7 @@ _MAX_LENGTH = 60
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&]|^[-+=]|(?<=^\d)\.)")  # at the start, some would make a list
 # The places within a mention, a link, a tag or heading, and an emoji's name.
 _CHAT = re.compile(r"(?<=@)(?=\w)|(?<=\])(?=[(\[:])|(?<=#)|(?<=:)(?=[a-z+][\w+-]*:)")
-_OUTER_UNDERSCORE = re.compile(r"\b_|_\b|_(?=_)|(?<=_)_")
+_OUTER_UNDERSCORES = re.compile(r"\b_+|_+\b")  # those within a name, such as `call_loads`, have no effect
 _SIMILAR = str.maketrans({"*": "\u2217", "`": "'", "~": "\u223c"})
 _ZERO_WIDTH_SPACE = "\u200b"
 
@@ -44,7 +44,7 @@ def chat(text: str) -> str:
     Slack and Mattermost escape markup in different ways, so characters are replaced by similar ones, and a zero-width
     space breaks up what has a meaning only as a whole.
     """
-    plain = _OUTER_UNDERSCORE.sub("\u02cd", text.translate(_SIMILAR))
+    plain = _OUTER_UNDERSCORES.sub(lambda found: "\u02cd" * len(found[0]), text.translate(_SIMILAR))
     escaped = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _CHAT.sub(_ZERO_WIDTH_SPACE, _without_addresses(escaped))
 

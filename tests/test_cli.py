@@ -123,6 +123,12 @@ def test_an_existing_backup_is_replaced_only_if_forced(warehouse: Warehouse, tmp
     assert calls_in(path) == 0
 
 
+def test_a_name_that_the_terminal_cannot_show_is_no_traceback(warehouse: Warehouse) -> None:  # noqa: ARG001
+    said = CliRunner(charset="latin-1").invoke(main, ["report", "--model", "Robot \U0001f916"])
+    assert said.exit_code == 1
+    assert "Error: no agent with the id or name 'Robot ?' has been fetched" in said.output
+
+
 def test_a_loop_of_links_or_a_pipe_is_one_line(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     """DuckDB would wait for a pipe for ever."""
     Path("loop").symlink_to("loop")

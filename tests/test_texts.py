@@ -50,5 +50,5 @@ def test_markdown_starts_no_list(name: str) -> None:
 def test_plain_text_stays_readable() -> None:
     text = "2026-03-10 of Front Desk: Server error (503), a@b"
     assert chat(text) == text.replace("@", "@\u200b")
-    assert chat("call_duration_daily: 05:30:00, see 'x'") == "call_duration_daily: 05:30:00, see 'x'"
+    assert chat("call_duration_daily, a__b: 05:30:00, see 'x'") == "call_duration_daily, a__b: 05:30:00, see 'x'"
     assert markdown(text) == text.replace("(", "\\(").replace(")", "\\)")

@@ -271,12 +271,21 @@ def test_slack_says_why_it_refuses(
     alerting = Alerting(settings, instance)
     alerting.tick()
     alerting.run()
-    with Inbox(answer=b'{"ok": false, "error": "channel_not_found"}') as slack:
-        address = slack.url
-        monkeypatch.setattr(
-            "dagster_slack.SlackResource.get_client", lambda self: WebClient(self.token, base_url=f"{address}/api/")
-        )
-        assert "Slack refused the message (channel_not_found)" in alerting.tick()
+    answers = {
+        b'{"ok": false, "error": "channel_not_found"}': "Slack refused the message (channel_not_found)",
+        # Of a proxy.
+        b'{"ok": false, "error": "Ada Smith"}': "Slack refused the message (no reason given)",
+        b"[]": "the channel failed (AttributeError)",
+        b"\xff": "the channel failed (UnicodeDecodeError)",
+    }
+    for answer, says in answers.items():
+        with Inbox(answer=answer) as slack:
+            address = slack.url
+            monkeypatch.setattr(
+                "dagster_slack.SlackResource.get_client",
+                lambda self, address=address: WebClient(self.token, base_url=f"{address}/api/"),
+            )
+            assert f"Slack: {says}; 1 alert(s) wait for the next tick" in alerting.tick()
     assert "Slack cannot be reached" in alerting.tick()
 
 

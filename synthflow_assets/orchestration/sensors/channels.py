@@ -1,6 +1,7 @@
 """The channels that alerts are sent to, with an outbox for each: no alert is lost, and many become one message."""
 
 import importlib.util
+import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -86,15 +87,19 @@ def send_test_alert(settings: Settings) -> dict[str, str | None]:
         "This channel receives alerts about failed runs and failed checks.",
         settings.webserver_url,
     )
-    results: dict[str, str | None] = {}
-    for name, send in channels_of(settings).items():
-        try:
-            send(alert)
-        except (AlertError, SettingsError) as error:
-            results[name] = str(error)
-        else:
-            results[name] = None
-    return results
+    return {name: _problem(send, alert) for name, send in channels_of(settings).items()}
+
+
+def _problem(send: Send, alert: Alert) -> str | None:
+    """Send an alert, and return why it was not accepted; None if it was."""
+    try:
+        send(alert)
+    except (AlertError, SettingsError) as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 (Slack's client raised AttributeError for the page of a proxy)
+        # One channel must not keep the others from being remembered as sent.
+        return f"the channel failed ({type(error).__name__})"
+    return None
 
 
 def deliver(
@@ -122,10 +127,8 @@ def _deliver(send: Send, outbox: Outbox, workspace: str, overview_url: str | Non
         message, count = outbox.next_message(workspace, overview_url)
         if time.monotonic() - started > SENDING_SECONDS:
             return f"{sent} alert(s) sent, {len(outbox)} wait for the next tick: the channel is slow"
-        try:
-            send(message)
-        except (AlertError, SettingsError) as error:
-            return f"{error}; {len(outbox)} alert(s) wait for the next tick"
+        if (problem := _problem(send, message)) is not None:
+            return f"{problem}; {len(outbox)} alert(s) wait for the next tick"
         outbox.drop(count)
         sent += count
     return f"{sent} alert(s) sent" if sent else None
@@ -142,6 +145,8 @@ def _post_to_slack(token: str, channel: str | None, alert: Alert) -> None:
             channel=channel or "", text=alert.chat_text, mrkdwn=False, unfurl_links=False, unfurl_media=False
         )
     except SlackApiError as error:
-        raise AlertError(f"Slack refused the message ({error.response.get('error')})") from None
+        reason = str(error.response.get("error"))  # such as channel_not_found, but a proxy may send any text
+        shown = reason if re.fullmatch("[a-z_]{1,60}", reason) else "no reason given"
+        raise AlertError(f"Slack refused the message ({shown})") from None
     except OSError as error:
         raise AlertError(f"Slack cannot be reached ({type(error).__name__})") from None
