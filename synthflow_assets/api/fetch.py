@@ -26,6 +26,7 @@ from synthflow_assets.errors import ApiError, AuthenticationError, TransientApiE
 
 PROGRESS_SECONDS = 1.0
 _MIN_FAILURES = 3
+_SPARE_REQUESTS = 8  # wait for a connection, so that none idles while this thread handles pages
 # Windows whose first page has come hold its calls in memory until the others follow: 50 MB, at 5 kB a call.
 _MAX_ACTIVE_WINDOWS = 100
 
@@ -86,8 +87,10 @@ def fetch_windows(
     pool = ThreadPoolExecutor(client.concurrency.bound, thread_name_prefix="synthflow")
     try:
         while True:
-            # Twice as many as connections, so that none idles while this thread handles a page.
-            while state.in_flight < 2 * client.concurrency.connections and (request := state.next_request()):
+            connections = client.concurrency.connections
+            while state.in_flight < connections + min(connections, _SPARE_REQUESTS) and (
+                request := state.next_request()
+            ):
                 pool.submit(_send, client, request, responses)
                 state.in_flight += 1
             if not state.in_flight:

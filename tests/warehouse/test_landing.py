@@ -199,6 +199,22 @@ def test_large_partitions_go_to_files_while_they_are_fetched(
     assert list(tmp_path.glob("*/*.parquet")) == []
 
 
+def test_first_pages_of_many_partitions_go_to_files(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging_module, "_MAX_INCOMPLETE_BYTES", 500)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    partitions = [Partition(DAY, f"m{number}") for number in range(30)]
+    with Staging() as staging, warehouse.connect() as connection:
+        for partition in partitions:
+            staging.add(partition, records(f"{partition.model_id}-call"))
+        assert len(list(tmp_path.glob("*/*.parquet"))) > 1
+        for partition in partitions:
+            staging.complete(partition, FetchResult(1, 1, 0, 0, 0, 1, closed=True))
+        summaries = land(connection, staging.take_ready(), "run", NOW)
+    assert [summary.landed for summary in summaries] == [1] * 30
+
+
 @pytest.mark.slow
 def test_pages_of_enormous_transcripts_land(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     partition = Partition(DAY, "a")
