@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,8 +151,6 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
         Raises:
             SettingsError: naming each bad attribute, its value and what is allowed.
         """
-        # Dagster copies the checks of components, and then warns about an argument of its own.
-        warnings.filterwarnings("ignore", "Parameter `execution_type`", dg.BetaWarning)
         try:
             return build_synthflow_defs(
                 self._settings(),

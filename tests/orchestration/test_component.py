@@ -46,12 +46,6 @@ def test_every_setting_is_an_attribute_with_its_description_and_default() -> Non
     assert properties["api_key"]["deprecated"]  # known only so that nobody prints it
 
 
-def test_loading_a_component_in_a_project_causes_no_warning() -> None:
-    """Dagster adds metadata to the definitions of a component, and copies its checks in doing so."""
-    definitions = load("{}").with_definition_metadata_update(lambda metadata: metadata)
-    assert definitions.get_repository_def().asset_graph.get_all_asset_keys()
-
-
 def test_every_attribute_that_names_a_variable_is_in_the_docs() -> None:
     text = (Path(__file__).parents[2] / "docs" / "component.md").read_text("utf-8")
     properties = SynthflowCallsComponent.model().model_json_schema()["properties"]
