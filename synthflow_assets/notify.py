@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -13,6 +15,7 @@ from synthflow_assets.errors import AlertError
 from synthflow_assets.texts import chat
 
 TIMEOUT_SECONDS = 10.0  # for the connection, and for each response
+_MAIL_SECONDS = 20.0  # for all replies of a mail server
 _SUBMISSION_PORTS = {"smtps": 465, "smtp": 587}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -45,6 +48,8 @@ def post_to_webhook(address: str, alert: Alert) -> None:
     """
     import requests  # late: it takes time to import
 
+    from synthflow_assets.api.connections import CuttableAdapter
+
     # The subject and details are escaped too, because receivers pass them on to a chat.
     content = {
         "text": alert.chat_text,
@@ -53,13 +58,17 @@ def post_to_webhook(address: str, alert: Alert) -> None:
         "details": chat(alert.text),
         "mrkdwn": False,  # for Slack
     }
+    adapter = CuttableAdapter(max_connections=1, header_seconds=TIMEOUT_SECONDS)
     try:
-        # The body of the response is never read, however long it is.
-        response = requests.post(
-            address, json={**content, "url": alert.url}, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
-        )
-        response.close()
-    except (requests.RequestException, ValueError) as error:
+        with requests.Session() as session:
+            session.mount("https://", adapter)
+            session.mount("http://", adapter)
+            # The body of the response is never read, however long it is.
+            response = session.post(
+                address, json={**content, "url": alert.url}, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
+            )
+            response.close()
+    except (requests.RequestException, OSError, ValueError) as error:
         raise AlertError(f"the webhook cannot be reached ({type(error).__name__})") from None
     if not response.ok or response.is_redirect:
         raise AlertError(f"the webhook answered {response.status_code}")
@@ -91,11 +100,34 @@ def send_email(server_url: str, sender: str, recipients: Sequence[str], alert: A
         raise AlertError(f"the mail server did not accept the message ({type(error).__name__}{code})") from None
 
 
+class _Server(smtplib.SMTP):
+    """A mail server that must send all its replies in time: the time-out of the library bounds each read."""
+
+    _end: float | None = None  # in seconds of the monotonic clock
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Return the next reply; at the deadline, the connection is shut down."""
+        from synthflow_assets.api.connections import shut_down
+
+        if self._end is None:
+            self._end = time.monotonic() + _MAIL_SECONDS
+        timer = threading.Timer(self._end - time.monotonic(), shut_down, [self.sock])
+        timer.start()
+        try:
+            return super().getreply()
+        finally:
+            timer.cancel()
+
+
+class _SecureServer(_Server, smtplib.SMTP_SSL):
+    pass
+
+
 def _connect(parts: SplitResult) -> smtplib.SMTP:
     host, port = parts.hostname or "", parts.port or _SUBMISSION_PORTS.get(parts.scheme, 0)
     if parts.scheme == "smtps":
-        return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
-    return smtplib.SMTP(host, port, timeout=TIMEOUT_SECONDS)
+        return _SecureServer(host, port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
+    return _Server(host, port, timeout=TIMEOUT_SECONDS)
 
 
 def _log_in(server: smtplib.SMTP, parts: SplitResult) -> None:

@@ -3,9 +3,12 @@
 import datetime as dt
 import ipaddress
 import json
+import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from synthflow_assets import notify
 from synthflow_assets.errors import AlertError
 from synthflow_assets.notify import Alert, post_to_webhook, send_email
+from tests.api.servers import drip, serve_raw
 from tests.receivers import Inbox
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
@@ -156,6 +161,33 @@ def test_a_name_has_no_effect_in_a_webhook() -> None:
         assert not [mark for mark in ("](", "<!", "@here", "https://") if mark in posted[field]], field
     assert posted["text"].endswith("\nhttp://127.0.0.1:3000/a?b=1&amp;c=2")
     assert posted["url"] == "http://127.0.0.1:3000/a?b=1&c=2"
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX:", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 "])
+def test_a_webhook_that_never_ends_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    """Dagster ends a tick after a minute, and the next tick would send its alerts again."""
+    monkeypatch.setattr(notify, "TIMEOUT_SECONDS", 0.3)
+    started = time.monotonic()
+    with ExitStack() as stack, pytest.raises(AlertError, match=r"^the webhook cannot be reached \(\w+\)$"):
+        post_to_webhook(serve_raw(stack, drip(head)), ALERT)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("head", [b"220", b"220 a\r\n250-"])
+def test_a_mail_server_that_never_ends_its_reply_is_given_up(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    monkeypatch.setattr(notify, "_MAIL_SECONDS", 0.3)
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            drip(head)(connection)
+
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(AlertError, match=r"^the mail server did not accept the message \(\w+( -?\d+)?\)$"):
+            send_email(f"smtp://127.0.0.1:{server.getsockname()[1]}", "from@example.com", ["a@example.com"], ALERT)
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

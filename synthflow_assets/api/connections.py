@@ -59,7 +59,7 @@ class CuttableAdapter(HTTPAdapter):
     def cut(self) -> None:
         """Shut down every connection now; threads that read from one get an error."""
         for sock in list(self.open_sockets):
-            _shut_down(sock)
+            shut_down(sock)
 
     def close(self) -> None:
         """Close idle connections, and stop checking deadlines."""
@@ -117,7 +117,7 @@ class CuttableAdapter(HTTPAdapter):
             now = time.monotonic()
             for end, sock in list(self._deadlines.values()):
                 if now > end:
-                    _shut_down(sock)
+                    shut_down(sock)
 
 
 class _ThreadState(threading.local):
@@ -162,7 +162,8 @@ def _pool_classes(adapter: CuttableAdapter) -> dict[str, Any]:
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _shut_down(sock: Any) -> None:
+def shut_down(sock: Any) -> None:
+    """Shut a socket down from another thread; a thread that reads from it gets the end of the stream."""
     # The method of the base class: that of a TLS socket would drop the encryption while another thread reads.
     with suppress(OSError, AttributeError, TypeError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
