@@ -65,10 +65,14 @@ class FailedPartition:
 
 
 class ResolvedAgents(NamedTuple):
-    """The agents to fetch, and the configured ids that are not in the workspace."""
+    """The agents to fetch, and the configured ids that are not in the workspace.
+
+    `are_listed`: whether the account lists its agents. If not, nobody knows whether a configured one exists.
+    """
 
     agents: list[Agent]
     unknown: list[str]
+    are_listed: bool = True
 
     @property
     def warning(self) -> str | None:
@@ -118,7 +122,7 @@ def resolve_agents(client: SynthflowClient, settings: Settings) -> ResolvedAgent
     except (UnlistedAgentsError, NotFoundError):
         if not settings.model_ids:
             raise
-        return ResolvedAgents([Agent(model_id, None, None) for model_id in settings.model_ids], [])
+        return ResolvedAgents([Agent(model_id, None, None) for model_id in settings.model_ids], [], are_listed=False)
     if not known:
         raise SettingsError("the workspace has no agents; check that SYNTHFLOW_API_KEY is the key of the right one")
     wanted = settings.model_ids or tuple(known)
@@ -170,7 +174,7 @@ def load_calls(
         days: which days to load, in the settings' time zone.
         run_id: the value of `run_id` in `call_loads`.
         skipped: pairs that are not fetched.
-        listed: all agents that the API lists and the settings select; by default `agents`.
+        listed: all agents that the API lists and the settings select; by default those of `agents` that have a name.
         accept_deleted: whether calls that the API no longer lists are removed, however many they are.
         log: gets messages for people.
 
@@ -189,7 +193,7 @@ def load_calls(
         days,
         run_id,
         log,
-        agents if listed is None else listed,
+        [agent for agent in agents if agent.name] if listed is None else listed,
         accept_deleted=accept_deleted,
     )
     pairs = [Partition(day, agent.model_id) for day in days for agent in agents]

@@ -26,7 +26,7 @@ from synthflow_assets.quality.metric_checks import METRIC_CHECKS
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.export import existing_exports
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES, NOT_REPORTED
-from synthflow_assets.warehouse.schema import CALL_FIELDS, CALL_LOADS, TABLES
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALL_LOADS, FINAL_AFTER_DAYS, TABLES
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 
 _NOT_LANDED = sql_file(__name__, "not_landed.sql")
@@ -133,7 +133,8 @@ SETTLED = Check(
     "calls",
     "settled",
     "Every day that the daily schedule no longer fetches was over, without open calls, when it was last fetched. A "
-    "call that is open two days after its start counts as ended. Agents that are not listed any more are ignored.",
+    "call that is open two days after its start counts as ended. So days are examined from the third day on. Agents "
+    "that are not listed any more are ignored.",
     "The catch-up schedule fetches the latest days again. Fetch older ones: {fetch}",
     examines="call_loads",
 )
@@ -167,7 +168,8 @@ def find_problems(
         "model_ids": list(settings.model_ids),
         "last_due_day": last_due_day,
         "in_progress_since": in_progress_since,
-        "lookback_days": settings.lookback_days,
+        # On the third day after a day, all its calls count as ended, and the catch-up fetches it once more.
+        "settling_days": max(settings.lookback_days, FINAL_AFTER_DAYS + 1),
         # The default says nothing about when a workspace began.
         "start_date": settings.start_date if "start_date" in settings.model_fields_set else None,
         "connected_statuses": list(CONNECTED_STATUSES),

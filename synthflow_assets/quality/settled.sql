@@ -1,5 +1,5 @@
--- If all days are checked, those that the daily schedule fetches again are ignored, because they may be unsettled. Agents
--- that cannot be fetched any more are ignored too.
+-- If all days are checked, those that the daily schedule fetches again are ignored, because they may be unsettled. So are
+-- days with calls that may still end. Agents that cannot be fetched any more are ignored too.
 SELECT
     day,
     model_id,
@@ -13,7 +13,7 @@ WHERE
     AND model_id NOT IN (SELECT model_id FROM agents WHERE loaded_at < (SELECT max(loaded_at) FROM agents))
     AND (len($model_ids::VARCHAR[]) = 0 OR list_contains($model_ids::VARCHAR[], model_id))
     AND CASE
-        WHEN $days IS NULL THEN day <= $last_due_day::DATE - $lookback_days::INTEGER
+        WHEN $days IS NULL THEN day <= $last_due_day::DATE - $settling_days::INTEGER
         ELSE list_contains($days::DATE[], day)
     END
 ORDER BY ALL

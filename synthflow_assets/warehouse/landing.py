@@ -186,7 +186,7 @@ def _restore_sql(pii: str) -> str:
 
 
 def land_agents(connection: duckdb.DuckDBPyConnection, agents: Iterable[Agent], loaded_at: dt.datetime) -> list[Agent]:
-    """Add or rename agents that have a name. No agent is removed, because its calls still have its id.
+    """Add or rename agents. No agent is removed, because its calls still have its id.
 
     Args:
         connection: to the warehouse.
@@ -197,10 +197,10 @@ def land_agents(connection: duckdb.DuckDBPyConnection, agents: Iterable[Agent], 
     Returns:
         The agents of the previous listing that this one lacks.
     """
-    named = [agent for agent in agents if agent.name]
-    if not named:
+    listed = list(agents)
+    if not listed:
         return []
-    model_ids, names, types = (list(values) for values in zip(*named, strict=True))
+    model_ids, names, types = (list(values) for values in zip(*listed, strict=True))
 
     def replace() -> list[Agent]:
         missing = connection.execute(

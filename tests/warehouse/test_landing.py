@@ -277,10 +277,12 @@ def test_agents_are_added_and_renamed(warehouse: Warehouse) -> None:
         land_agents(connection, [Agent("a", "New", "inbound")], NOW)
         land_agents(connection, [], NOW)
         gone = land_agents(connection, [Agent("d", "Last", None)], NOW + dt.timedelta(days=1))
-        assert gone == [Agent("a", "New", "inbound"), Agent("b", "Other", None)]
+        assert gone == [Agent("a", "New", "inbound"), Agent("b", "Other", None), Agent("c", None, None)]
         assert land_agents(connection, [Agent("d", "Last", None)], NOW + dt.timedelta(days=2)) == []  # said once
         connection.execute("DELETE FROM agents WHERE model_id = 'd'")
-    assert stored(warehouse, "SELECT model_id, name FROM synthflow.agents ORDER BY 1") == [("a", "New"), ("b", "Other")]
+    assert stored(warehouse, "SELECT model_id, name FROM synthflow.agents ORDER BY 1") == [
+        ("a", "New"), ("b", "Other"), ("c", None),
+    ]  # fmt: skip
 
 
 def test_frames_have_the_right_types(warehouse: Warehouse) -> None:

@@ -126,7 +126,8 @@ def _fetch(
         agents, wanted = resolved.agents, _select(resolved.agents, config.models)
         # Ignore unknown configured agents when the run names its own.
         warning = None if config.models else resolved.warning
-        fetch = _Fetch(workspace, specs, context, warehouse, days_of(context), agents, wanted, warning)
+        listed = agents if resolved.are_listed else []
+        fetch = _Fetch(workspace, specs, context, warehouse, days_of(context), agents, listed, wanted, warning)
         fetch.skip_landed(only_missing=config.only_missing)
         try:
             fetch.load(client, accept_deleted=config.accept_deleted)
@@ -182,6 +183,7 @@ class _Fetch:
     warehouse: "Warehouse"
     days: list[dt.date]
     agents: Sequence[Agent]  # of the workspace
+    listed: Sequence[Agent]  # the same; none if the account does not list its agents
     wanted: Sequence[Agent]  # of this run
     warning: str | None  # about configured agents that do not exist: the others land, then the run fails
     present: "set[Partition]" = field(default_factory=set)  # landed in this run, or skipped
@@ -221,7 +223,7 @@ class _Fetch:
             self.days,
             run_id=self.context.run.run_id,
             skipped=frozenset(self.present),
-            listed=self.agents,
+            listed=self.listed,
             accept_deleted=accept_deleted,
             log=self.context.log.info,
         ):

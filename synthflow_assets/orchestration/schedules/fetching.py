@@ -25,7 +25,7 @@ from synthflow_assets.quality import (
     Check,
     find_problems,
 )
-from synthflow_assets.warehouse.schema import CALLS
+from synthflow_assets.warehouse.schema import CALLS, FINAL_AFTER_DAYS
 
 _DAILY_CRON = f"0 {DAILY_RUN_HOUR} * * *"
 _FRESHNESS_CRON = "15 * * * *"
@@ -285,7 +285,9 @@ def _unfinished_days(workspace: Workspace, context: dg.ScheduleEvaluationContext
     if not warehouse.exists():
         # Without a warehouse, every day since the start date is missing. If no start date is set, no day is expected.
         return (set(days) if "start_date" in settings.model_fields_set else set()), set()
-    closed = [day for day in days if day <= last - dt.timedelta(days=settings.lookback_days)]
+    # Not earlier: a call that never closes would start a run at each tick until it counts as ended.
+    settling_days = max(settings.lookback_days, FINAL_AFTER_DAYS)
+    closed = [day for day in days if day <= last - dt.timedelta(days=settling_days)]
     with warehouse.connect(read_only=True) as connection:
 
         def failing(check: Check, checked: Collection[dt.date]) -> set[dt.date]:
