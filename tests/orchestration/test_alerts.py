@@ -158,7 +158,7 @@ def test_a_check_is_reported_again_when_it_fails_for_more_or_after_a_day_and_whe
 def test_a_day_that_passes_does_not_resolve_another(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:
-    sandbox = start_sandbox(agents=1, calls_per_day=20, faults={"odd_records": 1.0})
+    sandbox = start_sandbox(agents=1, calls_per_day=200, faults={"odd_records": 1.0})
     alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
 
     def reported(day: str) -> list[str]:
