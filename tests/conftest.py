@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import API_KEY_VARIABLE, PREFIX, Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.browser import NoBrowserError, chromium
+from tests.forks import COMMANDS, Forks
 from tests.writers import Writers
 
 # An example may start a server, so time says nothing; what was found once is found again.
@@ -82,10 +84,18 @@ def start_sandbox() -> Iterator[Callable[..., Sandbox]]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Starts processes of this environment without importing its modules again."""
+    started = Forks(Path(sys.executable), ("tests.writers", *COMMANDS))
+    yield started
+    started.stop()
+
+
 @pytest.fixture
-def writers() -> Iterator[Writers]:
+def writers(forks: Forks, tmp_path: Path) -> Iterator[Writers]:
     """Starts writers in processes of their own; all end with the test."""
-    started = Writers()
+    started = Writers(forks, tmp_path)
     yield started
     started.stop()
 

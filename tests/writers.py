@@ -1,18 +1,11 @@
-"""Writers for tests, each in a process of its own that can be killed.
-
-Run as a script, this module forks a writer for each line of JSON that it reads. So the imports, which take longer than
-the writing, run once. The script itself opens no connection, because DuckDB's must not be forked.
-"""
+"""Writers for tests, each in a process of its own that can be killed."""
 
 import contextlib
 import datetime as dt
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,48 +17,61 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.ducklake import DuckLakeEngine
 from synthflow_assets.warehouse.landing import LoadSummary, land
 from synthflow_assets.warehouse.staging import Partition, Staging
+from tests.forks import Forks
 
 
 class Writers:
-    """The script as a process, and the writers that it forks."""
+    """The writers of a test.
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert self._read() == "ready"
+    Args:
+        forks: a process that has imported this module.
+        folder: for what the writers print.
+    """
 
-    def start(self, **job: Any) -> int:
-        """Start a writer and return its process id."""
-        assert self.process.stdin is not None
-        print(json.dumps(job), file=self.process.stdin, flush=True)
-        return int(self._read())
+    def __init__(self, forks: Forks, folder: Path) -> None:
+        self._forks = forks
+        self._output = folder / "writers.log"
+        self._running: list[int] = []
 
-    def run(self, **job: Any) -> None:
+    def start(self, work: str, **job: Any) -> int:
+        """Start a writer, which calls a function of this module. Returns its process id."""
+        child = self._forks.call(f"tests.writers:{work}", job, self._output)
+        self._running.append(child)
+        return child
+
+    def run(self, work: str, **job: Any) -> None:
         """Run a writer to its end. It must not fail."""
-        self.start(**job, wait=True)
-        assert self._read() == "0"
+        self._end(self.start(work, **job))
+
+    def kill(self, child: int) -> None:
+        """Kill a writer."""
+        os.kill(child, signal.SIGKILL)
+        self._running.remove(child)
+        self._forks.exit_code(child)
 
     def finish(self) -> None:
         """Wait until all writers have ended. None may fail."""
-        _, said = self.process.communicate(timeout=120)
-        assert said == ""
+        while self._running:
+            self._end(self._running[0])
+
+    def are_running(self) -> bool:
+        """Return whether a writer is running. None that ended may have failed."""
+        for child in list(self._running):
+            if (code := self._forks.poll(child)) is not None:
+                self._running.remove(child)
+                assert code == 0, self._output.read_text()
+        return bool(self._running)
 
     def stop(self) -> None:
-        """End all writers."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        with self.process:  # closes the pipes, and waits
-            pass
+        """Kill all writers that are still running."""
+        for child in list(self._running):
+            self.kill(child)
 
-    def _read(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+    def _end(self, child: int) -> None:
+        code = self._forks.exit_code(child, seconds=120)
+        self._running.remove(child)
+        assert code == 0, self._output.read_text()
+        assert not self._output.read_text()
 
 
 def land_repeatedly(job: dict[str, Any]) -> None:
@@ -110,12 +116,6 @@ def note(job: dict[str, Any], text: str) -> None:
             file.write(f"{text}\n")
 
 
-def say(text: object) -> None:
-    """Send a line to the test."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
 def ask(job: dict[str, Any]) -> None:
     """Request pages as fast as the shared rate allows, from a given time on."""
     warehouse = Warehouse(job["location"], data_path=job["data_path"])
@@ -126,37 +126,3 @@ def ask(job: dict[str, Any]) -> None:
         time.sleep(max(0.0, job["begin"] - time.time()))
         for _ in range(job["requests"]):
             client.list_calls(job["model_id"], limit=1)
-
-
-def main() -> None:
-    """Fork a writer for each line of standard input, and wait for all writers at its end."""
-    work = {"land": land_repeatedly, "load": load, "ask": ask}
-    # Python 3.12 and later warn of threads. Those of the imported libraries only wait for work.
-    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-    say("ready")
-    for line in sys.stdin:
-        job = json.loads(line)
-        reap(os.WNOHANG)
-        if (child := os.fork()) == 0:
-            try:
-                work[job["work"]](job)
-                os._exit(0)
-            except BaseException as error:  # noqa: BLE001
-                sys.stderr.write(f"{type(error).__name__}: {error}\n")
-                sys.stderr.flush()
-                os._exit(1)
-        say(child)
-        if job.get("wait", False):
-            say(os.waitpid(child, 0)[1])
-    reap()
-
-
-def reap(options: int = 0) -> None:
-    """Collect writers that ended: all of them, or those that ended by now."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, options) != (0, 0):
-            pass
-
-
-if __name__ == "__main__":
-    main()

@@ -41,6 +41,7 @@ def metadata_of(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, dic
     }
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
     assert alone["preview"] != metadata["preview"]
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_control_character_in_a_text_does_not_end_the_run(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:

@@ -1,0 +1,179 @@
+"""Processes forked from one that has imported what they need, because importing Dagster takes longer than most tests.
+
+Run as a script, this module imports the modules that its arguments name. Then it forks a process for each line of JSON
+that it reads. The script itself opens no connection, because those of DuckDB and gRPC must not be forked.
+"""
+
+import atexit
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+# What `dg` and the definitions import. The definitions themselves read settings, so each process imports them.
+COMMANDS = (
+    "dagster._cli.asset",
+    "dagster._cli.job",
+    "dagster._core.instance.factory",
+    "dagster._core.storage.sqlite_storage",
+    "dagster.components.core.load_defs",
+    "dagster.components.list",
+    "dagster_dg_cli.cli",
+    "dagster_dg_cli.cli.check",
+    "dagster_dg_cli.cli.labs",
+    "dagster_dg_cli.cli.launch",
+    "dagster_dg_cli.cli.list",
+    "pandas",
+    "synthflow_assets.api.client",
+    "synthflow_assets.cli",
+    "synthflow_assets.loading",
+    "synthflow_assets.local",
+    "synthflow_assets.orchestration.build",
+    "synthflow_assets.orchestration.component",
+    "synthflow_assets.orchestration.instance.event_log",
+    "upath",
+)
+
+
+class Forks:
+    """The script as a process, and the processes that it forks.
+
+    Args:
+        python: the interpreter of the environment whose modules are imported.
+        modules: what to import before forking.
+    """
+
+    def __init__(self, python: Path, modules: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            [str(python), "-P", __file__, *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._ask() == "ready"
+
+    def call(self, function: str, argument: Any, output: Path) -> int:
+        """Start a process that calls `module:function` with an argument. Returns its id."""
+        return int(self._ask(function=function, argument=argument, output=str(output)))
+
+    def command(self, command: Sequence[str], folder: Path, env: dict[str, str], output: Path) -> int:
+        """Start a process that does what the command would do in a folder. Returns its id.
+
+        Args:
+            command: `python -m` with a module, or a console script of the environment, and its arguments.
+            folder: the working directory.
+            env: the whole environment.
+            output: the file for what the process prints.
+        """
+        return int(self._ask(command=list(command), folder=str(folder), env=env, output=str(output)))
+
+    def exit_code(self, child: int, seconds: float = 180) -> int:
+        """Wait for the end of a process. Returns its exit code, or the number of its signal as a negative one."""
+        deadline = time.monotonic() + seconds
+        while (code := self.poll(child)) is None:
+            assert time.monotonic() < deadline, f"process {child} has not ended after {seconds:.0f} s"
+            time.sleep(0.01)
+        return code
+
+    def poll(self, child: int) -> int | None:
+        """Return the exit code of a process that has ended; it must not be asked for again."""
+        answer = self._ask(ended=child)
+        return None if answer == "no" else int(answer)
+
+    def stop(self) -> None:
+        """End the script and all processes of its session."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with self._process:  # closes the pipes, and waits
+            pass
+
+    def _ask(self, **question: Any) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if question:
+            print(json.dumps(question), file=self._process.stdin, flush=True)
+        return self._process.stdout.readline().strip()
+
+
+def answer(text: object) -> None:
+    """Send a line to the test."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def become(question: dict[str, Any]) -> None:
+    """Do in a forked process what was asked for, with its output in a file."""
+    output = os.open(question["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
+    if "function" in question:
+        module, name = question["function"].split(":")
+        getattr(importlib.import_module(module), name)(question["argument"])
+        return
+    os.chdir(question["folder"])
+    os.environ.clear()
+    os.environ.update(question["env"])
+    name, *arguments = question["command"]
+    paths = [path for path in question["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
+    if name == "python":
+        _, module, *arguments = arguments
+        sys.path[:0] = ["", *paths]
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return
+    sys.path[:0] = paths
+    sys.argv = [str(Path(sys.executable).with_name(name)), *arguments]
+    [script] = importlib.metadata.entry_points(group="console_scripts", name=name)
+    sys.exit(script.load()())
+
+
+def do_and_end(question: dict[str, Any]) -> NoReturn:
+    """Do what was asked for, and end the process, without the destructors of libraries whose threads are not forked."""
+    code = 0
+    try:
+        become(question)
+    except SystemExit as exit_:
+        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for the threads of the process
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    """Import the modules, and answer each line of standard input."""
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    # Python 3.12 and later warn of threads. Those of the imported libraries only wait for work.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    answer("ready")
+    while line := sys.stdin.readline():
+        question = json.loads(line)
+        if child := question.get("ended"):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            answer(os.waitstatus_to_exitcode(status) if ended else "no")
+        elif child := os.fork():
+            answer(child)
+        else:
+            do_and_end(question)
+
+
+if __name__ == "__main__":
+    main()
