@@ -116,7 +116,9 @@ def _render_small_enough(
     """Return the page with as much content as fits in `LARGEST_BYTES`; if nothing fits, the smallest."""
     with warehouse.connect(read_only=True) as connection:
         for with_before, percent in _REDUCTIONS:
-            content = read_content(connection, span, agents, with_before=with_before, percent=percent)
+            content = read_content(
+                connection, span, agents, timezone=settings.timezone, with_before=with_before, percent=percent
+            )
             page = render(content, settings, made_at)
             if len(page) <= LARGEST_BYTES:
                 break

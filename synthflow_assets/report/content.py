@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ _COUNTED: dict[str, tuple[str, dict[str, str]]] = {
     "versions": ("versions", {"not_reported": NOT_REPORTED}),
 }
 _HOURS = 24
+_TODAY = ("calls", "reached", "calls_of_all_hours", "reached_of_all_hours")  # columns of `today.sql`
 _BY_HOUR = {"calls_by_hour": "calls", "reached_by_hour": "reached"}
 _MOST_LETTERS = 200  # of a name or value
 _JOINERS = "\u200c\u200d"  # invisible, but parts of Persian words and of emoji
@@ -129,7 +131,13 @@ def narrow(values: npt.NDArray[Any]) -> npt.NDArray[np.unsignedinteger[Any]]:
 
 
 def read_content(
-    connection: duckdb.DuckDBPyConnection, span: Span, selected: Sequence[str], *, with_before: bool, percent: int
+    connection: duckdb.DuckDBPyConnection,
+    span: Span,
+    selected: Sequence[str],
+    *,
+    timezone: str,
+    with_before: bool,
+    percent: int,
 ) -> Content:
     """Return the content of a page.
 
@@ -137,6 +145,7 @@ def read_content(
         connection: to the warehouse.
         span: the days to show.
         selected: ids or names of agents; all agents if empty.
+        timezone: the time zone of the days.
         with_before: whether to read the preceding period of the same length too, as far as it has landed.
         percent: durations that differ by less are counted as one; 0 keeps all durations.
 
@@ -162,6 +171,7 @@ def read_content(
         "currency": currency,
         "cost_unit": cost_unit,
         "callers": _callers(grid, span),
+        "today": _today(grid, timezone),
     }
     columns |= histogram
     for kind in _COUNTED:
@@ -230,6 +240,41 @@ def _callers(grid: _Grid, span: Span) -> list[int | None]:
     """Return the numbers of all, reached and new callers of the span; None if callers cannot be told apart."""
     rows = grid.query("callers", from_day=span.from_day, to_day=span.to_day)
     return [None if np.ma.is_masked(values[0]) else int(values[0]) for values in rows.values()]
+
+
+def _today(grid: _Grid, timezone: str) -> dict[str, Any] | None:
+    """Return the day after the span, if it was not over when it was fetched; None otherwise.
+
+    It has the day, the moment of the fetch, and lists with a number for each agent: `calls` and `reached` of the day so
+    far, `until_hour` of its whole hours, `weeks` of the same hours of the same weekday in the weeks before.
+    """
+    today = grid.last + dt.timedelta(days=1)
+    [(until,)] = grid.connection.execute(_sql("fetched_until.sql"), {"today": today}).fetchall()
+    if until is None:
+        return None
+    local = until.astimezone(zoneinfo.ZoneInfo(timezone))
+    numbers: dict[dt.date, dict[str, list[int]]] = {}
+    rows = execute_named(grid.connection, _sql("today.sql"), {"today": today, "hour": local.hour}).fetchall()
+    for day, agent, *counts in rows:
+        of_day = numbers.setdefault(day, {name: [0] * len(grid.model_ids) for name in _TODAY})
+        for name, count in zip(_TODAY, counts, strict=True):
+            of_day[name][agent] = count
+    if today not in numbers:
+        return None
+    now = numbers.pop(today)
+
+    def until_hour(of_day: dict[str, list[int]]) -> dict[str, list[int]]:
+        return {"calls": of_day["calls"], "reached": of_day["reached"]}
+
+    return {
+        "day": today.isoformat(),
+        "until": f"{local:%H:%M}",
+        "hour": local.hour,
+        "calls": now["calls_of_all_hours"],
+        "reached": now["reached_of_all_hours"],
+        "until_hour": until_hour(now),
+        "weeks": [until_hour(of_day) for of_day in numbers.values()],
+    }
 
 
 def _cells(grid: _Grid, agents: Sequence[_Agent], currency: str | None, cost_unit: float) -> Columns:

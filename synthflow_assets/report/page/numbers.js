@@ -26,6 +26,14 @@ const REASONS = ["outcomes", "transfers", "disconnect_reasons", "end_reasons"]; 
 
 const sumOf = (counts) => counts.reduce((sum, one) => sum + one, 0);
 
+/** The median of some numbers; null if there are none. */
+function medianOf(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  if (!sorted.length) return null;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
 /** The days from 1970-01-01 to a day such as 2026-03-10. */
 function dayNumber(text) {
   return Date.parse(`${text}T00:00:00Z`) / DAY_MS;

@@ -9,6 +9,7 @@ async function start() {
   const draw = async (change) => {
     const started = performance.now();
     const view = viewOf(numbers, filters.first, filters.last, filters.selected);
+    drawToday(view);
     drawHeadline(view);
     drawState(view);
     drawTransfers(view);

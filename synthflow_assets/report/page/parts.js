@@ -101,6 +101,49 @@ function drawHeadline(view) {
   find("said").textContent = `${find("scope").textContent}: ${plural(view.total.calls, "call")}`;
 }
 
+/** The current day so far, if it was fetched, beside the same hours of the same weekday. */
+function drawToday({ numbers, selected }) {
+  const { today } = numbers.facts;
+  find("today").hidden = !today;
+  if (!today) return;
+  const total = (counts) => sumOf(counts.filter((_, agent) => selected[agent]));
+  const day = Math.floor(Date.parse(today.day) / DAY_MS);
+  const weeks = today.weeks.map(({ calls, reached }) => ({ calls: total(calls), reached: total(reached) }));
+  const usual = medianOf(weeks.map((week) => week.calls));
+  const usualReached = share(sumOf(weeks.map((week) => week.reached)), sumOf(weeks.map((week) => week.calls)));
+  const [calls, reached] = [total(today.calls), total(today.reached)];
+  const [earlyCalls, earlyReached] = [total(today.until_hour.calls), total(today.until_hour.reached)];
+  const isCompared = today.hour > 0 && weeks.length > 0;
+  const card = (id, name, value, text, whole, change) =>
+    make(
+      "div",
+      {},
+      make("dt", {}, name),
+      make("dd", { class: "value", id: `today-${id}`, "data-value": value ?? "" }, value === null ? "-" : text(value)),
+      make("dd", { class: "whole" }, whole),
+      make("dd", { class: "change", id: `today-${id}-change` }, isCompared ? change : "-"),
+    );
+  find("today-name").textContent = `Today so far: ${dayText(day, WITH_WEEKDAY)}, until ${today.until}`;
+  find("today-numbers").replaceChildren(
+    card("calls", "Calls so far", calls, number.format, "", changeText(earlyCalls, usual)),
+    card(
+      "reached",
+      "Person reached",
+      share(reached, calls),
+      rateText,
+      "of the calls so far",
+      changeText(share(earlyReached, earlyCalls), usualReached, true),
+    ),
+  );
+  const name = FULL_WEEKDAYS[(day + 3) % 7];
+  const noHour = "No changes are shown: the first hour is not over.";
+  const noWeek = `No changes are shown: no ${name} of the eight weeks before have been fetched.`;
+  find("today-compared").textContent = isCompared
+    ? `Changes compare the hours until ${hourText(today.hour)} with the same hours of the ${weeks.length} last ${name} that ` +
+      `were fetched. Their median is ${plural(usual, "call")}.`
+    : today.hour === 0 ? noHour : noWeek;
+}
+
 /** Which days the changes compare. */
 function comparisonText({ numbers, first, last, compared }) {
   if (!compared) return "No changes are shown: too few of the days before have been fetched.";
