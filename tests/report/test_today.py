@@ -61,7 +61,7 @@ def test_the_day_so_far_is_compared_with_the_same_hours_of_the_same_weekday(
     points = 100 * (early_reached / early - sum(one for _, one in earlier) / sum(count for count, _ in earlier))
     assert page.inner_text("#today-reached-change") == f"{'▲' if points > 0 else '▼'} {abs(points):.1f} points"
     assert page.inner_text("#today-compared") == (
-        "Changes compare the hours until 14:00 with the same hours of the 5 last Wednesdays that were fetched. "
+        "Changes compare the hours until 14:00 with the same hours of the last 5 Wednesdays that were fetched. "
         f"Their median is {usual} calls."
     )
     # The numbers of whole days are those without today.

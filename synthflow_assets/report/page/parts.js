@@ -139,7 +139,7 @@ function drawToday({ numbers, selected }) {
   const noHour = "No changes are shown: the first hour is not over.";
   const noWeek = `No changes are shown: no ${name} of the eight weeks before have been fetched.`;
   find("today-compared").textContent = isCompared
-    ? `Changes compare the hours until ${hourText(today.hour)} with the same hours of the ${weeks.length} last ${name} that ` +
+    ? `Changes compare the hours until ${hourText(today.hour)} with the same hours of the last ${weeks.length} ${name} that ` +
       `were fetched. Their median is ${plural(usual, "call")}.`
     : today.hour === 0 ? noHour : noWeek;
 }
