@@ -289,3 +289,13 @@ def test_yesterday_is_not_missed_before_it_is_due(monkeypatch: pytest.MonkeyPatc
     found = _landed(Settings.of(), 5, dt.date(2026, 3, 1), dt.date(2026, 3, 8))
     assert found.verdict is verdict
     assert ("2026-03-09 has not landed yet" in found.text) is (verdict is Verdict.NOTE)
+
+
+def test_a_margin_shorter_than_the_time_before_some_starts_is_trouble(
+    start_sandbox: StartSandbox, settings_for: SettingsFor
+) -> None:
+    settings = settings_for(start_sandbox(agents=1, window_filters="early_creation"))
+    found = findings(settings)
+    assert found["margin"].verdict is Verdict.TROUBLE
+    assert "WINDOW_MARGIN_SECONDS=10800" in found["margin"].remedy or "=7200" in found["margin"].remedy
+    assert "a time before the start of some calls" in found["window"].text

@@ -38,7 +38,8 @@ class ApiReading:
 
     `from_filters` and `to_filters`: the time of a call that `from_date` and `to_date` are compared with. A time before
     the start is the scheduled start if it is a full minute for all samples; otherwise it is the creation.
-    `lead_seconds`: the longest time from there to the start; 0 if the time that `from_date` filters is not before it.
+    `lead_seconds`: the longest time from there to the start of a sample, at most a second more than a day; 0 if no
+    sample is filtered by a time before its start.
     `from_inclusive` and `to_inclusive`: whether a call that starts at exactly that millisecond is listed.
     """
 
@@ -95,12 +96,12 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
     trees = [_tree(call) for call in first.calls]
     samples = _samples(first, trees, open_statuses, now_ms)
     experiments = _Experiments(client, model_id)
-    from_side = _agreed([experiments.from_side(sample) for sample in samples])
-    before = _TimeBefore()
-    if from_side == "before":
-        before = _time_before([(sample, experiments.time_before(sample)) for sample in samples])
-    elif from_side is not None:
-        before = _TimeBefore(None, 0)
+    from_sides = [experiments.from_side(sample) for sample in samples]
+    from_side = _agreed(from_sides)
+    before = _TimeBefore(None, 0 if samples else None)
+    # One call with a time long before its start suffices: for calls like that, the margin must be longer.
+    if early := [sample for sample, side in zip(samples, from_sides, strict=True) if side == "before"]:
+        before = _time_before([(sample, experiments.time_before(sample)) for sample in early])
     to_side = _agreed([experiments.to_side(sample, before.lead_ms or 0) for sample in samples])
     from_filters = before.name if from_side == "before" else from_side
     to_filters = before.name if to_side == "before" else to_side
@@ -152,7 +153,7 @@ def _time_before(found: Sequence[tuple[_Sample, range | None]]) -> _TimeBefore:
     """Return which time before the start the API filters, from the range that was found for each sample."""
     known = [(sample, times) for sample, times in found if times is not None]
     if len(known) < len(found):
-        return _TimeBefore()
+        return _TimeBefore(None, _LEADS_MS[-1] + 1000)
     # People schedule calls for full minutes.
     are_full_minutes = all(times[-1] // _MINUTE_MS > (times[0] - 1) // _MINUTE_MS for _, times in known)
     lead_ms = max(sample.start_ms - times[0] for sample, times in known)

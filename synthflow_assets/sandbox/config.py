@@ -95,7 +95,8 @@ class SandboxConfig:
     # The time that from_date and to_date filter. With `start_and_end`, from_date filters starts and to_date ends.
     # A call is created up to 20 minutes before it starts. It is scheduled for a full quarter of an hour, and starts
     # 10 to 25 minutes later.
-    window_filters: Literal["start", "end", "start_and_end", "creation", "scheduled_start"] = "start"
+    # With `early_creation`, every second call was created 90 minutes before its start, and the others at their start.
+    window_filters: Literal["start", "end", "start_and_end", "creation", "early_creation", "scheduled_start"] = "start"
     # half_open includes from_date only, exclusive_begin includes to_date only.
     window_ends: Literal["half_open", "inclusive", "exclusive", "exclusive_begin"] = "half_open"
     order: Literal["descending", "ascending", "arbitrary", "tied", "shuffled"] = "descending"

@@ -17,7 +17,8 @@ from synthflow_assets.sandbox.config import SandboxConfig
 
 _LONGEST_CALL_MS = 3_100_000  # of the made-up calls; how far before a window their starts may lie
 # How far after a window a call may start, if `window_filters` is creation or scheduled start.
-_LONGEST_WAIT_MS = 1_500_000
+_LONGEST_WAIT_MS = 5_400_000
+_EARLY_MS = 5_400_000
 _CREATION_MS = 1_200_000  # a call is created at most this long before its start
 _SCHEDULE_MS, _LATE_MS = 900_000, 600_000  # scheduled for a multiple of the first, at least the second before the start
 
@@ -206,6 +207,8 @@ class CallStore:
                 lower, upper = start_ms, end_ms
             case "creation":
                 lower = upper = start_ms - start_ms * 7 % (_CREATION_MS + 1)
+            case "early_creation":
+                lower = upper = start_ms - (start_ms % 2) * _EARLY_MS
             case "scheduled_start":
                 lower = upper = (start_ms - _LATE_MS) // _SCHEDULE_MS * _SCHEDULE_MS
         includes_begin = self.config.window_ends in ("half_open", "inclusive")

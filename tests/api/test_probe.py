@@ -80,3 +80,10 @@ def test_fields_and_lengths_are_those_of_the_calls(start_sandbox: StartSandbox) 
     assert {column.source for column in CALL_FIELDS} < reading.fields | {"telephony_ringing_duration"}
     assert 60 < (reading.longest_call_seconds or 0) < 3_600
     assert dataclasses.asdict(reading)["sample"] == 100
+
+
+def test_a_time_before_the_start_of_some_samples_is_found(start_sandbox: StartSandbox) -> None:
+    """The samples need not agree: a margin shorter than this time loses calls."""
+    reading = read(start_sandbox(agents=1, window_filters="early_creation"))
+    assert (reading.from_filters, reading.to_filters) == (None, None)
+    assert reading.lead_seconds in (5_400, 5_401)
