@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.orchestration.run_days import lookback_tags
@@ -13,11 +15,24 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.sandbox.store import Window
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 
 CALLS = dg.AssetKey(["synthflow", "calls"])
 ACTIONS = dg.AssetKey(["synthflow", "actions_daily"])
 ASSETS = [dg.AssetKey(["synthflow", table]) for table in ("calls", "call_rejects", "call_loads", "actions_daily")]
 FIRST = dt.date(2026, 3, 8)
+
+
+def outdated(definitions: dg.Definitions, instance: dg.DagsterInstance, tables: list[str], days: list[str]) -> set[str]:
+    """Return the tables of which Dagster's UI shows a day as outdated."""
+    graph = definitions.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    return {
+        table
+        for table in tables
+        for day in days
+        if resolver.get_status(dg.AssetKey(["synthflow", table]), day) is not StaleStatus.FRESH
+    }
 
 
 class Morning:
@@ -37,6 +52,9 @@ class Morning:
         self._definitions = dg.Definitions.merge(ours, dg.Definitions([somebodys]))
         self._job = self._definitions.resolve_job_def("synthflow_daily")
         self.tick()
+
+    def outdated(self, days: list[str]) -> set[str]:
+        return outdated(self._definitions, self._instance, ["calls", "actions_daily"], days)
 
     def run(self, last: dt.date, first: dt.date = FIRST) -> list[str]:
         """Fetch a day and those before it again; the days for which the asset downstream runs."""
@@ -91,6 +109,7 @@ def test_a_changed_day_of_the_look_back_has_a_version_of_its_own_and_is_up_to_da
             assert made.tags["dagster/data_version"] == made.metadata["data_version"].value
             versions[key, made.partition] = made.tags["dagster/data_version"]
     assert len(versions) == len(set(versions.values())) == 6
+    assert morning.outdated(["2026-03-07", "2026-03-08", "2026-03-09"]) == set()
 
 
 def test_only_what_a_changed_setting_outdates_is_computed_again(
@@ -115,18 +134,14 @@ def test_only_what_a_changed_setting_outdates_is_computed_again(
         return {(event.asset_key.path[-1], event.partition) for event in found if event.asset_key}
 
     assert recompute(settings) == set()
+    names = [table.name for table in METRIC_TABLES]
+    assert outdated(build_synthflow_defs(settings), instance, names, days) == set()
     changed = settings.model_copy(update={"short_call_seconds": 3600})
-    written = {
-        (table, day)
-        for table in (
-            "call_duration_daily",
-            "call_rates_daily",
-            "call_duration_daily_export",
-            "call_rates_daily_export",
-        )
-        for day in days
-    }
+    tables = ("call_duration_daily", "call_rates_daily")
+    written = {(f"{table}{kind}", day) for table in tables for kind in ("", "_export") for day in days}
+    assert outdated(build_synthflow_defs(changed), instance, names, days) == set(tables)
     assert recompute(changed) == written | {("call_report", days[1])}
     frame = Warehouse(settings.warehouse).read_frame("call_duration_daily")
     assert (frame["short_calls"] == frame["connected_calls"]).all()
     assert recompute(changed) == set()
+    assert outdated(build_synthflow_defs(changed), instance, names, days) == set()
