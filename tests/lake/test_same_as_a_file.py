@@ -29,10 +29,12 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.combined import CombinedWarehouse
 from synthflow_assets.warehouse.connection import Warehouse, days_query
+from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.export import export_days, export_path
 from synthflow_assets.warehouse.frames import with_dtypes
 from synthflow_assets.warehouse.landing import land
-from synthflow_assets.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import LANDED_TABLES, SCHEMA_VERSION, TABLES, VIEWS
 from synthflow_assets.warehouse.staging import Partition, Staging
 from tests.lake.conftest import Lake, copied_lake
 
@@ -117,15 +119,21 @@ def test_tables_checks_views_exports_and_report(both: dict[str, Settings], tmp_p
     assert problems(both["lake"]) == problems(both["file"])
     views: dict[str, list[Any]] = {}
     pages: dict[str, str] = {}
+    versions: dict[str, list[Any]] = {}
     for kind, settings in both.items():
         warehouse = Warehouse.from_settings(settings)
         with warehouse.connect(read_only=True) as connection:
             views[kind] = [connection.execute(f"FROM {view.name} ORDER BY ALL").fetchall() for view in VIEWS]
+            versions[kind] = [
+                content_versions(connection, table, DAYS) for table in (*LANDED_TABLES, *METRIC_TABLES, *VIEWS)
+            ]
             export_days(connection, "calls", DAYS, settings.export_folder)
         path = tmp_path / f"{kind}.html"
         write_report(warehouse, Settings.of(), path, DAYS[0], DAYS[-1], made_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
         pages[kind] = path.read_text()
     assert views["lake"] == views["file"]
+    assert versions["lake"] == versions["file"]
+    assert len(set(versions["file"][0].values())) == len(DAYS)
     assert pages["lake"] == pages["file"]
     exported = {
         kind: duckdb.read_parquet(f"{settings.export_folder}/calls/*.parquet").df().drop(columns="loaded_at")
