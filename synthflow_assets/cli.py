@@ -420,7 +420,7 @@ def _choice(name: str, *choices: str, help: str) -> Callable[[_Command], _Comman
 )
 @_choice(
     "--window-filters",
-    *("start", "end", "start_and_end", "creation", "scheduled_start"),
+    *("start", "end", "start_and_end", "creation", "early_creation", "scheduled_start"),
     help="The time that from_date and to_date filter.",
 )
 @_choice(

@@ -30,6 +30,7 @@ from synthflow_assets.texts import one_line
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.erasure import read_suppression_list, unfinished_erasures
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
+from synthflow_assets.warehouse.loads import find_strays
 from synthflow_assets.warehouse.personal import SuppressionList
 from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch, Staging
@@ -197,7 +198,7 @@ def load_calls(
         accept_deleted=accept_deleted,
     )
     pairs = [Partition(day, agent.model_id) for day in days for agent in agents]
-    done, doubted = set(skipped), set[Partition]()
+    done, doubted, landed = set(skipped), set[Partition](), set[Partition]()
     while True:
         try:
             for outcome in loader.load([pair for pair in pairs if pair not in done]):
@@ -206,13 +207,16 @@ def load_calls(
                     doubted.add(pair)
                     continue
                 done.add(pair)
+                if isinstance(outcome, LoadSummary):
+                    landed.add(pair)
                 yield outcome
+            if done.issuperset(pairs):
+                yield from loader.load_strays(landed)
+                loader.land_listing()
+                return
         except SuppressionListChangedError:
             log("a person was erased meanwhile; fetching what has not landed again, without that person")
             continue
-        if done.issuperset(pairs):
-            loader.land_listing()
-            return
         log(f"{len(doubted - done):,} (day, agent) pairs lack calls that landed before; asking the API again")
         time.sleep(CONFIRM_AFTER_SECONDS)
 
@@ -272,6 +276,8 @@ class _Loader:
         self._listed = listed
         self._accept_deleted = accept_deleted
         self._has_landed_listing = False
+        self._outside: dict[Partition, list[tuple[str, int]]] = {}  # ids and starts, by the pair that listed the calls
+        self._strays: dict[Partition, frozenset[str]] = {}  # ids of calls that are wanted although they start outside
         self._last_landing = time.monotonic()
 
     def load(self, pairs: Sequence[Partition]) -> Iterator[LoadSummary | FailedPartition]:
@@ -306,6 +312,7 @@ class _Loader:
                             staging.add(windows[event.window], [record.raw for record in event.records])
                         case FetchedWindow():
                             staging.complete(windows[event.window], event.result)
+                            self._outside[windows[event.window]] = event.outside
                         case FailedWindow():
                             pair = windows[event.window]
                             staging.discard(pair)
@@ -320,6 +327,29 @@ class _Loader:
                 yield from self._land(staging.take_ready())
         if error_of_all is not None:
             raise error_of_all
+
+    def load_strays(self, landed: Collection[Partition]) -> Iterator[LoadSummary | FailedPartition]:
+        """Fetch pairs again that list calls of another day, which the window of their own day did not list.
+
+        The API filters a time of these calls that is more than a margin from their start. They land as strays.
+
+        Args:
+            landed: the pairs that landed.
+        """
+        outside = {pair: calls for pair, calls in self._outside.items() if calls and pair in landed}
+        if not outside:
+            return
+        with self._warehouse.connect(read_only=True) as connection:
+            strays = find_strays(connection, outside, self._days, self._settings.timezone)
+        if not strays:
+            return
+        self._log(
+            f"{sum(map(len, strays.values())):,} calls were listed only for another day than they start on; fetching "
+            f"{len(strays):,} (day, agent) pairs again. SYNTHFLOW_WINDOW_MARGIN_SECONDS is too short: see "
+            "`synthflow-assets doctor`"
+        )
+        self._strays = strays
+        yield from self.load(list(strays))
 
     def land_listing(self) -> None:
         """Land the listed agents once, and log those that are no longer listed."""
@@ -352,7 +382,8 @@ class _Loader:
         return [FailedPartition(pair.day, self._agents[pair.model_id], error) for pair in future]
 
     def _window(self, pair: Partition) -> CallWindow:
-        return CallWindow(pair.model_id, *day_bounds_ms(pair.day, self._settings.timezone))
+        strays = self._strays.get(pair, frozenset())
+        return CallWindow(pair.model_id, *day_bounds_ms(pair.day, self._settings.timezone), strays)
 
     def _is_landing_due(self, staging: Staging) -> bool:
         if staging.ready_partitions >= LAND_AT_PARTITIONS:

@@ -31,6 +31,7 @@ from synthflow_assets.loading import (
     resolve_agents,
     shared_rate,
 )
+from synthflow_assets.quality import CHECKS, find_problems
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -94,7 +95,8 @@ def test_configured_agents_keep_their_order_and_unknown_ones_are_named() -> None
 
 @pytest.mark.parametrize(("status", "path"), [(404, "/v2"), (403, "/v2"), (404, "/v1")])
 def test_if_agents_are_not_listed_the_configured_ids_are_used(status: int, path: str) -> None:
-    assert resolve(status, [], ("a", "b"), path) == ([Agent("a", None, None), Agent("b", None, None)], [])
+    resolved = resolve(status, [], ("a", "b"), path)
+    assert resolved == ([Agent("a", None, None), Agent("b", None, None)], [], False)
 
 
 @pytest.mark.parametrize(
@@ -391,3 +393,25 @@ def test_a_call_that_only_another_day_lists_lands_on_its_own(run: Callable[..., 
     assert one.warehouse.read_frame("calls")["listed_day"].notna().sum() > 0
     # The day before the first is not fetched, so its calls are rejected.
     assert set(one.warehouse.read_frame("call_rejects")["day"].dt.date) == {DAYS[0]}
+
+
+def test_a_call_whose_filtered_time_is_more_than_a_margin_from_its_start_is_not_lost(run: Callable[..., Run]) -> None:
+    """It starts within two margins of the day that lists it, and the window of its own day does not list it."""
+    one = run(agents=1, calls_per_day=900, window_filters="early_creation")
+    one.load()
+    stored = one.warehouse.read_frame("calls")
+    for day in DAYS[1:]:
+        ids = one.sandbox.api.store.ids_between(one.agents[0].model_id, *day_bounds_ms(day, "UTC"))
+        assert set(stored[stored["day"].dt.date == day]["call_id"]) == ids
+    assert (stored["listed_day"].notna().any(), one.failed) == (True, [])
+    rejected = set(one.warehouse.read_frame("call_rejects")["day"].dt.date)
+    assert rejected <= {DAYS[-1]}  # calls of the day after the last, which is not fetched
+    with one.warehouse.connect(read_only=True) as connection:
+        for check in CHECKS:
+            if check.blocking:
+                assert find_problems(connection, check, None, one.settings, DAYS[-1]) == []
+    assert any("calls were listed only for another day than they start on" in line for line in one.lines)
+    requests = len(one.sandbox.api.requests)
+    one.load()  # settles nothing new, and loses nothing
+    assert set(one.warehouse.read_frame("calls")["call_id"]) == set(stored["call_id"])
+    assert len(one.sandbox.api.requests) == 2 * requests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from synthflow_assets.api.pages import CallRecord
 from synthflow_assets.errors import ApiError
@@ -11,11 +11,15 @@ from synthflow_assets.interfaces import FetchResult
 
 @dataclass(frozen=True)
 class CallWindow:
-    """The calls of one agent that start in [start_ms, end_ms), in epoch milliseconds."""
+    """The calls of one agent that start in [start_ms, end_ms), in epoch milliseconds.
+
+    `strays`: ids of calls that are wanted although they start shortly before or after.
+    """
 
     model_id: str
     start_ms: int
     end_ms: int
+    strays: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,15 @@ class FetchedPage:
 
 @dataclass(frozen=True)
 class FetchedWindow:
-    """The window is complete: all its calls were yielded before."""
+    """The window is complete: all its calls were yielded before.
+
+    `outside`: ids and starts, in epoch milliseconds, of calls that were listed but start shortly before or after. The
+    window of their own day lists them too, unless the API filters another time of them.
+    """
 
     window: CallWindow
     result: FetchResult
+    outside: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ Three problems are solved here:
   creation or scheduled start. Nor does it specify whether the ends of the window are inclusive. So the requested window
   begins a margin and a millisecond early and ends a margin late, and calls are selected by their own start. A call is
   listed if the filtered time and the start are at most a margin apart. A start more than two margins away may be the
-  scheduled one, and the window of its own day may not list the call; landing decides about it.
+  scheduled one, and the window of its own day may not list the call; landing decides about it. The ids of calls that
+  start nearer are reported, so that loading can find those that their own day does not list.
 * **Drift.** Offsets shift while new calls arrive. So the number of distinct calls is compared with the API's total. If
   calls are missing, the pages are read again, then in thinner slices of time. If calls are still missing, the window
   fails. Duplicates within one response are legitimate, because the API counts both. A call on two pages proves nothing:
@@ -128,7 +129,8 @@ class WindowFetch:
         self._searches = self._search_across_borders()
         self._seen = IdSet()
         self._repeats: dict[int, int] = {}
-        self._outside: set[int] = set()  # hashes of the ids of calls that start outside the window
+        # Ids and starts of calls that start outside the window, by the hash of the id.
+        self._outside: dict[int, tuple[str, int]] = {}
         self._received = self._other_model = self._requests = 0
         self._start_slice(self._root)
 
@@ -226,14 +228,15 @@ class WindowFetch:
             until_ms=self._until_ms,
             states_total=self._root.states_total,
         )
+        outside = [found for found in self._outside.values() if found[0]]
         self._close()
-        return [FetchedWindow(self.window, result)]
+        return [FetchedWindow(self.window, result, outside)]
 
     def _close(self) -> None:
         self.done = True
         self.pending_requests.clear()
         # There may be millions of ids, and this object may live longer.
-        self._seen, self._outside = IdSet(), set()
+        self._seen, self._outside = IdSet(), {}
 
     def _search_across_borders(self) -> Iterator[list[Slice]]:
         """Yield further slices to read, while calls are missing although every slice is complete.
@@ -393,13 +396,13 @@ class WindowFetch:
 
     def _is_wanted(self, call: CallRecord, key: int) -> bool:
         """Return whether the call belongs to the window; count it if not."""
-        self._outside.discard(key)
+        self._outside.pop(key, None)
         # Landing rejects a record that names two agents.
         if call.model_id not in (None, self.window.model_id) and not names_two_agents(call.raw):
             self._other_model += 1
             return False
         start_ms, window = call.start_ms, self.window
-        if start_ms is None or window.start_ms <= start_ms < window.end_ms:
+        if start_ms is None or window.start_ms <= start_ms < window.end_ms or call.call_id in window.strays:
             return True
         # The window was requested with a margin. If a call starts more than two margins away, its start and the
         # filtered time are more than a margin apart. Then the window of its own day may not list it. Landing assigns it
@@ -407,7 +410,7 @@ class WindowFetch:
         reach_ms = 2 * self._margin_ms
         if not window.start_ms - reach_ms <= start_ms < window.end_ms + reach_ms:
             return True
-        self._outside.add(key)
+        self._outside[key] = call.call_id or "", start_ms
         return False
 
 
