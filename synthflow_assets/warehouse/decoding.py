@@ -45,8 +45,7 @@ def _parsed(column: Column) -> str:
 def _without_empty(column: Column, value: str) -> str:
     match column.kind:
         case Kind.JSON:
-            empty_list = ", '[]'" if _JSON_KINDS.get(column.name) == "{" else ""
-            return f"""CASE WHEN {value} NOT IN ('null', '""', '"null"'{empty_list}) THEN {value} END"""
+            return f"""CASE WHEN {value} NOT IN ('null', '""', '"null"') THEN {value} END"""
         case Kind.TEXT_LIST:
             return f"nullif({value}, 'null')"
         case Kind.TEXT:
@@ -109,6 +108,7 @@ def _typed_json(column: Column, value: str) -> str:
     inside = f"(TRY_CAST(({value} ->> '$') AS JSON) -> '$')"
     return (
         f"CASE WHEN {is_needed(value)} THEN {value} "
+        f"WHEN {value} = '[]' THEN '{{}}'::JSON "
         f"WHEN starts_with({value}, '\"') THEN CASE WHEN {is_needed(inside)} THEN {inside} END END"
     )
 

@@ -116,8 +116,8 @@ def test_only_what_stands_beside_its_check_explains_it() -> None:
     assert derive(judge_results=results)["judge_verdicts"] == {"polite": "true", "asked_reason": "false"}
 
 
-@pytest.mark.parametrize("results", [None, [], "good", 5, [["a", "b"]]])
-def test_what_is_no_object_has_no_verdicts(results: Any) -> None:
+@pytest.mark.parametrize("results", [None, [], {}, "", "{}", "null"])
+def test_an_empty_object_in_any_form_has_no_verdicts(results: Any) -> None:
     row = derive(judge_results=results)
     assert (row["judge_verdicts"] or {}, row["judge_found_full_error"]) == ({}, None)
 
@@ -157,13 +157,13 @@ def test_actions_come_by_name_or_as_a_list() -> None:
     assert derive(executed_actions={"Send SMS": {**one, "name": None}})["actions"] == expected[:1]
 
 
-@pytest.mark.parametrize("executed", [None, "none", 5, True])
-def test_what_is_neither_object_nor_list_has_no_actions(executed: Any) -> None:
+@pytest.mark.parametrize("executed", [None, "", "null"])
+def test_null_has_no_actions(executed: Any) -> None:
     row = derive(executed_actions=executed)
     assert (row["actions"], row["variables"] or []) == (None, [])
 
 
-@pytest.mark.parametrize("executed", [{}, [], {"a": None, "b": "x"}, [1]])
+@pytest.mark.parametrize("executed", [{}, [], "{}", "[]", {"a": None, "b": {}}, [None]])
 def test_nothing_ran(executed: Any) -> None:
     assert derive(executed_actions=executed)["actions"] == []
 
@@ -298,7 +298,7 @@ def test_variables_come_by_agent_or_by_themselves() -> None:
     ]
 
 
-@pytest.mark.parametrize("collected", [{}, [], "none", {"a": None}, {"agent": {}}])
+@pytest.mark.parametrize("collected", [{}, [], "{}", {"a": None}, {"agent": {}}])
 def test_nothing_was_to_be_collected(collected: Any) -> None:
     assert variables(collected_variables=collected) == []
 
