@@ -14,9 +14,9 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,6 +79,15 @@ class Forks:
             output: the file for what the process prints.
         """
         return int(self._ask(command=list(command), folder=str(folder), env=env, output=str(output)))
+
+    def run(self, folder: Path, *command: str, env: dict[str, str] | None = None, code: int = 0) -> str:
+        """Run a command in a folder to its end; its output."""
+        with tempfile.TemporaryDirectory() as kept:
+            output = Path(kept, "output")
+            ended = self.exit_code(self.command(command, folder, env or dict(os.environ), output))
+            said = output.read_text(encoding="utf-8")
+        assert ended == code, said
+        return said
 
     def exit_code(self, child: int, seconds: float = 180) -> int:
         """Wait for the end of a process. Returns its exit code, or the number of its signal as a negative one."""
@@ -146,10 +155,12 @@ def do_and_end(question: dict[str, Any]) -> NoReturn:
     code = 0
     try:
         become(question)
-    except SystemExit as exit_:
-        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except SystemExit as ending:  # its code may be a message
+        code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+        if isinstance(ending.code, str):
+            print(ending.code, file=sys.stderr)  # noqa: T201
     except BaseException:  # noqa: BLE001
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # which the definitions replace
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]  # waits for the threads of the process
     atexit._run_exitfuncs()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import BIN, ROOT, Server
+from tests.forks import COMMANDS, Forks
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,14 @@ def wheel_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [packages] = (folder / "venv" / "lib").glob("python3.*/site-packages")
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
     return made
+
+
+@pytest.fixture(scope="session")
+def wheel_forks(wheel_python: Path) -> Iterator[Forks]:
+    """Starts processes of that environment without importing its modules again."""
+    started = Forks(wheel_python, COMMANDS)
+    yield started
+    started.stop()
 
 
 @pytest.fixture

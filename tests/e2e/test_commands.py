@@ -1,6 +1,10 @@
-"""The commands in a clone: real processes, real Dagster, real HTTP."""
+"""The commands in a clone: real processes, real Dagster, real HTTP.
+
+The first test of a command starts it as users do; others fork it from a process that has imported Dagster.
+"""
 
 import datetime as dt
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +14,7 @@ import pytest
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.e2e.processes import ROOT, Server, environment, free_port, run
+from tests.forks import Forks
 
 StartSandbox = Callable[..., Sandbox]
 
@@ -44,28 +49,32 @@ def test_dg_lists_checks_and_launches(project: Path, start_sandbox: StartSandbox
 
 
 @pytest.mark.parametrize("command", [("dg", "check", "defs"), ("dg", "list", "defs")])
-def test_a_bad_setting_is_one_line_and_no_traceback(project: Path, command: tuple[str, ...]) -> None:
-    said = run(project, *command, env=environment(SYNTHFLOW_TIMEZONE="Mars/Olympus"), code=1)
+def test_a_bad_setting_is_one_line_and_no_traceback(project: Path, forks: Forks, command: tuple[str, ...]) -> None:
+    said = forks.run(project, *command, env=environment(SYNTHFLOW_TIMEZONE="Mars/Olympus"), code=1)
     assert "synthflow-assets: SYNTHFLOW_TIMEZONE is 'Mars/Olympus'; allowed is an IANA time zone" in said
     assert "Traceback" not in said
 
 
-def test_a_wrong_key_fails_the_run_with_one_message(project: Path, start_sandbox: StartSandbox) -> None:
+def test_a_wrong_key_fails_the_run_with_one_message(project: Path, forks: Forks, start_sandbox: StartSandbox) -> None:
     env = environment(start_sandbox(), DAGSTER_HOME=str(project), SYNTHFLOW_API_KEY="wrong-key-123")
-    said = run(project, "dg", "launch", "--assets", "synthflow/calls", "--partition", "2026-03-10", env=env, code=1)
+    said = forks.run(
+        project, "dg", "launch", "--assets", "synthflow/calls", "--partition", "2026-03-10", env=env, code=1
+    )
     assert "SYNTHFLOW_REGION to the region of the workspace" in said
     assert "wrong-key-123" not in said
 
 
-def test_cli_lists_agents_and_shows_errors_as_one_line(project: Path, start_sandbox: StartSandbox) -> None:
+def test_cli_lists_agents_and_shows_errors_as_one_line(
+    project: Path, forks: Forks, start_sandbox: StartSandbox
+) -> None:
     sandbox = start_sandbox(agents=2)
     listed = run(project, "synthflow-assets", "agents", env=environment(sandbox))
     assert [line.split()[0] for line in listed.splitlines()] == sandbox.model_ids
     assert "Front Desk" in listed
-    failed = run(project, "synthflow-assets", "agents", code=1)
+    failed = forks.run(project, "synthflow-assets", "agents", code=1)
     assert failed.startswith("Error: SYNTHFLOW_API_KEY is not set")
     assert len(failed.splitlines()) == 1
-    unlisted = run(
+    unlisted = forks.run(
         project, "synthflow-assets", "agents", code=1, env=environment(start_sandbox(assistants_endpoint=False))
     )
     assert unlisted.startswith("Error: this account does not list its agents; set SYNTHFLOW_MODEL_IDS")
@@ -87,7 +96,7 @@ def test_dev_refuses_a_taken_port_with_one_line(project: Path) -> None:
     assert len(said.splitlines()) == 1
 
 
-def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, start_sandbox: StartSandbox) -> None:
+def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, forks: Forks, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=50, faults={"odd_records": 1})
     # `.env` wins over the environment, for every command.
     (project / ".env").write_text(
@@ -95,17 +104,17 @@ def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, start_sandb
     )
     wrong = {"SYNTHFLOW_API_KEY": "wrong", "SYNTHFLOW_BASE_URL": "http://127.0.0.1:9", "SYNTHFLOW_EXPORT_DIR": "wrong"}
     env = environment(DAGSTER_HOME=str(project), **wrong)
-    assert "Front Desk" in run(project, "synthflow-assets", "agents", env=env)
-    run(project, "dg", "launch", "--assets", "group:synthflow", "--partition", "2026-03-10", env=env)
+    assert "Front Desk" in forks.run(project, "synthflow-assets", "agents", env=env)
+    forks.run(project, "dg", "launch", "--assets", "group:synthflow", "--partition", "2026-03-10", env=env)
     listed = run(project, "synthflow-assets", "rejects", env=env).splitlines()
     assert "        3  duration is not a whole number from 0 to 31622400; 2026-03-10 to 2026-03-10" in listed
-    retried = run(project, "synthflow-assets", "rejects", "--retry", env=env)
+    retried = forks.run(project, "synthflow-assets", "rejects", "--retry", env=env)
     assert retried.startswith("0 records landed now")
     warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
     person = warehouse.read_frame("calls")["lead_phone_number"].dropna().iloc[0]
     forgotten = run(project, "synthflow-assets", "forget", "--phone", person, "--yes", env=env)
     assert "calls: personal columns set to NULL" in forgotten
-    assert "1 export files rewritten" in forgotten
+    assert re.search(r"^[1-9]\d* export files rewritten", forgotten, re.MULTILINE)
     assert person not in forgotten
     exports = list((project / "data/export").rglob("*.parquet"))
     assert exports

@@ -5,10 +5,12 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.e2e.processes import ROOT
+from tests.e2e.processes import ROOT, run
+from tests.forks import Forks
 
 DAY = "2026-07-10"
 KEY = "sandbox-key"
@@ -58,8 +60,11 @@ def defs():
 class Project:
     """A project in a folder of its own, and the commands that run in it."""
 
-    def __init__(self, python: Path, root: Path, environment: dict[str, str]) -> None:
+    _started: ClassVar[set[tuple[str, ...]]] = set()
+
+    def __init__(self, python: Path, forks: Forks, root: Path, environment: dict[str, str]) -> None:
         self.root = root
+        self._forks = forks
         self._python = python
         (root / "home").mkdir()
         self._environment = {
@@ -72,14 +77,12 @@ class Project:
         }
 
     def dg(self, *arguments: str, fails: bool = False) -> str:
-        """Run `dg ...`; its output."""
-        command = [str(self._python), "-m", "dagster_dg_cli.cli", *arguments]
-        done = subprocess.run(
-            command, cwd=self.root, env=self._environment, capture_output=True, text=True, check=False
-        )
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, said
-        return said
+        """Run `dg ...`; its output. A process that has imported Dagster forks all but the first one of each command."""
+        command = ("python", "-m", "dagster_dg_cli.cli", *arguments)
+        if arguments[:1] in self._started:
+            return self._forks.run(self.root, *command, env=self._environment, code=int(fails))
+        self._started.add(arguments[:1])
+        return run(self.root, *command, env=self._environment, code=int(fails), bin=self._python.parent)
 
     def point_to(self, sandbox: Sandbox) -> None:
         """Set the base URL of every component to the sandbox."""
@@ -88,7 +91,7 @@ class Project:
 
 
 def test_a_new_project_adds_the_component_and_lands_a_day(
-    start_sandbox: StartSandbox, wheel_python: Path, tmp_path: Path
+    start_sandbox: StartSandbox, wheel_python: Path, wheel_forks: Forks, tmp_path: Path
 ) -> None:
     package = tmp_path / "src" / "voice"
     (package / "defs").mkdir(parents=True)
@@ -97,7 +100,7 @@ def test_a_new_project_adds_the_component_and_lands_a_day(
     (package / "defs" / "__init__.py").touch()
     (package / "definitions.py").write_text(DEFINITIONS, encoding="utf-8")
     sandbox = start_sandbox(api_key=KEY)
-    project = Project(wheel_python, tmp_path, {"SYNTHFLOW_API_KEY": KEY})
+    project = Project(wheel_python, wheel_forks, tmp_path, {"SYNTHFLOW_API_KEY": KEY})
 
     assert "synthflow_assets.SynthflowCallsComponent" in project.dg("list", "components")
     project.dg("scaffold", "defs", "synthflow_assets.SynthflowCallsComponent", "calls")
@@ -125,11 +128,11 @@ def test_a_new_project_adds_the_component_and_lands_a_day(
 
 
 def test_the_example_of_an_agency_runs_from_the_wheel(
-    start_sandbox: StartSandbox, wheel_python: Path, tmp_path: Path
+    start_sandbox: StartSandbox, wheel_python: Path, wheel_forks: Forks, tmp_path: Path
 ) -> None:
     root = tmp_path / "agency"
     shutil.copytree(ROOT / "examples" / "agency", root)
-    project = Project(wheel_python, root, {"ACME_SYNTHFLOW_KEY": KEY, "GLOBEX_SYNTHFLOW_KEY": KEY})
+    project = Project(wheel_python, wheel_forks, root, {"ACME_SYNTHFLOW_KEY": KEY, "GLOBEX_SYNTHFLOW_KEY": KEY})
     project.point_to(start_sandbox(api_key=KEY, agents=1))
     where = "import synthflow_assets; print(synthflow_assets.__file__)"
     found = subprocess.run([str(wheel_python), "-c", where], check=True, capture_output=True, text=True, cwd=root)
