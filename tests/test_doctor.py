@@ -294,8 +294,11 @@ def test_yesterday_is_not_missed_before_it_is_due(monkeypatch: pytest.MonkeyPatc
 def test_a_margin_shorter_than_the_time_before_some_starts_is_trouble(
     start_sandbox: StartSandbox, settings_for: SettingsFor
 ) -> None:
-    settings = settings_for(start_sandbox(agents=1, window_filters="early_creation"))
-    found = findings(settings)
-    assert found["margin"].verdict is Verdict.TROUBLE
-    assert "WINDOW_MARGIN_SECONDS=10800" in found["margin"].remedy or "=7200" in found["margin"].remedy
-    assert "a time before the start of some calls" in found["window"].text
+    # Which of the latest calls were created early depends on the time of day.
+    for seed in range(8):
+        found = findings(settings_for(start_sandbox(agents=1, seed=seed, window_filters="early_creation")))
+        if "a time before the start of some calls" in found["window"].text:
+            assert found["margin"].verdict is Verdict.TROUBLE
+            assert "SYNTHFLOW_WINDOW_MARGIN_SECONDS=7200" in found["margin"].remedy
+            return
+    raise AssertionError("no samples differed")
