@@ -69,7 +69,7 @@ wheel: $(READY)  ## Build the wheel file and the source archive in dist/
 lock:  ## Resolve the dependencies again (needs uv)
 	@scripts/lock --upgrade
 
-bench: $(READY)  ## Run the benchmarks; SCENARIOS="100k latency" selects some
+bench: $(READY)  ## Run the benchmarks; SCENARIOS="100k ten-agents" selects some
 	@$(BIN)/python -m benchmarks $(SCENARIOS)
 
 clean:  ## Remove .venv, caches and builds; keep the data

@@ -43,7 +43,6 @@ class Outcome:
 
     runs: list[Measurement] = field(default_factory=list)
     requests: int = 0
-    scaled: float = 1.0  # what its time was multiplied with, because it landed some of the days only
     is_peer: bool = True
     problem: str = ""
 
@@ -61,18 +60,14 @@ def run_scenario(scenario: Scenario, rounds: int) -> dict[str, Outcome]:
 def _one_round(contestant: Contestant, scenario: Scenario, url: str, outcome: Outcome, number: int) -> None:
     if outcome.problem:
         return
-    load = replace(scenario.load, days=min(scenario.load.days, contestant.days_at_most))
-    outcome.scaled = scenario.load.days / load.days
     try:
-        measured, outcome.requests = _run_once(contestant, load, url, again=scenario.again)
+        measured, outcome.requests = _run_once(contestant, scenario.load, url, again=scenario.again)
     except CommandFailedError as error:
         outcome.problem = str(error)
         print(f"  {contestant.name}: {error}", flush=True)
         return
-    outcome.requests = round(outcome.requests * outcome.scaled)
-    outcome.runs.append(Measurement(measured.seconds * outcome.scaled, measured.peak_mb))
-    last = outcome.runs[-1]
-    print(f"  round {number}  {contestant.name:<34} {last.seconds:7.2f} s  {last.peak_mb:6.0f} MB", flush=True)
+    outcome.runs.append(measured)
+    print(f"  round {number}  {contestant.name:<34} {measured.seconds:7.2f} s  {measured.peak_mb:6.0f} MB", flush=True)
 
 
 def _run_once(contestant: Contestant, load: Workload, url: str, *, again: bool) -> tuple[Measurement, int]:

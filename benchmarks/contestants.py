@@ -25,8 +25,8 @@ class Contestant:
     """A way to land calls.
 
     `land` makes the shell commands that land a workload, one run after the other; `before` those that must have run by
-    then and do not count. `lock` names its pinned environment; None is this project's own. Where a workload of many
-    days would take it an hour, it lands `days_at_most` of them, and its time is scaled.
+    then and do not count. `lock` names its pinned environment; None is this project's own. `settings` are set besides
+    the defaults.
     """
 
     name: str
@@ -34,8 +34,7 @@ class Contestant:
     table: str
     land: Commands
     before: Commands = lambda *_: []
-    settings: tuple[tuple[str, str], ...] = ()  # for this package: what is set besides the defaults
-    days_at_most: int = 1_000_000
+    settings: tuple[tuple[str, str], ...] = ()
     is_peer: bool = True
 
     @property
@@ -67,6 +66,7 @@ class Contestant:
             "BENCH_FILE": str(file),
             "BENCH_FOLDER": str(folder),
             **(self._own_environment(url, file, folder) if self.lock is None else {}),
+            **dict(self.settings),
         }
 
     def _own_environment(self, url: str, file: Path, folder: Path) -> dict[str, str]:
@@ -77,7 +77,6 @@ class Contestant:
             "SYNTHFLOW_EXPORT_DIR": str(folder / "export"),
             # What the peers' calls are landed from: no call of another day.
             "SYNTHFLOW_WINDOW_MARGIN_SECONDS": "0",
-            **dict(self.settings),
         }
 
     def prepare(self) -> None:
@@ -93,13 +92,19 @@ class Contestant:
 
 
 def _this_package(one: Contestant, load: Workload) -> list[str]:
-    span = f"--partition {load.first}" if load.days == 1 else f"--partition-range {load.first}...{load.last}"
-    return [f"{one.bin}/dg launch --assets synthflow/calls {span}"]
+    return [f"{one.bin}/dg launch --assets synthflow/calls {_span(load)}"]
+
+
+def _span(load: Workload) -> str:
+    return f"--partition {load.first}" if load.days == 1 else f"--partition-range {load.first}...{load.last}"
 
 
 def _plain_dagster(one: Contestant, load: Workload) -> list[str]:
-    each = [f"{one.bin}/dg launch --assets calls --partition {day}" for day in load.every_day]
-    return [f"cd {PEERS}/plain_dagster && {' && '.join(each)}"]
+    return [f"cd {PEERS}/plain_dagster && {one.bin}/dg launch --assets calls {_span(load)}"]
+
+
+def _dagster_alone(one: Contestant, load: Workload) -> list[str]:
+    return [f"cd {PEERS}/dagster_alone && {one.bin}/dg launch --assets nothing --partition {load.first}"]
 
 
 def _script(name: str, pipe: str = "") -> Commands:
@@ -111,18 +116,11 @@ def _floor(what: str) -> Commands:
 
 
 SELF = Contestant("synthflow-assets", None, "synthflow.calls", _this_package, is_peer=False)
-SIXTEEN = Contestant(
-    "synthflow-assets, 16 connections",
-    None,
-    "synthflow.calls",
-    _this_package,
-    settings=(("SYNTHFLOW_MAX_CONNECTIONS", "16"),),
-    is_peer=False,
-)
+_DLT = _script("dlt_pipeline.py")
 PEER_CONTESTANTS = (
-    # One process a day, as its documentation has it; a year of them takes half an hour.
-    Contestant("plain Dagster", "plain_dagster", "main.calls", _plain_dagster, days_at_most=20),
-    Contestant("dlt", "dlt", "calls", _script("dlt_pipeline.py")),
+    Contestant("plain Dagster", "plain_dagster", "main.calls", _plain_dagster),
+    Contestant("dlt", "dlt", "calls", _DLT),
+    Contestant("dlt, 20 workers", "dlt", "calls", _DLT, settings=(("EXTRACT__WORKERS", "20"),)),
     Contestant(
         "singer-sdk",
         "singer",
@@ -131,15 +129,14 @@ PEER_CONTESTANTS = (
     ),
     Contestant("PyAirbyte", "airbyte", "main.calls", _script("airbyte_source.py")),
 )
-# What nobody can beat: the pages alone, and the rows alone.
-FLOORS = (
-    Contestant("floor: download the pages", None, "", _floor("download"), is_peer=False),
-    Contestant(
-        "floor: DuckDB stores the rows",
-        None,
-        "main.calls",
-        _floor("store"),
-        before=lambda one, load: [*_this_package(one, load), f"{one.bin}/python -m benchmarks.floor finish"],
-        is_peer=False,
-    ),
+# What nobody can beat: the start of Dagster alone, the pages alone, and the rows alone.
+ALONE = Contestant("floor: Dagster starts", None, "", _dagster_alone, is_peer=False)
+DOWNLOAD = Contestant("floor: download the pages", None, "", _floor("download"), is_peer=False)
+STORE = Contestant(
+    "floor: DuckDB stores the rows",
+    None,
+    "main.calls",
+    _floor("store"),
+    before=lambda one, load: [*_this_package(one, load), f"{one.bin}/python -m benchmarks.floor finish"],
+    is_peer=False,
 )

@@ -1,6 +1,6 @@
 """What nobody can beat: to download the same pages with nothing else done, and to store the finished rows.
 
-`download` asks for every page over 8 connections and throws it away. `finish` writes the rows of a landed warehouse to
+`download` asks for every page over 32 connections and throws it away. `finish` writes the rows of a landed warehouse to
 a file, which does not count, and `store` lets DuckDB make a table of them.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import urllib3
 
-_CONNECTIONS = 8
+_CONNECTIONS = 32
 _PAGE_SIZE = 100
 _DAY_MS = 86_400_000
 
@@ -33,14 +33,17 @@ def download() -> None:
             "GET", f"{os.environ['BENCH_URL']}/calls", fields={**window, "model_id": model_id, "offset": offset}
         ).data
 
+    def total(model_id: str) -> int:
+        return int(json.loads(page(model_id, 0))["response"]["pagination"]["total_records"])
+
     with ThreadPoolExecutor(_CONNECTIONS) as threads:
-        for model_id in os.environ["BENCH_MODELS"].split(","):
-            total = json.loads(page(model_id, 0))["response"]["pagination"]["total_records"]
-            list(
-                threads.map(
-                    lambda offset, agent=model_id: len(page(agent, offset)), range(_PAGE_SIZE, total, _PAGE_SIZE)
-                )
-            )
+        model_ids = os.environ["BENCH_MODELS"].split(",")
+        rest = [
+            (model_id, offset)
+            for model_id, calls in zip(model_ids, threads.map(total, model_ids), strict=True)
+            for offset in range(_PAGE_SIZE, calls, _PAGE_SIZE)
+        ]
+        list(threads.map(lambda one: len(page(*one)), rest))
 
 
 def finish() -> None:

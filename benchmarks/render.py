@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.contestants import PEERS, ROOT
+from benchmarks.contestants import PEERS, ROOT, SELF
 from benchmarks.metrics import MetricsMeasurement, metrics_table
 from benchmarks.profiling import Profile, profile_table
 from benchmarks.report import ReportMeasurement, report_table
@@ -38,12 +38,15 @@ def table(outcomes: Outcomes) -> str:
             lines.append(f"| {name} | - | - | - | - | {one['problem']} |")
             continue
         each = [run["seconds"] for run in one["runs"]]
-        mark = "" if one["scaled"] == 1 else f" (scaled by {one['scaled']:.0f})"
         ratio = f"{fastest / seconds[name]:.1f}" if fastest and not name.startswith("floor") else ""
         lines.append(
-            f"| {name} | {seconds[name]:.1f}{mark} | {min(each):.1f} to {max(each):.1f} | {ratio} "
+            f"| {name} | {seconds[name]:.1f} | {min(each):.1f} to {max(each):.1f} | {ratio} "
             f"| {_median(one, 'peak_mb'):.0f} | {one['requests']:,} |"
         )
+    floors = [seconds.get(name) for name in ("floor: Dagster starts", "floor: download the pages")]
+    if None not in floors and SELF.name in seconds:
+        ratio = seconds[SELF.name] / sum(floors)
+        lines += ["", f"This package takes {ratio:.2f} times Dagster's start plus the download."]
     return "\n".join(lines) + "\n"
 
 

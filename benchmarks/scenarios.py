@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from benchmarks.contestants import FLOORS, PEER_CONTESTANTS, SELF, SIXTEEN, Contestant
+from benchmarks.contestants import ALONE, DOWNLOAD, PEER_CONTESTANTS, SELF, STORE, Contestant
 from benchmarks.workload import Workload
 
 
@@ -21,15 +21,29 @@ class Scenario:
 _EVERYBODY = (SELF, *PEER_CONTESTANTS)
 
 SCENARIOS = {
-    "start-up": Scenario("1 day of 3,000 calls", Workload(3_000), _EVERYBODY),
-    "100k": Scenario("100,000 calls, no latency", Workload(100_000), (*_EVERYBODY, *FLOORS)),
-    "300k": Scenario("300,000 calls, no latency", Workload(300_000), (*_EVERYBODY, *FLOORS)),
-    "latency": Scenario(
-        "16,000 calls at 200 ms a page",
-        Workload(16_000, latency_ms=200),
-        (SELF, SIXTEEN, *PEER_CONTESTANTS, FLOORS[0]),
+    "start-up": Scenario("1 day of 3,000 calls", Workload(3_000), (*_EVERYBODY, ALONE, DOWNLOAD)),
+    "ten-agents": Scenario(
+        "10 agents with 1,600 calls each, at 500 ms a page",
+        Workload(1_600, agents=10, latency_ms=500),
+        (*_EVERYBODY, ALONE, DOWNLOAD),
     ),
-    "backfill": Scenario("365 days, 3 agents, 100 calls each", Workload(100, days=365, agents=3), _EVERYBODY),
+    "one-agent": Scenario(
+        "1 agent with 16,000 calls, at 200 ms a page",
+        Workload(16_000, latency_ms=200),
+        (*_EVERYBODY, ALONE, DOWNLOAD),
+    ),
+    "year": Scenario(
+        "365 days of 3 agents, 100 calls each, at 100 ms a page",
+        Workload(100, days=365, agents=3, latency_ms=100),
+        (*_EVERYBODY, ALONE, DOWNLOAD),
+    ),
+    "quiet-year": Scenario(
+        "365 days of 3 agents, 5 calls each, at 100 ms a page",
+        Workload(5, days=365, agents=3, latency_ms=100),
+        (SELF, ALONE, DOWNLOAD),
+    ),
+    "100k": Scenario("100,000 calls, no latency", Workload(100_000), (*_EVERYBODY, ALONE, DOWNLOAD, STORE)),
+    "300k": Scenario("300,000 calls, no latency", Workload(300_000), (*_EVERYBODY, ALONE, DOWNLOAD, STORE)),
     "again": Scenario("The same 100,000 calls again", Workload(100_000), _EVERYBODY, again=True),
 }
 

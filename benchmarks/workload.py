@@ -42,16 +42,9 @@ class Workload:
         return _FIRST + dt.timedelta(days=self.days - 1)
 
     @property
-    def every_day(self) -> list[dt.date]:
-        """All days."""
-        return [_FIRST + dt.timedelta(days=number) for number in range(self.days)]
-
-    @property
     def store(self) -> CallStore:
         """The sandbox's calls, in this process."""
-        return CallStore(
-            SandboxConfig(agents=self.agents, calls_per_day=self.calls_per_day, same_volume=True, small_records=True)
-        )
+        return CallStore(SandboxConfig(agents=self.agents, calls_per_day=self.calls_per_day, same_volume=True))
 
     @property
     def model_ids(self) -> list[str]:
@@ -75,8 +68,7 @@ def serving(load: Workload) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "synthflow_assets", "sandbox", "--port", str(port)]
-    command += ["--same-volume", "--small-records"]
-    command += ["--agents", str(load.agents), "--calls-per-day", str(load.calls_per_day)]
+    command += ["--same-volume", "--agents", str(load.agents), "--calls-per-day", str(load.calls_per_day)]
     command += ["--latency-ms", str(load.latency_ms)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
