@@ -199,68 +199,62 @@ SELECT
         -- on a keypad.
         WHEN other_side NOT IN ('266696687', '1266696687', '7378742833', '2562533', '8656696', '86282452253') THEN other_side
     END AS caller_key,
-    -- Through JSON, because DuckDB 1.5 builds a MAP of JSON several times faster than of a list.
-    CASE
-        WHEN answers IS NOT NULL THEN from_json(
-            '{'
-            || coalesce(
-                array_to_string(
-                    list_transform(
-                        verdicts,
-                        lambda answer: to_json(answer.key) || ':"' || CASE
-                            -- Most verdicts; lower() and trim() take longer.
-                            WHEN answer.value IN ('true', 'partial', 'false', 'not_applicable') THEN answer.value
-                            WHEN lower(trim(answer.value)) IN ('true', 'partial', 'false', 'not_applicable')
-                                THEN lower(trim(answer.value))
-                            -- A score. A number of more digits may be a phone number.
-                            WHEN regexp_full_match(trim(answer.value), '-?[0-9]{1,3}([.][0-9]{1,3})?') THEN trim(answer.value)
-                            ELSE 'other'
-                        END || '"'
-                    ),
-                    ','
-                ),
-                ''
-            )
-            || '}',
-            '"MAP(VARCHAR, VARCHAR)"'
+    -- Through JSON, because DuckDB 1.5 builds a MAP of JSON several times faster than of a list. Without answers it is
+    -- NULL. A CASE around it would copy the lists of the other calls.
+    from_json(
+        '{'
+        || array_to_string(
+            list_transform(
+                verdicts,
+                lambda answer: to_json(answer.key) || ':"' || CASE
+                    -- Most verdicts; lower() and trim() take longer.
+                    WHEN answer.value IN ('true', 'partial', 'false', 'not_applicable') THEN answer.value
+                    WHEN lower(trim(answer.value)) IN ('true', 'partial', 'false', 'not_applicable')
+                        THEN lower(trim(answer.value))
+                    -- A score. A number of more digits may be a phone number.
+                    WHEN regexp_full_match(trim(answer.value), '-?[0-9]{1,3}([.][0-9]{1,3})?') THEN trim(answer.value)
+                    ELSE 'other'
+                END || '"'
+            ),
+            ','
         )
-    END AS judge_verdicts,
+        || '}',
+        '"MAP(VARCHAR, VARCHAR)"'
+    ) AS judge_verdicts,
     CASE lower(trim(answers['judge_found_full_error'])) WHEN 'true' THEN true WHEN 'false' THEN false END
         AS judge_found_full_error,
     CASE lower(trim(answers['judge_found_partial_or_error'])) WHEN 'true' THEN true WHEN 'false' THEN false END
         AS judge_found_partial_or_error,
-    CASE
-        WHEN executed_actions IS NOT NULL THEN list_transform(
-            acted,
-            lambda action: {
-                'name': action.name,
-                'action_type': action.action_type,
-                -- One sign of a failure is enough.
-                'failed': coalesce(
-                    action.error_message <> ''
-                    OR starts_with(action.status, 'transfer-failed')
-                    OR starts_with(action.return_value_status, 'transfer-failed')
-                    OR action.status IN ('error', 'failed', 'failure')
-                    OR action.return_value_status IN ('error', 'failed', 'failure')
-                    OR lower(trim(action.returned.success)) = 'false'
-                    OR lower(trim(action.returned.error)) NOT IN ('', 'false', '{}', '[]')
-                    OR action.returned.status_code >= 400,
-                    false
-                ),
-                'status': action.codes[1],
-                'failed_reason': action.codes[2],
-                'at': CASE
-                    WHEN action.epoch_seconds BETWEEN 0 AND 253402300799 THEN to_timestamp(action.epoch_seconds)
-                    WHEN isfinite(action.date_time) THEN action.date_time
-                END,
-                'human_connected_at': CASE
-                    WHEN action.human_epoch_seconds BETWEEN 0 AND 253402300799
-                        THEN to_timestamp(action.human_epoch_seconds)
-                    WHEN isfinite(action.human_date_time) THEN action.human_date_time
-                END
-            }
-        )
-    END AS actions,
+    list_transform(
+        acted,
+        lambda action: {
+            'name': action.name,
+            'action_type': action.action_type,
+            -- One sign of a failure is enough.
+            'failed': coalesce(
+                action.error_message <> ''
+                OR starts_with(action.status, 'transfer-failed')
+                OR starts_with(action.return_value_status, 'transfer-failed')
+                OR action.status IN ('error', 'failed', 'failure')
+                OR action.return_value_status IN ('error', 'failed', 'failure')
+                OR lower(trim(action.returned.success)) = 'false'
+                OR lower(trim(action.returned.error)) NOT IN ('', 'false', '{}', '[]')
+                OR action.returned.status_code >= 400,
+                false
+            ),
+            'status': action.codes[1],
+            'failed_reason': action.codes[2],
+            'at': CASE
+                WHEN action.epoch_seconds BETWEEN 0 AND 253402300799 THEN to_timestamp(action.epoch_seconds)
+                WHEN isfinite(action.date_time) THEN action.date_time
+            END,
+            'human_connected_at': CASE
+                WHEN action.human_epoch_seconds BETWEEN 0 AND 253402300799
+                    THEN to_timestamp(action.human_epoch_seconds)
+                WHEN isfinite(action.human_date_time) THEN action.human_date_time
+            END
+        }
+    ) AS actions,
     CASE
         WHEN collected_variables IS NOT NULL OR executed_actions IS NOT NULL THEN list_concat(
             list_transform(
