@@ -24,6 +24,11 @@ def settings_after_home() -> Path:
     return (HOME / "dagster.yaml").resolve()
 
 
+def test_a_clone_has_no_second_dagster_yaml() -> None:
+    """`make dev` in a clone warned that the one in its root "will not be used"."""
+    assert not (ROOT / "dagster.yaml").exists()
+
+
 def test_links_to_another_environment_lead_to_this_one() -> None:
     old = Path("old/synthflow_assets/dagster.yaml")
     old.parent.mkdir(parents=True)
