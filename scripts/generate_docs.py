@@ -54,8 +54,10 @@ handle time. The API has no queue, so there is no abandonment rate.
   If that is not usable, or the call has another type, it is the number of the lead.
 * Only digits count: `+1 (415) 555-0100`, `0014155550100`, `tel:+1-415-555-0100` and `sip:+14155550100@10.0.0.1` are
   the same caller. A number without its country code is another caller, because the country is not known.
-* Some calls have no key. Their number is withheld (`anonymous`, `restricted`, or such a word on a keypad:
-  `+266696687`), has letters, has fewer than 7 or more than 15 digits, or is the agent's own.
+* A withheld number has no key. It comes as a word such as `anonymous` or `restricted`, or as that word on a keypad,
+  such as `+266696687`.
+* A number with letters, with fewer than 7 or more than 15 digits, or with only zeros has no key. Nor has the agent's
+  own number: an agent that calls itself reaches nobody.
 * With `SYNTHFLOW_PII=hash`, the key is the keyed hash of the digits, so the numbers of callers are the same. With
   `drop`, there is no key: callers are NULL, and attempts are empty.
 * If you change `SYNTHFLOW_PII` or its key, a caller's earlier and later keys differ. To match them, fetch old days

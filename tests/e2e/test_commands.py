@@ -4,7 +4,6 @@ The first test of a command starts it as users do; others fork it from a process
 """
 
 import datetime as dt
-import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -114,7 +113,8 @@ def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, forks: Fork
     person = warehouse.read_frame("calls")["lead_phone_number"].dropna().iloc[0]
     forgotten = run(project, "synthflow-assets", "forget", "--phone", person, "--yes", env=env)
     assert "calls: personal columns set to NULL" in forgotten
-    assert re.search(r"^[1-9]\d* export files rewritten", forgotten, re.MULTILINE)
+    # The calls, and the metrics that are computed from personal columns.
+    assert "4 export files rewritten" in forgotten
     assert person not in forgotten
     exports = list((project / "data/export").rglob("*.parquet"))
     assert exports

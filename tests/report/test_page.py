@@ -220,6 +220,21 @@ def test_an_empty_warehouse(tmp_path: Path, open_report: Open) -> None:
     assert overflow(report) == 0
 
 
+def test_what_is_not_known_is_said_and_not_shown_as_zero(make_named: Named, open_report: Open) -> None:
+    """Callers with `drop`, and costs without a price."""
+    warehouse = make_named(["Front Desk"], days=1)
+    with warehouse.connect() as connection:
+        connection.execute("UPDATE calls SET caller_key = NULL")
+        from synthflow_assets.metrics import compute_metrics
+
+        compute_metrics(connection, [FIRST], Settings.of())
+    report = open_report(warehouse, FIRST, FIRST)
+    for figure in ("attempts", "callers"):
+        assert report.page.inner_text(f"#{figure}-summary").endswith("With SYNTHFLOW_PII=drop, none has.")
+        assert report.page.is_visible(f"#{figure} .none")
+    assert report.headline().keys() & {"cost", "cost-per-person", "cost-per-goal"} == set()
+
+
 def test_a_day_without_calls_is_complete(make_named: Named, open_report: Open) -> None:
     warehouse = make_named(["Front Desk"], days=1)
     with warehouse.connect() as connection:
