@@ -44,6 +44,7 @@ class SettingsArguments(TypedDict, total=False):
     export_dir: str | PurePath | None
     group_access: str
     report: str | PurePath
+    previews: bool
     report_days: int
     recordings: str | PurePath | None
     alert_webhook_url: SecretStr | str | None

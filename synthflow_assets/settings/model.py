@@ -252,6 +252,13 @@ class Settings(BaseModel):
     report: str = path_field(
         "data/report.html", "HTML file that `synthflow/call_report` and `synthflow-assets report` write."
     )
+    previews: bool = Field(
+        default=True,
+        description=(
+            "Show a picture of each metric and of the report in Dagster's UI. Drawing them takes a second of processor "
+            "time in each run."
+        ),
+    )
     report_days: int = Field(90, ge=1, le=3660, description="Days that the report covers by default.")
     recordings: str | None = path_field(
         None,

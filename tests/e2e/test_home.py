@@ -24,9 +24,9 @@ def settings_after_home() -> Path:
     return (HOME / "dagster.yaml").resolve()
 
 
-def test_a_clone_has_no_second_dagster_yaml() -> None:
-    """`make dev` in a clone warned that the one in its root "will not be used"."""
-    assert not (ROOT / "dagster.yaml").exists()
+def test_a_clone_has_the_settings_of_the_package() -> None:
+    for name in ("dagster.yaml", "workspace.yaml"):
+        assert (ROOT / name).read_bytes() == (ROOT / "synthflow_assets" / name).read_bytes()
 
 
 def test_links_to_another_environment_lead_to_this_one() -> None:

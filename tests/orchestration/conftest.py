@@ -1,25 +1,19 @@
 """Dagster instances for tests within one process."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from synthflow_assets.report import previews
+from synthflow_assets.settings import Settings
 
 
 @pytest.fixture
-def pictures() -> None:
-    """Requested by tests whose runs draw previews."""
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs draw no previews, which take longer than the rest of a run, unless the test requests `pictures`."""
-    if "pictures" not in request.fixturenames:
-        monkeypatch.setattr(previews, "preview_charts", lambda *_: [])
+def settings_for(settings_for: Callable[..., Settings]) -> Callable[..., Settings]:
+    """Settings for a sandbox. No run draws previews unless a test sets them: they take longer than the rest of it."""
+    return lambda sandbox, **values: settings_for(sandbox, **{"previews": False, **values})
 
 
 @pytest.fixture

@@ -162,7 +162,6 @@ def keep_files_of_landing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(loading, "land", landing)
 
 
-@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("pii", ["drop", "keep"])
 def test_no_file_of_a_run_has_a_secret(
     tmp_path: Path,

@@ -41,11 +41,10 @@ def metadata_of(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, dic
     }
 
 
-@pytest.mark.usefixtures("pictures")
 def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
-    settings = settings_for(start_sandbox(), start_date=f"{FIRST}")
+    settings = settings_for(start_sandbox(), start_date=f"{FIRST}", previews=True)
     assert run(settings, instance).success
     shown = metadata_of(instance, REPORT)
     assert set(shown) == {f"{FIRST}", "2026-03-09", f"{LAST}"}
@@ -84,11 +83,10 @@ def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
     assert alone["preview"] != metadata["preview"]
 
 
-@pytest.mark.usefixtures("pictures")
 def test_a_control_character_in_a_text_does_not_end_the_run(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
-    settings = settings_for(start_sandbox(), start_date=f"{FIRST}")
+    settings = settings_for(start_sandbox(), start_date=f"{FIRST}", previews=True)
     assert run(settings, instance).success
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE calls SET end_call_reason = $1", ["said\x0bbye"])
@@ -104,7 +102,9 @@ def test_where_a_day_fails_the_report_says_so(
 ) -> None:
     settings = settings_for(start_sandbox(poisoned_day=dt.date(2026, 3, 9)), start_date=f"{FIRST}")
     assert not run(settings, instance).success
-    assert set(metadata_of(instance, REPORT)) == {f"{FIRST}", f"{LAST}"}
+    shown = metadata_of(instance, REPORT)
+    assert set(shown) == {f"{FIRST}", f"{LAST}"}
+    assert "preview" not in shown[f"{LAST}"]  # previews are switched off
     states = columns_of(Path("data/report.html"))["state"]
     assert states == [COMPLETE] * 2 + [MISSING] * 2 + [COMPLETE] * 2
 

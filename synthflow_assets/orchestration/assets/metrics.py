@@ -41,13 +41,14 @@ def metrics_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
                 )
                 for key, table in selected.items()
             }
-            charts = {table.name: preview_charts(connection, table, max(days)) for table in selected.values()}
+            drawn = selected.values() if workspace.settings.previews else ()
+            charts = {table.name: preview_charts(connection, table, max(days)) for table in drawn}
             # A view is always up to date, and opening the warehouse creates it.
             for view in VIEWS:
                 if (key := workspace.asset_key(view.name)) in keys:
                     by_day = with_lineage({day: {} for day in days}, view_lineage(workspace, view))
                     shown[key] = with_versions(by_day, content_versions(connection, view, days))
-        pictures = previews(charts, context.log.warning)
+        pictures = previews(charts, context.log.warning) if charts else {}
         for key, table in selected.items():
             if table.name in pictures:  # on the latest day alone: Dagster stores metadata with each day
                 shown[key][max(days)]["preview"] = dg.MarkdownMetadataValue(pictures[table.name])

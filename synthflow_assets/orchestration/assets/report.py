@@ -48,7 +48,7 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
         if report.warning:
             context.log.warning(report.warning)
             metadata["warning"] = report.warning
-        picture = _picture(context, workspace, span.to_day)
+        picture = _picture(context, workspace, span.to_day) if settings.previews else {}
         # Only on the latest day, because Dagster stores metadata with each day.
         return {spec.key: dict.fromkeys(days, metadata) | {max(days): metadata | picture}}
 
