@@ -188,6 +188,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             "DAGSTER_HOME": str(project),
             "SYNTHFLOW_API_KEY": DEFAULT_API_KEY,
             "SYNTHFLOW_BASE_URL": sandbox.url,
+            "SYNTHFLOW_MAX_CONNECTIONS": "8",  # so that a run lasts long enough to be killed
         }
         with (project / "dev.log").open("wb") as log:
             process = subprocess.Popen(
@@ -278,6 +279,7 @@ def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(deployment: 
     span = dt.date(2026, 6, 1), dt.date(2026, 6, 30)
     command = [str(BIN / "dg"), "launch", "--job", "synthflow_daily"]
     command += ["--partition-range", "...".join(day.isoformat() for day in span)]
+    asked = len(deployment.sandbox.api.requests)
     shell = subprocess.Popen(
         command, cwd=deployment.home, env=deployment.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -285,6 +287,8 @@ def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(deployment: 
     [run] = deployment.wait_until(
         lambda: [one for one in deployment.runs(**first) if one["status"] == "STARTED"], "the run of `dg launch`"
     )
+    # A step holds a lock from its start on.
+    deployment.wait_until(lambda: len(deployment.sandbox.api.requests) > asked, "its first request")
     shell.kill()
     shell.wait()
     deployment.set_config(latency_seconds=0.0)
@@ -341,8 +345,8 @@ def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
     # If the test runs at 05:00, there is also a tick of this day.
     assert all({"key": "dagster/run_key", "value": tags["dagster/run_key"]} not in one["tags"] for one in later)
-    last = dt.date.fromisoformat(tags["dagster/asset_partition_range_end"])
-    first = dt.date.fromisoformat(tags["dagster/asset_partition_range_start"])
+    last = dt.date.fromisoformat(tags["dagster/partition"])
+    first = dt.date.fromisoformat(tags["synthflow/lookback_from"])
     assert last - first == dt.timedelta(days=2)
     assert deployment.partitions("calls", first, last) == {"MATERIALIZED": 3}
     page = browser.new_page(viewport={"width": 1500, "height": 1800})
@@ -386,7 +390,8 @@ def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deploym
         at=dt.datetime(2026, 3, 7, 5, tzinfo=dt.UTC).timestamp(),
     )
     [request] = dry["scheduleDryRun"]["evaluationResult"]["runRequests"]
-    tags = [tag for tag in request["tags"] if tag["key"].startswith("dagster/asset_partition_range")]
+    tags = [tag for tag in request["tags"] if tag["key"] in ("dagster/partition", "synthflow/lookback_from")]
+    assert len(tags) == 2
     scheduled = deployment.launch("synthflow_daily", executionMetadata={"tags": tags})
     assert [end_of(deployment, one) for one in backfills] == ["COMPLETED_SUCCESS"] * 2
     deployment.wait_until(lambda: deployment.status_of(scheduled) not in UNFINISHED, "the end of the schedule's run")
