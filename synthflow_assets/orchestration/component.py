@@ -8,21 +8,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
+from dagster.components.resolved.core_models import AssetSpecUpdateKwargs
 from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from synthflow_assets.errors import SettingsError
+from synthflow_assets.orchestration.arguments import validate_types
 from synthflow_assets.orchestration.build import build_synthflow_defs
-from synthflow_assets.orchestration.translation import SynthflowAssetProps
+from synthflow_assets.orchestration.translation import SynthflowAssetProps, translation_error
 from synthflow_assets.settings import PREFIX, Settings, may_be_variable, variable
 from synthflow_assets.settings.kinds import TEMPLATE, kind_of
 from synthflow_assets.settings.messages import nearest, rename
 from synthflow_assets.settings.model import name_settings_as
+from synthflow_assets.texts import one_line
 
 # The attributes of the other secrets have no default: if one is set, the feature is wanted.
 _SECRETS_WITH_DEFAULT = ("api_key", "pii_key")
 _LIST_ATTRIBUTES = "dg utils inspect-component synthflow_assets.SynthflowCallsComponent"
+_ALLOWED_IN_TRANSLATION = {
+    "owners": "owners is a list, such as [team:voice, calls@example.com]",
+    "kinds": "kinds is a list, such as [sql]",
+    "deps": "deps is a list of asset keys, such as [crm/leads]",
+    "tags": "tags is a mapping, such as {tier: gold}",
+    "metadata": "metadata is a mapping, such as {channel: voice}",
+    "skippable": "skippable is true or false",
+    "key": "key is a text such as 'lake/{{ props.name }}'",
+    "key_prefix": "key_prefix is a text or a list of texts",
+    "partitions_def": "Leave partitions_def as it is",
+    "automation_condition": "automation_condition is a template, such as '{{ dg.AutomationCondition.eager() }}'",
+    "freshness_policy": "freshness_policy is a template",
+}
 # Its default is the key prefix.
 _WITHOUT_DEFAULT = ("warehouse_schema",)
 
@@ -143,7 +159,13 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
         Args:
             props: the asset, with the spec that it has by default.
         """
-        return self.translation(props.spec, props) if self.translation is not None else props.spec
+        if self.translation is None:
+            return props.spec
+        try:
+            return self.translation(props.spec, props)
+        except Exception as error:  # noqa: BLE001 (a template may raise anything)
+            # Without its cause: somebody's template has no line in Python.
+            raise translation_error(props, error) from None
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         """Return the definitions of the workspace; Dagster calls this.
@@ -162,7 +184,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
                 get_asset_spec=self.get_asset_spec if self._translates else None,
             )
         except SettingsError as error:
-            raise SettingsError(_as_attributes(str(error))) from None
+            raise SettingsError(_as_attributes(str(error))) from error.__cause__
 
     @property
     def _translates(self) -> bool:
@@ -206,12 +228,16 @@ def _with_plain_errors(derived: type[BaseModel]) -> type[BaseModel]:
         for name in secrets:
             # Checked before pydantic does, which shows values of another type.
             attribute = f"{name}_variable"
-            given = values.get(attribute) if isinstance(values, dict) else None
-            if given is not None and not may_be_variable(given):
+            named = values.get(attribute) if isinstance(values, dict) else None
+            if named is not None and not may_be_variable(named):
                 raise SettingsError(
                     f"{attribute} is not the name of an environment variable that is set (its value is not shown); "
                     "give the name, such as MY_KEY. The secret itself never goes into YAML"
                 )
+        if isinstance(values, dict):
+            _validate_translation(values.get("translation"))
+            given = {name: values.get(name) for name in ("key_prefix", "group_name", "tags")}
+            validate_types(**{name: None if _is_template(value) else value for name, value in given.items()})
         return values
 
     # `dg check yaml` prints a line with an unknown attribute. So it knows the names of secrets, and the model refuses
@@ -225,6 +251,28 @@ def _with_plain_errors(derived: type[BaseModel]) -> type[BaseModel]:
     )
     base.model_config = {**base.model_config, **config}
     return base
+
+
+def _is_template(value: Any) -> bool:
+    return isinstance(value, str) and "{{" in value
+
+
+def _validate_translation(given: Any) -> None:
+    """Refuse attributes of `translation` that do not exist or have a wrong type: pydantic would show several errors."""
+    if not isinstance(given, dict):
+        return
+    try:
+        AssetSpecUpdateKwargs.model().model_validate(given)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        if name in AssetSpecUpdateKwargs.model().model_fields:
+            raise SettingsError(
+                f"translation: {name} is {one_line(repr(given[name]))}, which has the wrong type. "
+                f"{_ALLOWED_IN_TRANSLATION.get(name, f'{name} is a text')}"
+            ) from None
+        near = nearest(name, AssetSpecUpdateKwargs.model().model_fields)
+        hint = f"did you mean {near}?" if near else "attributes are those of dg.AssetSpec"
+        raise SettingsError(f"translation: {name} is not an attribute; {hint}") from None
 
 
 def _as_attributes(message: str) -> str:

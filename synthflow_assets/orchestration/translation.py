@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
 import dagster as dg
+from dagster.components.resolved.errors import ResolutionException
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.workspace import ASSET_NAME
 
 AssetKind = Literal["table", "view", "export", "report"]
+# The package finds its assets by these, and refuses two workspaces that write to the same place.
+_OWN_METADATA = (ASSET_NAME, "dagster/table_name", "dagster/uri")
 
 
 @dataclass(frozen=True)
@@ -35,34 +39,100 @@ def translate_specs(
 ) -> Mapping[str, dg.AssetSpec]:
     """Return the translated specs by the name of the asset. Dependencies follow the renamed keys.
 
+    A translation adds dependencies and code versions to those of the package, and never removes one: without them,
+    Dagster would compute metrics before the calls, and an upgrade would outdate nothing.
+
     Args:
         specs: of all assets of a workspace.
         get_asset_spec: returns the spec to use.
 
     Raises:
-        SettingsError: it returns no spec, gives two assets the same key, or changes the partitions.
+        SettingsError: it fails, returns no spec, gives two assets the same key, changes what Dagster may materialize,
+            or makes an asset depend on itself.
     """
     translated: dict[str, dg.AssetSpec] = {}
     renamed: dict[dg.AssetKey, dg.AssetKey] = {}
     for kind, spec in specs:
         name = str(spec.metadata[ASSET_NAME])
-        result: Any = get_asset_spec(SynthflowAssetProps(name, kind, spec))
-        if not isinstance(result, dg.AssetSpec):
-            raise SettingsError(f"the translation of {name} is of the type {type(result).__name__}, not a dg.AssetSpec")
-        if result.partitions_def != spec.partitions_def:
-            raise SettingsError(f"the translation of {name} changes its partitions; leave partitions_def as it is")
+        result = _translate(SynthflowAssetProps(name, kind, spec), get_asset_spec)
         same = next((other for other, one in translated.items() if one.key == result.key), None)
         if same is not None:
             raise SettingsError(f"the translation gives {same} and {name} the same key, {result.key.to_user_string()}")
-        # The package finds its own assets by their metadata.
-        translated[name] = result.replace_attributes(metadata={**spec.metadata, **result.metadata})
+        translated[name] = result
         renamed[spec.key] = result.key
-    return {name: _with_renamed_deps(spec, renamed) for name, spec in translated.items()}
+    own = {str(spec.metadata[ASSET_NAME]): spec for _, spec in specs}
+    complete = {name: _with_own_attributes(spec, own[name], renamed) for name, spec in translated.items()}
+    _validate_no_cycle(complete)
+    return complete
 
 
-def _with_renamed_deps(spec: dg.AssetSpec, renamed: Mapping[dg.AssetKey, dg.AssetKey]) -> dg.AssetSpec:
-    deps = [
-        dg.AssetDep(renamed.get(dep.asset_key, dep.asset_key), partition_mapping=dep.partition_mapping)
-        for dep in spec.deps
-    ]
-    return spec.replace_attributes(deps=deps)
+def _translate(props: SynthflowAssetProps, get_asset_spec: GetAssetSpec) -> dg.AssetSpec:
+    try:
+        result: Any = get_asset_spec(props)
+    except SettingsError:
+        raise
+    except Exception as error:
+        raise translation_error(props, error) from error
+    if not isinstance(result, dg.AssetSpec):
+        raise SettingsError(
+            f"the translation of {props.name} is of the type {type(result).__name__}, not a dg.AssetSpec"
+        )
+    if result.partitions_def != props.spec.partitions_def:
+        raise SettingsError(f"the translation of {props.name} changes its partitions; leave partitions_def as it is")
+    # Earlier versions of Dagster 1.13 lack `is_virtual`. Dagster materializes no virtual asset.
+    if getattr(result, "is_virtual", False):
+        raise SettingsError(f"the translation of {props.name} sets is_virtual; remove it: a run writes the asset")
+    for key in _OWN_METADATA:
+        if result.metadata.get(key, props.spec.metadata.get(key)) != props.spec.metadata.get(key):
+            raise SettingsError(
+                f"the translation of {props.name} changes the metadata {key}, by which this package finds its assets; "
+                "use another name"
+            )
+    return result
+
+
+def translation_error(props: SynthflowAssetProps, error: Exception) -> SettingsError:
+    """Return one line about a translation that fails.
+
+    Args:
+        props: the asset that it was called for.
+        error: what it raised. The last line of a template's error says what is wrong; of others, the first.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    is_of_template = isinstance(error, ResolutionException)
+    advice = "Templates may use props.name, props.kind and spec" if is_of_template else "Correct this attribute"
+    reason = lines[-1 if is_of_template else 0].removesuffix(".")
+    return SettingsError(f"the translation of {props.name} fails: {reason}. {advice}")
+
+
+def _with_own_attributes(
+    translated: dg.AssetSpec, own: dg.AssetSpec, renamed: Mapping[dg.AssetKey, dg.AssetKey]
+) -> dg.AssetSpec:
+    """Return a translated spec with the attributes that the package relies on."""
+
+    def deps_of(spec: dg.AssetSpec) -> Mapping[dg.AssetKey, dg.AssetDep]:
+        keyed = [(renamed.get(dep.asset_key, dep.asset_key), dep.partition_mapping) for dep in spec.deps]
+        return {key: dg.AssetDep(key, partition_mapping=mapping) for key, mapping in keyed}
+
+    version = translated.code_version
+    if own.code_version is not None and own.code_version not in (version or ""):
+        version = f"{own.code_version}-{version}" if version else own.code_version
+    return translated.replace_attributes(
+        deps=list({**deps_of(translated), **deps_of(own)}.values()),
+        metadata={**own.metadata, **translated.metadata},
+        code_version=version,
+    )
+
+
+def _validate_no_cycle(specs: Mapping[str, dg.AssetSpec]) -> None:
+    names = {spec.key: name for name, spec in specs.items()}
+    try:
+        TopologicalSorter(
+            {
+                name: [names[dep.asset_key] for dep in spec.deps if dep.asset_key in names]
+                for name, spec in specs.items()
+            }
+        ).prepare()
+    except CycleError as error:
+        cycle = " -> ".join(error.args[1])
+        raise SettingsError(f"the translation makes assets depend on each other: {cycle}; remove one of deps") from None

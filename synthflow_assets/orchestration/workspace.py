@@ -79,6 +79,9 @@ class Workspace:
         Args:
             name: of the table or view, or of another asset.
             attributes: of `dg.AssetSpec`, besides those that all assets of the workspace share.
+
+        Raises:
+            SettingsError: Dagster does not allow the group, an owner or a tag.
         """
         if name in self.translated:
             return self.translated[name]
@@ -89,7 +92,10 @@ class Workspace:
             "tags": dict(self.tags),
             "automation_condition": self.automation_condition,
         }
-        return dg.AssetSpec(self.asset_key(name), metadata=metadata, **{**shared, **attributes})
+        try:
+            return dg.AssetSpec(self.asset_key(name), metadata=metadata, **{**shared, **attributes})
+        except dg.DagsterInvalidDefinitionError as error:  # such as an owner that is no e-mail address
+            raise SettingsError(f"{' '.join(str(error).split())} Correct group_name, owners or tags") from None
 
     @property
     def selection(self) -> str:

@@ -13,6 +13,7 @@ from synthflow_assets.errors import SettingsError
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
 
 # Dagster reads YAML with these.
 pytestmark = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
@@ -75,6 +76,58 @@ def test_a_run_writes_and_checks_the_renamed_assets(
     assert "dg launch --assets 'group:export or group:report or group:table or group:view'" in str(late.description)
 
 
+ADDED = """
+export_dir: out
+translation:
+  deps: [crm/leads]
+  kinds: [voice]
+  skippable: true
+  code_version: "{{ props.kind }}-7"
+  automation_condition: "{{ dg.AutomationCondition.eager() }}"
+"""
+
+
+def test_dependencies_and_code_versions_are_added_to_ours_and_other_attributes_are_replaced() -> None:
+    """Without ours, Dagster would compute metrics before the calls, and an upgrade would outdate nothing."""
+    given, plain = load(ADDED).resolve_asset_graph(), load("export_dir: out").resolve_asset_graph()
+    leads = dg.AssetKey(["crm", "leads"])
+    for key in plain.get_all_asset_keys():
+        node, ours = given.get(key), plain.get(key)
+        assert node.parent_keys == {*ours.parent_keys, leads}, key
+        assert ours.code_version is None or str(node.code_version).startswith(ours.code_version), key
+        assert str(node.code_version).endswith("-7"), key
+        assert {tag for tag in node.tags if tag.startswith("dagster/kind/")} == {"dagster/kind/voice"}
+        # No step writes `agents`, so Dagster could not run it.
+        assert (node.automation_condition is None) == (key.path[-1] == "agents")
+
+
+def test_a_run_with_added_attributes_fetches_before_it_computes(
+    start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=None)
+    settings = settings_for(sandbox, export_dir="out")
+    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
+
+    def changed(props: SynthflowAssetProps) -> dg.AssetSpec:
+        return props.spec.replace_attributes(
+            key=["mine", props.name],
+            deps=[dg.AssetKey(["crm", "leads"])],
+            skippable=True,
+            metadata={},
+            kinds={"voice"},
+            code_version=None,
+        )
+
+    defs = build_synthflow_defs(settings, get_asset_spec=changed)
+    done = defs.resolve_job_def("synthflow_daily").execute_in_process(instance=instance, partition_key=DAY)
+    order = [event.asset_key.path[-1] for event in done.get_asset_materialization_events()]
+    assert order.index("calls") < order.index("call_rates_daily") < order.index("call_rates_daily_export")
+    with Warehouse(settings.warehouse).connect(read_only=True) as connection:
+        assert connection.execute("SELECT sum(calls) > 0 FROM call_rates_daily").fetchone() == (True,)
+    recomputed = defs.resolve_job_def("synthflow_recompute").execute_in_process(instance=instance)
+    assert recomputed.filter_events(lambda event: event.is_step_materialization) == []
+
+
 class Quieter(SynthflowCallsComponent):
     """A component that changes the spec in Python."""
 
@@ -102,7 +155,40 @@ def test_what_would_break_the_assets_is_refused_before_anything_is_written(tmp_p
     assert "is of the type NoneType" in refused(lambda _: None)
     hourly = dg.HourlyPartitionsDefinition("2026-01-01-00:00")
     assert "changes its partitions" in refused(lambda props: props.spec.replace_attributes(partitions_def=hourly))
+    assert "sets is_virtual" in refused(lambda props: props.spec.replace_attributes(is_virtual=True))
+    assert "changes the metadata dagster/uri" in refused(
+        lambda props: props.spec.merge_attributes(metadata={"dagster/uri": "elsewhere"})
+    )
+    later = dg.AssetKey(["synthflow", "call_rates_daily"])
+    assert "the translation makes assets depend on each other: " in refused(
+        lambda props: props.spec.merge_attributes(deps=[later] if props.name == "calls" else [])
+    )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("yaml", "line"),
+    [
+        (
+            "translation: {group_name: '{{ props.nam }}'}",
+            "the translation of calls fails: .* no attribute 'nam'. T",
+        ),
+        ("translation: {group_name: a b}", 'the translation of calls fails: "a b" is not a valid asset group name'),
+        ("translation: {owners: [nobody]}", "the translation of calls fails: Invalid owner 'nobody'"),
+        ("translation: {owners: 3}", r"translation: owners is 3, .* owners is a list, such as \[team:voice"),
+        ("translation: {tags: [a]}", r"translation: tags is \['a'\], .* tags is a mapping, such as {tier: gold}"),
+        ("translation: {group: x}", "translation: group is not an attribute; did you mean group_name?"),
+        ("owners: [nobody]", "Invalid owner 'nobody'"),
+        ("group_name: a b", '"a b" is not a valid asset group name'),
+        ("group_name: 3", "group_name is of the type int; allowed is a name"),
+        ("tags: {a: 3}", "tags is of the type dict; allowed is texts by name"),
+    ],
+)
+def test_a_wrong_attribute_is_one_line(yaml: str, line: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{line}") as raised:
+        load(yaml)
+    assert len(str(raised.value).splitlines()) == 1
+    assert raised.value.__cause__ is None
 
 
 def test_two_workspaces_with_renamed_keys_in_one_place_are_refused() -> None:
