@@ -15,6 +15,7 @@ from synthflow_assets.warehouse.tables import Column, Table, View
 _OF_THE_LOAD = (
     *("run_id", "requests", "total_records", "fetched", "duplicates", "outside_window", "other_model"),
     "fields",
+    "fetched_until",  # of the current day, it differs every hour; the calls and `settled` show whether the day does
 )
 _DECIMALS = 9  # the last bits of a mean depend on the order of the rows
 _VERSION_LENGTH = 16
@@ -41,6 +42,13 @@ def content_versions(
     )
     found = {day: numbers for day, *numbers in connection.execute(query, [list(days)]).fetchall()}
     return {day: _version([str(found.get(day))]) for day in days}
+
+
+def agents_version(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the version of the table of agents: ids, names, types, and which of them the last listing had."""
+    listed = "loaded_at = (SELECT max(loaded_at) FROM agents)"
+    [row] = connection.execute(f"SELECT sum(hash(model_id, name, type, {listed})), count(*) FROM agents").fetchall()
+    return _version([str(row)])
 
 
 def combined_versions(versions: Iterable[Mapping[dt.date, str]]) -> dict[dt.date, str]:

@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -110,6 +111,36 @@ def test_a_changed_day_of_the_look_back_has_a_version_of_its_own_and_is_up_to_da
             versions[key, made.partition] = made.tags["dagster/data_version"]
     assert len(versions) == len(set(versions.values())) == 6
     assert morning.outdated(["2026-03-07", "2026-03-08", "2026-03-09"]) == set()
+
+
+def test_agents_that_are_the_same_wake_no_eager_asset_downstream(
+    sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
+    settings, cursor = settings_for(sandbox), None
+    agents = dg.AssetKey(["synthflow", "agents"])
+
+    @dg.asset(deps=[agents], automation_condition=dg.AutomationCondition.eager())
+    def names() -> None: ...
+
+    definitions = dg.Definitions.merge(build_synthflow_defs(settings), dg.Definitions([names]))
+    job, theirs = definitions.resolve_job_def("synthflow_daily"), dg.AssetSelection.assets("names")
+    cursor = dg.evaluate_automation_conditions(definitions, instance, theirs).cursor
+    woken = []
+    for day, renamed in (("2026-03-08", None), ("2026-03-09", None), ("2026-03-10", "Nora"), ("2026-03-11", None)):
+        if renamed:
+            model_id = sandbox.model_ids[0]
+            sandbox.api.store.agents[model_id] = replace(sandbox.api.store.agents[model_id], name=renamed)
+        assert job.execute_in_process(instance=instance, partition_key=day, asset_selection=ASSETS[:3]).success
+        result = dg.evaluate_automation_conditions(definitions, instance, theirs, cursor=cursor)
+        cursor = result.cursor
+        if result.total_requested:
+            woken.append(day)
+            instance.report_runless_asset_event(dg.AssetMaterialization("names"))
+    assert woken == ["2026-03-08", "2026-03-10"]
+    made = [record.asset_materialization for record in instance.fetch_materializations(agents, limit=9).records]
+    versions = [(one.tags or {})["dagster/data_version"] for one in made if one]
+    assert len(versions) == len(set(versions)) == 2
 
 
 def test_only_what_a_changed_setting_outdates_is_computed_again(

@@ -23,8 +23,10 @@ from synthflow_assets.sandbox.config import DEFAULT_API_KEY
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.loads import settled_partitions
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import CALL_LOADS
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
@@ -251,3 +253,16 @@ def test_assets_downstream_see_the_day_so_far_and_the_day_when_it_is_over(
     assert dagster.automation(2026, 3, 11, 4, 6) == {"latest": tomorrow, "every_day": tomorrow}
     dagster.run("synthflow_daily_schedule", 2026, 3, 11, 5)
     assert dagster.automation(2026, 3, 11, 5, 1) == {"latest": set(), "every_day": today}
+
+
+def test_an_hour_that_changes_nothing_leaves_the_data_version_of_the_day(tmp_path: Path) -> None:
+    """What is downstream of the data version would otherwise run every hour."""
+    day = dt.date(2026, 3, 10)
+    with Warehouse(tmp_path / "w.duckdb").connect() as connection:
+        row = "SELECT $1::DATE AS day, 'm' AS model_id, false AS settled, now() AS fetched_until, now() AS loaded_at"
+        connection.execute(f"INSERT INTO call_loads BY NAME {row}", [day])
+        first = content_versions(connection, CALL_LOADS, [day])
+        connection.execute("UPDATE call_loads SET fetched_until = fetched_until + INTERVAL 1 hour")
+        assert content_versions(connection, CALL_LOADS, [day]) == first
+        connection.execute("UPDATE call_loads SET settled = true")
+        assert content_versions(connection, CALL_LOADS, [day]) != first

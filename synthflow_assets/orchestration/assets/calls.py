@@ -16,7 +16,14 @@ from pydantic import Field
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.errors import SettingsError, SynthflowError, TransientApiError
-from synthflow_assets.orchestration.assets.materializations import MetadataByDay, log_days, results, with_versions
+from synthflow_assets.orchestration.assets.materializations import (
+    DATA_VERSION,
+    MaterializationLog,
+    MetadataByDay,
+    log_days,
+    results,
+    with_versions,
+)
 from synthflow_assets.orchestration.assets.metadata import Metadata
 from synthflow_assets.orchestration.assets.steps import DailyStep, table_spec
 from synthflow_assets.orchestration.checks import check_key, check_specs, checks_of, evaluate, evaluate_selected
@@ -27,7 +34,7 @@ from synthflow_assets.orchestration.write_conflicts import validate_no_write_con
 from synthflow_assets.quality import Check
 from synthflow_assets.settings import with_setting_names
 from synthflow_assets.texts import markdown, one_line
-from synthflow_assets.warehouse.content import content_versions
+from synthflow_assets.warehouse.content import agents_version, content_versions
 from synthflow_assets.warehouse.schema import AGENTS, CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES
 from synthflow_assets.warehouse.tables import Table
 
@@ -271,10 +278,13 @@ class _Fetch:
         return complete
 
     def record_agents(self) -> None:
-        """Record that the table of agents was written."""
+        """Record the table of agents if its content changed: an unchanged one must wake nothing downstream."""
         if self.present:
-            key = self.workspace.asset_key(AGENTS.name)
-            self.context.log_event(dg.AssetMaterialization(key, metadata={"agents": len(self.agents)}))
+            with self.warehouse.connect(read_only=True) as connection:
+                shown = {"agents": len(self.agents), DATA_VERSION: agents_version(connection)}
+            log, spec = MaterializationLog(self.context), agents_spec(self.workspace)
+            if log.is_changed(spec, None, shown):
+                log.add(spec, None, shown)
 
     def finish(self, downstream: Sequence[DailyStep]) -> Iterator[dg.AssetCheckResult]:
         """Record the complete days, evaluate the checks, and write what is downstream of all days that landed.

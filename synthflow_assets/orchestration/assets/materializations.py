@@ -68,8 +68,14 @@ class MaterializationLog:
     def __init__(self, context: Any) -> None:
         self._context = context
 
-    def is_changed(self, spec: dg.AssetSpec, day: dt.date, shown: Metadata) -> bool:
-        """Return whether the content of a day or a day that it is made from changed since it was last logged."""
+    def is_changed(self, spec: dg.AssetSpec, day: dt.date | None, shown: Metadata) -> bool:
+        """Return whether the content of a day, or what it is made from, changed since it was last logged.
+
+        Args:
+            spec: of the asset.
+            day: which day; None if the asset has no partitions.
+            shown: its metadata.
+        """
         last = self._last(spec.key, day)
         if last is None or last.asset_materialization is None:
             return True
@@ -79,8 +85,8 @@ class MaterializationLog:
         inputs = [self._last(dep.asset_key, day) for dep in spec.deps]
         return any(one.storage_id > last.storage_id for one in inputs if one)
 
-    def add(self, spec: dg.AssetSpec, day: dt.date, shown: Metadata) -> None:
-        """Log a materialization of a day."""
+    def add(self, spec: dg.AssetSpec, day: dt.date | None, shown: Metadata) -> None:
+        """Log a materialization of a day; of the whole asset if the day is None."""
         tags = {CODE_VERSION_TAG: spec.code_version or self._context.run.run_id}
         if version := shown.get(DATA_VERSION):
             tags |= {_DATA_VERSION_TAG: version, _VERSION_IS_GIVEN_TAG: "true"}
@@ -91,10 +97,11 @@ class MaterializationLog:
             version = (materialization.tags or {}).get(_DATA_VERSION_TAG) if materialization else None
             tags[f"{_INPUT_VERSION_TAG}/{name}"] = version or "INITIAL"
             tags[f"{_INPUT_POINTER_TAG}/{name}"] = str(last.storage_id) if last else "NULL"
-        self._context.log_event(dg.AssetMaterialization(spec.key, partition=day.isoformat(), metadata=shown, tags=tags))
+        partition = day.isoformat() if day else None
+        self._context.log_event(dg.AssetMaterialization(spec.key, partition=partition, metadata=shown, tags=tags))
 
-    def _last(self, key: dg.AssetKey, day: dt.date) -> dg.EventLogRecord | None:
-        of_day = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat()])
+    def _last(self, key: dg.AssetKey, day: dt.date | None) -> dg.EventLogRecord | None:
+        of_day = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat()] if day else None)
         records = self._context.instance.fetch_materializations(of_day, limit=1).records
         return records[0] if records else None
 
