@@ -39,7 +39,7 @@ class SynthflowClient:
     Args:
         api_key: the key of the workspace.
         base_url: the API's address, such as `https://api.eu.synthflow.ai/v2`.
-        max_connections: how many requests may be in flight at once. The client starts with 8 and adds some while the
+        max_connections: how many requests may be in flight at once. The client starts with 16 and adds some while the
             API answers as fast as before; if the API refuses requests or slows down, it uses fewer.
         requests_per_second: limit for all threads together; None for no limit.
     """

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from synthflow_assets.errors import TransientApiError
 
-FIRST_CONNECTIONS = 8
+FIRST_CONNECTIONS = 16
 _MIN_ROUND = 16  # responses; the median of fewer says little
 _AS_FAST, _SLOWER = 1.2, 1.4  # times the usual response time
 _FASTER = 0.75  # times the response time with twice as many connections

@@ -172,7 +172,7 @@ class WindowFetch:
             if is_last and is_full and has_new_calls:
                 # The last page is full, so the total may be capped or wrong. Read on until a page is not full.
                 self._request_pages(part, [rows])
-            elif not has_new_calls:
+            elif not has_new_calls and request.offset < part.total:
                 self._drop_requests(part)
             if part.pages_pending == 0 and not part.is_split:
                 self._finish_pass(part)
@@ -283,8 +283,9 @@ class WindowFetch:
         """Request the pages after the first of a pass, which states the total; or split the slice."""
         if part.total >= self._offset_limit and part.can_be_split:
             self._split_by_total(part)
-        elif part.total > part.page_size:
-            self._request_pages(part, range(part.page_size, part.total, part.page_size))
+        elif part.total >= part.page_size:
+            # If the last page is full, the one after it as well, which shows that the total is not capped.
+            self._request_pages(part, range(part.page_size, part.total + 1, part.page_size))
 
     def _drop_requests(self, part: Slice) -> None:
         """Drop the other pages of a pass: if the offset is ignored or the total is wrong, they may be 500,000."""

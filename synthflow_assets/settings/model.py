@@ -161,7 +161,7 @@ class Settings(BaseModel):
         32,
         ge=1,
         le=64,
-        description="Maximum number of concurrent requests. A run starts with 8, and finds how many the API answers "
+        description="Maximum number of concurrent requests. A run starts with 16, and finds how many the API answers "
         "without slowing down or refusing any.",
     )
     requests_per_second: float | None = Field(

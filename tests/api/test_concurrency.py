@@ -13,7 +13,7 @@ import pytest
 
 from synthflow_assets.api import concurrency as concurrency_module
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.api.concurrency import REFUSED, SLOWER, VARYING, ConcurrencyLimit
+from synthflow_assets.api.concurrency import FIRST_CONNECTIONS, REFUSED, SLOWER, VARYING, ConcurrencyLimit
 from synthflow_assets.api.events import CallWindow, FetchedWindow, FetchProgress
 from synthflow_assets.api.fetch import fetch_windows
 from synthflow_assets.errors import ConnectionFailedError, OverloadedError, RateLimitedError, ServerError
@@ -77,12 +77,12 @@ def fail(limit: ConcurrencyLimit, error: Exception) -> None:
 def test_connections_double_while_the_api_is_as_fast_as_before(clock: Clock) -> None:
     api = Api(clock, ConcurrencyLimit(32), lambda _: 0.5)
     api.answer(170)
-    assert list(dict.fromkeys(api.connections)) == [8, 16, 32]
-    assert clock.now - 1000 == pytest.approx(3.5)  # 8 + 16 + 5 times 32
+    assert list(dict.fromkeys(api.connections)) == [16, 32]
+    assert clock.now - 1000 == pytest.approx(3.0)  # 16 + 5 times 32
     assert api.limit.note == ""
 
 
-@pytest.mark.parametrize(("bound", "first"), [(1, 1), (5, 5), (64, 8)])
+@pytest.mark.parametrize(("bound", "first"), [(1, 1), (5, 5), (64, FIRST_CONNECTIONS)])
 def test_the_bound_holds_from_the_start(clock: Clock, bound: int, first: int) -> None:
     limit = ConcurrencyLimit(bound)
     assert limit.connections == first
@@ -159,7 +159,7 @@ def test_noise_does_not_drive_the_connections_into_refusals(clock: Clock) -> Non
 def test_refusals_and_time_outs_halve_the_connections(clock: Clock, error: Exception) -> None:
     limit = ConcurrencyLimit(32)
     fail(limit, error)
-    assert (limit.connections, limit.note) == (4, REFUSED)
+    assert (limit.connections, limit.note) == (FIRST_CONNECTIONS // 2, REFUSED)
     for _ in range(5):
         fail(limit, error)
     assert limit.connections == 1
@@ -169,18 +169,18 @@ def test_refusals_and_time_outs_halve_the_connections(clock: Clock, error: Excep
 def test_an_error_of_one_window_does_not() -> None:
     limit = ConcurrencyLimit(32)
     fail(limit, ServerError("x"))
-    assert limit.connections == 8
+    assert limit.connections == FIRST_CONNECTIONS
 
 
 def test_requests_that_were_refused_together_halve_once() -> None:
     limit = ConcurrencyLimit(32)
-    requests = [limit.observing() for _ in range(8)]
+    requests = [limit.observing() for _ in range(FIRST_CONNECTIONS)]
     for request in requests:
         request.__enter__()
     for request in requests:
         with suppress(RateLimitedError):
             request.__exit__(RateLimitedError, RateLimitedError("x"), None)
-    assert limit.connections == 4
+    assert limit.connections == FIRST_CONNECTIONS // 2
 
 
 def test_after_an_outage_the_connections_come_back(clock: Clock) -> None:
@@ -200,7 +200,7 @@ def test_idle_connections_are_no_reason_for_more(clock: Clock) -> None:
     for _ in range(100):
         with limit.connection(), limit.observing():
             clock.now += 0.5
-    assert limit.connections == 8
+    assert limit.connections == FIRST_CONNECTIONS
 
 
 def test_no_more_threads_than_connections_and_a_stop_frees_them() -> None:

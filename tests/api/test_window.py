@@ -286,6 +286,23 @@ def test_pages_break_elsewhere_when_they_are_read_again() -> None:
     assert list(dict.fromkeys(request.limit for request in requests)) == [100, 75, 50]
 
 
+def test_if_the_last_page_is_full_the_page_after_it_is_requested_with_the_others() -> None:
+    """Its response is empty. If it comes first, the other pages are still wanted."""
+    api = Api(calls_between(300))
+    state = WindowFetch(WINDOW, HOUR, 100, now_ms=END + DAY)
+    first = state.pending_requests.popleft()
+    state.handle_page(first, api(first))
+    assert [request.offset for request in state.pending_requests] == [100, 200, 300]
+    end = state.pending_requests.pop()
+    assert state.handle_page(end, api(end)) == []
+    events = []
+    while state.pending_requests:
+        request = state.pending_requests.popleft()
+        events += state.handle_page(request, api(request))
+    assert isinstance(events[-1], FetchedWindow)
+    assert (events[-1].result.fetched, events[-1].result.requests) == (300, 4)
+
+
 def test_calls_of_several_passes_add_up() -> None:
     """Each pass misses another call; together they are complete."""
     calls = calls_between(150)
@@ -294,7 +311,7 @@ def test_calls_of_several_passes_add_up() -> None:
         listed = [call for number, call in enumerate(calls) if number != request.slice.passes]
         return page(listed[request.offset : request.offset + request.limit], 150)
 
-    assert result_of(respond).requests == 4
+    assert result_of(respond).requests == 5
 
 
 def test_a_window_that_stays_short_is_read_in_slices_of_a_page_and_then_fails() -> None:
