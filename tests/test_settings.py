@@ -79,7 +79,7 @@ def test_secrets_are_in_no_message(monkeypatch: pytest.MonkeyPatch, name: str, v
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["a1b2c3secret", "A1B2C3SECRET", "sk-secret", ""])
+@pytest.mark.parametrize("key", ["a1b2c3secret", "A1B2C3SECRET", "ABCDEFSECRET", "sk-secret", ""])
 def test_a_key_in_place_of_the_name_of_its_variable_is_not_shown(key: str) -> None:
     """Dagster shows the names of variables, and an error says which one is not set."""
     with pytest.raises(SettingsError, match=r"^api_key is not the name of an environment variable") as caught:
@@ -162,14 +162,13 @@ def test_values_come_from_the_environment_and_the_env_file_which_wins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text(
-        "SYNTHFLOW_REGION=eu\nSYNTHFLOW_MODEL_IDS= a, b,,a\nSYNTHFLOW_START_DATE=2026-02-03\nSYNTHFLOW_PII=\n"
+        "SYNTHFLOW_REGION=eu\nSYNTHFLOW_MODEL_IDS= a, b,,a\nSYNTHFLOW_START_DATE=2026-02-03\nSYNTHFLOW_BASE_URL=\n"
     )
     monkeypatch.setenv("SYNTHFLOW_REGION", "global")
     monkeypatch.setenv("SYNTHFLOW_PAGE_SIZE", "50")
     settings = Settings.load()
     assert settings.api_url == "https://api.eu.synthflow.ai/v2"
     assert settings.page_size == 50
-    assert settings.pii == "keep"
     assert settings.model_ids == ("a", "b")
     assert settings.start_date == dt.date(2026, 2, 3)
     assert settings.api_key is None
@@ -219,6 +218,16 @@ def test_base_url_wins_over_region() -> None:
         'X="1" SYNTHFLOW_PII=drop',
         "SYNTHFLOW_WAREHOUSE=x.duckdb SYNTHFLOW_PII=drop",
         "X=1\xa0SYNTHFLOW_PII=drop",
+        "X=1 SYNTHFLOW-PII=drop",
+        "X=1 synthflow-pii=drop",
+        "X=1 synthflow pii = drop",
+        "X=1 SYNTHFLOWPII=drop",
+        "X=1 SYNTHFLOW_PII:drop",
+        "X=1 'SYNTHFLOW_PII'=drop",
+        "X=k/SYNTHFLOW_PII=drop",
+        "X=k/SYNTHFLOW_PI=drop",
+        "X=k.synthflow.pii=drop",
+        'X="1/SYNTHFLOW_PII=drop"',
         # Behind a character that an editor shows as the end of a line.
         *(f"X=1{end}SYNTHFLOW_PII=drop" for end in "\0\x0b\x0c\x1c\x85\u2028\u2029"),
         *(f"# text{end}SYNTHFLOW_PII=drop" for end in "\x0b\x0c\x85\u2028"),
@@ -228,19 +237,39 @@ def test_base_url_wins_over_region() -> None:
         "SYNTHFLOW_PII=${drop}",
         "SYNTHFLOW_PII=${drop-drop}",
         "SYNTHFLOW_WAREHOUSE=/data/${drop}/x.duckdb",
+        # A typing error in the prefix of a known setting.
+        "_SYNTHFLOW_PII=drop",
+        "__synthflow_pi=drop",
+        "exportSYNTHFLOW_PII=drop",
+        "SYNTHLFOW_PII=drop",
+        "SYNTHFLOWPII=drop",
+        "SYNTFLOW_PII=drop",
+        "SYNTHFL\u041eW_PII=drop",
+        "SYNTH\u200bFLOW_PII=drop",
     ],
 )
 def test_a_wrong_line_of_the_env_file_stops_everything(tmp_path: Path, line: str) -> None:
     """Otherwise personal data would be kept, with a warning of the parser at most."""
     (tmp_path / ".env").write_text(f"# keys\n\nOTHER=1\n{line}\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"^line 4 of \.env") as caught:
+    # The parser reads some wrong names, and then their variable is refused.
+    with pytest.raises(SettingsError, match=r"^line 4 of \.env|^\S+ is not a setting of this package") as caught:
         Settings.load()
     assert "drop" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "line", ["SYNTHFLOW_PII=drop", "set SYNTHFLOW_PII=drop", "SYNTHFLOW_PII drop", "- synthflow_pii: drop"]
+    "line",
+    [
+        "SYNTHFLOW_PII=drop",
+        "set SYNTHFLOW_PII=drop",
+        "SYNTHFLOW_PII drop",
+        "- synthflow_pii: drop",
+        "synthflow-pii=drop",
+        "SYNTHFLOW-PII drop",
+        "SYNTHFLOWPII=drop",
+        "export SYNTHFLOWPII=drop",
+    ],
 )
 @pytest.mark.parametrize(
     "text", ['OTHER="x\n{}\nANOTHER="y"\n', "OTHER='x\n{}\nANOTHER='\n", 'OTHER="x\r{}\rANOTHER="\r']
@@ -274,10 +303,38 @@ def test_lines_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
         'MY_SYNTHFLOW_TOKEN=x\nOTHER=x # SYNTHFLOW_PII: drop\nKEY=\'{\n  "project": "synthflow-1"\n}\'\n'
         "HOME_OF=/srv/synthflow_data\nURL=postgres://synthflow_user:x@host?synthflow_a=1&synthflow_b=2\nODD=\x1b\n"
-        "COPY=${SYNTHFLOW_REGION:-us}\n",
+        "COPY=${SYNTHFLOW_REGION:-us}\nACME_SYNTHFLOW_API_KEY=x\nKEY_NAME=SYNTHFLOW_API_KEY\n"
+        "IMAGE=synthflow-report:latest\nIMAGES=synthflow_assets:1.0 registry/synthflow-warehouse:1\n"
+        "VOLUME=/data/synthflow/report:/report\nPART=s3://calls/synthflow_day=2026-01-01/x\n"
+        "PASSWORD=k=SYNTHFLOW:x\nTITLE=Calls of Synthflow: all\nSYNTHETIC_PII=drop\n"
+        'LIST=\'["a",\n  "synthflow-recordings",\n  "bucket": "synthflow-report"]\'\n',
         encoding="utf-8",
     )
     assert Settings.load().model_dump() == Settings.of().model_dump()
+
+
+@pytest.mark.parametrize(
+    "line", ["SYNTHFLOW_PII=", "SYNTHFLOW_PII=''", "SYNTHFLOW_PII=${BLANK}", "SYNTHFLOW_PII=${NO:-}"]
+)
+def test_an_empty_treatment_of_personal_data_is_not_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("BLANK", "  ")
+    (tmp_path / ".env").write_text(line, encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"^SYNTHFLOW_PII is empty; set it to keep, hash or drop, or remove it"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_an_empty_treatment_in_the_environment_or_in_python_is_refused(
+    monkeypatch: pytest.MonkeyPatch, blank: str
+) -> None:
+    monkeypatch.setenv("SYNTHFLOW_PII", blank)
+    with pytest.raises(SettingsError, match=r"^SYNTHFLOW_PII is empty"):
+        Settings.load()
+    for value in (blank, None):
+        with pytest.raises(SettingsError, match=r"^pii is empty"):
+            Settings.of(pii=value)
 
 
 def test_a_folder_called_env_is_a_virtual_environment(tmp_path: Path) -> None:
@@ -312,8 +369,9 @@ def test_a_variable_in_another_case_names_its_twin(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("blank", ["", "  "])
 def test_blank_text_is_an_unset_setting(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
     defaults = Settings.of().model_dump()
-    assert Settings.of(**dict.fromkeys(Settings.model_fields, blank)).model_dump() == defaults
-    for field in Settings.model_fields:
+    fields = Settings.model_fields.keys() - {"pii"}
+    assert Settings.of(**dict.fromkeys(fields, blank)).model_dump() == defaults
+    for field in fields:
         monkeypatch.setenv(variable(field), blank)
     assert Settings.load().model_dump() == defaults
 

@@ -202,6 +202,8 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
             # True equals 1, and is refused only if it is passed on.
             elif given[name] is not None and (given[name] != default.default or isinstance(given[name], bool)):
                 values[name] = given[name]
+        if given["pii"] is None:
+            values["pii"] = None  # refused, because the variable of a template may not be set
         return name_settings_as(Settings.of(**values), _attributes_of_variables())
 
 

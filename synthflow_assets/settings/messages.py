@@ -15,8 +15,9 @@ from pydantic.fields import FieldInfo
 from synthflow_assets.settings.kinds import kind_of
 
 _MAX_VALUE_LENGTH = 200
-# What may be a secret in a setting of any kind, for example in a list that is given instead of a text.
-_SECRET = re.compile(r"password|token|secret|://[^/\s]*@", re.IGNORECASE)
+# What may be a secret in a setting of any kind, for example in a list that is given instead of a text. No valid value
+# needs an equals sign, except in the parameters of a connection and in folders.
+_SECRET = re.compile(r"password|token|secret|=|://.*@", re.IGNORECASE | re.DOTALL)
 
 
 def rename(message: str, names: Mapping[str, str]) -> str:

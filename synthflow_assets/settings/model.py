@@ -56,6 +56,18 @@ _RESERVED_WORDS = frozenset(
 )
 
 
+# The parameters of libpq that hold no secret. https://www.postgresql.org/docs/current/libpq-connect.html
+_CONNECTION_PARAMETERS = frozenset(
+    """
+    application_name channel_binding client_encoding connect_timeout dbname fallback_application_name gssdelegation
+    gssencmode gsslib host hostaddr keepalives keepalives_count keepalives_idle keepalives_interval krbsrvname
+    load_balance_hosts options passfile port require_auth requirepeer service ssl_max_protocol_version
+    ssl_min_protocol_version sslcert sslcertmode sslcrl sslcrldir sslkey sslmode sslnegotiation sslrootcert sslsni
+    target_session_attrs tcp_user_timeout user
+    """.split()  # noqa: SIM905 (shorter)
+)
+
+
 def check_location(location: str) -> None:
     """Refuse an invalid location, and passwords, because a location is shown in messages and in Dagster.
 
@@ -65,13 +77,14 @@ def check_location(location: str) -> None:
     scheme = re.match(r"([A-Za-z0-9+_-]{2,}|):", location)
     if scheme and scheme[1] != "ducklake":
         raise ValueError("the path of a DuckDB file, or ducklake:postgres:...")
-    if scheme and re.search(r"(?i)password|token|://[^/@\s]*:[^/@\s]*@", location):
-        raise ValueError(
-            "a location without a password, because it is shown: PostgreSQL's comes from PGPASSWORD, ~/.pgpass or "
-            "PGSERVICE"
-        )
     if location.startswith("ducklake:") and not location.startswith("ducklake:postgres:"):
         raise ValueError("ducklake:postgres:dbname=... host=..., the catalog that several machines can write to")
+    parameters = set(re.findall(r"(\w+)\s*=", location.lower()))
+    if scheme and (re.search(r"(?i)password|token|://[^@]*:[^@]*@", location) or parameters - _CONNECTION_PARAMETERS):
+        raise ValueError(
+            "a location without a password and without unknown parameters, because it is shown: the password comes "
+            "from PGPASSWORD, ~/.pgpass or PGSERVICE"
+        )
     # Such a file could be created, but not written.
     resolved = os.path.realpath(location)
     if not scheme and "?" in f"{Path(location).absolute()}{resolved}":
@@ -330,7 +343,14 @@ class Settings(BaseModel):
     def _validated(cls, values: dict[str, Any]) -> Self:
         """Return the settings with these values; errors name them by their variables."""
         values = {name: cls._prepared(name, value) for name, value in values.items()}
-        # Blank text counts as unset, as it does in the environment.
+        # A template such as `{{ env.PII_MODE }}` is None or blank if the variable is not set, and meant `drop`.
+        if "pii" in values and values["pii"] in ("", None):
+            allowed = kind_of(cls.model_fields["pii"]).allowed
+            raise SettingsError(
+                f"{variable('pii')} is empty; set it to {allowed}, or remove it to have the default, "
+                f"{cls.model_fields['pii'].default}"
+            )
+        # Other blank text counts as unset: that is how `.env` files leave a line empty.
         values = {name: value for name, value in values.items() if value != "" or name not in cls.model_fields}
         try:
             return cls(**values)

@@ -10,6 +10,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -29,13 +30,19 @@ _SERVICE_LINK = re.compile(
 )
 _SERVICE_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://")
 # A variable of the environment that is meant for this package, right or wrong, such as `SYNTHFLOW-PII`.
-_OUR_NAME = re.compile(r"\W*synthflow[\W_].*", re.IGNORECASE | re.DOTALL)
+_OUR_NAME = re.compile(r"[\W_]*synthflow[\W_].*", re.IGNORECASE | re.DOTALL)
 # A line of `.env` that is meant for this package, right or wrong: `set SYNTHFLOW_PII=drop`, `- SYNTHFLOW_PII: drop`.
 _OUR_LINE = re.compile(r"[^=#]*(?<!\w)synthflow[\W_]", re.IGNORECASE)
 # The same within a quoted value of several lines, which may be JSON that mentions `synthflow-1`.
-_OUR_LINE_IN_VALUE = re.compile(r"[^=#]*(?<![\w${/.-])synthflow_\w", re.IGNORECASE)
-# A setting within the value of another one: `OTHER=1 SYNTHFLOW_PII=drop`. Parts of a path or an address are none.
-_OUR_SETTING_IN_VALUE = re.compile(r"(?<![\w${/?&@:.-])synthflow_\w+\s*[=:]", re.IGNORECASE)
+_OUR_LINE_IN_VALUE = re.compile(
+    r"[^=#]*(?<![\w${/.-])synthflow_\w|[\s-]*((export|set)\s+)?synthflow-?\w", re.IGNORECASE
+)
+# A setting within the value of another variable. Parts of a path or an address are none, nor is an image such as
+# `synthflow-report:latest`, unless the name of a known setting is followed by an equals sign.
+_UPPER_CASE_SETTING = re.compile(r"(?<!\$\{)SYNTHFLOW[_-]\w+[\"']?\s*[=:]")
+_SETTING_AS_WORD = re.compile(r"(?<![\w${/?&@:.-])synthflow[_-]\w+[\"']?\s*(=|:\s)", re.IGNORECASE)
+_ANY_SETTING = re.compile(r"(synthflow[\w .-]*?)[\"']?\s*(=|:\s)", re.IGNORECASE)
+_ALIKE = 0.9  # of the letters, as `SYNTHLFOW_PII` and `SYNTHFLOW_PII` have
 # What editors show as the end of a line, and the parser takes for a part of it; and characters that no line needs.
 _CONTROL_CHARACTER = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -49,12 +56,12 @@ def variable(field: str) -> str:
 def may_be_variable(name: object) -> bool:
     """Return whether a text is the name of an environment variable, and not the secret itself, given by mistake.
 
-    Names are shown in messages and in Dagster. So a name either is set, or has only capital letters, or capital letters
-    and digits with an underscore. The keys of an API do not look like that.
+    Names are shown in messages and in Dagster. So a name either is set, or has capital letters, digits and at least one
+    underscore. Most keys of APIs do not look like that.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         return False
-    return name in os.environ or bool(re.fullmatch(r"[A-Z]+|[A-Z0-9]*_[A-Z0-9_]*", name))
+    return name in os.environ or bool(re.fullmatch(r"[A-Z0-9]*_[A-Z0-9_]*", name))
 
 
 class VariableSecret(SecretStr):
@@ -92,7 +99,7 @@ class S3Access(NamedTuple):
 
 
 def read_environment(fields: Iterable[str]) -> dict[str, str]:
-    """Return the values that `.env` and the environment set, by field.
+    """Return the values that `.env` and the environment set, by field. They may be empty.
 
     `.env` is loaded into the environment of this process, so that `dg.EnvVar` and run workers see the same values.
 
@@ -106,11 +113,9 @@ def read_environment(fields: Iterable[str]) -> dict[str, str]:
     _load_env_file(Path(".env"), by_variable)
     for name, value in sorted(os.environ.items()):
         # If a misspelt variable were ignored, its setting would silently have its default.
-        is_ours = _OUR_NAME.fullmatch(name) or _squeezed(name) in map(_squeezed, by_variable)
-        if is_ours and not _is_known(name, value, by_variable):
+        if _is_meant_for_us(name, by_variable) and not _is_known(name, value, by_variable):
             raise SettingsError(_unknown(name, by_variable))
-    # A blank variable counts as unset: that is how `.env` files leave a line empty.
-    return {field: value for name, field in by_variable.items() if (value := os.environ.get(name, "").strip())}
+    return {field: os.environ[name].strip() for name, field in by_variable.items() if name in os.environ}
 
 
 def _load_env_file(path: Path, known: Mapping[str, str]) -> None:
@@ -171,7 +176,7 @@ def _validate_lines(binding: Binding, known: Mapping[str, str]) -> None:
                 f"line {inner} of .env belongs to the quoted value that begins in line {number}; close its quotes, or "
                 "write the value on one line"
             )
-    if _OUR_SETTING_IN_VALUE.search(first if binding.error else binding.value or ""):
+    if _has_setting(first if binding.error else binding.value or "", known):
         raise SettingsError(
             f"line {number} of .env holds a setting within another value (it is not shown); write each setting on a "
             "line of its own"
@@ -215,6 +220,24 @@ def _first_line(binding: Binding) -> int:
     """Return the number of the line in which a binding begins, without the empty lines before it."""
     text = binding.original.string
     return binding.original.line + len(_LINE_END.findall(text[: len(text) - len(text.lstrip())]))
+
+
+def _has_setting(value: str, known: Iterable[str]) -> bool:
+    """Return whether a value contains a setting, as in `OTHER=1 SYNTHFLOW_PII=drop`, right or wrong."""
+    names = {_squeezed(name) for name in known}
+    return bool(_UPPER_CASE_SETTING.search(value) or _SETTING_AS_WORD.search(value)) or any(
+        _squeezed(found[1]) in names for found in _ANY_SETTING.finditer(value)
+    )
+
+
+def _is_meant_for_us(name: str, known: Iterable[str]) -> bool:
+    """Return whether a variable of the environment is a setting of this package, right or wrong."""
+    squeezed = re.sub("^(EXPORT|SET)(?=SYNTHFLOW)", "", _squeezed(name))
+    names = [_squeezed(one) for one in known]
+    if _OUR_NAME.fullmatch(name) or squeezed in names:
+        return True
+    # `ACME_SYNTHFLOW_PII` is somebody else's variable, `SYNTHLFOW_PII` is a mistake.
+    return _squeezed(PREFIX) not in squeezed and bool(get_close_matches(squeezed, names, 1, _ALIKE))
 
 
 def _squeezed(name: str) -> str:

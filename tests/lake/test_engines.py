@@ -139,6 +139,9 @@ def raw(lake: Lake) -> duckdb.DuckDBPyConnection:
     [
         "ducklake:postgres:dbname=x password=hunter2",
         "ducklake:postgres:postgresql://me:hunter2@host/x",
+        "ducklake:postgres:postgresql://me:p/hunter2@host/x",
+        "ducklake:postgres:postgresql://host/x?passwd=hunter2",
+        *(f"ducklake:postgres:dbname=x {name} = hunter2" for name in ("passwd", "PGPASS", "pwd", "secret", "api_key")),
     ],
 )
 def test_a_password_is_refused_and_not_repeated(location: str) -> None:
@@ -147,6 +150,23 @@ def test_a_password_is_refused_and_not_repeated(location: str) -> None:
     with pytest.raises(WarehouseUnusableError, match="without a password") as from_warehouse:
         Warehouse(location)
     assert "hunter2" not in f"{from_settings.value}{from_warehouse.value}"
+
+
+def test_a_location_of_another_database_is_not_repeated_with_its_password() -> None:
+    for location in (
+        "postgres:host=x pwd=hunter2",
+        "mysql://me:p/hunter2@host/x",
+        "md:x?key=hunter2",
+        "ducklake:pwd=hunter2",
+    ):
+        with pytest.raises(SettingsError, match=r"^warehouse is not usable") as caught:
+            Settings.of(warehouse=location)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_the_parameters_of_a_connection_are_allowed() -> None:
+    location = "ducklake:postgres:dbname=x host=h port=5432 user=u sslmode=verify-full sslrootcert=/ca passfile=/pw"
+    assert Settings.of(warehouse=location).warehouse == location
 
 
 @pytest.mark.parametrize("location", ["ducklake:mysql:db=x", "ducklake:data/catalog.ducklake"])

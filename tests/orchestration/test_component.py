@@ -90,10 +90,13 @@ def test_good_values_and_templates_pass_the_schema() -> None:
         ("timezone: Mars/Olympus", "^timezone is 'Mars/Olympus'; allowed is an IANA time zone"),
         ("page_size: ten", "^page_size is 'ten'; allowed is a whole number"),
         ("region: '{{ env.PLANET }}'", "^region is 'mars'; allowed is us, eu or global"),
+        ("pii: '{{ env.NOT_SET }}'", "^pii is empty; set it to keep, hash or drop, or remove it"),
+        ("pii: '{{ env.BLANK }}'", "^pii is empty; set it to keep, hash or drop, or remove it"),
+        ("pii:", "^pii is empty; set it to keep, hash or drop, or remove it"),
         ("key_prefix: Acme-Corp", "^key_prefix is 'Acme-Corp', which makes the schema 'Acme_Corp'; allowed is lower"),
         ("{pii: drop, recordings: audio}", "^recordings is set, but recordings are personal data and pii is drop"),
         (
-            "alert_slack_token_variable: TOKEN",
+            "alert_slack_token_variable: MY_TOKEN",
             "^alert_slack_token_variable and alert_slack_channel are needed",
         ),
         ("owners: bob@example.com", "^owners is of the type str; allowed is a list such as"),
@@ -109,13 +112,14 @@ def test_good_values_and_templates_pass_the_schema() -> None:
         # A key that has only letters and digits, which the run would show as the name of a variable that is not set.
         ("api_key_variable: 1a2b3csecretkey", "^api_key_variable is not the name of an environment variable"),
         ("api_key_variable: a1b2c3secretkey", "^api_key_variable is not the name of an environment variable"),
+        ("api_key_variable: SECRETKEY", "^api_key_variable is not the name of an environment variable"),
         ("api_key_variable: SECRETKEY123", "^api_key_variable is not the name of an environment variable"),
         ("warehouse: ['md:x?motherduck_token=secret-key']", "^warehouse is not usable"),
     ],
     ids=str,
 )
 def test_a_bad_value_is_one_line_that_names_the_attribute(yaml: str, says: str) -> None:
-    os.environ["PLANET"] = "mars"
+    os.environ.update(PLANET="mars", BLANK=" ")
     with pytest.raises(SettingsError, match=says) as caught:
         load(yaml)
     assert "\n" not in str(caught.value)
