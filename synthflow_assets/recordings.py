@@ -281,7 +281,8 @@ def _unwritable(error: OSError) -> WarehouseUnusableError:
 _CONTAINERS = tuple(
     (re.compile(header, re.DOTALL), ending)
     for header, ending in (
-        (rb"(RIFF|RIFX|RF64).{4}WAVE", ".wav"),
+        (rb"(RIFF|RIFX|RF64|BW64).{4}WAVE", ".wav"),
+        (rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00.{8}wave\xf3\xac\xd3\x11", ".w64"),
         (rb"ID3[\x02-\x04][^\xff].[\x00-\x7f]{4}", ".mp3"),
         (rb"OggS\x00[\x00-\x07]", ".ogg"),
         (rb"fLaC[\x00\x80]\x00\x00\x22", ".flac"),
@@ -295,32 +296,44 @@ _CONTAINERS = tuple(
         (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", ".wma"),
     )
 )
-# Types of what is no audio. Servers of files often send no better type than application/octet-stream.
-_OTHER_TYPE = re.compile(r"text/.*|image/.*|font/.*|multipart/.*|application/(?!octet-stream|ogg|mp4).*")
+# The second byte of a frame, and its ending. Layer I is left out: it begins like text in UTF-16.
+_MPEG_LAYERS = {
+    **dict.fromkeys((0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB), ".mp3"),
+    **dict.fromkeys((0xE4, 0xE5, 0xF4, 0xF5, 0xFC, 0xFD), ".mp2"),
+}
+# Types under which audio is served. Servers of files often send none, or no better one than application/octet-stream.
+_AUDIO_TYPE = re.compile(
+    r"|audio/.*|binary/octet-stream"
+    r"|application/.*(octet|binary|download|unknown|audio|mp[234]|mpeg|m4a|ogg|opus|wav|flac|aac|amr).*"
+)
+# A file of sound alone, which servers may serve as video/mp4 because of its container.
+_AUDIO_ONLY = re.compile(rb"\x00.{3}ftypM4[ABP] ", re.DOTALL)
 
 
 def audio_ending(head: bytes, content_type: str) -> str | None:
     """Return the ending of an audio file, or None if it is not audio.
 
     A response with status 200 need not be a recording: a proxy answered with its login page. So the first bytes must be
-    those of a known container, and the type must not contradict them.
+    those of a known container, and the type must not contradict them. A container may hold a video instead, and then
+    the type says so.
 
     Args:
         head: the first bytes of the file.
         content_type: its media type, as the server states it.
     """
-    if _OTHER_TYPE.fullmatch(content_type.lower()):
+    is_audio_type = _AUDIO_TYPE.fullmatch(content_type.lower()) is not None
+    if not is_audio_type and not (content_type.lower() == "video/mp4" and _AUDIO_ONLY.match(head)):
         return None
     return next((ending for header, ending in _CONTAINERS if header.match(head)), None) or _frame_ending(head)
 
 
 def _frame_ending(head: bytes) -> str | None:
-    """Return the ending of a file that begins with a frame of MPEG layer III or AAC; None for any other."""
+    """Return the ending of a file that begins with a frame of MPEG layer II, layer III or AAC; None for any other."""
     if len(head) < _FRAME_HEADER_BYTES or head[0] != 0xFF:  # noqa: PLR2004 (of the sync word)
         return None
-    if head[1] in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB):
+    if layer := _MPEG_LAYERS.get(head[1]):
         bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
-        return ".mp3" if 0 < bit_rate < 15 and sample_rate < 3 else None  # noqa: PLR2004 (the reserved values)
+        return layer if 0 < bit_rate < 15 and sample_rate < 3 else None  # noqa: PLR2004 (the reserved values)
     if head[1] in (0xF0, 0xF1, 0xF8, 0xF9):
         return ".aac" if head[2] >> 2 & 15 < 13 else None  # noqa: PLR2004 (the reserved values)
     return None

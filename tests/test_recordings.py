@@ -39,6 +39,9 @@ from tests.api.servers import drip, serve_raw, serving
 from tests.conftest import DAY
 
 StartSandbox = Callable[..., Sandbox]
+ISO_MEDIA = b"\x00\x00\x00\x20ftypisom"
+WEBM = b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81\x04B\xf3\x81\x08B\x82\x84webm"
+WAVE64 = bytes.fromhex("726966662e91cf11a5d628db04c10000001000000000000077617665f3acd3118cd100c04f8edb8a")
 
 
 @pytest.fixture
@@ -327,8 +330,23 @@ def test_a_response_that_is_not_audio_is_not_stored_and_is_requested_again(
         (b"OggS\x00\x02", "binary/octet-stream", ".ogg"),
         (b"\x00\x00\x00\x20ftypM4A ", "video/mp4", ".m4a"),
         (b"fLaC\x00\x00\x00\x22", "audio/flac", ".flac"),
-        (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81\x04B\xf3\x81\x08B\x82\x84webm", "audio/webm", ".webm"),
+        (WEBM, "audio/webm", ".webm"),
         (b"FORM\x00\x00\x10\x00AIFFCOMM", "audio/aiff", ".aiff"),
+        (b"\xff\xfb\x90d", "application/x-mp3", ".mp3"),
+        (b"\xff\xfd\x84\xc4", "audio/mpeg", ".mp2"),
+        (b"\xff\xf4\x84\xc4", "audio/x-mp2", ".mp2"),
+        (WAVE64, "audio/x-w64", ".w64"),
+        (b"BW64\xff\xff\xff\xffWAVEds64", "application/force-download", ".wav"),
+        (ISO_MEDIA, "audio/mp4", ".m4a"),
+        (ISO_MEDIA, "application/octet-stream", ".m4a"),
+        (WEBM, "", ".webm"),
+        # Videos, which may be in the containers of audio.
+        (ISO_MEDIA, "video/mp4", None),
+        (ISO_MEDIA, "Video/MP4", None),
+        (WEBM, "video/webm", None),
+        (b"OggS\x00\x02", "video/ogg", None),
+        (b"\x00\x00\x00\x14ftypqt  ", "video/quicktime", None),
+        (b"RIFF\x00\x00\x10\x00AVI LIST", "audio/wav", None),
         # Files of another kind, with a type of audio.
         (b"Internal Server Error", "audio/wav", None),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "audio/mpeg", None),
@@ -345,6 +363,11 @@ def test_a_response_that_is_not_audio_is_not_stored_and_is_requested_again(
         (b"see the WAVE file", "audio/wav", None),
         (b"\xff\xfb\xffd", "audio/mpeg", None),
         (b"\xff\xfb\x90d", "text/html", None),
+        (b"\xff\xfd\xffd", "audio/mpeg", None),
+        (b"\xff\xfe<\x00h\x00", "audio/mpeg", None),
+        (b"\xff\xfb\x90d", "application/pdf", None),
+        (b"\xff\xfb\x90d", "nothing", None),
+        (b"riff" + b"\x00" * 60, "audio/x-w64", None),
         (b"#!AMR\n<html>", "text/html", None),
         (b"OggS\x00\x02", "application/json", None),
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "application/octet-stream", None),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from synthflow_assets.settings import API_KEY_VARIABLE, Settings, with_setting_n
 
 MAX_AGENTS = 100_000
 _MAX_CLOCK_DIFFERENCE_SECONDS = 60.0
+_MAX_ID_LENGTH = 500  # in an address; servers refuse addresses of some kilobytes
 
 
 class SynthflowClient:
@@ -211,13 +213,14 @@ class SynthflowClient:
             sink: file that receives the audio; it is emptied before each attempt.
 
         Returns:
-            Content type, size in bytes and SHA-256 of the recording; None if the call has none.
+            Content type, size in bytes and SHA-256 of the recording; None if the call has none, or if its id cannot
+            be a part of an address.
 
         Raises:
             ApiError: permanent errors at once, transient errors after retries.
         """
         try:
-            return self._transport.download(f"/calls/{quote(call_id, safe='')}/recording", sink)
+            return self._transport.download(f"/calls/{_path_segment(call_id)}/recording", sink)
         except NotFoundError:
             return None
 
@@ -290,6 +293,19 @@ class SynthflowClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _path_segment(id_: str) -> str:
+    """Return an id as one segment of a path. Every address that contains an id is built with it.
+
+    Raises:
+        NotFoundError: the address would be another one. `/calls/../recording` was sent as `/recording`, because dots
+            cannot be escaped.
+    """
+    is_path = any(part in ("", ".", "..") for part in re.split(r"[/\\]", id_))
+    if is_path or len(id_) > _MAX_ID_LENGTH:
+        raise NotFoundError("the id cannot be a part of an address")
+    return quote(id_, safe="", errors="replace")
 
 
 def _epoch_ms(time: dt.datetime) -> int:

@@ -162,6 +162,25 @@ def test_a_recording_may_come_without_a_redirect() -> None:
     assert (audio.content_type, audio.size_bytes, file.getvalue()) == ("audio/mpeg", 5, b"sound")
 
 
+@pytest.mark.parametrize("call_id", ["..", ".", "", "a/../..", "..\\..", "/", "a//b", "x" * 5_000])
+def test_an_id_that_would_change_the_address_is_not_requested(call_id: str) -> None:
+    """The client requested `/v2/recording` for the call `..`."""
+    requests: list[dict[str, str]] = []
+    with serving(lambda _: (200, b"sound"), requests) as url, SynthflowClient("k", url) as client:
+        assert client.fetch_recording(call_id, io.BytesIO()) is None
+    assert not requests
+
+
+@pytest.mark.parametrize(
+    ("call_id", "segment"), [("%2e%2e", "%252e%252e"), ("a?b#c", "a%3Fb%23c"), ("...", "..."), ("\ud800", "%3F")]
+)
+def test_any_other_id_is_one_segment_of_the_address(call_id: str, segment: str) -> None:
+    requests: list[dict[str, str]] = []
+    with serving(lambda _: (200, b"sound"), requests) as url, SynthflowClient("k", url) as client:
+        client.fetch_recording(call_id, io.BytesIO())
+    assert [request["path"] for request in requests] == [f"/v2/calls/{segment}/recording"]
+
+
 @pytest.mark.parametrize("status", [302, 303, 307, 308])
 def test_each_kind_of_redirect_leads_to_the_recording(status: int) -> None:
     requests: list[dict[str, str]] = []
