@@ -27,11 +27,12 @@ hypothesis_settings.register_profile("project", deadline=None, derandomize=True,
 hypothesis_settings.load_profile("project")
 
 DAY = dt.date(2026, 3, 10)
-# Folders and files whose tests start a browser, servers or other processes, or kill them.
+# Folders and files whose tests start a browser or other processes, kill them, or load whole days over HTTP.
 SLOW = {
     *("e2e", "lake", "orchestration", "report"),
-    *("test_connection.py", "test_doctor.py", "test_erasure.py", "test_files.py", "test_layers.py"),
-    *("test_recordings.py", "test_startup.py"),
+    *("test_cli.py", "test_connection.py", "test_dbt.py", "test_doctor.py", "test_erasure.py", "test_files.py"),
+    *("test_layers.py", "test_loading.py", "test_migration.py", "test_personal_data.py", "test_recordings.py"),
+    *("test_startup.py", "test_type_changes.py"),
 }
 
 # As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
@@ -134,7 +135,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "slow: takes seconds or starts a browser, servers or other processes; not in `make test-fast`"
+        "markers", "slow: loads whole days, or starts a browser or other processes; not in `make test-fast`"
     )
 
 
@@ -151,7 +152,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a browser, servers or other processes as slow, and run them last."""
+    """Mark the tests of the folders and files in `SLOW`, and those that need a browser, and run them last."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()) or SLOW & set(item.path.parts):
             item.add_marker("slow")

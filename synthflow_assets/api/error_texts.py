@@ -10,9 +10,11 @@ MAX_ERROR_BYTES = 100_000  # of a body that is read for its sentences
 # A whole sentence, because `No call permission` and `No data source` mean something else. Any text may follow `for` or
 # `in`.
 _NO_CALLS = re.compile(
-    r"(?:(?:sorry, )?there (?:are|were) )?no (?:calls?|call (?:logs?|records?)|records?|results?|data)"
-    r"(?: (?:was|were))?(?: (?:found|available|exists?|matched))?(?: (?:for|in|within|with|between|matching)\b.*)?[.!]?"
-    r"|(?:calls?|records|results) not found[.!]?",
+    r"(?:(?:sorry, )?there (?:are|were) )?no (?:matching |such )?"
+    r"(?:calls?|call (?:logs?|records?)|conversations?|records?|results?|data)"
+    r"(?: (?:was|were|have been))?(?: (?:found|available|exists?|matched))?"
+    r"(?: (?:for|in|within|with|between|matching)\b.*)?[.!]?"
+    r"|(?:calls?|conversations|records|results)(?: (?:was|were))? not found[.!]?",
     re.IGNORECASE,
 )
 
@@ -24,6 +26,8 @@ def error_texts(body: bytes) -> Iterator[str]:
     except (ValueError, RecursionError):
         return
     detail = tree.get("detail", tree) if isinstance(tree, dict) else tree
+    if isinstance(tree, dict) and isinstance(tree.get("response"), (dict, str)):
+        detail = [detail, tree["response"]]
     for part in detail if isinstance(detail, list) else [detail]:
         if isinstance(part, str):
             yield part

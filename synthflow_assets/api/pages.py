@@ -40,7 +40,7 @@ _EPOCH_SECONDS = range(946_684_800, 4_102_444_800)
 _MAX_DEPTH = 200  # levels of JSON
 _MAX_DIGITS = 4000  # of an integer; Python refuses to parse longer ones
 
-_EMPTY: tuple[Any, ...] = (None, [], {})
+_EMPTY: tuple[Any, ...] = (None, [], {}, "")
 
 Page = TypeVar("Page")
 
@@ -223,6 +223,8 @@ def _is_empty_form(body: bytes) -> bool:
     if not isinstance(tree, dict):
         return says_no_calls(body)
     response = tree.get("response")
+    if says_no_calls(body) and not (isinstance(response, dict) and "calls" in response):
+        return True
     if response:
         # With any other field, it may hold calls.
         return (
@@ -230,10 +232,10 @@ def _is_empty_form(body: bytes) -> bool:
             and set(tree) <= {"status", "response"}
             and set(response) <= {"pagination", "calls"}
             and response.get("calls") in _EMPTY
-            and _stated_total(response) in (None, 0, "0")
+            and _stated_total(response) in (*_EMPTY, 0, "0")
             and ("calls" in response or _is_success(tree))
         )
-    return _is_success(tree) or says_no_calls(body)
+    return _is_success(tree)
 
 
 def _is_success(tree: dict[str, Any]) -> bool:

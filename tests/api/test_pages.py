@@ -164,6 +164,10 @@ def test_a_negative_total_is_refused(total: int) -> None:
         (b'{"error":"No data found for this agent."}', False),
         (b'{"detail":{"description":"There are no calls in this window"}}', False),
         (b'"No calls found"', False),
+        (b'{"status":"ok","response":{"message":"No calls found"}}', False),
+        (b'{"response":{"pagination":{"total_records":0},"calls":""}}', False),
+        (b'{"response":{"pagination":[],"calls":[]}}', False),
+        (b'{"response":"No calls found"}', False),
     ],
 )
 def test_forms_of_no_calls(body: bytes, states_total: bool) -> None:
@@ -189,6 +193,7 @@ def test_null_instead_of_calls_does_not_change_the_total() -> None:
         (b'{"response":null}', "not the expected JSON"),
         (b'{"status":"error","response":{}}', "not the expected JSON"),
         (b'{"status":"ok","response":{"items":[]}}', "not the expected JSON"),
+        (b'{"response":{"message":"No calls found","calls":[{}]}}', "not the expected JSON"),
         (b'{"response":{"calls":[{}]}}', "not the expected JSON"),  # without a total, more may follow
         (b'{"status":"ok","response":{"calls":[null]}}', "not the expected JSON"),
         (b'{"response":{"pagination":{"total_records":1.5},"calls":[]}}', "not the expected JSON"),
