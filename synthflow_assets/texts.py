@@ -9,12 +9,24 @@ from __future__ import annotations
 import re
 
 _MAX_LENGTH = 60
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&]|^[-+=]|(?<=^\d)\.)")  # at the start, some would make a list
+_ZERO_WIDTH_SPACE = "\u200b"
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&]|^[-+=])", re.MULTILINE)  # at the start, some would make a list
+_NUMBERED = re.compile(r"^(\d+)\.", re.MULTILINE)
+# Addresses become links even if they are escaped, in capitals too. Some programs also link `www2.` and phone numbers.
+_ADDRESS = re.compile(
+    r"(?<=:)(?=//)|(?<=www)(?=\d{0,3}\.)|(?<=@)(?=\S)|(?<=mailto)(?=:)|(?<=xmpp)(?=:)|(?<=\btel)(?=:)|(?<=\bsms)(?=:)",
+    re.IGNORECASE,
+)
 # The places within a mention, a link, a tag or heading, and an emoji's name.
 _CHAT = re.compile(r"(?<=@)(?=\w)|(?<=\])(?=[(\[:])|(?<=#)|(?<=:)(?=[a-z+][\w+-]*:)")
+# What makes a line of a chat a list, a quotation, a table, a heading or code.
+_LINE_START = re.compile(r"^(?=[ \t=+|:-]|&gt;|\d+[.)](\s|$))", re.MULTILINE)
+# The dot of a host without `www.`, which chats link; but paths stay as they are, so that they can be copied.
+_HOST_DOT = re.compile(
+    r"(?<=[a-z0-9-])(?=\.(?!(?:duckdb|html|json|parquet|yaml)\b)[a-z]{2,}(?![\w-]*_))", re.IGNORECASE
+)
 _OUTER_UNDERSCORES = re.compile(r"\b_+|_+\b")  # those within a name, such as `call_loads`, have no effect
 _SIMILAR = str.maketrans({"*": "\u2217", "`": "'", "~": "\u223c"})
-_ZERO_WIDTH_SPACE = "\u200b"
 
 
 def one_line(text: str) -> str:
@@ -35,20 +47,19 @@ def printable_line(text: str, allowed: str = "") -> str:
 
 def markdown(text: str) -> str:
     """Return the text escaped for Dagster's Markdown: it is shown literally, without links, images and HTML."""
-    return _MARKDOWN.sub(r"\\\1", _without_addresses(text))
+    # Indented lines would be code, in which escapes are shown.
+    lines = "\n".join(line.strip() for line in _ADDRESS.sub(_ZERO_WIDTH_SPACE, text).splitlines())
+    return _NUMBERED.sub(r"\1\.", _MARKDOWN.sub(r"\\\1", lines))
 
 
 def chat(text: str) -> str:
-    """Return the text for a chat: it notifies nobody, has no links, images, headings and tags, and no bold text.
+    """Return the text for a chat: it notifies nobody, has no links, images, headings, lists, tags, and no bold text.
 
     Slack and Mattermost escape markup in different ways, so characters are replaced by similar ones, and a zero-width
     space breaks up what has a meaning only as a whole.
     """
     plain = _OUTER_UNDERSCORES.sub(lambda found: "\u02cd" * len(found[0]), text.translate(_SIMILAR))
-    escaped = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _CHAT.sub(_ZERO_WIDTH_SPACE, _without_addresses(escaped))
-
-
-def _without_addresses(text: str) -> str:
-    """Return the text without addresses: they become links even if they are escaped."""
-    return text.replace("://", f":{_ZERO_WIDTH_SPACE}//").replace("www.", f"www{_ZERO_WIDTH_SPACE}.")
+    escaped = "\n".join(plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").splitlines())
+    for pattern in (_LINE_START, _ADDRESS, _HOST_DOT, _CHAT):
+        escaped = pattern.sub(_ZERO_WIDTH_SPACE, escaped)
+    return escaped

@@ -1,8 +1,10 @@
 """Text from the API is shown literally in every place and has no other effect."""
 
+import html
 import re
 
 import pytest
+from markdown_it import MarkdownIt
 
 from synthflow_assets.agents import Agent
 from synthflow_assets.texts import chat, markdown, one_line
@@ -16,7 +18,21 @@ NAMES = [
     "[click](javascript:alert(1)) <img src=x> www.evil.example",
     "# heading * list `code` ~~gone~~ | cell & <!channel> <@U123> @here @all",
     "*bold* _slanted_ __bold__ #tag :bomb: [text][1] [1]: https://evil.example",
+    "WWW.evil.example, Www2.evil.example and HTTPS://evil.example",
+    "a@evil.example, MAILTO:a@evil.example, xmpp:a@evil.example, tel:+14155550123",
+    "go to evil.example/x or evil.co.uk",
+    *(
+        f"{marker}item"
+        for marker in ("- ", "+ ", "* ", "1. ", "10. ", "1) ", "> ", ">", "    ", "\t", "| ", "= ", "# ")
+    ),
+    "---",
+    "===",
 ]
+# What remark-gfm makes a link of: its tokenizer, and its search in the text that is left, without escapes.
+AUTOLINK = re.compile(r"(https?://|www(?=\.))[-.\w]+|[-.\w+]+@[-\w]+\.[-\w]+", re.IGNORECASE)
+# What chats make a link of besides: schemes without slashes, `www2.`, and hosts.
+CHAT_LINK = re.compile(r"\b(mailto|xmpp|tel|sms):\S|\bwww\d*\.|\b[a-z0-9-]+\.(example|co|uk|com)\b", re.IGNORECASE)
+COMMON_MARK = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,13 +58,35 @@ def test_a_chat_notifies_nobody(name: str) -> None:
     assert not [part for part in (*parts, "_slanted_", "__bold__") if part in shown]
 
 
-@pytest.mark.parametrize("name", ["- item", "+ item", "1. item", "= line"])
-def test_markdown_starts_no_list(name: str) -> None:
-    assert "\\" in markdown(name)
+@pytest.mark.parametrize("name", [*NAMES, *(f"first\n{name}" for name in NAMES), *(f"first\r{name}" for name in NAMES)])
+def test_a_renderer_of_markdown_shows_the_text_and_nothing_else(name: str) -> None:
+    """In Dagster, each text is an item of a list; chats show a text of several lines."""
+    in_list = COMMON_MARK.render(f"- {markdown(name)}")
+    in_chat = COMMON_MARK.render(f"Subject\n{chat(name)}")
+    assert set(re.findall("<.*?>", in_list)) == {"<ul>", "<li>", "</li>", "</ul>"}
+    assert set(re.findall("<.*?>", in_chat)) == {"<p>", "</p>"}
+    for shown in (in_list, in_chat):
+        text = html.unescape(re.sub("<.*?>", "", shown))
+        assert not AUTOLINK.search(text)
+    assert not CHAT_LINK.search(chat(name))
+    plain = html.unescape(re.sub("<.*?>", "", in_list)).replace("\u200b", "")
+    assert plain.split() == name.split()
+
+
+@pytest.mark.parametrize("name", ["- item", "> item", "    item", "1. item"])
+def test_a_chat_of_other_markup_starts_no_block(name: str) -> None:
+    """Slack reads `&gt;` at the start of a line as a quotation."""
+    assert all(line.startswith("\u200b") for line in chat(f"{name}\n{name}").split("\n"))
 
 
 def test_plain_text_stays_readable() -> None:
     text = "2026-03-10 of Front Desk: Server error (503), a@b"
     assert chat(text) == text.replace("@", "@\u200b")
-    assert chat("call_duration_daily, a__b: 05:30:00, see 'x'") == "call_duration_daily, a__b: 05:30:00, see 'x'"
-    assert markdown(text) == text.replace("(", "\\(").replace(")", "\\)")
+    assert markdown(text) == text.replace("(", "\\(").replace(")", "\\)").replace("@", "@\u200b")
+    # Commands, tables, paths and times can be copied from a chat.
+    for copied in (
+        "call_duration_daily, a__b: 05:30:00, see 'x'",
+        "dg launch --assets 'group:synthflow' --partition-range 2026-01-01...2026-01-05",
+        "1.5 of 2. The table synthflow.call_loads in /srv/data/warehouse.duckdb, at 127.0.0.1:3000",
+    ):
+        assert chat(copied) == copied
