@@ -365,18 +365,21 @@ class _Loader:
             )
 
     def _now_ms(self) -> int:
-        """Return the present by the API's clock; say so if this machine's is wrong."""
-        if ahead := self._client.clock_correction_seconds:
+        """Return the present, by the earlier of both clocks; say so if they differ."""
+        if ahead := self._client.clock_difference_seconds:
             direction = "ahead of" if ahead > 0 else "behind"
-            self._log(f"this machine's clock is {abs(ahead):,.0f} s {direction} the API's, which decides; set it (NTP)")
+            self._log(
+                f"this machine's clock is {abs(ahead):,.0f} s {direction} the API's. A day counts as over only if both "
+                "clocks say so; set this machine's clock (NTP)"
+            )
         return self._client.now_ms
 
     def _without_future(self, windows: dict[CallWindow, Partition], now_ms: int) -> list[FailedPartition]:
         """Remove the windows of days that begin in the future: fetching them would replace their calls by none."""
         time = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC)
         error = ApiError(
-            f"this day has not begun: by the API's clock, it is {time:%Y-%m-%d %H:%M} UTC. Nothing of it was replaced; "
-            "set this machine's clock (NTP), or report the API's clock to Synthflow"
+            f"this day has not begun: it is {time:%Y-%m-%d %H:%M} UTC by the earlier of this machine's clock and the "
+            "API's. Nothing of it was replaced; set this machine's clock (NTP), or report the API's clock to Synthflow"
         )
         future = [windows.pop(window) for window in list(windows) if window.start_ms > now_ms]
         return [FailedPartition(pair.day, self._agents[pair.model_id], error) for pair in future]

@@ -238,8 +238,8 @@ class SynthflowClient:
         return self._transport.clock_ahead_seconds
 
     @property
-    def clock_correction_seconds(self) -> float:
-        """`clock_ahead_seconds`; 0 if it is less than a minute, which needs no correction of the clock."""
+    def clock_difference_seconds(self) -> float:
+        """`clock_ahead_seconds`; 0 if it is less than a minute either way, which needs no correction of a clock."""
         ahead = self.clock_ahead_seconds or 0.0
         return ahead if abs(ahead) > _MAX_CLOCK_DIFFERENCE_SECONDS else 0.0
 
@@ -247,10 +247,10 @@ class SynthflowClient:
     def now_ms(self) -> int:
         """The present in epoch milliseconds: the earlier time of this machine's clock and the API's.
 
-        If they differ by more than a minute, it is the API's time. A machine whose clock is ahead, even by seconds,
-        would take a day for over that is not, and never fetch the rest of it.
+        If the clock that is used is ahead, even by seconds, an unfinished day counts as over, and the rest of it is
+        never fetched. If it is behind, a day is fetched once more than necessary.
         """
-        return int((time.time() - (self.clock_correction_seconds or max(0.0, self.clock_ahead_seconds or 0.0))) * 1000)
+        return int((time.time() - max(0.0, self.clock_ahead_seconds or 0.0)) * 1000)
 
     @property
     def concurrency(self) -> ConcurrencyLimit:

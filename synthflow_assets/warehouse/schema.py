@@ -277,8 +277,8 @@ CALL_LOADS = Table(
         Column(
             "fetched_until",
             "TIMESTAMPTZ",
-            "If the day was not over when it was fetched: the moment of the fetch, by the API's clock. Calls after it "
-            "are not in `calls` yet.",
+            "If the day was not over when it was fetched: the moment of the fetch, by the earlier of this machine's "
+            "clock and the API's. Calls after it are not in `calls` yet.",
         ),
         Column("run_id", "VARCHAR", "Id of the Dagster run that fetched it."),
         _LOADED_AT,
