@@ -11,6 +11,7 @@ import re
 _MAX_LENGTH = 60
 _ZERO_WIDTH_SPACE = "\u200b"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&]|^[-+=])", re.MULTILINE)  # at the start, some would make a list
+_ESCAPED = re.compile(r"\\([\\`*_{}\[\]()<>#!|~&+=.-])")
 _NUMBERED = re.compile(r"^(\d+)\.", re.MULTILINE)
 # Addresses become links even if they are escaped, in capitals too. Some programs also link `www2.` and phone numbers.
 _ADDRESS = re.compile(
@@ -50,6 +51,11 @@ def markdown(text: str) -> str:
     # Indented lines would be code, in which escapes are shown.
     lines = "\n".join(line.strip() for line in _ADDRESS.sub(_ZERO_WIDTH_SPACE, text).splitlines())
     return _NUMBERED.sub(r"\1\.", _MARKDOWN.sub(r"\\\1", lines))
+
+
+def from_markdown(text: str) -> str:
+    """Return a text that `markdown` has escaped, or that contains one, without the escapes."""
+    return _ESCAPED.sub(r"\1", text)
 
 
 def chat(text: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from synthflow_assets.agents import Agent
-from synthflow_assets.texts import chat, markdown, one_line
+from synthflow_assets.texts import chat, from_markdown, markdown, one_line
 
 NAMES = [
     "two\nlines\r\n2026-01-01 ERROR forged",
@@ -77,6 +77,11 @@ def test_a_renderer_of_markdown_shows_the_text_and_nothing_else(name: str) -> No
 def test_a_chat_of_other_markup_starts_no_block(name: str) -> None:
     """Slack reads `&gt;` at the start of a line as a quotation."""
     assert all(line.startswith("\u200b") for line in chat(f"{name}\n{name}").split("\n"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_alert_has_the_text_of_a_description_without_its_escapes(name: str) -> None:
+    assert from_markdown(markdown(one_line(name))).replace("\u200b", "") == one_line(name).strip()
 
 
 def test_plain_text_stays_readable() -> None:

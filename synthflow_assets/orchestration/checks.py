@@ -166,12 +166,15 @@ def _place(problem: Problem) -> str:
 
 
 def _headline(workspace: Workspace, check: Check, merged: Sequence[Problem]) -> str:
-    """Return one line: the first problem, how many others there are, and the command that fixes all of them."""
+    """Return one line: the first problem, how many others there are, and the command that fixes all of them.
+
+    It is Markdown, because Dagster shows descriptions as such: an agent's name could be an image of another host.
+    """
     others = f" (and {len(merged) - 1} more)" if len(merged) > 1 else ""
     first_days = [problem.day for problem in merged if problem.day]
     last_days = [problem.day + dt.timedelta(days=problem.days - 1) for problem in merged if problem.day]
     span = ("", "") if not first_days else (f"{min(first_days)}", f"{max(last_days)}")
-    return f"{merged[0]}{others}. {check.remedy.format(**_commands(workspace, check, *span))}"
+    return f"{markdown(str(merged[0]))}{others}. {check.remedy.format(**_commands(workspace, check, *span))}"
 
 
 def _commands(workspace: Workspace, check: Check, first: str, last: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from markdown_it import MarkdownIt
 
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.days import last_closed_day
@@ -24,6 +25,7 @@ from synthflow_assets.sandbox import store
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
+from synthflow_assets.texts import from_markdown
 from synthflow_assets.warehouse.connection import Warehouse
 
 StartSandbox = Callable[..., Sandbox]
@@ -70,7 +72,7 @@ def said(evaluation: dg.AssetCheckEvaluation) -> str:
     assert not evaluation.passed
     assert evaluation.description
     assert "\n" not in evaluation.description
-    return evaluation.description
+    return from_markdown(evaluation.description)
 
 
 def test_every_check_says_what_to_do() -> None:
@@ -134,6 +136,20 @@ def test_the_command_that_a_failed_check_names_repairs_it(
     [command] = [part for part in re.findall("`([^`]+)`", description) if part.startswith("dg launch")]
     launch(landed, instance, command)
     assert ask(landed, instance, name).passed
+
+
+def test_the_name_of_an_agent_is_text_in_the_description_of_a_check(
+    landed: Settings, instance: dg.DagsterInstance
+) -> None:
+    """Dagster shows descriptions as Markdown: the name would load an image of another host."""
+    name = "![](https://evil.example/x.png) <img src=x>"
+    with Warehouse(landed.warehouse).connect() as connection:
+        connection.execute("UPDATE agents SET name = $1", [name])
+        connection.execute("UPDATE call_loads SET total_records = total_records + 3")
+    evaluation = ask(landed, instance, "complete")
+    shown = MarkdownIt("commonmark").render(str(evaluation.description))
+    assert set(re.findall("<.*?>", shown)) == {"<p>", "</p>", "<code>", "</code>"}
+    assert name in said(evaluation).replace("\u200b", "")
 
 
 def test_messages_count_new_fields_empty_fields_and_odd_records(

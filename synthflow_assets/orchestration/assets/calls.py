@@ -33,7 +33,7 @@ from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
 from synthflow_assets.quality import Check
 from synthflow_assets.settings import with_setting_names
-from synthflow_assets.texts import markdown, one_line
+from synthflow_assets.texts import from_markdown, markdown, one_line
 from synthflow_assets.warehouse.content import agents_version, content_versions
 from synthflow_assets.warehouse.schema import AGENTS, CALL_LOADS, CALL_REJECTS, CALLS, LANDED_TABLES
 from synthflow_assets.warehouse.tables import Table
@@ -301,7 +301,7 @@ class _Fetch:
             evaluated = list(zip(checks, evaluate(self.context, self.workspace, checks, days), strict=True))
             yield from (result for _, result in evaluated)
             if failed := [result for check, result in evaluated if check.blocking and not result.passed]:
-                self.context.log.error(f"nothing downstream is computed: {failed[0].description}")
+                self.context.log.error(f"nothing downstream is computed: {from_markdown(failed[0].description or '')}")
                 return
             executable = set(self.context.job_def.asset_layer.executable_asset_keys)
             for step in downstream:

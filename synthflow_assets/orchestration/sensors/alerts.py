@@ -21,6 +21,7 @@ from synthflow_assets.orchestration.sensors.channels import Outbox, channels_of,
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.settings import Settings
+from synthflow_assets.texts import from_markdown
 
 _INTERVAL_SECONDS = 30
 _MAX_TEXT_LENGTH = 1500
@@ -331,7 +332,7 @@ def _check_alert(workspace: Workspace, key: dg.AssetCheckKey, evaluation: dg.Ass
     return Alert(
         "check_failed",
         f"{workspace.name}: check {key.name} of {key.asset_key.to_user_string()} failed ({severity})",
-        (evaluation.description or "")[:_MAX_TEXT_LENGTH],
+        from_markdown(evaluation.description or "")[:_MAX_TEXT_LENGTH],
         _check_page(workspace, key),
     )
 
