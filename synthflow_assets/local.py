@@ -15,7 +15,9 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,8 @@ _SANDBOX_WAREHOUSE = _SANDBOX_DATA / "warehouse.duckdb"
 _SANDBOX_REPORT = _SANDBOX_DATA / "report.html"
 _DEMO_DAYS = 7
 _LONGEST_REASON = 300  # characters
+_POLL_SECONDS = 0.5
+_STOP_SECONDS = 60
 _HOME_FILES = ("dagster.yaml", "workspace.yaml")
 SERVER_MODULES = ("httptools", "starlette", "uvicorn")  # of the sandbox API
 _DAGSTER_MODULES = ("dagster_dg_cli", "dagster_webserver")
@@ -78,7 +82,7 @@ def run_dev(host: str, port: int) -> int:
         port: TCP port.
 
     Returns:
-        The exit code of Dagster.
+        0 if a person or a service manager stopped them, 1 if the UI or the daemon ended by itself.
 
     Raises:
         LocalRunError: the extra `sandbox` is not installed, or the address cannot be used.
@@ -95,8 +99,8 @@ def run_dev(host: str, port: int) -> int:
             folder, home, settings = _SANDBOX_DATA, prepare_home(_SANDBOX_DATA), _sandbox_settings(sandbox.url)
             click.echo("SYNTHFLOW_API_KEY is not set, so Dagster runs over the sandbox API. Its made-up calls are in")
             click.echo(f"{_SANDBOX_DATA}. To fetch your own calls, set SYNTHFLOW_API_KEY in .env and start again.")
-        command = ["dev", "--workspace", str(home / "workspace.yaml"), "--host", host, "--port", str(port)]
-        return _run_until_stopped(_dg(*command), _environment(home, settings), folder)
+        click.echo("Starting Dagster ...")
+        return _serve(_servers(home, host, port), _environment(home, settings), folder, (host, port))
 
 
 def prepare_home(folder: Path = _DATA) -> Path:
@@ -156,7 +160,7 @@ def validate_installed(*modules: str) -> None:
 
 
 def _validate_address(host: str, port: int) -> None:
-    """Refuse an address that cannot be used: Dagster's UI would end, while the rest of `dg dev` goes on."""
+    """Refuse an address that cannot be used. The UI would end later, with a traceback."""
     try:
         socket.create_server((host, port)).close()
     except socket.gaierror:
@@ -168,15 +172,63 @@ def _validate_address(host: str, port: int) -> None:
         ) from None
 
 
-def _run_until_stopped(command: list[str], environment: dict[str, str], folder: Path) -> int:
-    """Return the exit code of a server, which SIGINT and SIGTERM stop together with its child processes."""
-    # Background jobs of a shell ignore SIGINT. The server would inherit that, and nothing could stop it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    # In a session of its own, so that Ctrl-C in a terminal and a service manager stop it in the same way.
-    with subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True) as server:
-        for stop in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(stop, lambda *_: os.killpg(server.pid, signal.SIGINT))
-        return server.wait()
+def _servers(home: Path, host: str, port: int) -> dict[str, list[str]]:
+    """Return the commands of Dagster's UI and daemon, by name.
+
+    `dg dev` would start the same two, and warn in a clone that the `dagster.yaml` there is not used.
+    """
+    workspace = ["--workspace", str(home / "workspace.yaml"), "--code-server-log-level", "warning"]
+    address = ["--host", host, "--port", str(port)]
+    return {
+        "UI": _script("dagster-webserver", *workspace, *address, "--dagster-log-level", "warning"),
+        # On a new home, the daemon warns that it has no cursors yet. The UI shows failed ticks.
+        "daemon": _script("dagster-daemon", "run", *workspace, "--log-level", "error"),
+    }
+
+
+def _serve(
+    commands: Mapping[str, list[str]], environment: dict[str, str], folder: Path, address: tuple[str, int]
+) -> int:
+    """Run servers until SIGINT or SIGTERM stops them, or until one ends. Return the exit code."""
+    is_stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: is_stopped.set())
+    # In sessions of their own, so that Ctrl-C in a terminal and a service manager stop them in the same way.
+    servers = {
+        name: subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True)
+        for name, command in commands.items()
+    }
+    is_announced = False
+    while not (ended := [name for name, server in servers.items() if server.poll() is not None]):
+        if is_stopped.wait(_POLL_SECONDS):
+            break
+        if not is_announced and _answers(address):
+            is_announced = True
+            click.echo(f"The Dagster UI is at http://{address[0]}:{address[1]}. To stop it, press Ctrl-C.")
+    for server in servers.values():
+        _stop(server)
+    if is_stopped.is_set():
+        return 0
+    click.echo(f"Error: the Dagster {ended[0]} ended with exit code {servers[ended[0]].returncode}", err=True)
+    return 1
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Stop a server and its child processes."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGINT)
+    try:
+        server.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    """Return whether a server listens on the address."""
+    with suppress(OSError), socket.create_connection(address, timeout=_POLL_SECONDS):
+        return True
+    return False
 
 
 def _sandbox_settings(url: str) -> dict[str, str]:
@@ -203,7 +255,7 @@ def _launch(first: dt.date, last: dt.date, environment: dict[str, str]) -> None:
     command = ["launch", "--assets", "group:synthflow", "--partition-range", f"{first}...{last}"]
     with log.open("w", encoding="utf-8") as output:
         code = subprocess.call(
-            _dg(*command, "--module-name", "synthflow_assets.definitions"),
+            _script("dg", *command, "--module-name", "synthflow_assets.definitions"),
             env=environment,
             cwd=_SANDBOX_DATA,
             stdout=output,
@@ -253,9 +305,11 @@ def _ms(day: dt.date) -> int:
     return int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp() * 1000)
 
 
-def _dg(*arguments: str) -> list[str]:
-    """Return a `dg` command of this Python's environment, which need not be activated."""
-    return [sys.executable, "-m", "dagster_dg_cli.cli", *arguments]
+def _script(name: str, *arguments: str) -> list[str]:
+    """Return a command of this Python's environment, which need not be activated."""
+    find = f"entry_points(group='console_scripts')[{name!r}]"
+    run = f"from importlib.metadata import entry_points; {find}.load()()"
+    return [sys.executable, "-c", run, *arguments]
 
 
 def _failures(path: Path) -> str:

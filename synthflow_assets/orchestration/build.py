@@ -87,6 +87,32 @@ def build_synthflow_defs(
         tags=tags or {},
         automation_condition=automation_condition,
     )
+    return _build(workspace, executor, synthflow, warehouse, get_asset_spec)
+
+
+def build_module_defs(settings: Settings, module: str) -> dg.Definitions:
+    """Return the definitions of a workspace for a module that is a code location of its own.
+
+    The commands in messages name the module, because `dg launch` finds it only in a project, such as a clone.
+
+    Args:
+        settings: of the workspace.
+        module: the name of the module.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    workspace = replace(Workspace.of(settings), launch_command=f"dg launch --module-name {module}")
+    return _build(workspace)
+
+
+def _build(
+    workspace: Workspace,
+    executor: dg.ExecutorDefinition | None = None,
+    synthflow: SynthflowResource | None = None,
+    warehouse: WarehouseResource | None = None,
+    get_asset_spec: GetAssetSpec | None = None,
+) -> dg.Definitions:
     if warehouse is not None and warehouse.schema_name != workspace.settings.warehouse_schema:
         raise SettingsError(
             f"the warehouse resource has schema_name {warehouse.schema_name}, but the tables of this workspace are in "

@@ -180,12 +180,12 @@ def _headline(workspace: Workspace, check: Check, merged: Sequence[Problem]) -> 
 def _commands(workspace: Workspace, check: Check, first: str, last: str) -> dict[str, str]:
     """Return the commands that a remedy may name, for the days from the first to the last."""
     days = f"--partition {first}" if first == last else f"--partition-range {first}...{last}"
-    fetch = f"dg launch --assets '{workspace.selection}' {days}"
+    fetch = f"{workspace.launch_command} --assets '{workspace.selection}' {days}"
     only_missing = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
     tables = [workspace.asset_key(table).to_user_string() for table in (*check.depends_on, check.table)]
     selection = " or ".join(f'key:"{table}"+' for table in tables)  # with what is downstream, such as exports
     return {
         "fetch": f"`{fetch}`",
         "fetch_missing": f"`{fetch} --config-json '{json.dumps(only_missing)}'`",
-        "compute": f"`dg launch --assets '{selection}' {days}`",
+        "compute": f"`{workspace.launch_command} --assets '{selection}' {days}`",
     }

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from synthflow_assets.sandbox.server import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +60,24 @@ class Server:
     def stop(self) -> None:
         """Send SIGTERM and wait for the end."""
         self._process.terminate()
-        self._process.wait(timeout=60)
+        self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end; the exit code."""
+        return self._process.wait(timeout=60)
+
+    def wait_for_text(self, text: str, seconds: float = 60) -> None:
+        """Wait until the server has printed the text."""
+        deadline = time.monotonic() + seconds
+        while text not in self.log.read_text():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def kill_child(self, command: str) -> None:
+        """Kill the one child process whose command contains the text."""
+        children = psutil.Process(self._process.pid).children()
+        [child] = [child for child in children if command in " ".join(child.cmdline())]
+        child.kill()
 
     def wait_for(self, url: str, query: str | None = None, seconds: float = 120) -> Any:
         """The first answer of the server to a request."""

@@ -104,13 +104,21 @@ def test_home_then_dev_with_a_key(
     env = environment(DAGSTER_HOME=str(home))
     run(folder, "python", *launch, "--assets", "synthflow/calls", env=env, bin=wheel_python.parent)
     assert len(Warehouse(str(folder / "data/warehouse.duckdb")).read_frame("calls")) > 0
+    # As in a clone. `dg dev` warns that such a file is not used.
+    (folder / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
     port = free_port()
     server = start(folder, "synthflow-assets", "dev", "--port", str(port), env=environment(), bin=wheel_python.parent)
     assert server.wait_for_assets(port) == ASSETS
     assert run_states(port) == ["SUCCESS"]
     assert time_zones(port) == {"Asia/Tokyo"}
-    assert "sandbox" not in server.log.read_text().replace(sandbox.url, "")
     assert not (folder / "data/sandbox").exists()
+    shown = f"Starting Dagster ...\nThe Dagster UI is at http://127.0.0.1:{port}. To stop it, press Ctrl-C.\n"
+    server.wait_for_text("Ctrl-C.\n")
+    assert server.log.read_text() == shown
+    server.kill_child("dagster-daemon")
+    assert server.wait() == 1
+    assert server.log.read_text() == f"{shown}Error: the Dagster daemon ended with exit code -9\n"
+    assert processes_in(folder) == []
 
 
 def test_a_home_whose_environment_was_removed_is_linked_anew(folder: Path, wheel_python: Path) -> None:

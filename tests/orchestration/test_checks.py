@@ -19,7 +19,7 @@ from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
-from synthflow_assets.orchestration.build import build_synthflow_defs
+from synthflow_assets.orchestration.build import build_module_defs, build_synthflow_defs
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox import store
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
@@ -150,6 +150,19 @@ def test_the_name_of_an_agent_is_text_in_the_description_of_a_check(
     shown = MarkdownIt("commonmark").render(str(evaluation.description))
     assert set(re.findall("<.*?>", shown)) == {"<p>", "</p>", "<code>", "</code>"}
     assert name in said(evaluation).replace("\u200b", "")
+
+
+def test_the_commands_of_the_packages_own_code_location_name_its_module(
+    landed: Settings, instance: dg.DagsterInstance, days: tuple[str, str]
+) -> None:
+    """Without it, `dg launch` finds no definitions in an empty folder."""
+    with Warehouse(landed.warehouse).connect() as connection:
+        connection.execute("DELETE FROM call_loads WHERE day = $1", [days[0]])
+    job = build_module_defs(landed, "synthflow_assets.definitions").resolve_job_def("synthflow_freshness")
+    evaluations = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+    [gaps] = [one for one in evaluations if one.check_name == "no_gaps"]
+    command = "dg launch --module-name synthflow_assets.definitions --assets 'group:synthflow'"
+    assert f"`{command} --partition {days[0]}" in said(gaps)
 
 
 def test_messages_count_new_fields_empty_fields_and_odd_records(
