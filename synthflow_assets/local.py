@@ -42,6 +42,7 @@ _LONGEST_REASON = 300  # characters
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 60
 _HOME_FILES = ("dagster.yaml", "workspace.yaml")
+_USUAL_PORT, _LAST_PORT = 3000, 65_535
 SERVER_MODULES = ("httptools", "starlette", "uvicorn")  # of the sandbox API
 _DAGSTER_MODULES = ("dagster_dg_cli", "dagster_webserver")
 
@@ -166,9 +167,10 @@ def _validate_address(host: str, port: int) -> None:
     except socket.gaierror:
         raise LocalRunError(f"{host} is not an address of this machine; omit --host to use 127.0.0.1") from None
     except OSError as error:
+        another = port + 1 if _USUAL_PORT <= port < _LAST_PORT else _USUAL_PORT
         raise LocalRunError(
             f"{host}:{port} cannot be used ({os.strerror(error.errno or 0)}); if another program uses the port, "
-            f"choose another one: synthflow-assets dev --port {port + 1}"
+            f"choose another one: synthflow-assets dev --port {another}"
         ) from None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from synthflow_assets.local import LocalRunError, _validate_address
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.e2e.processes import ROOT, Server, environment, free_port, run
@@ -93,6 +94,13 @@ def test_dev_refuses_a_taken_port_with_one_line(project: Path) -> None:
         said = run(project, "synthflow-assets", "dev", "--port", str(port), code=1)
     assert said.startswith(f"Error: 127.0.0.1:{port} cannot be used (Address already in use)")
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("port", "another"), [(65_535, 3000), (1, 3000), (3000, 3001)])
+def test_another_port_is_one_that_can_be_used(port: int, another: int) -> None:
+    # No address of this machine, so that no port of it can be used.
+    with pytest.raises(LocalRunError, match=rf"synthflow-assets dev --port {another}$"):
+        _validate_address("192.0.2.1", port)
 
 
 def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, forks: Forks, start_sandbox: StartSandbox) -> None:
