@@ -11,7 +11,13 @@ import duckdb
 
 from synthflow_assets.errors import WarehouseError, WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.metrics import replace_metrics
-from synthflow_assets.recordings import RecordedCall, delete_recordings, recording_locations, remove_orphans
+from synthflow_assets.recordings import (
+    RecordedCall,
+    delete_recordings,
+    recording_locations,
+    remove_orphans,
+    validate_mounted,
+)
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.copying import Copied, copy_warehouse
@@ -61,7 +67,7 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
         SettingsError: this is not the phone number of a person.
         WarehouseError: the tables or files cannot be written; the message says what is erased by then.
     """
-    warehouse, files = Warehouse.from_settings(settings), _Files(settings)
+    warehouse, files = Warehouse.from_settings(settings), _Files(settings, must_be_mounted=True)
     try:
         with warehouse.connect() as connection:
             erasure = forget_phone(connection, phone, settings.hash_key, files=files)
@@ -79,6 +85,8 @@ def erase_person(settings: Settings, phone: str) -> Iterator[str]:
         yield f"{erasure.hashed:,} calls have hashed numbers. Was another SYNTHFLOW_PII_KEY used for them?"
     yield f"{erasure.rejects:,} rejected records: content erased"
     yield f"{erasure.exports:,} export files rewritten"
+    if (exports := settings.export_folder) and "://" not in exports and not Path(exports).is_dir():
+        yield f"The folder of exports, {Path(exports).absolute()}, does not exist here. Were exports written elsewhere?"
     yield f"{len(files.deleted):,} recordings deleted"
     yield "The number is on the suppression list: later fetches drop this person's data"
     yield "Synthflow still stores the data; delete it there too"
@@ -140,10 +148,16 @@ def maintain(settings: Settings, warehouse: Warehouse) -> dict[str, int]:
 
 
 class _Files:
-    """The files of a workspace with personal data, besides the tables. See `PersonalFiles`."""
+    """The files of a workspace with personal data, besides the tables. See `PersonalFiles`.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: of the exports and the recordings.
+        must_be_mounted: fail if the folder of a recording is missing. A restore on another machine goes on without it.
+    """
+
+    def __init__(self, settings: Settings, *, must_be_mounted: bool = False) -> None:
         self._settings = settings
+        self._must_be_mounted = must_be_mounted
         self._exports = settings.export_folder
         self._recordings = settings.recordings
         self.deleted: set[str] = set()  # over all attempts: a transaction is repeated if another one commits first
@@ -156,6 +170,8 @@ class _Files:
         # Files are also found by their calls: a warehouse that was fetched again lacks their locations.
         of_calls = recording_locations(self._recordings, itertools.starmap(RecordedCall, calls))
         self.deleted.update(delete_recordings([*locations, *of_calls]))
+        if self._must_be_mounted:
+            validate_mounted(locations, self.deleted)
 
     def refresh(self, connection: duckdb.DuckDBPyConnection, days: list[dt.date]) -> int:
         # The erased calls have no caller and no number of the agent any more.

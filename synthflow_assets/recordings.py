@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple
 
 import duckdb
@@ -144,7 +144,7 @@ def remove_orphans(connection: duckdb.DuckDBPyConnection) -> int:
     orphans = [row for row in without_number if row[0] not in identified]
     deleted = delete_recordings(location for _, location, *_ in orphans)
     # The row of an unfinished download is kept for a day, because a run may still be writing the file.
-    settled = [call_id for call_id, *_, is_settled in orphans if is_settled]
+    settled = [call_id for call_id, location, _, is_settled in orphans if is_settled and not _is_unmounted(location)]
     if settled:
         write(connection, lambda: _delete_rows(connection, settled))
     return len(deleted)
@@ -180,6 +180,35 @@ def delete_recordings(locations: Iterable[str]) -> set[str]:
     return deleted
 
 
+def validate_mounted(locations: Iterable[str], deleted: Collection[str]) -> None:
+    """Refuse to give up recordings whose whole folder is missing: it may not be mounted on this machine.
+
+    Args:
+        locations: of recordings that are to be deleted.
+        deleted: the files that were deleted, here or in another folder to which the recordings were moved.
+
+    Raises:
+        WarehouseUnusableError: naming the folder.
+    """
+    gone = {PurePath(file).stem for file in deleted}
+    for location in locations:
+        # A location without an ending is of a file that may never have been written.
+        if PurePath(location).suffix and PurePath(location).stem not in gone and _is_unmounted(location):
+            raise WarehouseUnusableError(
+                f"the folder of recordings {_folder_of(location)} does not exist here, and it holds recordings of this "
+                "person; mount it, or create it if the recordings were deleted"
+            )
+
+
+def _is_unmounted(location: str) -> bool:
+    return "://" not in location and not _folder_of(location).is_dir()
+
+
+def _folder_of(location: str) -> Path:
+    """Return the folder of all recordings, from the location `FOLDER/DAY/AGENT/CALL`."""
+    return Path(location).absolute().parents[2]
+
+
 def recording_locations(target: str | None, calls: Iterable[RecordedCall]) -> list[str]:
     """Return where the recordings of these calls are stored, without their ending; none if there is no target."""
     return [f"{target.rstrip('/')}/{_base_name(call)}" for call in calls] if target else []
@@ -200,7 +229,8 @@ class _Recorder:
     def __init__(self, client: SynthflowClient, target: str, group_access: GroupAccess) -> None:
         self._client = client
         self._group_access = group_access
-        self._target = target.rstrip("/")
+        # Absolute, because an erasure may run in another folder.
+        self._target = target.rstrip("/") if "://" in target else str(Path(target).absolute())
         self._store, self._base = _open(self._target)
 
     def base_location(self, call: RecordedCall) -> str:

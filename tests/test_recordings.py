@@ -28,6 +28,7 @@ from synthflow_assets.recordings import (
     _Recorder,
     audio_ending,
     delete_recordings,
+    remove_orphans,
     store_recordings,
 )
 from synthflow_assets.sandbox.calls import tone
@@ -242,6 +243,54 @@ def test_forget_finds_every_file_of_a_killed_run(
     store(settings, str(tmp_path / "audio"))
     assert set(audio_files(tmp_path / "audio")) == set(files) - {theirs}
     assert rows(settings)[other]["sha256"] == hashlib.sha256(tone(other)).hexdigest()
+
+
+def test_forget_finds_recordings_of_a_relative_folder_from_another_folder(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, settings = landed()
+    monkeypatch.chdir(tmp_path)
+    store(settings, "audio")
+    theirs = next(iter(audio_files(tmp_path / "audio")))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "1 recordings deleted" in list(erase_person(settings, phone_of(settings, theirs)))
+    assert theirs not in audio_files(tmp_path / "audio")
+
+
+def test_forget_does_not_give_up_recordings_that_are_not_mounted(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path
+) -> None:
+    """It reported that nothing was left to delete, and nothing ever found the files again."""
+    _, settings = landed()
+    store(settings, str(tmp_path / "audio"))
+    theirs, other = list(audio_files(tmp_path / "audio"))[:2]
+    phone = phone_of(settings, theirs)
+    (tmp_path / "audio").rename(tmp_path / "unmounted")
+    with pytest.raises(WarehouseUnusableError, match=r"audio does not exist here, .*mount it.* run the command again"):
+        list(erase_person(settings, phone))
+    with Warehouse(settings.warehouse).connect() as connection:
+        connection.execute("DELETE FROM calls WHERE call_id = $1", [other])
+        assert remove_orphans(connection) == 0
+    (tmp_path / "unmounted").rename(tmp_path / "audio")
+    assert "1 recordings deleted" in list(erase_person(settings, phone))
+    assert not {theirs, other} & set(audio_files(tmp_path / "audio"))
+
+
+def test_forget_finds_recordings_in_the_folder_to_which_they_were_moved(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path
+) -> None:
+    _, settings = landed()
+    store(settings, str(tmp_path / "audio"))
+    theirs = next(iter(audio_files(tmp_path / "audio")))
+    (tmp_path / "audio").rename(tmp_path / "moved")
+    moved = settings.model_copy(
+        update={"recordings": str(tmp_path / "moved"), "export_dir": str(tmp_path / "unmounted")}
+    )
+    lines = list(erase_person(moved, phone_of(settings, theirs)))
+    assert "1 recordings deleted" in lines
+    assert f"The folder of exports, {tmp_path}/unmounted, does not exist here. Were exports written elsewhere?" in lines
+    assert theirs not in audio_files(tmp_path / "moved")
 
 
 @pytest.mark.parametrize("step", ["_note", "_save"])
