@@ -44,6 +44,7 @@ _LOCK_WAIT_SECONDS = 5.0
 _CLOCK_TOLERANCE_SECONDS = 30.0
 _AGENTS_SHOWN = 20
 _CALLS_FETCHED = 1_000  # at most, in the trial of a fetch
+_MANY_REJECTS = 0.1  # of the calls of a day
 _FIXED_ZONES = ("UTC", "Etc/UTC", "Zulu", "GMT", "Etc/GMT")
 _UPDATE_SYSTEM_ZONES = "sudo apt-get update && sudo apt-get install tzdata"
 _EARLIER_DEFAULT = "data/synthflow.duckdb"
@@ -301,7 +302,9 @@ def _examine_fetch(
                         calls = event.result.fetched - event.result.outside_window - event.result.other_model
                         text = f"{day} of {agent.label} was fetched: {calls:,} calls, none missing."
                         yield Finding(Verdict.OK, "fetch", text)
-                        yield from _decoding(f"{day} of {agent.label}", calls, trial.result(event.result))
+                        yield from _decoding(
+                            f"{day} of {agent.label}", calls, event.result.other_model, trial.result(event.result)
+                        )
                     case FailedWindow():
                         text = f"{day} of {agent.label} cannot be fetched: {_sentence(event.error)}"
                         yield Finding(Verdict.TROUBLE, "fetch", text, response=event.error.response_text)
@@ -329,14 +332,19 @@ def _landed_calls(settings: Settings, day: dt.date) -> pa.Table | None:
         return None
 
 
-def _decoding(partition: str, calls: int, result: TrialResult) -> Iterator[Finding]:
+def _decoding(partition: str, calls: int, other_model: int, result: TrialResult) -> Iterator[Finding]:
     """Yield findings about decoding the calls of a partition."""
     if result.error is not None:
         yield Finding(Verdict.TROUBLE, "records", f"{partition} would not land: {_sentence(result.error)}")
         return
     notes = [f"{count:,} records would be rejected: {reason}" for reason, count in result.rejected.items()]
-    for note in [*notes, *result.warnings]:
-        yield Finding(Verdict.NOTE, "records", f"{partition}: {note}.")
+    many = _MANY_REJECTS * (calls + other_model)
+    notes += [f"{other_model:,} records of another agent would be left out"] * (other_model > 0)
+    verdict = Verdict.TROUBLE if sum(result.rejected.values()) + other_model > many else Verdict.NOTE
+    for note in notes:
+        yield Finding(verdict, "records", f"{partition}: {note}.")
+    for warning in result.warnings:
+        yield Finding(Verdict.NOTE, "records", f"{partition}: {warning}.")
     if not (notes or result.warnings):
         yield Finding(Verdict.OK, "records", f"All {calls:,} calls can be decoded.")
 

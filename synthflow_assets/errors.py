@@ -24,7 +24,7 @@
     │   ├── WarehouseLockedError     another process holds the file
     │   └── WarehouseUnusableError   the location cannot be opened or written
     ├── UnreadableRecordsError       a field changed its type; nothing of the day was replaced
-    ├── VanishedCallsError           the API no longer lists calls that landed; nothing of the day was replaced
+    ├── VanishedCallsError           calls that landed, or their fields, are gone; nothing of the day was replaced
     ├── ReportError                  the report cannot be built or written
     └── AlertError                   an alert could not be delivered; it is sent again later
 
@@ -182,7 +182,7 @@ class UnreadableRecordsError(SynthflowError):
 
 
 class VanishedCallsError(SynthflowError):
-    """The API no longer lists many calls of a day that landed before."""
+    """The API no longer lists many calls of a day that landed before, or no longer sends a field of them."""
 
 
 class ReportError(SynthflowError):

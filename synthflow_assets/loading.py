@@ -32,7 +32,7 @@ from synthflow_assets.warehouse.erasure import read_suppression_list, unfinished
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
 from synthflow_assets.warehouse.loads import find_strays
 from synthflow_assets.warehouse.personal import SuppressionList
-from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
+from synthflow_assets.warehouse.safeguards import find_losses, find_vanished_values, unreadable_fields
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch, Staging
 
 # Landing happens when either is reached. A killed run loses at most this, besides the days that are being fetched.
@@ -217,7 +217,7 @@ def load_calls(
         except SuppressionListChangedError:
             log("a person was erased meanwhile; fetching what has not landed again, without that person")
             continue
-        log(f"{len(doubted - done):,} (day, agent) pairs lack calls that landed before; asking the API again")
+        log(f"{len(doubted - done):,} (day, agent) pairs lack calls or values that landed before; asking the API again")
         time.sleep(CONFIRM_AFTER_SECONDS)
 
 
@@ -397,7 +397,15 @@ class _Loader:
         with self._warehouse.connect() as connection:
             losses = find_losses(connection, batch, accept_deleted=self._accept_deleted)
             batch = batch.without(losses.refused)
-            for warning in (*unreadable_fields(connection, batch), *losses.removed):
+            vanished = find_vanished_values(
+                connection,
+                batch,
+                vanished_fields=self._settings.vanished_fields,
+                accept_deleted=self._accept_deleted,
+            )
+            batch = batch.without(vanished.refused)
+            losses.refused |= vanished.refused
+            for warning in (*unreadable_fields(connection, batch), *losses.removed, *vanished.removed):
                 self._log(warning)
             landed = land(
                 connection,

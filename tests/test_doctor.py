@@ -17,7 +17,7 @@ import pytest
 
 from synthflow_assets import doctor
 from synthflow_assets.api.client import SynthflowClient
-from synthflow_assets.days import last_closed_day, last_due_day
+from synthflow_assets.days import day_bounds_ms, last_closed_day, last_due_day
 from synthflow_assets.doctor import Finding, Verdict, _examine_timezone, _landed, examine
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.sandbox.server import Sandbox
@@ -151,6 +151,31 @@ def test_records_of_an_earlier_day_are_decoded_if_the_last_day_has_no_calls() ->
         said = troubles(Settings.of(api_key="key", base_url=url))["records"]
     assert "9 of 9 records cannot be decoded" in said
     assert "duration is a fraction" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"start_time": str(int((time.time() - 40 * 86_400) * 1000))}, "would be rejected: start_time lies outside"),
+        ({"model_id": "other"}, "4 records of another agent would be left out"),
+    ],
+)
+def test_records_that_a_run_rejects_or_leaves_out_are_trouble(change: dict[str, str], says: str) -> None:
+    start_ms = day_bounds_ms(last_closed_day("UTC"), "UTC")[0]
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes]:
+        if query["path"].endswith("/assistants/"):
+            return agents_page(["m"], 1)
+        calls = [
+            {"call_id": f"c{i}", "model_id": "m", "start_time": str(start_ms + i), "duration": 1}
+            | (change if i < 4 else {})
+            for i in range(10)
+        ]
+        is_listed = int(query.get("from_date", 0)) <= start_ms + 9 <= int(query.get("to_date", 2**63))
+        return page(calls[int(query["offset"]) :][: int(query["limit"])] if is_listed else [], 10 * is_listed)
+
+    with serving(respond) as url:
+        assert says in troubles(Settings.of(api_key="key", base_url=url))["records"]
 
 
 def test_a_response_that_would_lose_landed_calls_is_trouble(

@@ -71,6 +71,24 @@ def _statuses_as_objects(record: Record) -> None:
     record["call_status"] = {"value": record["call_status"]}
 
 
+def _statuses_as_numbers(record: Record) -> None:
+    record["call_status"] = 1
+
+
+def _statuses_as_booleans(record: Record) -> None:
+    record["call_status"] = True
+
+
+def _statuses_as_null(record: Record) -> None:
+    record["call_status"] = None
+
+
+def _empty_results(record: Record) -> None:
+    for name in ("judge_results", "executed_actions"):
+        if record.get(name):
+            record[name] = {}
+
+
 def _json_as_texts(record: Record) -> None:
     for name in ("judge_results", "executed_actions", "collected_variables"):
         if record.get(name) is not None:
@@ -123,6 +141,10 @@ RECORD_FAULTS: dict[str, Callable[[Record], None]] = {
     "telephony_starts_as_epochs": _telephony_starts_as_epochs,
     "upper_case_statuses": _upper_case_statuses,
     "statuses_as_objects": _statuses_as_objects,
+    "statuses_as_numbers": _statuses_as_numbers,
+    "statuses_as_booleans": _statuses_as_booleans,
+    "statuses_as_null": _statuses_as_null,
+    "empty_results": _empty_results,
     "json_as_texts": _json_as_texts,
     "judge_results_as_lists": _judge_results_as_lists,
     "actions_as_texts": _actions_as_texts,

@@ -59,17 +59,17 @@ def typed_from_extra(column: Column) -> str:
     name = quoted(str(column.source))
     arrow = "->" if column.kind in (Kind.JSON, Kind.TEXT_LIST) else "->>"
     value = _without_empty(column, f"(extra {arrow} {name})")
-    is_structure = f"json_type(extra -> {name}) IN ('OBJECT', 'ARRAY')"
-    return _typed(column, value, is_structure)
+    is_no_text = f"json_type(extra -> {name}) IN ({', '.join(map(quoted, _other_kinds(column)))})"
+    return _typed(column, value, is_no_text)
 
 
-def _typed(column: Column, value: str, is_structure: str) -> str:
+def _typed(column: Column, value: str, is_no_text: str) -> str:
     """Return SQL for a column's value; NULL if the field's value cannot be decoded.
 
     Args:
         column: the column.
         value: SQL for the field's text or JSON.
-        is_structure: an SQL condition for a text: the field's value is an object or a list.
+        is_no_text: an SQL condition for a text: the field's value is of another kind.
     """
     # 25.0 is 25, also as text.
     whole = f"TRY_CAST(regexp_extract({value}, '^({_INTEGER})(?:[.]0+)?$', 1) AS BIGINT)"
@@ -91,7 +91,7 @@ def _typed(column: Column, value: str, is_structure: str) -> str:
         case Kind.JSON:
             return _typed_json(column, value)
         case Kind.TEXT:
-            return _typed_text(column, value, is_structure)
+            return _typed_text(column, value, is_no_text)
         case _:
             return value
 
@@ -113,9 +113,9 @@ def _typed_json(column: Column, value: str) -> str:
     )
 
 
-def _typed_text(column: Column, value: str, is_structure: str) -> str:
-    """Return SQL for a text; NULL for an object or a list. A documented value in upper case becomes lower case."""
-    as_sent = f"CASE WHEN {is_structure} THEN NULL ELSE {value} END"
+def _typed_text(column: Column, value: str, is_no_text: str) -> str:
+    """Return SQL for a text; NULL for another kind of value. A documented value in upper case becomes lower case."""
+    as_sent = f"CASE WHEN {is_no_text} THEN NULL ELSE {value} END"
     if not column.values:
         return as_sent
     # `IN` with a long list becomes a join, which copies all columns.
@@ -128,26 +128,38 @@ def _typed_text(column: Column, value: str, is_structure: str) -> str:
 
 
 _TEXTS = tuple(column for column in CALL_FIELDS if column.kind is Kind.TEXT)
+# Metrics select calls by these words. A reason may be a number, such as a SIP code.
+_WORDS = ("call_status", "type_of_call")
 
 
-def _structures_sql() -> str:
-    """Return SQL for a list of the texts that are objects or lists, such as `transcript is a list`; NULL if none is.
+def _other_kinds(column: Column) -> dict[str, str]:
+    """Return the kinds of JSON values that a text may not be, by DuckDB's name."""
+    structures = {"OBJECT": "an object", "ARRAY": "a list"}
+    numbers = {"BOOLEAN": "a boolean", **dict.fromkeys(("BIGINT", "UBIGINT", "DOUBLE"), "a number")}
+    return structures | (numbers if column.name in _WORDS else {})
 
-    Read as a text, an object begins with a brace. Only records with such a text are parsed again. Each field is named
-    once, because DuckDB would parse all records for an expression that occurs twice.
+
+def _other_kinds_sql() -> str:
+    """Return SQL for a list of the texts that are of another kind, such as `transcript is a list`; NULL if none is.
+
+    Read as a text, an object begins with a brace, and a number with a digit. Only records with such a text are parsed
+    again. Each field is named once, because DuckDB would parse all records for an expression that occurs twice.
     """
-    may_be = " OR ".join(f"starts_with(r.{column.source}, '{brace}')" for column in _TEXTS for brace in "{[")
-    kinds = "MAP {'OBJECT': ' is an object', 'ARRAY': ' is a list'}"
+    may_be = [f"starts_with(r.{column.source}, '{brace}')" for column in _TEXTS for brace in "{["]
+    for word in _WORDS:
+        may_be += [f"regexp_matches(r.{word}, '^[-0-9]')", f"r.{word} IN ('true', 'false')"]
     fields = ", ".join(
-        f"{quoted(str(column.source))} || {kinds}[json_type({_field_of_record(column)})]" for column in _TEXTS
+        f"{quoted(f'{column.source} is ')} || MAP {_other_kinds(column)}[json_type({_field_of_record(column)})]"
+        for column in _TEXTS
     )
-    return f"CASE WHEN {may_be} THEN nullif(list_filter([{fields}], lambda field: field IS NOT NULL), []) END"
+    is_any = " OR ".join(may_be)
+    return f"CASE WHEN {is_any} THEN nullif(list_filter([{fields}], lambda field: field IS NOT NULL), []) END"
 
 
-def _is_structure(column: Column) -> str:
-    """Return an SQL condition: the value of a field for a text is an object or a list."""
-    kinds = [quoted(f"{column.source} is {kind}") for kind in _OPENING.values()]
-    return "coalesce(" + " OR ".join(f"list_contains(structures, {kind})" for kind in kinds) + ", false)"
+def _is_no_text(column: Column) -> str:
+    """Return an SQL condition: the value of a field for a text is of another kind."""
+    kinds = [quoted(f"{column.source} is {kind}") for kind in dict.fromkeys(_other_kinds(column).values())]
+    return "coalesce(" + " OR ".join(f"list_contains(other_kinds, {kind})" for kind in kinds) + ", false)"
 
 
 def _field_of_record(column: Column) -> str:
@@ -160,13 +172,13 @@ _STRICT_FIELDS = tuple(column for column in CALL_FIELDS if column.kind is not Ki
 def _is_invalid(column: Column) -> str:
     """Return an SQL condition: the field has a value that cannot be decoded."""
     if column.kind is Kind.TEXT:
-        return _is_structure(column)
+        return _is_no_text(column)
     return f"({_parsed(column)} IS NOT NULL AND {column.name} IS NULL)"
 
 
 def _any_invalid(columns: Sequence[Column]) -> str:
     """Return an SQL condition: at least one of the fields may have a value that cannot be decoded."""
-    return " OR ".join(["structures IS NOT NULL", *(_is_invalid(one) for one in columns if one.kind is not Kind.TEXT)])
+    return " OR ".join(["other_kinds IS NOT NULL", *(_is_invalid(one) for one in columns if one.kind is not Kind.TEXT)])
 
 
 def _kind_of_value(value: str) -> str:
@@ -243,7 +255,7 @@ def _unread_sql() -> str:
         for column in _STRICT_FIELDS
         if column.kind is not Kind.TEXT
     )
-    found = f"list_concat(structures, list_filter([{fields}], lambda field: field IS NOT NULL))"
+    found = f"list_concat(other_kinds, list_filter([{fields}], lambda field: field IS NOT NULL))"
     return f"CASE WHEN {_any_invalid(_STRICT_FIELDS)} THEN {found} END"
 
 
@@ -306,7 +318,7 @@ def decode_sql(source: str, pii: str, hash_key: str = "", suppressed: Suppressio
     # The record's own model_id is not read: `api` has already skipped the records of other agents.
     known_names = ", ".join(quoted(name) for name in [*shape, "model_id"])
     typed = ",\n".join(
-        f"        {_typed(column, _parsed(column), _is_structure(column))} AS {column.name}" for column in CALL_FIELDS
+        f"        {_typed(column, _parsed(column), _is_no_text(column))} AS {column.name}" for column in CALL_FIELDS
     )
     reasons = ", ".join(
         filter(None, (*map(_reject_reason, CALL_FIELDS), _UNREADABLE_ACTIONS, _DUPLICATE_FIELD, _ON_ANOTHER_DAY))
@@ -338,7 +350,7 @@ parsed AS (
     FROM keyed, first_record
 ),
 shaped AS (
-    SELECT *, {_structures_sql()} AS structures
+    SELECT *, {_other_kinds_sql()} AS other_kinds
     FROM parsed
 ),
 typed AS (
@@ -353,7 +365,7 @@ typed AS (
 {typed},
         NULL::DATE AS listed_day,
         keys_are_known,
-        structures
+        other_kinds
     FROM shaped
 ),
 derived AS (

@@ -1,8 +1,9 @@
-"""Find what is wrong with a batch before it lands: partitions that would lose calls, and fields that are lost."""
+"""Find what is wrong with a batch before it lands: partitions that would lose calls or values, and lost fields."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from dataclasses import dataclass, field
 
 import duckdb
@@ -10,6 +11,7 @@ import duckdb
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import SynthflowError, UnreadableRecordsError, VanishedCallsError
 from synthflow_assets.warehouse.decoding import ANOTHER_DAY
+from synthflow_assets.warehouse.schema import CALL_FIELDS, NEEDED_COLUMNS
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 
@@ -18,6 +20,20 @@ STAGED = "read_parquet($files)"
 _FEW = 3  # records of any partition that may be undecodable, and calls that may vanish
 _NEARLY_ALL = 0.9
 _MANY = 0.1  # of the calls that landed before
+# Metrics read these columns, and Synthflow has no reason to delete them.
+_LASTING_COLUMNS = tuple(
+    column.name
+    for column in CALL_FIELDS
+    if column.name in NEEDED_COLUMNS and not (column.personal or column.phone or column.required)
+)
+# Metrics read these columns too. They are derived from fields that Synthflow deletes.
+_FROM_PERSONAL_FIELDS = {
+    "human_turns": "transcript",
+    "telephony_error_code": "error_message",
+    "judge_verdicts": "judge_results",
+    "actions": "executed_actions",
+    "variables": "collected_variables",
+}
 
 
 @dataclass
@@ -134,6 +150,70 @@ class _Counts:
             "this day was replaced. If Synthflow deleted the calls and you want to remove them here too, run the day "
             "with `accept_deleted` in the run config; otherwise leave the day as it is"
         )
+
+
+def find_vanished_values(
+    connection: duckdb.DuckDBPyConnection,
+    batch: ReadyBatch,
+    decoded: str = STAGED,
+    *,
+    vanished_fields: str = "mirror",
+    accept_deleted: bool = False,
+) -> Losses:
+    """Return which partitions of a batch have calls without values that landed with them before.
+
+    A partition must not land if such a value is missing in more than three calls, and in more than a tenth of the calls
+    that had it. But Synthflow deletes personal fields after a while, so what is derived from them may vanish.
+
+    Args:
+        connection: has the table `calls`.
+        batch: the staged partitions.
+        decoded: SQL for the relation of the decoded records.
+        vanished_fields: `keep` keeps what is derived from a personal field, if that is NULL now; `mirror` does not.
+        accept_deleted: whether any value may vanish.
+    """
+    names = [*_LASTING_COLUMNS, *_FROM_PERSONAL_FIELDS]
+    had, has = ([_has_value(f"{row}.{name}") for name in names] for row in ("landed", "now"))
+    counts = ", ".join(f"count_if({before} AND NOT {now})" for before, now in zip(had, has, strict=True))
+    query = sql_file(_SQL, "vanished_values.sql")
+    query = query.replace("{had}", ", ".join(f"count_if({one})" for one in had)).replace("{vanished}", counts)
+    query = query.replace("{decoded}", decoded)
+    parameters = {
+        "files": [str(path) for path in batch.files],
+        "days": [partition.day for partition in batch.partitions],
+    }
+    losses = Losses()
+    gone: Counter[str] = Counter()
+    for day, model_id, *lists in execute_named(connection, query, parameters).fetchall():
+        partition = Partition(day, model_id)
+        for name, had_it, lost_it in zip(names, *lists, strict=True):
+            if lost_it <= _FEW or lost_it <= _MANY * had_it or partition not in batch.partitions:
+                continue
+            if name in _FROM_PERSONAL_FIELDS:
+                gone[_FROM_PERSONAL_FIELDS[name]] += lost_it
+            elif not accept_deleted:
+                losses.refused[partition] = VanishedCallsError(
+                    f"{name} is missing in {lost_it:,} of {had_it:,} calls that landed with it. Nothing of this day "
+                    "was replaced. The API may have changed: pip install --upgrade synthflow-assets. To land the day "
+                    f"without {name}, run it with `accept_deleted` in the run config"
+                )
+    if vanished_fields == "mirror":
+        losses.removed += [
+            f"{calls:,} calls no longer have {name}, which changes their metrics; SYNTHFLOW_VANISHED_FIELDS=keep keeps "
+            "what landed"
+            for name, calls in gone.items()
+        ]
+    return losses
+
+
+def _has_value(column: str) -> str:
+    """Return an SQL condition: the column has a value, and a list or a map has an entry."""
+    match column.rpartition(".")[2]:
+        case "actions" | "variables":
+            return f"coalesce(len({column}) > 0, false)"
+        case "judge_verdicts":
+            return f"coalesce(cardinality({column}) > 0, false)"
+    return f"{column} IS NOT NULL"
 
 
 def unreadable_fields(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str = STAGED) -> list[str]:

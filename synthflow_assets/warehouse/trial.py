@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from synthflow_assets.errors import SynthflowError, WarehouseUnusableError
 from synthflow_assets.interfaces import FetchResult
-from synthflow_assets.warehouse.decoding import ANOTHER_DAY, decode_sql
+from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
 from synthflow_assets.warehouse.staging import (
     CHUNK_BYTES,
@@ -32,7 +32,8 @@ class TrialResult:
 
     Attributes:
         error: why the partition would not land; None if it would.
-        rejected: the number of records that would be rejected, by reason.
+        rejected: the number of records that would be rejected, by reason. Those of another day land if the run fetches
+            that day too.
         warnings: a message for each field that cannot be decoded and that no metric needs.
     """
 
@@ -109,8 +110,8 @@ class LandingTrial:
         batch = ReadyBatch(partitions={self._partition: fetched}, timezone=self._timezone)
         errors = find_losses(self._connection, batch, _DECODED).refused
         rejected = self._connection.execute(
-            "SELECT reason, count(*) AS n FROM temp.decoded WHERE reason <> $1 GROUP BY reason ORDER BY n DESC, reason",
-            [ANOTHER_DAY],
+            "SELECT reason, count(*) AS n FROM temp.decoded WHERE reason IS NOT NULL GROUP BY reason "
+            "ORDER BY n DESC, reason"
         ).fetchall()
         return TrialResult(
             errors.get(self._partition), dict(rejected), unreadable_fields(self._connection, batch, _DECODED)

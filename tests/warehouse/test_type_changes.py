@@ -132,11 +132,35 @@ def test_calls_that_the_api_does_not_list_any_more_stay_until_that_is_accepted(
         assert isinstance(outcome, FailedPartition)
         assert isinstance(outcome.error, VanishedCallsError)
         assert re.match(r"the API no longer lists \d+ of \d+ calls that landed before\. Nothing", str(outcome.error))
-    assert "6 (day, agent) pairs lack calls that landed before; asking the API again" in workspace.said
+    assert "6 (day, agent) pairs lack calls or values that landed before; asking the API again" in workspace.said
     assert workspace.rows() == before
     assert not [one for one in workspace.load(fault, accept_deleted=True) if isinstance(one, FailedPartition)]
     rows = len(workspace.rows()["calls"])
     assert rows == 0 if fault == "no_calls" else 0 < rows < 0.6 * len(before["calls"])
+
+
+def test_a_field_that_metrics_need_stays_until_its_loss_is_accepted(workspace: Workspace) -> None:
+    workspace.load()
+    before = workspace.rows()
+    for outcome in workspace.load("statuses_as_null"):
+        assert isinstance(outcome, FailedPartition)
+        assert isinstance(outcome.error, VanishedCallsError)
+        assert re.match(r"call_status is missing in 30 of 30 calls that landed with it\. Nothing", str(outcome.error))
+    assert workspace.rows() == before
+    accepted = workspace.load("statuses_as_null", accept_deleted=True)
+    assert not [one for one in accepted if isinstance(one, FailedPartition)]
+
+
+def test_results_that_become_empty_are_reported(workspace: Workspace) -> None:
+    """Synthflow deletes personal fields after a while, so the day lands."""
+    workspace.load()
+    assert not [one for one in workspace.load("empty_results") if isinstance(one, FailedPartition)]
+    [said] = [message for message in workspace.said if "judge_results" in message]
+    assert re.match(r"\d+ calls no longer have judge_results, which changes their metrics; SYNTHFLOW_VANISHED", said)
+    assert [message for message in workspace.said if "no longer have executed_actions" in message]
+    workspace.said.clear()
+    workspace.load("empty_results")
+    assert not [message for message in workspace.said if "no longer have" in message]
 
 
 def test_a_wrong_response_is_asked_for_again_and_does_no_harm(workspace: Workspace) -> None:
@@ -152,6 +176,8 @@ def test_a_wrong_response_is_asked_for_again_and_does_no_harm(workspace: Workspa
     [
         ("negative_durations", "duration is negative"),
         ("statuses_as_objects", "call_status is an object"),
+        ("statuses_as_numbers", "call_status is a number"),
+        ("statuses_as_booleans", "call_status is a boolean"),
         ("judge_results_as_lists", "judge_results is a list"),
         ("actions_as_texts", "an entry of executed_actions is not an object"),
         ("transcripts_as_lists", "transcript is a list"),
