@@ -366,7 +366,7 @@ class _Loader:
 
     def _now_ms(self) -> int:
         """Return the present, by the earlier of both clocks; say so if they differ."""
-        if ahead := self._client.clock_difference_seconds:
+        if ahead := self._client.clock_correction_seconds:
             direction = "ahead of" if ahead > 0 else "behind"
             self._log(
                 f"this machine's clock is {abs(ahead):,.0f} s {direction} the API's. A day counts as over only if both "

@@ -238,7 +238,7 @@ class SynthflowClient:
         return self._transport.clock_ahead_seconds
 
     @property
-    def clock_difference_seconds(self) -> float:
+    def clock_correction_seconds(self) -> float:
         """`clock_ahead_seconds`; 0 if it is less than a minute either way, which needs no correction of a clock."""
         ahead = self.clock_ahead_seconds or 0.0
         return ahead if abs(ahead) > _MAX_CLOCK_DIFFERENCE_SECONDS else 0.0
