@@ -48,6 +48,7 @@ _MANY_REJECTS = 0.1  # of the calls of a day
 _FIXED_ZONES = ("UTC", "Etc/UTC", "Zulu", "GMT", "Etc/GMT")
 _UPDATE_SYSTEM_ZONES = "sudo apt-get update && sudo apt-get install tzdata"
 _EARLIER_DEFAULT = "data/synthflow.duckdb"
+_LOOKBACK_DAYS_FOR_LEADS = 3  # if calls wait more than a day for their start
 _MAX_MARGIN_SECONDS = 86_400  # the largest value that the setting allows
 
 
@@ -389,7 +390,7 @@ def _describe(reading: ApiReading, settings: Settings) -> Iterator[Finding]:
         yield Finding(Verdict.OK, "open calls", text)
     longest = reading.longest_call_seconds
     if longest is not None:
-        yield _margin(longest, settings.window_margin_seconds, reading)
+        yield _margin(longest, settings.window_margin_seconds, settings.lookback_days, reading)
     yield from _fields(reading)
 
 
@@ -408,7 +409,7 @@ def _window_text(reading: ApiReading) -> str:
     )
 
 
-def _margin(longest_seconds: int, margin_seconds: int, reading: ApiReading) -> Finding:
+def _margin(longest_seconds: int, margin_seconds: int, lookback_days: int, reading: ApiReading) -> Finding:
     if reading.from_filters == "start" and reading.to_filters == "start":
         return Finding(Verdict.OK, "margin", "With this window, no margin is necessary.")
     if reading.lead_seconds:
@@ -418,9 +419,18 @@ def _margin(longest_seconds: int, margin_seconds: int, reading: ApiReading) -> F
         seen = f"The longest of {reading.sample} recent calls took {longest_seconds:,} s"
     if longest_seconds < margin_seconds:
         return Finding(Verdict.OK, "margin", f"{seen}; SYNTHFLOW_WINDOW_MARGIN_SECONDS is {margin_seconds:,}.")
-    enough_seconds = min((longest_seconds // 3600 + 1) * 3600, _MAX_MARGIN_SECONDS)
     text = f"{seen}, longer than SYNTHFLOW_WINDOW_MARGIN_SECONDS ({margin_seconds:,})."
-    return Finding(Verdict.TROUBLE, "margin", text, _set("window_margin_seconds", enough_seconds))
+    enough_seconds = (longest_seconds // 3600 + 1) * 3600
+    if enough_seconds <= _MAX_MARGIN_SECONDS:
+        return Finding(Verdict.TROUBLE, "margin", text, _set("window_margin_seconds", enough_seconds))
+    text = (
+        "Recent calls waited more than a day for their start, which is the largest margin. Such a call lands if one "
+        "run fetches both its day and the day that lists it, as the daily schedule does with its look-back. So fetch "
+        "older days as ranges."
+    )
+    if lookback_days >= _LOOKBACK_DAYS_FOR_LEADS:
+        return Finding(Verdict.NOTE, "margin", text)
+    return Finding(Verdict.TROUBLE, "margin", text, _set("lookback_days", _LOOKBACK_DAYS_FOR_LEADS))
 
 
 def _fields(reading: ApiReading) -> Iterator[Finding]:

@@ -17,12 +17,14 @@ import pytest
 
 from synthflow_assets import doctor
 from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.api.probe import probe
 from synthflow_assets.days import day_bounds_ms, last_closed_day, last_due_day
-from synthflow_assets.doctor import Finding, Verdict, _examine_timezone, _landed, examine
+from synthflow_assets.doctor import Finding, Verdict, _examine_timezone, _landed, _margin, examine
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import REGION_URLS, Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.schema import OPEN_STATUSES
 from synthflow_assets.warehouse.staging import Partition
 from synthflow_assets.warehouse.trial import LandingTrial
 from tests.api.servers import agents_page, page, serving
@@ -231,6 +233,20 @@ def test_a_margin_shorter_than_the_time_before_a_start(
     assert found["window"].text == f"from_date filters the {time} of calls, to_date their {time}."
     assert found["margin"].verdict is Verdict.TROUBLE
     assert troubles(settings_for(sandbox)) == {}
+
+
+@pytest.mark.parametrize(("lookback_days", "verdict"), [(1, Verdict.TROUBLE), (3, Verdict.NOTE)])
+def test_calls_that_wait_longer_than_the_largest_margin(
+    start_sandbox: StartSandbox, settings_for: SettingsFor, lookback_days: int, verdict: Verdict
+) -> None:
+    with SynthflowClient.from_settings(settings_for(start_sandbox(agents=1, window_filters="creation"))) as client:
+        reading = dataclasses.replace(
+            probe(client, client.list_agents()[0].model_id, OPEN_STATUSES), lead_seconds=86_401
+        )
+    found = _margin(60, 3600, lookback_days, reading)
+    assert found.verdict is verdict
+    assert "waited more than a day for their start" in found.text
+    assert ("SYNTHFLOW_LOOKBACK_DAYS=3" in found.remedy) is (verdict is Verdict.TROUBLE)
 
 
 @pytest.fixture
