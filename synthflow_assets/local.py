@@ -240,6 +240,7 @@ def _sandbox_settings(url: str) -> dict[str, str]:
     folder, so that they find no `.env`: made-up calls never land in the real warehouse, and no real key is sent.
     """
     return {variable(field): "" for field in Settings.model_fields} | {
+        variable("pii"): "keep",  # an empty one is refused
         variable("api_key"): "sandbox-key",
         variable("base_url"): url,
         variable("warehouse"): str(_SANDBOX_WAREHOUSE.resolve()),
