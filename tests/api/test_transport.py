@@ -5,6 +5,8 @@ import io
 import socket
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -418,3 +420,20 @@ def test_a_body_of_the_allowed_size_is_read(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", len(body))
     with serving(lambda _: (status, body)) as url, SynthflowClient("key", url) as client:
         assert client.list_calls("m").total_records == 1
+
+
+def test_a_small_response_that_unpacks_to_a_large_one_does_not_take_all_memory() -> None:
+    packer = zlib.compressobj(wbits=31)
+    bomb = b"".join([*(packer.compress(bytes(2**20)) for _ in range(400)), packer.flush()])
+    assert len(bomb) < 2**20
+    tracemalloc.start()
+    try:
+        with (
+            serving(lambda _: (200, bomb, {"Content-Encoding": "gzip"})) as url,
+            SynthflowClient("k", url) as client,
+            pytest.raises(UnexpectedResponseError, match="larger than 64 MB"),
+        ):
+            client.list_agents()
+        assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
+    finally:
+        tracemalloc.stop()
