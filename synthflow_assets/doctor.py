@@ -476,8 +476,7 @@ def _examine_exports(folder: str) -> Finding:
         examine_export_folder(folder)
     except WarehouseError as error:
         return Finding(Verdict.TROUBLE, "exports", _sentence(error))
-    verb = "can be listed" if "://" in folder else "is writable"
-    return Finding(Verdict.OK, "exports", f"{folder} {verb}.")
+    return Finding(Verdict.OK, "exports", f"{folder} is writable.")
 
 
 def _warehouse(settings: Settings) -> Warehouse:

@@ -28,7 +28,7 @@ from synthflow_assets.warehouse.erasure import (
     forget_phone,
     load_suppression_list,
 )
-from synthflow_assets.warehouse.export import export_again, remove_unfinished
+from synthflow_assets.warehouse.export import export_again, outdate_exports, remove_unfinished
 from synthflow_assets.warehouse.metric_tables import ATTEMPTS_DAILY, CALL_SEGMENTS_DAILY, CALLERS_DAILY
 from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.staging import remove_abandoned
@@ -108,6 +108,8 @@ def restore_backup(settings: Settings, path: Path, *, replace: bool = False) -> 
     target = Warehouse.from_settings(settings)
     source = Warehouse(path.absolute(), settings.warehouse_schema)  # absolute, because a file may be called `md:x`
     copied = copy_warehouse(source, target, source_is_live=False, replace=replace, erase=_Files(settings).erase)
+    with target.connect() as connection:
+        write(connection, lambda: outdate_exports(connection))
     _finish(target)
     return copied
 

@@ -177,6 +177,10 @@ class WarehouseUnusableError(WarehouseError):
     """The warehouse cannot be opened or written at its location."""
 
 
+class BucketUnreachableError(WarehouseUnusableError):
+    """The server of a bucket cannot be reached just now, or does not work. Later it may."""
+
+
 class UnreadableRecordsError(SynthflowError):
     """So many records of a day cannot be decoded that a field must have changed its type."""
 

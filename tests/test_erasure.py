@@ -1,5 +1,6 @@
 """An erasure is permanent: after a full disk, a restore, a move, and a removed file."""
 
+import datetime as dt
 import os
 import random
 import resource
@@ -21,6 +22,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.copying import back_up
+from synthflow_assets.warehouse.export import outdated_exports, record_exports, recorded_exports, rows_written
 from tests.conftest import DAY
 from tests.warehouse.test_personal_data import PERSON, RECORDS, THEIRS, load, names_of, record
 
@@ -141,6 +143,25 @@ def test_erased_people_stay_erased_after_a_move(tmp_path: Path) -> None:
     Path(moved.warehouse).unlink()
     load(moved, RECORDS)
     assert names_of(moved)["theirs"] is None
+
+
+def test_exports_are_outdated_after_a_restore(tmp_path: Path) -> None:
+    """They were written from rows that the backup does not have."""
+    settings, backup = Settings.of(warehouse=str(tmp_path / "w.duckdb")), tmp_path / "backup.duckdb"
+    load(settings, RECORDS)
+    folder, warehouse = tmp_path / "exports", Warehouse(settings.warehouse)
+
+    def outdated() -> list[tuple[str, dt.date]]:
+        with warehouse.connect() as connection:
+            found = outdated_exports(connection, folder, recorded_exports(connection, folder))
+        return [(one.table, one.day) for one in found if one.exists]
+
+    with warehouse.connect() as connection:
+        record_exports(connection, folder, {("calls", DAY): rows_written(connection)["calls", DAY]})
+    assert outdated() == []
+    back_up(warehouse, backup)
+    restore_backup(settings, backup, replace=True)
+    assert outdated() == [("calls", DAY)]
 
 
 def test_the_command_restores_into_a_warehouse_in_use_only_by_force(

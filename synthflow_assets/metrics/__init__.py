@@ -12,13 +12,14 @@ import duckdb
 
 from synthflow_assets.days import local_hours
 from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.metric_tables import (
     CONNECTED_STATUSES,
     METRIC_TABLES,
     NOT_REPORTED,
     VOICEMAIL_STATUSES,
 )
-from synthflow_assets.warehouse.schema import CALL_LOADS, METRIC_COMPUTATIONS
+from synthflow_assets.warehouse.schema import METRIC_COMPUTATIONS
 from synthflow_assets.warehouse.statements import execute_named, sql_file, without_comments, write
 from synthflow_assets.warehouse.tables import AffectedDays, MetricTable
 
@@ -33,7 +34,7 @@ def compute_metrics(
     settings: Settings,
     tables: Sequence[str] = tuple(_TABLES),
 ) -> dict[str, list[dt.date]]:
-    """Compute metric tables for some days, and replace the rows of these days.
+    """Compute metric tables for some days, and replace the rows of these days and of others that they change.
 
     All tables are written in one transaction: on a lake, a commit takes as long as computing a small table.
 
@@ -44,7 +45,7 @@ def compute_metrics(
         tables: names of the metric tables to compute; all of them unless given.
 
     Returns:
-        The days that were computed, by table: `days`, and other landed days that they affect (see `affected_days`).
+        The days whose rows were replaced, by table: `days`, and other landed days whose rows changed.
     """
     return write(connection, lambda: replace_metrics(connection, days, settings, tables))
 
@@ -64,36 +65,62 @@ def replace_metrics(
         tables: names of the metric tables to compute; all of them unless given.
 
     Returns:
-        The days that were computed, by table.
+        The days whose rows were replaced, by table.
     """
-    computed = {name: affected_days(connection, _TABLES[name], days) for name in tables}
-    for name, table_days in computed.items():
-        connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [table_days])
+    replaced: dict[str, list[dt.date]] = {}
+    unchanged: dict[str, list[dt.date]] = {}
+    for name in tables:
+        others = [day for day in affected_days(connection, _TABLES[name], days) if day not in days]
+        changed = _changed_days(connection, name, others, settings) if others else []
+        replaced[name], unchanged[name] = sorted({*days, *changed}), sorted({*others} - {*changed})
+        connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [replaced[name]])
         query = f"INSERT INTO {name} BY NAME {metric_query(name)}"
-        execute_named(connection, query, _parameters(table_days, settings))
-    _record(connection, computed)
-    return computed
+        execute_named(connection, query, _parameters(replaced[name], settings))
+    _record(connection, replaced, unchanged)
+    return replaced
 
 
-def _record(connection: duckdb.DuckDBPyConnection, computed: Mapping[str, Sequence[dt.date]]) -> None:
+def _changed_days(
+    connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date], settings: Settings
+) -> list[dt.date]:
+    """Return the days of a metric table whose rows would be others if they were computed now.
+
+    The calls of one day may affect a year of `attempts_daily`, of which a few days change. If all were replaced, each
+    would be exported again, every morning.
+    """
+    # With the types of the table, on which hashes depend.
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE computed_now AS FROM {table} LIMIT 0")
+    query = f"INSERT INTO temp.computed_now BY NAME {metric_query(table)}"
+    execute_named(connection, query, _parameters(days, settings))
+    stored, now = (content_versions(connection, _TABLES[table], days, name) for name in (table, "temp.computed_now"))
+    connection.execute("DROP TABLE temp.computed_now")
+    return [day for day in days if stored[day] != now[day]]
+
+
+def _record(
+    connection: duckdb.DuckDBPyConnection,
+    replaced: Mapping[str, Sequence[dt.date]],
+    unchanged: Mapping[str, Sequence[dt.date]],
+) -> None:
     """Record from which loads the metric tables were computed; a day that never landed is not recorded.
 
     It is part of the transaction of the metrics, so it is right after a crash as well.
     """
-    pairs = {
-        "days": [day for days in computed.values() for day in days],
-        "metrics": [name for name, days in computed.items() for _ in days],
+    pairs = [(name, day, True) for name, days in replaced.items() for day in days]
+    pairs += [(name, day, False) for name, days in unchanged.items() for day in days]
+    parameters = {
+        "metrics": [name for name, _, _ in pairs],
+        "days": [day for _, day, _ in pairs],
+        "replaced": [is_replaced for _, _, is_replaced in pairs],
+        "now": dt.datetime.now(dt.UTC),
     }
-    written = "SELECT unnest($days::DATE[]) AS day, unnest($metrics::VARCHAR[]) AS metric"
+    computed = sql_file("synthflow_assets.warehouse.sql", "computations.sql")
+    execute_named(connection, f"CREATE OR REPLACE TEMP TABLE computations_now AS {computed}", parameters)
     connection.execute(
-        f"DELETE FROM {_COMPUTATIONS} WHERE (day, metric) IN (SELECT (day, metric) FROM ({written}))", pairs
+        f"DELETE FROM {_COMPUTATIONS} WHERE (day, metric) IN (SELECT (day, metric) FROM temp.computations_now)"
     )
-    connection.execute(
-        f"INSERT INTO {_COMPUTATIONS} BY NAME "
-        "SELECT day, metric, max(loaded_at) AS calls_loaded_at, $now AS computed_at "
-        f"FROM ({written}) JOIN {CALL_LOADS.name} USING (day) GROUP BY day, metric",
-        {**pairs, "now": dt.datetime.now(dt.UTC)},
-    )
+    connection.execute(f"INSERT INTO {_COMPUTATIONS} BY NAME FROM temp.computations_now")
+    connection.execute("DROP TABLE temp.computations_now")
 
 
 def affected_days(connection: duckdb.DuckDBPyConnection, table: MetricTable, days: Sequence[dt.date]) -> list[dt.date]:

@@ -182,6 +182,6 @@ def _build_assets(
     recordings = workspace.settings.recordings
     return [
         build_calls_assets(workspace, partitions, downstream),
-        *(step.build(workspace) for step in downstream),
+        *(step.build(workspace, downstream[number + 1 :]) for number, step in enumerate(downstream)),
         *([build_recordings_asset(workspace, recordings, partitions)] if recordings else []),
     ]

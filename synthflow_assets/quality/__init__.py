@@ -24,14 +24,21 @@ from synthflow_assets.quality.check import Severity as Severity
 from synthflow_assets.quality.generated import known_values
 from synthflow_assets.quality.metric_checks import METRIC_CHECKS
 from synthflow_assets.settings import Settings
-from synthflow_assets.warehouse.export import existing_exports
+from synthflow_assets.warehouse.export import (
+    ExistingExport,
+    existing_exports,
+    export_parameters,
+    outdated_exports_sql,
+)
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES, METRIC_TABLES, NOT_REPORTED
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALL_LOADS, FINAL_AFTER_DAYS, TABLES
 from synthflow_assets.warehouse.statements import execute_named, sql_file
 
 _NOT_LANDED = sql_file(__name__, "not_landed.sql")
-_NOT_COMPUTED = sql_file(__name__, "not_computed.sql").replace(
-    "{uncomputed_metrics}", sql_file("synthflow_assets.warehouse.sql", "uncomputed_metrics.sql")
+_NOT_COMPUTED = (
+    sql_file(__name__, "not_computed.sql")
+    .replace("{uncomputed_metrics}", sql_file("synthflow_assets.warehouse.sql", "uncomputed_metrics.sql"))
+    .replace("{outdated_exports}", outdated_exports_sql())
 )
 
 
@@ -192,7 +199,7 @@ def _outputs(
     connection: duckdb.DuckDBPyConnection, settings: Settings, days: Sequence[dt.date] | None
 ) -> dict[str, Any]:
     """Return the SQL parameters about metrics, exports and report: which there must be, and which there are."""
-    exported = None
+    exported: list[ExistingExport] | None = None
     if settings.export_folder:
         # An outage of the bucket must not keep the catch-up from fetching. The export step reports it.
         with suppress(WarehouseUnusableError):
@@ -200,9 +207,7 @@ def _outputs(
     return {
         "metrics": [table.name for table in METRIC_TABLES],
         "has_exports": exported is not None,
-        "exported_names": [one.table for one in exported or ()],
-        "exported_days": [one.day for one in exported or ()],
-        "exported_at": [one.written_at for one in exported or ()],
+        **export_parameters(settings.export_folder or "", exported or []),
         "report_days": settings.report_days,
         "report_at": file_time(settings.report_path),
     }

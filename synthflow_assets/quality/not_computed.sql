@@ -5,29 +5,13 @@
 WITH uncomputed AS (
     {uncomputed_metrics}
 ),
-tables AS (
-    SELECT day, metric AS name, computed_at AS written_at
-    FROM metric_computations
-    ANTI JOIN uncomputed USING (day, metric)
-    UNION ALL
-    SELECT day, 'calls' AS name, max(loaded_at) AS written_at
-    FROM call_loads
-    GROUP BY day
-),
-files AS (
-    SELECT
-        unnest($exported_days::DATE[]) AS day,
-        unnest($exported_names::VARCHAR[]) AS name,
-        unnest($exported_at::TIMESTAMPTZ[]) AS exported_at  -- NULL in a bucket, where only absent files are noticed
-),
 outdated AS (
-    SELECT day, name
-    FROM tables
-    LEFT JOIN files USING (day, name)
-    WHERE
-        $has_exports
-        AND (files.name IS NULL OR exported_at < written_at)
-        AND coalesce(written_at < $in_progress_since::TIMESTAMPTZ, true)
+    SELECT exports.day, table_name AS name
+    FROM (
+        {outdated_exports}
+    ) AS exports
+    ANTI JOIN uncomputed ON exports.day = uncomputed.day AND table_name = metric
+    WHERE $has_exports AND coalesce(written_at < $in_progress_since::TIMESTAMPTZ, true)
 ),
 latest AS (
     SELECT day, computed_at

@@ -22,7 +22,7 @@ _VERSION_LENGTH = 16
 
 
 def content_versions(
-    connection: duckdb.DuckDBPyConnection, table: Table | View, days: Sequence[dt.date]
+    connection: duckdb.DuckDBPyConnection, table: Table | View, days: Sequence[dt.date], relation: str | None = None
 ) -> dict[dt.date, str]:
     """Return the version of each day of a table. It depends neither on the order of the rows nor on `loaded_at`.
 
@@ -32,13 +32,15 @@ def content_versions(
         connection: to the warehouse.
         table: a table with a column `day`, or a view.
         days: which days.
+        relation: has the rows of the table; by default the table itself.
     """
     if isinstance(table, View):
         return combined_versions(content_versions(connection, TABLES[name], days) for name in table.reads)
     hashed = ", ".join(_hashed(column) for column in table.columns if _is_content(table, column))
     # A sum of the rows' hashes does not depend on their order, and counts equal rows.
     query = (
-        f"SELECT day, sum(hash({hashed})), count(*) FROM {table.name} WHERE list_contains($1::DATE[], day) GROUP BY day"
+        f"SELECT day, sum(hash({hashed})), count(*) FROM {relation or table.name} "
+        "WHERE list_contains($1::DATE[], day) GROUP BY day"
     )
     found = {day: numbers for day, *numbers in connection.execute(query, [list(days)]).fetchall()}
     return {day: _version([str(found.get(day))]) for day in days}

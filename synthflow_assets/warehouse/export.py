@@ -10,25 +10,28 @@ import datetime as dt
 import os
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
-from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.errors import BucketUnreachableError, WarehouseUnusableError
 from synthflow_assets.files import file_time, replace_file
 from synthflow_assets.warehouse.engines.base import new_connection
-from synthflow_assets.warehouse.engines.buckets import describe_bucket_error, is_bucket, open_bucket
+from synthflow_assets.warehouse.engines.buckets import describe_bucket_error, is_bucket, is_outage, open_bucket
 from synthflow_assets.warehouse.engines.file import is_writable
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from synthflow_assets.warehouse.schema import CALLS, TABLES
-from synthflow_assets.warehouse.statements import quoted
+from synthflow_assets.warehouse.schema import CALLS, EXPORTS, TABLES
+from synthflow_assets.warehouse.statements import execute_named, quoted, sql_file
 from synthflow_assets.warehouse.tables import Table
 
 _ABANDONED_SECONDS = 3600.0
 _MANY_DAYS = 30
+_PROBE = "_synthflow_probe.parquet"  # many readers skip names that begin with an underscore
+_PROBE_TIMEOUT_SECONDS = 10
+_SQL = "synthflow_assets.warehouse.sql"
 
 EXPORTED_TABLES: tuple[Table, ...] = (CALLS, *METRIC_TABLES)
 
@@ -80,6 +83,92 @@ def export_days(
         return {day: _export(connection, query, day, Path(export_path(folder, table, day))) for day in days}
 
 
+class OutdatedExport(NamedTuple):
+    """A day whose export is absent or older than its table."""
+
+    table: str
+    day: dt.date
+    exists: bool
+
+
+def rows_written(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, dt.date], dt.datetime]:
+    """Return when the rows of each day of each exported table last changed, by table and day."""
+    found = connection.execute(sql_file(_SQL, "rows_written.sql")).fetchall()
+    return {(table, day): written_at for table, day, written_at in found}
+
+
+def record_exports(
+    connection: duckdb.DuckDBPyConnection,
+    folder: str | Path,
+    exported: Mapping[tuple[str, dt.date], dt.datetime | None],
+) -> None:
+    """Record from which rows days were exported, so that `outdated_exports` finds them once the rows change.
+
+    Args:
+        connection: to the warehouse, in a transaction.
+        folder: of the exports.
+        exported: when the rows had last changed before they were exported, by table and day.
+    """
+    parameters = {
+        "folder": _folder_name(folder),
+        "table_names": [table for table, _ in exported],
+        "days": [day for _, day in exported],
+        "written_at": list(exported.values()),
+        "now": dt.datetime.now(dt.UTC),
+    }
+    written = "SELECT unnest($table_names::VARCHAR[]) AS table_name, unnest($days::DATE[]) AS day"
+    same = f"folder = $folder AND (table_name, day) IN (SELECT (table_name, day) FROM ({written}))"
+    execute_named(connection, f"DELETE FROM {EXPORTS.name} WHERE {same}", parameters)
+    written += ", unnest($written_at::TIMESTAMPTZ[]) AS written_at"
+    rows = f"SELECT $folder AS folder, *, $now AS exported_at FROM ({written})"
+    execute_named(connection, f"INSERT INTO {EXPORTS.name} BY NAME {rows}", parameters)
+
+
+def outdate_exports(connection: duckdb.DuckDBPyConnection) -> None:
+    """Count all recorded exports as outdated, because the tables were replaced by those of a backup."""
+    connection.execute(f"UPDATE {EXPORTS.name} SET written_at = NULL")
+
+
+def recorded_exports(connection: duckdb.DuckDBPyConnection, folder: str | Path) -> list[ExistingExport]:
+    """Return the exports that were recorded, which need not exist any more."""
+    query = f"SELECT table_name, day, NULL FROM {EXPORTS.name} WHERE folder = $1"
+    return [ExistingExport(*row) for row in connection.execute(query, [_folder_name(folder)]).fetchall()]
+
+
+def outdated_exports(
+    connection: duckdb.DuckDBPyConnection, folder: str | Path, existing: Sequence[ExistingExport]
+) -> list[OutdatedExport]:
+    """Return the exports that do not exist, or are older than their table, by table and day.
+
+    Args:
+        connection: to the warehouse.
+        folder: of the exports.
+        existing: the exports that exist.
+    """
+    query = f"SELECT table_name, day, coalesce(exists_at_all, false) FROM ({outdated_exports_sql()}) ORDER BY ALL"
+    found = execute_named(connection, query, export_parameters(folder, existing))
+    return [OutdatedExport(*row) for row in found.fetchall()]
+
+
+def outdated_exports_sql() -> str:
+    """Return a query for `table_name`, `day`, `written_at` and `exists_at_all` of outdated exports."""
+    return sql_file(_SQL, "outdated_exports.sql").replace("{rows_written}", sql_file(_SQL, "rows_written.sql"))
+
+
+def export_parameters(folder: str | Path, existing: Sequence[ExistingExport]) -> dict[str, Any]:
+    """Return the parameters of `outdated_exports_sql`."""
+    return {
+        "export_folder": _folder_name(folder),
+        "exported_names": [one.table for one in existing],
+        "exported_days": [one.day for one in existing],
+        "exported_at": [one.written_at for one in existing],
+    }
+
+
+def _folder_name(folder: str | Path) -> str:
+    return str(folder) if is_bucket(str(folder)) else str(Path(folder).absolute())
+
+
 class ExistingExport(NamedTuple):
     """A file that exists. The time is None in a bucket, where it would take a request for each file."""
 
@@ -114,7 +203,7 @@ def existing_exports(
 def export_again(
     connection: duckdb.DuckDBPyConnection, tables: Iterable[str], days: Sequence[dt.date], folder: str | Path
 ) -> int:
-    """Rewrite the existing export files of these tables and days.
+    """Rewrite the existing export files of these tables and days, inside the caller's transaction.
 
     Returns:
         The number of files that were rewritten.
@@ -123,19 +212,44 @@ def export_again(
         WarehouseUnusableError: the folder or bucket cannot be written.
     """
     exported = {table: _exported_days(connection, table, days, folder) for table in tables}
-    return sum(len(export_days(connection, table, found, folder)) for table, found in exported.items())
+    written = rows_written(connection)
+    count = sum(len(export_days(connection, table, found, folder)) for table, found in exported.items())
+    record_exports(
+        connection,
+        folder,
+        {(table, day): written.get((table, day)) for table, found in exported.items() for day in found},
+    )
+    return count
 
 
 def examine_export_folder(folder: str) -> None:
-    """Raise if exports cannot be listed, or the folder cannot be written. Writes nothing.
+    """Raise if exports cannot be listed or written.
 
     Raises:
-        WarehouseUnusableError: the folder is not writable, or the bucket cannot be listed.
+        BucketUnreachableError: the server of the bucket does not work just now.
+        WarehouseUnusableError: the folder or bucket does not exist, or its permissions do not suffice.
     """
     if is_bucket(folder):
         with new_connection() as connection, _bucket_errors(folder):
             open_bucket(connection, folder)
             connection.execute(f"SELECT file FROM glob({quoted(f'{folder}/*.parquet')})")
+    validate_writable(folder)
+
+
+def validate_writable(folder: str) -> None:
+    """Raise if exports cannot be written. In a bucket, this writes one small object, always the same.
+
+    The object stays, so that the keys need no permission to delete. Readers of the tables do not see it.
+
+    Raises:
+        BucketUnreachableError: the server of the bucket does not work just now.
+        WarehouseUnusableError: the folder or bucket does not exist, or may not be written.
+    """
+    if is_bucket(folder):
+        with new_connection() as connection, _bucket_errors(folder):
+            open_bucket(connection, folder)
+            connection.execute(f"SET http_timeout = {_PROBE_TIMEOUT_SECONDS}; SET http_retries = 1")
+            connection.execute(f"COPY (SELECT 1 AS probe) TO {quoted(f'{folder}/{_PROBE}')} (FORMAT parquet)")
     elif not is_writable(Path(folder, "calls")):
         raise WarehouseUnusableError(f"cannot export to {folder}: it is not writable. Check SYNTHFLOW_EXPORT_DIR")
 
@@ -190,9 +304,8 @@ def _bucket_errors(folder: str | Path) -> Iterator[None]:
         is_of_bucket = isinstance(error, duckdb.IOException | duckdb.HTTPException) or type(error) is duckdb.Error
         if not is_bucket(str(folder)) or not is_of_bucket:
             raise
-        raise WarehouseUnusableError(
-            f"cannot export to {folder}: {describe_bucket_error(error)}. Check SYNTHFLOW_EXPORT_DIR"
-        ) from None
+        kind = BucketUnreachableError if is_outage(error) else WarehouseUnusableError
+        raise kind(f"cannot export to {folder}: {describe_bucket_error(error)}. Check SYNTHFLOW_EXPORT_DIR") from None
 
 
 @contextmanager

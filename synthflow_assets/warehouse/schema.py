@@ -341,7 +341,30 @@ METRIC_COMPUTATIONS = Table(
             "The latest `loaded_at` of the day in `call_loads` when the metric was computed.",
             required=True,
         ),
-        Column("computed_at", "TIMESTAMPTZ", "When the metric was computed.", required=True),
+        Column(
+            "computed_at",
+            "TIMESTAMPTZ",
+            "When the rows were computed. If calls of other days leave them as they are, it stays.",
+            required=True,
+        ),
+    ),
+)
+
+EXPORTS = Table(
+    "exports",
+    "From which rows each export was written. Exports that are older than their table are written again.",
+    ("folder", "table_name", "day"),
+    (
+        Column("folder", "VARCHAR", "Folder or bucket of the exports.", required=True),
+        Column("table_name", "VARCHAR", "Name of the exported table.", required=True),
+        DAY,
+        # Not compared with the time of the file: a bucket has another clock, and needs a request for each file.
+        Column(
+            "written_at",
+            "TIMESTAMPTZ",
+            "When the day's rows in the table had last changed; NULL if they were replaced by those of a backup.",
+        ),
+        Column("exported_at", "TIMESTAMPTZ", "When the export was written.", required=True),
     ),
 )
 
@@ -438,7 +461,16 @@ CALL_VIEWS = (
 LANDED_TABLES = (CALLS, CALL_REJECTS, CALL_LOADS)
 TABLES = {
     table.name: table
-    for table in (*LANDED_TABLES, AGENTS, *METRIC_TABLES, METRIC_COMPUTATIONS, CALL_RECORDINGS, FORGOTTEN, VERSION)
+    for table in (
+        *LANDED_TABLES,
+        AGENTS,
+        *METRIC_TABLES,
+        METRIC_COMPUTATIONS,
+        EXPORTS,
+        CALL_RECORDINGS,
+        FORGOTTEN,
+        VERSION,
+    )
 }
 VIEWS = (*CALL_VIEWS, *METRIC_VIEWS)
 MACROS = METRIC_MACROS

@@ -1,11 +1,14 @@
 """Exports to a bucket, over the protocol of S3, and how they are read."""
 
 import datetime as dt
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import boto3
+import dagster as dg
 import duckdb
 import pandas as pd
 import pytest
@@ -13,9 +16,11 @@ import requests
 from pyarrow import fs
 
 from synthflow_assets.erasure import erase_person
-from synthflow_assets.errors import WarehouseUnusableError
+from synthflow_assets.errors import BucketUnreachableError, WarehouseUnusableError
 from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.quality import NO_GAPS, find_problems
+from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.buckets import open_bucket
@@ -81,6 +86,120 @@ def test_absent_exports_are_gaps_unless_the_bucket_cannot_be_listed(
     assert gaps() == []
 
 
+def test_what_changed_while_the_bucket_was_down_is_found_and_exported_by_the_next_run(
+    bucket: Any,  # noqa: ARG001
+    s3: str,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also if no look-back reaches the day any more. A bucket does not tell how old an object is."""
+    settings = Settings.of(
+        warehouse=warehouse.location, export_dir=f"s3://{BUCKET}/down", start_date=DAYS[0], previews=False
+    )
+    exports = [dg.AssetKey(["synthflow", f"{table.name}_export"]) for table in EXPORTED_TABLES]
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+
+    def load_and_compute(day: dt.date) -> None:
+        with warehouse.connect() as connection:
+            connection.execute("DELETE FROM call_loads WHERE day = $1", [day])
+            row = "SELECT $1::DATE AS day, 'm' AS model_id, now() AS loaded_at"
+            connection.execute(f"INSERT INTO call_loads BY NAME {row}", [day])
+            compute_metrics(connection, [day], settings)
+
+    def export(day: dt.date) -> bool:
+        with dg.DagsterInstance.ephemeral() as instance:
+            run = job.execute_in_process(
+                instance=instance, partition_key=f"{day}", asset_selection=exports, raise_on_error=False
+            )
+            return run.success
+
+    def gaps() -> list[str]:
+        with warehouse.connect() as connection:
+            return [str(one) for one in find_problems(connection, NO_GAPS, None, settings, DAYS[1])]
+
+    load_and_compute(DAYS[0])
+    assert export(DAYS[0])
+    assert gaps() == []
+    with warehouse.connect() as connection:
+        connection.execute(INSERT, [DAYS[0], "late", None])
+    load_and_compute(DAYS[0])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert not export(DAYS[0])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    [gap] = gaps()
+    assert gap == f"{DAYS[0]}: no export is as new as its table"
+    load_and_compute(DAYS[1])
+    assert export(DAYS[1])
+    assert gaps() == []
+    with duckdb.connect() as connection:
+        open_bucket(connection, str(settings.export_folder))
+        found = connection.execute(
+            f"SELECT count(*) FROM 's3://{BUCKET}/down/calls/day={DAYS[0]}/*.parquet'"
+        ).fetchone()
+    assert found == (3,)
+
+
+def run_a_day(settings: Settings) -> tuple[bool, str, set[str]]:
+    """Whether a daily run succeeds, the messages of its failures, and the assets that it wrote."""
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = job.execute_in_process(instance=instance, partition_key=f"{DAYS[0]}", raise_on_error=False)
+    failures = [event.step_failure_data.error for event in run.all_events if event.is_step_failure]
+    written = {event.asset_key.path[-1] for event in run.get_asset_materialization_events()}
+    return run.success, " ".join(error.message for error in failures if error), written
+
+
+def test_a_bucket_that_is_not_there_fails_the_run_before_anything_is_fetched_or_written(
+    bucket: Any,  # noqa: ARG001
+    start_sandbox: Callable[..., Sandbox],
+    settings_for: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SYNTHFLOW_API_KEY", "sandbox-key")
+    sandbox = start_sandbox(agents=1, calls_per_day=5)
+    settings = settings_for(sandbox, export_dir="s3://nobodys/x", previews=False)
+    success, message, written = run_a_day(settings)
+    assert not success
+    assert "cannot export to s3://nobodys/x: there is no such bucket. Check export_dir" in message
+    assert (written, sandbox.api.requests) == (set(), [])
+    assert not Path(settings.warehouse).exists()
+
+
+def test_a_bucket_that_cannot_be_reached_does_not_cost_the_day(
+    bucket: Any,  # noqa: ARG001
+    start_sandbox: Callable[..., Sandbox],
+    settings_for: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SYNTHFLOW_API_KEY", "sandbox-key")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=5), export_dir=f"s3://{BUCKET}/x", previews=False)
+    success, message, written = run_a_day(settings)
+    assert not success
+    assert message.count("cannot export to") == 1
+    assert "the server cannot be reached" in message
+    assert {"calls", "call_rates_daily", "call_report"} <= written
+
+
+def test_keys_that_may_only_list_are_found_before_a_run(bucket: Any, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    statement = {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": "*"}
+    with closing(boto3.client("iam", endpoint_url=s3, region_name="us-east-1")) as iam:
+        iam.create_user(UserName="reader")
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName="reader", PolicyName="list", PolicyDocument=policy)
+        key = iam.create_access_key(UserName="reader")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    requests.post(f"{s3}/moto-api/reset-auth", data=b"0", timeout=10)  # from now on, keys are checked
+    try:
+        with pytest.raises(WarehouseUnusableError, match="the keys do not allow it") as raised:
+            examine_export_folder(f"s3://{BUCKET}/listed")
+    finally:
+        requests.post(f"{s3}/moto-api/reset-auth", data=b"inf", timeout=10)
+    assert not isinstance(raised.value, BucketUnreachableError)
+    assert keys(bucket, "listed") == []
+
+
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
 def test_days_are_hive_partitions_that_are_replaced_and_forgotten(
     bucket: Any, s3: str, warehouse: Warehouse, scheme: str
@@ -137,4 +256,4 @@ def test_a_bucket_that_cannot_be_written_is_one_line_without_keys(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     assert "no keys are found" in failure(f"gs://{BUCKET}/x")
-    assert keys(bucket, "x") == []
+    assert keys(bucket, "x") == ["x/_synthflow_probe.parquet"]

@@ -4,8 +4,10 @@ import datetime as dt
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
@@ -176,3 +178,33 @@ def test_only_what_a_changed_setting_outdates_is_computed_again(
     assert (frame["short_calls"] == frame["connected_calls"]).all()
     assert recompute(changed) == set()
     assert outdated(build_synthflow_defs(changed), instance, names, days) == set()
+
+
+def test_a_repeat_of_recompute_writes_the_exports_and_the_report_that_failed(
+    sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """The metrics were computed, and logged as computed, before the exports failed."""
+    day, report = "2026-03-08", tmp_path / "report.html"
+    settings = settings_for(sandbox, export_dir=str(tmp_path / "out"), report=str(report))
+    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    assert job.execute_in_process(instance=instance, partition_key=day).success
+    changed, before = settings.model_copy(update={"short_call_seconds": 3600}), report.read_text()
+    again = build_synthflow_defs(changed).resolve_job_def("synthflow_recompute")
+    folder = tmp_path / "out/call_rates_daily"
+    folder.rename(tmp_path / "aside")
+    folder.write_text("not a folder")
+    assert not again.execute_in_process(instance=instance, raise_on_error=False).success
+    assert report.read_text() == before
+    folder.unlink()
+    (tmp_path / "aside").rename(folder)
+
+    def written() -> set[str]:
+        done = again.execute_in_process(instance=instance)
+        return {event.asset_key.path[-1] for event in done.get_asset_materialization_events()}
+
+    assert {"call_rates_daily_export", "call_report"} <= written()
+    exported = duckdb.read_parquet(str(folder / f"{day}.parquet"))
+    assert exported.project("short_calls = connected_calls").fetchall() == [(True,)]
+    assert report.read_text() != before
+    assert written() == set()

@@ -116,9 +116,10 @@ def test_a_damaged_metric_of_a_good_day_is_reported_if_another_day_fails(
     """The check belongs to a step that Dagster skips, so the failing step records what it finds."""
     honest = metrics.compute_metrics
 
-    def damaging(connection: Any, *arguments: Any) -> None:
-        honest(connection, *arguments)
+    def damaging(connection: Any, *arguments: Any) -> dict[str, list[dt.date]]:
+        computed = honest(connection, *arguments)
         connection.execute("UPDATE call_duration_daily SET calls = calls + 1")
+        return computed
 
     monkeypatch.setattr(metrics, "compute_metrics", damaging)
     run(settings_for(poisoned(start_sandbox)), instance, assets=None)

@@ -18,6 +18,7 @@ from synthflow_assets.quality import CHECKS, NO_GAPS, SCHEDULED_CHECKS, find_pro
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.export import OutdatedExport, outdated_exports, recorded_exports
 from tests.orchestration.test_definitions import LANDED, compute, evaluate_catch_up, run
 
 StartSandbox = Callable[..., Sandbox]
@@ -183,6 +184,47 @@ def test_exports_and_a_report_that_are_older_than_the_metrics_are_gaps(
     # A look-back lands the days again and computes them again.
     assert run(settings, on_disk, FIRST, LAST).success
     assert gaps(settings) == []
+
+
+def test_a_day_of_another_run_is_exported_and_recorded_only_if_its_rows_changed(
+    settings_for: MakeSettings, start_sandbox: StartSandbox, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """`attempts_daily` is computed for all days: a lead that is reached now was first called on an earlier day."""
+    settings = settings_for(start_sandbox(), start_date=FIRST, export_dir=str(tmp_path / "out"))
+    computed = [dg.AssetKey(["synthflow", name]) for name in ("attempts_daily", "attempts_daily_export")]
+    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+
+    def compute_and_export(day: str, caller: str | None = None) -> set[tuple[str, str | None]]:
+        with Warehouse(settings.warehouse).connect() as connection:
+            if caller:
+                columns = (
+                    "$1::DATE AS day, 'm' AS model_id, $1 || $2 AS call_id, 'no-answer' AS call_status, 'outbound' AS "
+                    "type_of_call, 'no_answer' AS call_outcome, $2 AS caller_key, $1::TIMESTAMPTZ AS start_time"
+                )
+                connection.execute(f"INSERT INTO calls BY NAME SELECT {columns}, now() AS loaded_at", [day, caller])
+            connection.execute("DELETE FROM call_loads WHERE day = $1", [day])
+            connection.execute(
+                "INSERT INTO call_loads BY NAME SELECT $1::DATE AS day, 'm' AS model_id, now() AS loaded_at", [day]
+            )
+        done = job.execute_in_process(instance=instance, partition_key=day, asset_selection=computed)
+        found = done.get_asset_materialization_events()
+        return {(event.asset_key.path[-1], event.partition) for event in found}
+
+    def both(*days: str) -> set[tuple[str, str | None]]:
+        return {(key.path[-1], day) for key in computed for day in days}
+
+    middle, last = LAST, "2026-03-11"
+    assert compute_and_export(FIRST, "one") == both(FIRST)
+    assert compute_and_export(middle, "two") == both(middle)
+    files = {day: tmp_path / f"out/attempts_daily/{day}.parquet" for day in (FIRST, middle)}
+    times = {day: path.stat().st_mtime_ns for day, path in files.items()}
+    assert compute_and_export(last, "one") == both(FIRST, last)
+    assert {day for day, path in files.items() if path.stat().st_mtime_ns != times[day]} == {FIRST}
+    assert compute_and_export(last) == both(last)
+    with Warehouse(settings.warehouse).connect() as connection:
+        assert outdated_exports(connection, tmp_path / "out", recorded_exports(connection, tmp_path / "out")) == [
+            OutdatedExport("calls", dt.date.fromisoformat(day), exists=False) for day in (FIRST, middle, last)
+        ]
 
 
 def test_every_check_says_how_much_it_examined(

@@ -25,7 +25,7 @@ from synthflow_assets.orchestration.assets.materializations import (
     with_versions,
 )
 from synthflow_assets.orchestration.assets.metadata import Metadata
-from synthflow_assets.orchestration.assets.steps import DailyStep, table_spec
+from synthflow_assets.orchestration.assets.steps import DailyStep, table_spec, validate_targets
 from synthflow_assets.orchestration.checks import check_key, check_specs, checks_of, evaluate, evaluate_selected
 from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.run_days import days_of
@@ -96,6 +96,7 @@ def build_calls_assets(
         with translate_errors(workspace.settings):
             if context.selected_asset_keys:  # if not, the run is about checks alone
                 validate_no_write_conflicts(context, workspace)
+                validate_targets(context, downstream)
                 yield from _fetch(context, workspace, specs, config, downstream)
             yield from evaluate_selected(context, workspace, _CHECKS)
 
@@ -307,11 +308,12 @@ class _Fetch:
             for step in downstream:
                 if keys := executable & {spec.key for spec in step.specs}:
                     metadata = step.write(self.context, days, keys)
-                    log_days(
-                        self.context,
-                        step.specs,
-                        {key: {day: by_day[day] for day in complete} for key, by_day in metadata.items()},
-                    )
+                    incomplete = {*self.days} - {*complete}
+                    recorded = {
+                        key: {day: shown for day, shown in by_day.items() if day not in incomplete}
+                        for key, by_day in metadata.items()
+                    }
+                    log_days(self.context, step.specs, recorded)
                     self._log_evaluations(self._selected(step.checks), days)
         except SynthflowError as error:
             # Only a warning, because the error of the fetch is raised next.

@@ -1,19 +1,28 @@
 """The Parquet exports, for readers that must not block runs. They exist only if `export_dir` is set."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from synthflow_assets.errors import BucketUnreachableError
 from synthflow_assets.orchestration.assets.materializations import MetadataByDay, with_versions
 from synthflow_assets.orchestration.assets.metadata import Metadata, export_lineage, with_lineage
 from synthflow_assets.orchestration.assets.steps import DailyStep
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.export import EXPORTED_TABLES
-from synthflow_assets.warehouse.tables import MetricTable, Table
+from synthflow_assets.warehouse.statements import write as write_to
+from synthflow_assets.warehouse.tables import Table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from synthflow_assets.warehouse.export import ExistingExport, OutdatedExport
 
 
 def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDefinition[Any]) -> DailyStep:
@@ -22,26 +31,53 @@ def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDef
     def write(
         context: dg.AssetExecutionContext, days: Sequence[dt.date], keys: AbstractSet[dg.AssetKey]
     ) -> MetadataByDay:
-        from synthflow_assets.metrics import affected_days
-        from synthflow_assets.warehouse.export import export_again, export_days
+        from synthflow_assets.warehouse.export import export_days, record_exports, recorded_exports, rows_written
 
+        warehouse = workspace.warehouse(context)
         shown: dict[dg.AssetKey, dict[dt.date, Metadata]] = {}
-        with workspace.warehouse(context).get_connection(read_only=True) as connection:
-            for table in EXPORTED_TABLES:
-                if (key := _key(workspace, table)) not in keys:
-                    continue
-                exported = export_days(connection, table.name, days, folder)
-                if isinstance(table, MetricTable):
-                    # An hourly table was computed for the next landed day as well, so its file is outdated.
-                    next_days = [day for day in affected_days(connection, table, days) if day not in days]
-                    export_again(connection, [table.name], next_days, folder)
-                by_day: dict[dt.date, Metadata] = {
-                    day: {"dagster/partition_row_count": one.rows, "size_bytes": one.size_bytes}
-                    for day, one in exported.items()
-                }
-                lineage = with_lineage(by_day, export_lineage(workspace, table))
-                shown[key] = with_versions(lineage, content_versions(connection, table, days))
+        done: dict[tuple[str, dt.date], dt.datetime | None] = {}
+        try:
+            # Read-only, so that other runs can read at the same time.
+            with warehouse.get_connection(read_only=True) as connection:
+                written = rows_written(connection)
+                # Recorded exports suffice, because listing a bucket takes a request for each table.
+                outdated = _outdated(connection, workspace, folder, recorded_exports(connection, folder))
+                for table in EXPORTED_TABLES:
+                    if (key := _key(workspace, table)) not in keys:
+                        continue
+                    # Others are outdated if the calls of `days` changed their rows, or after an outage of the bucket.
+                    of_table = sorted({*days, *(one.day for one in outdated if one.exists and one.table == table.name)})
+                    exported = export_days(connection, table.name, of_table, folder)
+                    done |= {(table.name, day): written.get((table.name, day)) for day in of_table}
+                    by_day: dict[dt.date, Metadata] = {
+                        day: {"dagster/partition_row_count": one.rows, "size_bytes": one.size_bytes}
+                        for day, one in exported.items()
+                    }
+                    lineage = with_lineage(by_day, export_lineage(workspace, table))
+                    shown[key] = with_versions(lineage, content_versions(connection, table, of_table))
+        finally:
+            if done:
+                with warehouse.get_connection() as connection:
+                    write_to(connection, partial(record_exports, connection, folder, done))
         return shown
+
+    def validate_target(context: Any) -> None:
+        from synthflow_assets.warehouse.export import validate_writable
+
+        try:
+            validate_writable(folder)
+        except BucketUnreachableError as error:
+            # The day must not be lost with the bucket: later runs export what this one cannot.
+            context.log.warning(f"{error}. The run goes on without exports; a later run writes them")
+
+    def find_outdated(context: Any) -> Mapping[dg.AssetKey, Sequence[dt.date]]:
+        from synthflow_assets.warehouse.export import existing_exports
+
+        found: dict[dg.AssetKey, list[dt.date]] = defaultdict(list)
+        with workspace.warehouse(context).get_connection(read_only=True) as connection:
+            for one in _outdated(connection, workspace, folder, existing_exports(connection, folder)):
+                found[workspace.asset_key(f"{one.table}_export")].append(one.day)
+        return found
 
     specs = [
         workspace.spec(
@@ -54,7 +90,17 @@ def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDef
         )
         for table in EXPORTED_TABLES
     ]
-    return DailyStep("export_tables", specs, write)
+    return DailyStep("export_tables", specs, write, find_outdated=find_outdated, validate_target=validate_target)
+
+
+def _outdated(
+    connection: "DuckDBPyConnection", workspace: Workspace, folder: str, existing: "Sequence[ExistingExport]"
+) -> "list[OutdatedExport]":
+    """Return the exports of the workspace's days that are older than their table, or not among the existing ones."""
+    from synthflow_assets.warehouse.export import outdated_exports
+
+    outdated = outdated_exports(connection, folder, existing)
+    return [one for one in outdated if one.day >= workspace.settings.start_date]
 
 
 def _key(workspace: Workspace, table: Table) -> dg.AssetKey:

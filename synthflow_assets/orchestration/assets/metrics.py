@@ -32,12 +32,17 @@ def metrics_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any])
         selected = {key: table for table in METRIC_TABLES if (key := workspace.asset_key(table.name)) in keys}
         warehouse = workspace.warehouse(context)
         with warehouse.get_connection() as connection:
-            compute_metrics(connection, days, workspace.settings, [table.name for table in selected.values()])
+            names = [table.name for table in selected.values()]
+            computed = compute_metrics(connection, days, workspace.settings, names)
+        # Also other days that the calls of `days` changed. Dagster knows none before the first partition.
+        first = min(*days, workspace.settings.start_date)
+        computed = {name: [day for day in replaced if day >= first] for name, replaced in computed.items()}
         # Read-only, so that other runs can read at the same time.
         with warehouse.get_connection(read_only=True) as connection:
             shown = {
                 key: with_versions(
-                    metric_metadata(workspace, table, connection, days), content_versions(connection, table, days)
+                    metric_metadata(workspace, table, connection, computed[table.name]),
+                    content_versions(connection, table, computed[table.name]),
                 )
                 for key, table in selected.items()
             }

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -33,27 +34,35 @@ def build_recompute_job(
         required_resource_keys={workspace.warehouse_resource},
         out=dg.Out(dg.Nothing),
         pool=workspace.pool,
-        description="Compute the metrics whose code version differs from that of their last materialization.",
+        description="Compute the metrics whose code version differs from that of their last materialization. Then "
+        "write the exports and the report that are older than the metrics.",
     )
     def recompute(context: dg.OpExecutionContext) -> None:
         log = MaterializationLog(context)
-        last_day, written = dt.date.min, set[dg.AssetKey]()
+        if not workspace.warehouse(context).get_warehouse().exists():
+            context.log.info("nothing has landed yet")
+            return
+        is_outdated = False
         with translate_errors(workspace.settings):
-            for days, keys in _outdated(context, workspace, metrics.specs):
-                names = ", ".join(sorted(key.to_user_string() for key in keys))
-                context.log.info(f"{len(days)} day(s) from {days[0]} to {days[-1]} are outdated: {names}")
-                for step in (metrics, *(step for step in downstream if not step.covers_all_days)):
-                    _write(context, log, step, days, keys if step is metrics else _readers(step, keys))
-                last_day, written = max(last_day, days[-1]), written | keys
-            for step in (step for step in downstream if step.covers_all_days and written):
-                _write(context, log, step, [last_day], _readers(step, written))
-        if not written:
+            for step in downstream:
+                step.validate_target(context)
+            for step in (metrics, *downstream):
+                # Asked only now: what a step writes outdates the next one, as did an earlier run that failed here.
+                find = (
+                    step.find_outdated if step is not metrics else partial(_outdated_metrics, workspace, metrics.specs)
+                )
+                for days, keys in _by_days(find(context)):
+                    names = ", ".join(sorted(key.to_user_string() for key in keys))
+                    context.log.info(f"{len(days)} day(s) from {days[0]} to {days[-1]} are outdated: {names}")
+                    _write(context, log, step, days, keys)
+                    is_outdated = True
+        if not is_outdated:
             context.log.info("nothing is outdated")
 
     @dg.job(
         name=workspace.named(RECOMPUTE),
         executor_def=executor,
-        description="Compute again what an upgrade or a changed setting outdated, and nothing else.",
+        description="Compute again what an upgrade or a changed setting outdated. Write outdated exports and report.",
         tags=workspace.run_tags,
     )
     def recompute_job() -> None:
@@ -62,24 +71,31 @@ def build_recompute_job(
     return recompute_job
 
 
-def _outdated(
-    context: dg.OpExecutionContext, workspace: Workspace, specs: Sequence[dg.AssetSpec]
-) -> Iterator[tuple[list[dt.date], set[dg.AssetKey]]]:
-    """Yield days, and the assets for which all of these days are outdated or were never computed."""
-    warehouse = workspace.warehouse(context).get_warehouse()
-    if not warehouse.exists():
-        return
-    with warehouse.connect() as connection:  # which migrates tables of an older version
+def _outdated_metrics(
+    workspace: Workspace, specs: Sequence[dg.AssetSpec], context: Any
+) -> Mapping[dg.AssetKey, Sequence[dt.date]]:
+    """Return the landed days of each metric that were computed by other code, or never."""
+    with workspace.warehouse(context).get_connection() as connection:  # which migrates tables of an older version
         rows = connection.execute("SELECT DISTINCT day FROM call_loads ORDER BY day").fetchall()
     landed = [day for (day,) in rows if day >= workspace.settings.start_date]
-    by_days = defaultdict[tuple[dt.date, ...], set[dg.AssetKey]](set)
+    found = {}
     for spec in specs:
         if spec.code_version is not None:
             versions = _code_versions(context.instance, spec.key, landed)
-            by_days[tuple(day for day in landed if versions.get(day) != spec.code_version)].add(spec.key)
-    for days, keys in by_days.items():
+            found[spec.key] = [day for day in landed if versions.get(day) != spec.code_version]
+    return found
+
+
+def _by_days(
+    outdated: Mapping[dg.AssetKey, Sequence[dt.date]],
+) -> Iterator[tuple[list[dt.date], set[dg.AssetKey]]]:
+    """Yield days, and the assets of which all of these days are outdated, to write them together."""
+    by_days = defaultdict[tuple[dt.date, ...], set[dg.AssetKey]](set)
+    for key, days in outdated.items():
         if days:
-            yield list(days), keys
+            by_days[tuple(days)].add(key)
+    for together, keys in by_days.items():
+        yield list(together), keys
 
 
 def _code_versions(
@@ -99,17 +115,10 @@ def _code_versions(
     return found
 
 
-def _readers(step: DailyStep, keys: Collection[dg.AssetKey]) -> set[dg.AssetKey]:
-    return {spec.key for spec in step.specs if any(dep.asset_key in keys for dep in spec.deps)}
-
-
 def _write(
     context: Any, log: MaterializationLog, step: DailyStep, days: Sequence[dt.date], keys: set[dg.AssetKey]
 ) -> None:
-    if not keys:
-        return
     specs = {spec.key: spec for spec in step.specs}
     for key, by_day in step.write(context, days, keys).items():
         for day, shown in by_day.items():
-            if day in days:
-                log.add(specs[key], day, shown)
+            log.add(specs[key], day, shown)

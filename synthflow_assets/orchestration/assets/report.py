@@ -1,12 +1,13 @@
 """The HTML report, written after the metrics."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 import dagster as dg
 
+from synthflow_assets.files import file_time
 from synthflow_assets.orchestration.assets.materializations import MetadataByDay
 from synthflow_assets.orchestration.assets.metadata import Metadata
 from synthflow_assets.orchestration.assets.steps import DailyStep
@@ -52,6 +53,14 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
         # Only on the latest day, because Dagster stores metadata with each day.
         return {spec.key: dict.fromkeys(days, metadata) | {max(days): metadata | picture}}
 
+    def find_outdated(context: Any) -> Mapping[dg.AssetKey, Sequence[dt.date]]:
+        with workspace.warehouse(context).get_connection(read_only=True) as connection:
+            query = "SELECT max(day), max(computed_at) FROM metric_computations WHERE day >= $1"
+            [(last, computed_at)] = connection.execute(query, [settings.start_date]).fetchall()
+        written_at = file_time(settings.report_path)
+        is_outdated = last is not None and (written_at is None or written_at < computed_at)
+        return {workspace.asset_key("call_report"): [last]} if is_outdated else {}
+
     spec = workspace.spec(
         "call_report",
         deps=[workspace.asset_key(table.name) for table in _SHOWN],
@@ -60,7 +69,7 @@ def report_step(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) 
         kinds={"html"},
         metadata={"dagster/uri": str(settings.report_path)},
     )
-    return DailyStep("write_report", [spec], write, covers_all_days=True)
+    return DailyStep("write_report", [spec], write, find_outdated=find_outdated)
 
 
 def _picture(context: dg.AssetExecutionContext, workspace: Workspace, last: dt.date) -> Metadata:

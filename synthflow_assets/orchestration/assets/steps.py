@@ -16,9 +16,11 @@ from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.orchestration.write_conflicts import validate_no_write_conflicts
 from synthflow_assets.quality import Check
 from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.tables import Column, Table, View
 
 WriteDays = Callable[[dg.AssetExecutionContext, Sequence[dt.date], AbstractSet[dg.AssetKey]], MetadataByDay]
+FindOutdated = Callable[[Any], Mapping[dg.AssetKey, Sequence[dt.date]]]
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,24 @@ class DailyStep:
         specs: of the assets.
         write: writes the given days of the given assets; returns the metadata of each day.
         checks: evaluated after writing.
-        covers_all_days: whether the step writes the same file whatever its days are.
+        validate_target: raises an error of this package if the step cannot write at all until somebody corrects it.
+        find_outdated: returns the days of each asset that are absent or older than what they are made from.
     """
 
     name: str
     specs: Sequence[dg.AssetSpec]
     write: WriteDays
     checks: Sequence[Check] = ()
-    covers_all_days: bool = False
+    validate_target: Callable[[Any], None] = lambda _: None
+    find_outdated: FindOutdated = lambda _: {}
 
-    def build(self, workspace: Workspace) -> dg.AssetsDefinition:
-        """Build the assets for Dagster."""
+    def build(self, workspace: Workspace, downstream: "Sequence[DailyStep]" = ()) -> dg.AssetsDefinition:
+        """Build the assets for Dagster.
+
+        Args:
+            workspace: whose assets.
+            downstream: the steps that run after this one.
+        """
 
         @dg.multi_asset(
             name=workspace.step(self.name),
@@ -58,11 +67,21 @@ class DailyStep:
             with translate_errors(workspace.settings):
                 validate_no_write_conflicts(context, workspace)
                 if context.selected_asset_keys:  # if not, the run is about checks alone
+                    if workspace.asset_key(CALLS.name) not in context.job_def.asset_layer.executable_asset_keys:
+                        validate_targets(context, downstream)  # otherwise, the fetching step does so
                     days, keys = days_of(context), context.selected_asset_keys
                     yield from results(context, self.specs, self.write(context, days, keys))
                 yield from evaluate_selected(context, workspace, self.checks)
 
         return write_days
+
+
+def validate_targets(context: dg.AssetExecutionContext, downstream: Sequence[DailyStep]) -> None:
+    """Raise if a step of the run that comes later cannot write, before anything is written."""
+    executable = context.job_def.asset_layer.executable_asset_keys
+    for step in downstream:
+        if any(spec.key in executable for spec in step.specs):
+            step.validate_target(context)
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:

@@ -42,6 +42,14 @@ def open_bucket(connection: duckdb.DuckDBPyConnection, location: str) -> None:
     connection.execute(f"CREATE OR REPLACE SECRET synthflow_{scheme} ({', '.join(options)})")
 
 
+def is_outage(error: duckdb.Error) -> bool:
+    """Return whether a bucket cannot be reached just now. If not, somebody must correct the location or the keys."""
+    status = getattr(error, "status_code", None)
+    if status is not None:
+        return status in _TRANSIENT or status >= _SERVER_ERRORS
+    return describe_bucket_error(error) == _UNREACHABLE
+
+
 def describe_bucket_error(error: duckdb.Error) -> str:
     """Return why a bucket cannot be used, in words of our own: DuckDB's may quote the answer of a server."""
     status = getattr(error, "status_code", None)
@@ -51,9 +59,12 @@ def describe_bucket_error(error: duckdb.Error) -> str:
         return "no keys are found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile or role of AWS"
     if "extension" in str(error).lower():
         return "a DuckDB extension cannot be loaded; install it with pip install 'synthflow-assets[lake]'"
-    return f"the server answers {status}" if status else "the server cannot be reached"
+    return f"the server answers {status}" if status else _UNREACHABLE
 
 
+_UNREACHABLE = "the server cannot be reached"
+_TRANSIENT = (408, 429)
+_SERVER_ERRORS = 500
 _REASONS = {
     301: "the bucket is in another region; set AWS_REGION",
     400: "the server refuses the request; check AWS_REGION and the keys",
