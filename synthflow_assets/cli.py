@@ -326,11 +326,15 @@ def maintain() -> None:
     personal data that killed or failed commands left behind.
     """
     from synthflow_assets.erasure import maintain as maintain_warehouse
+    from synthflow_assets.errors import WarehouseUnusableError
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
 
     settings = Settings.load()
-    for name, count in maintain_warehouse(settings, Warehouse.from_settings(settings)).items():
+    warehouse = Warehouse.from_settings(settings)
+    if not warehouse.exists():  # it would be created, and nothing of the one that was meant would be removed
+        raise WarehouseUnusableError(f"{warehouse.location} holds no tables; check SYNTHFLOW_WAREHOUSE")
+    for name, count in maintain_warehouse(settings, warehouse).items():
         click.echo(f"{count:>13,}  {name.replace('_', ' ')}")
 
 

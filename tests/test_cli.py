@@ -145,6 +145,16 @@ def test_a_loop_of_links_or_a_pipe_is_one_line(warehouse: Warehouse, monkeypatch
     assert "fifo is not a regular file" in refusal("maintain")
 
 
+def test_maintain_does_not_create_the_warehouse_that_it_was_to_clean(
+    warehouse: Warehouse,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a misspelt path, it said that all was removed."""
+    monkeypatch.setenv("SYNTHFLOW_WAREHOUSE", "other.duckdb")
+    assert "other.duckdb holds no tables; check SYNTHFLOW_WAREHOUSE" in refusal("maintain")
+    assert not Path("other.duckdb").exists()
+
+
 @pytest.mark.parametrize(
     ("phone", "says"),
     [
