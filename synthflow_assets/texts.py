@@ -10,7 +10,8 @@ import re
 
 _MAX_LENGTH = 60
 _ZERO_WIDTH_SPACE = "\u200b"
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&]|^[-+=])", re.MULTILINE)  # at the start, some would make a list
+# At the start of a line, some would make a list. An underscore within a name, such as `call_loads`, has no effect.
+_MARKDOWN = re.compile(r"([\\`*{}\[\]()<>#!|~&]|(?<![^\W_])_|_(?![^\W_])|^[-+=])", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]()<>#!|~&+=.-])")
 _NUMBERED = re.compile(r"^(\d+)\.", re.MULTILINE)
 # Addresses become links even if they are escaped, in capitals too. Some programs also link `www2.` and phone numbers.

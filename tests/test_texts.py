@@ -27,6 +27,7 @@ NAMES = [
     ),
     "---",
     "===",
+    "a__b _c_d_ __e_f__ _g__h_",
 ]
 # What remark-gfm makes a link of: its tokenizer, and its search in the text that is left, without escapes.
 AUTOLINK = re.compile(r"(https?://|www(?=\.))[-.\w]+|[-.\w+]+@[-\w]+\.[-\w]+", re.IGNORECASE)
@@ -85,6 +86,7 @@ def test_an_alert_has_the_text_of_a_description_without_its_escapes(name: str) -
 
 
 def test_plain_text_stays_readable() -> None:
+    assert markdown("call_status of call_loads") == "call_status of call_loads"
     text = "2026-03-10 of Front Desk: Server error (503), a@b"
     assert chat(text) == text.replace("@", "@\u200b")
     assert markdown(text) == text.replace("(", "\\(").replace(")", "\\)").replace("@", "@\u200b")
