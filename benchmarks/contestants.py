@@ -129,7 +129,7 @@ PEER_CONTESTANTS = (
     ),
     Contestant("PyAirbyte", "airbyte", "main.calls", _script("airbyte_source.py")),
 )
-# What nobody can beat: the start of Dagster alone, the pages alone, and the rows alone.
+# What no tool can beat: the start of Dagster alone, the pages alone, and the rows alone.
 ALONE = Contestant("floor: Dagster starts", None, "", _dagster_alone, is_peer=False)
 DOWNLOAD = Contestant("floor: download the pages", None, "", _floor("download"), is_peer=False)
 STORE = Contestant(

@@ -1,4 +1,4 @@
-"""What nobody can beat: to download the same pages with nothing else done, and to store the finished rows.
+"""What no tool can beat: to download the same pages with nothing else done, and to store the finished rows.
 
 `download` asks for every page over 32 connections and throws it away. `finish` writes the rows of a landed warehouse to
 a file, which does not count, and `store` lets DuckDB make a table of them.

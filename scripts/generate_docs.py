@@ -36,9 +36,9 @@ FROM synthflow.duration_summary_by('2026-01-01', '2026-12-31', date_trunc('month
 
 Counts can be added over days and agents. Shares and rates cannot: divide the sums instead.
 
-The metrics are the same for every `SYNTHFLOW_PII`, and `forget` does not change them: they are computed from columns of
-`calls` that hold nothing a person said. The exceptions are callers and attempts, see
-below, and the agents' own numbers in `call_segments_daily`.
+Most metrics are the same for every `SYNTHFLOW_PII`, and `forget` does not change them. They are computed from columns
+of `calls` that hold nothing a person said. The exceptions are [callers and attempts](#callers), and the agents' own
+numbers in `call_segments_daily`.
 
 "Connected" means that a person or a machine picked up. For persons, see the outcome `person_reached`.
 
@@ -90,11 +90,11 @@ FROM synthflow.compare_segments('2026-11-01', '2026-11-30', 'assistant_version',
 ```
 
 Each rate has its difference, second less first, with a 95 % confidence interval: Newcombe's hybrid score interval, from
-the Wilson intervals of both rates. If the interval contains 0, chance explains the difference, and `is_conclusive` is
-false. Remember:
+the Wilson intervals of both rates. If the interval contains 0, chance alone can explain the difference, and
+`is_conclusive` is false. Remember:
 
 * The interval takes calls as independent. Several calls to the same lead are not, so the uncertainty is larger.
-* One of 20 differences is conclusive by chance, and the macro compares four rates.
+* Even if two versions are equal, about one of 20 comparisons is conclusive by chance. The macro makes four.
 * Versions that ran on other days, hours or leads differ in more than the version.
 
 Medians are not compared, because daily medians cannot be combined.

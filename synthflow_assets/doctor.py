@@ -396,7 +396,7 @@ def _describe(reading: ApiReading, settings: Settings) -> Iterator[Finding]:
 
 def _window_text(reading: ApiReading) -> str:
     if reading.lead_seconds and (reading.from_filters is None or reading.to_filters is None):
-        return "The window filters a time before the start of some calls. Fetches need a margin longer than this time."
+        return "The API filters a time before the start of some calls. The margin must be longer than that difference."
     if reading.from_filters is None or reading.to_filters is None:
         return "The calls do not show which of their times the window filters. Fetches work with each of them."
 

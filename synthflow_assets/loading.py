@@ -68,7 +68,7 @@ class FailedPartition:
 class ResolvedAgents(NamedTuple):
     """The agents to fetch, and the configured ids that are not in the workspace.
 
-    `are_listed`: whether the account lists its agents. If not, nobody knows whether a configured one exists.
+    `are_listed`: whether the account lists its agents. If not, it is unknown whether a configured agent exists.
     """
 
     agents: list[Agent]

@@ -60,10 +60,10 @@ def from_markdown(text: str) -> str:
 
 
 def chat(text: str) -> str:
-    """Return the text for a chat: it notifies nobody, has no links, images, headings, lists, tags, and no bold text.
+    """Return the text for a chat, without mentions, links, images, headings, lists, tags and bold text.
 
     Slack and Mattermost escape markup in different ways, so characters are replaced by similar ones, and a zero-width
-    space breaks up what has a meaning only as a whole.
+    space breaks up mentions, links and tags.
     """
     plain = _OUTER_UNDERSCORES.sub(lambda found: "\u02cd" * len(found[0]), text.translate(_SIMILAR))
     escaped = "\n".join(plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").splitlines())

@@ -2,14 +2,15 @@
 
 The scheme is AIMD (additive increase, multiplicative decrease) with slow start, by which TCP finds how much a network
 carries. As in TCP Vegas, response times count as well as refusals, so a server that slows down is not driven into
-errors. A round is one response for each connection, and the time of a round is the median of its response times.
+errors. A round is one response for each connection, and at least 16. The time of a round is the median of its response
+times.
 
 * After a round that is as fast as usual, a connection is added. At the start, their number doubles instead.
 * If the API refuses a request (429, 503) or does not answer, the connections are halved. The refused number is not
   tried again for a minute, after the next refusal for two minutes, and so on. So the number settles below the limit.
 * If two rounds in a row are slower, the connections are halved. If the next round is faster, the load was the cause,
-  and the larger number is not tried again for a minute. If it is not, the times vary, or pages are larger. Then the
-  connections come back, and this time becomes the usual.
+  and the larger number is not tried again for a minute. Otherwise, response times vary or pages are larger. The
+  earlier number is restored, and this time becomes the usual one.
 
 A gradient limit compares a short average of the response times with a long one. It was not chosen, because a slowly
 growing load raises the long average too. Here the usual time rises only if fewer connections were not faster.
@@ -30,13 +31,13 @@ FIRST_CONNECTIONS = 16
 _MIN_ROUND = 16  # responses; the median of fewer says little
 _AS_FAST, _SLOWER = 1.2, 1.4  # times the usual response time
 _FASTER = 0.75  # times the response time with twice as many connections
-_FOLLOW = 0.05  # how much of a difference the usual response time follows in a round
-_FEW_CONNECTIONS = 4  # do not overload any server, so slow responses are no reason for fewer
+_FOLLOW = 0.05  # share of the difference by which each round moves the usual response time
+_FEW_CONNECTIONS = 4  # slow responses never reduce the connections below this: so few overload no server
 _WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 60.0, 3600.0  # until a number that was too large is tried again
 
 REFUSED = "the API refuses more"
 SLOWER = "with more, the API is slower"
-VARYING = "the API's response times vary, whatever their number"
+VARYING = "response times vary, whatever the number of connections"
 
 
 class _Round(NamedTuple):
@@ -101,7 +102,7 @@ class ConcurrencyLimit:
                 self._handle_response(seconds)
 
     def wake(self) -> None:
-        """Let the threads that wait look whether the limit is stopped."""
+        """Wake waiting threads, so that they notice that the limit is stopped."""
         with self._changed:
             self._changed.notify_all()
 
@@ -143,8 +144,8 @@ class ConcurrencyLimit:
         is_slow = this.seconds > _SLOWER * usual
         if not is_slow:
             self._is_doubling &= this.seconds < _AS_FAST * usual
-            # The first round also opens the connections, so a faster one replaces it. A longer time than this is not
-            # followed: it would become usual, although the load may be its cause.
+            # The first round also opens the connections, so a faster one replaces it. A slow round does not change the
+            # usual time, because the load may be its cause.
             follow = 1.0 if self._is_doubling and this.seconds < usual else _FOLLOW
             self._usual_seconds = usual + follow * (this.seconds - usual)
             self._widen()

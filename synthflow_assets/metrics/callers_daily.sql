@@ -1,4 +1,4 @@
--- Callers by day and agent. They are told apart by caller_key, over the calls of all agents. A landed day without calls has
+-- Callers by day and agent. They are identified by caller_key, over the calls of all agents. A landed day without calls has
 -- a row of zeros. If calls have no key, the numbers of callers are unknown, not 0.
 WITH first_days AS (
     SELECT caller_key, min(day) AS first_day

@@ -233,8 +233,8 @@ def _with_plain_errors(derived: type[BaseModel]) -> type[BaseModel]:
             named = values.get(attribute) if isinstance(values, dict) else None
             if named is not None and not may_be_variable(named):
                 raise SettingsError(
-                    f"{attribute} is not the name of an environment variable that is set (its value is not shown); "
-                    "give the name, such as MY_KEY. The secret itself never goes into YAML"
+                    f"{attribute} does not name an environment variable that is set (the text is not shown, because it "
+                    "may be a secret); give the name of a variable, such as MY_KEY, not the secret"
                 )
         if isinstance(values, dict):
             _validate_translation(values.get("translation"))

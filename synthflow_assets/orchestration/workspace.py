@@ -31,7 +31,7 @@ class Workspace:
     tags: Mapping[str, str] = field(default_factory=dict)
     automation_condition: dg.AutomationCondition[Any] | None = None
     launch_command: str = "dg launch"  # in messages, followed by its options
-    # Of every asset by its name, if the user translates them.
+    # The translated spec of each asset, by name.
     translated: Mapping[str, dg.AssetSpec] = field(default_factory=dict)
 
     @classmethod

@@ -44,7 +44,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Examined:
-    """What an evaluation of a check looked at. A check that passes over nothing says so."""
+    """What a check examined. If it examined nothing, its message says so."""
 
     days: int
     agents: int

@@ -1,7 +1,7 @@
--- Of each landed day, up to the latest day that is due: metrics that were not computed from its latest load, exports that
--- are absent or older than their table, and the report if it is older than a metric that it shows. The report may be absent:
--- in a deployment where each run is a pod, it may lie in storage of its own. What was written since a run in progress
--- started is no problem yet: that run computes metrics after landing, and writes exports and report after metrics.
+-- Find what is outdated on landed days, up to the latest day that is due. Metrics are outdated if they were not computed
+-- from the latest load. Exports are outdated if they are absent or older than their table. The report is outdated if it is
+-- older than a metric that it shows. It may be absent, because each run may be a pod with its own storage. Rows written
+-- since the start of a run in progress are ignored, because that run will compute and export them.
 WITH uncomputed AS (
     {uncomputed_metrics}
 ),

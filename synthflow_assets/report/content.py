@@ -237,7 +237,7 @@ def _cost_unit(grid: _Grid) -> tuple[str | None, float]:
 
 
 def _callers(grid: _Grid, span: Span) -> list[int | None]:
-    """Return the numbers of all, reached and new callers of the span; None if callers cannot be told apart."""
+    """Return the numbers of all, reached and new callers of the span; None if callers are unknown."""
     rows = grid.query("callers", from_day=span.from_day, to_day=span.to_day)
     return [None if np.ma.is_masked(values[0]) else int(values[0]) for values in rows.values()]
 

@@ -89,8 +89,7 @@ def check_location(location: str) -> None:
     resolved = os.path.realpath(location)
     if not scheme and "?" in f"{Path(location).absolute()}{resolved}":
         raise ValueError(
-            f"the path of a DuckDB file without ? in it or in its folders, here {resolved}, because DuckDB reads what "
-            "follows a ? as options"
+            f"the path of a DuckDB file without ? (here {resolved}), because DuckDB reads what follows a ? as options"
         )
 
 
@@ -208,7 +207,9 @@ class Settings(BaseModel):
         14,
         ge=1,
         le=90,
-        description="Days in which the catch-up schedule looks for partitions that are missing or not settled.",
+        description=(
+            "Days in which the catch-up schedule looks for partitions that are missing, not settled or outdated."
+        ),
     )
     backfill_days_per_run: int | None = Field(
         None,
@@ -372,8 +373,8 @@ class Settings(BaseModel):
                 )
             if not may_be_variable(variable_name):
                 raise SettingsError(
-                    f"{variable(name)} is not the name of an environment variable that is set (its value is not "
-                    "shown); give the name, such as MY_KEY, never the secret itself"
+                    f"{variable(name)} does not name an environment variable that is set (the text is not shown, "
+                    "because it may be a secret); give the name of a variable, such as MY_KEY, not the secret"
                 )
             return VariableSecret(variable_name)
         if isinstance(value, SecretStr) and not isinstance(value, VariableSecret):

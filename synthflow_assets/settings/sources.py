@@ -29,9 +29,10 @@ _SERVICE_LINK = re.compile(
     r"SYNTHFLOW(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
 _SERVICE_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://")
-# A variable of the environment that is meant for this package, right or wrong, such as `SYNTHFLOW-PII`.
+# An environment variable that is meant for this package, even if it is misspelt, such as `SYNTHFLOW-PII`.
 _OUR_NAME = re.compile(r"[\W_]*synthflow[\W_].*", re.IGNORECASE | re.DOTALL)
-# A line of `.env` that is meant for this package, right or wrong: `set SYNTHFLOW_PII=drop`, `- SYNTHFLOW_PII: drop`.
+# A line of `.env` that is meant for this package, even if it is malformed: `set SYNTHFLOW_PII=drop`,
+# `- SYNTHFLOW_PII: drop`.
 _OUR_LINE = re.compile(r"[^=#]*(?<!\w)synthflow[\W_]", re.IGNORECASE)
 # The same within a quoted value of several lines, which may be JSON that mentions `synthflow-1`.
 _OUR_LINE_IN_VALUE = re.compile(

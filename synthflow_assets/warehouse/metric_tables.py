@@ -774,7 +774,7 @@ def _callers(name: str, description: str, formula: str, *sources: str) -> Column
 
 CALLERS_DAILY = MetricTable(
     "callers_daily",
-    "How many callers there were. A caller is the other side of a call, inbound or outbound, as `caller_key` tells it.",
+    "Numbers of callers. A caller is the other side of an inbound or outbound call, identified by `caller_key`.",
     _BY_DAY_AND_AGENT,
     (
         DAY,
@@ -795,13 +795,13 @@ CALLERS_DAILY = MetricTable(
         ),
         _callers(
             "repeat_callers_24h",
-            "Callers with a call that started at most 24 hours after their last call before it, with any agent.",
+            "Callers with a call that started at most 24 hours after their previous call, with any agent.",
             f"count(distinct {_KEY} with start_time - earlier start_time <= 24 hours)",
             "start_time",
         ),
         _callers(
             "repeat_callers_7d",
-            "The same within 7 days, which are 168 hours.",
+            "Callers with a call that started at most 168 hours after their previous call, with any agent.",
             f"count(distinct {_KEY} with start_time - earlier start_time <= 168 hours)",
             "start_time",
         ),
@@ -883,8 +883,8 @@ ATTEMPTS_DAILY = MetricTable(
     ),
     excluded="Calls that are not `outbound` or have no `caller_key`; calls to a lead after it was reached.",
     nulls=(
-        "Every other outbound call counts as an attempt, whatever became of it. A day without a first attempt has no "
-        "rows. With `SYNTHFLOW_PII=drop`, the table is empty, because nothing tells leads apart."
+        "Every other outbound call counts as an attempt, whatever its outcome. A day without a first attempt has no "
+        "rows. With `SYNTHFLOW_PII=drop`, the table is empty, because leads cannot be identified."
     ),
     affected_days=AffectedDays.ALL,
 )
@@ -947,7 +947,9 @@ CALL_SEGMENTS_DAILY = MetricTable(
             "count(judge_verdicts['goal'] in true, partial, false)",
             _JUDGE,
         ),
-        _in_segment("goal_passes", "Calls that passed it.", "count(judge_verdicts['goal'] = true)", _JUDGE),
+        _in_segment(
+            "goal_passes", "Calls that passed the judge's check `goal`.", "count(judge_verdicts['goal'] = true)", _JUDGE
+        ),
         _in_segment(
             "transferred_calls",
             "Calls with at least one transfer, whether it succeeded or not.",
@@ -979,7 +981,7 @@ CALL_SEGMENTS_DAILY = MetricTable(
         ),
     ),
     excluded="Calls that were not connected, from total and median duration only.",
-    nulls=f"{_BLANK} A rate of nothing is NULL. Daily medians cannot be combined.",
+    nulls=f"{_BLANK} A rate whose denominator is 0 is NULL. Daily medians cannot be combined.",
     recounts=tuple(
         replace(one, within=("segment", SEGMENTS))
         for one in (
@@ -1030,7 +1032,7 @@ CALL_COSTS_DAILY = MetricTable(
         replace(
             _seconds(
                 "billed_seconds",
-                "Sum of their durations, ringing and delay included, without rounding.",
+                "Sum of the durations of billed calls, including ringing and delay, without rounding.",
                 "sum(duration_seconds)",
                 *_DURATION,
                 sql_type="BIGINT",

@@ -53,8 +53,8 @@ METRIC_MACROS = (
         "caller_summary_by",
         ("from_day", "to_day", "grouped_by", "condition := true"),
         "Distinct callers between two days, both included, for each value of `grouped_by`. That is a column of "
-        "`calls`, or an expression over its columns. `condition` selects calls; all calls decide who is new or "
-        "repeats.",
+        "`calls`, or an expression over its columns. `condition` selects the calls to count. Whether a caller is new "
+        "or repeats depends on all calls.",
         (Column("key", "ANY", "Value of `grouped_by`."), *_CALLERS),
     ),
     Macro(

@@ -49,9 +49,10 @@ DERIVED_COLUMNS = (
     Column(
         "caller_key",
         "VARCHAR",
-        "Tells callers apart: the digits of the other side's phone number, from the country code on. `outbound`: the "
-        "number called; `inbound`: the calling number; otherwise, or if that is not usable: the lead's. NULL for a "
-        "withheld number, the agent's own, and texts that are no number of 7 to 15 digits.",
+        "Identifies the caller: the digits of the other side's phone number, without the prefix `+` or `00`. The other "
+        "side is the called number of an `outbound` call and the calling number of an `inbound` call. For other calls, "
+        "or if that number is not usable, it is the lead's number. NULL if the number is withheld, is the agent's own, "
+        "or does not have 7 to 15 digits.",
         personal=True,
         phone=True,
     ),
@@ -328,7 +329,8 @@ CALL_RECORDINGS = Table(
 
 METRIC_COMPUTATIONS = Table(
     "metric_computations",
-    "From which calls each day of each metric table was computed. The check `no_gaps` finds metrics older than calls.",
+    "The load from which each day of each metric table was computed. With it, `no_gaps` finds metrics that are older "
+    "than their calls.",
     ("day", "metric"),
     (
         DAY,

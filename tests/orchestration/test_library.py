@@ -262,7 +262,7 @@ def test_what_a_run_says_names_arguments_not_variables(
     ("resources", "says"),
     [
         ({"synthflow": SynthflowResource(api_key="plain-secret")}, r'api_key=dg.EnvVar\("SYNTHFLOW_API_KEY"\)'),
-        ({"synthflow": SynthflowResource(api_key=dg.EnvVar("plain-secret"))}, "^api_key is not the name of an env"),
+        ({"synthflow": SynthflowResource(api_key=dg.EnvVar("plain-secret"))}, "^api_key does not name an env"),
         ({"synthflow": SynthflowResource(base_url="https://me:plain-secret@host/v2")}, "^base_url is not usable"),
         ({"warehouse": WarehouseResource(database="ducklake:password=plain-secret")}, "^warehouse is not usable"),
         (

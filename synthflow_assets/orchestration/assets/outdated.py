@@ -1,4 +1,4 @@
-"""The job that computes again what an upgrade or a changed setting outdated, and nothing else."""
+"""The job that recomputes only the metrics that are outdated after an upgrade or a changed setting."""
 
 import datetime as dt
 from collections import defaultdict
@@ -62,7 +62,10 @@ def build_recompute_job(
     @dg.job(
         name=workspace.named(RECOMPUTE),
         executor_def=executor,
-        description="Compute again what an upgrade or a changed setting outdated. Write outdated exports and report.",
+        description=(
+            "Recompute only the metrics that are outdated after an upgrade or a changed setting. Write outdated "
+            "exports and the outdated report."
+        ),
         tags=workspace.run_tags,
     )
     def recompute_job() -> None:

@@ -18,7 +18,7 @@ from synthflow_assets.orchestration import private
 from synthflow_assets.orchestration.instance.run_locks import RunLocks
 
 _ANSWER_TIMEOUT_SECONDS = 10
-# The daemon tries once to retry a failed run, and gives up if its copy of the definitions is not loaded at that moment.
+# The daemon launches each retry once. If its copy of the definitions is not loaded at that moment, it gives up.
 # After a code server has returned, the daemon loads them within 1 s, or if that fails, within the next 10 s.
 SETTLING_SECONDS = 20
 

@@ -366,7 +366,7 @@ function reach(view) {
   const known = [...rates.keys()].filter((index) => rates[index] >= 0);
   if (most <= 0) {
     const few = sumOf(started) > 0;
-    return { rows: [], summary: few ? `No hour of the week has ${FEWEST_CALLS} calls and a person reached.` : "" };
+    return { rows: [], summary: few ? `No hour of the week has at least ${FEWEST_CALLS} calls of which one reached a person.` : "" };
   }
   // Five classes of equal width, and one for too few calls.
   const classOf = (rate) => (rate < 0 ? 0 : Math.min(5, 1 + Math.floor((5 * rate) / most)));
@@ -438,7 +438,7 @@ function attempts(view) {
 /** Why there are calls, but no callers; empty if there are callers or no calls. */
 function unidentified({ total }) {
   if (total.calls === 0 || total.identified_calls) return "";
-  return "Nothing tells the callers apart: no call has a usable phone number. With SYNTHFLOW_PII=drop, none has.";
+  return "Callers are unknown, because no call has a usable phone number. With SYNTHFLOW_PII=drop, none has.";
 }
 
 function callers(view) {
@@ -529,9 +529,9 @@ function versions(view) {
   const inOrder = { shown: [0, 1], others: 0, of: (one) => one, colours: [2, 6] };
   const parts = ["Person reached", "Not reached"];
   const verdict = clear.length
-    ? `${clear[0].name}: ${changeText(clear[0])} against the version before, more than chance explains.`
+    ? `${clear[0].name}: ${changeText(clear[0])} against the version before. Chance alone is unlikely to explain this.`
     : compared.length
-      ? "No version differs from the one before by more than chance explains."
+      ? "Chance alone can explain the differences between versions."
       : "";
   return {
     ...byBar(drawn, drawn.map((bar) => [bar.reached, bar.calls - bar.reached]), parts, "", inOrder),

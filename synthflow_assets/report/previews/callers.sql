@@ -1,4 +1,4 @@
--- Callers by agent, of the days on which they can be told apart.
+-- Callers by agent, of the days on which they are known.
 SELECT day, coalesce(agents.name, model_id) AS name, sum(callers)::DOUBLE AS value
 FROM callers_daily
 LEFT JOIN agents USING (model_id)

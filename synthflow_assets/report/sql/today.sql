@@ -1,5 +1,6 @@
--- The day after the span, if it was not over when it was fetched, and the same weekday of the eight weeks before. Of each
--- agent: the calls that started in the local hours before $hour, the persons that they reached, and the same of all hours.
+-- The day after the span, if it was not over when it was fetched, and the same weekday of the eight weeks before. For each
+-- agent: the calls that started in the local hours before $hour, those that reached a person, and both numbers for all
+-- hours.
 WITH whole_days AS (
     SELECT day
     FROM call_loads

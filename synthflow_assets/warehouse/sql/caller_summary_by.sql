@@ -1,5 +1,6 @@
 -- Callers in a range of days, for each value of an expression over the columns of calls. Callers do not add up over days,
--- so they are counted in the calls. Earlier calls decide who is new or repeats, whatever the condition selects.
+-- so they are counted in the calls. Whether a caller is new or repeats depends on all earlier calls, not only on those
+-- that the condition selects.
 WITH first_days AS (
     SELECT caller_key, min(day) AS first_day
     FROM {schema}.calls

@@ -1,6 +1,6 @@
--- For each partition: how many records are rejected, and how many calls that landed before are not listed now. A call should
--- be listed again if it starts within the bounds of the day and had ended. After a change of the time zone, the others are
--- listed for another day. Strays are listed for another day too.
+-- For each partition: how many records are rejected, and how many calls that landed before are not listed now. A call is
+-- expected again if it starts within the bounds of the day and had ended when it landed. Other calls are listed for another
+-- day: strays, and calls whose day differs after a change of the time zone.
 WITH asked AS (
     SELECT
         unnest($days::DATE[]) AS day,
