@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import email.utils
 import hashlib
 import re
@@ -88,7 +89,10 @@ class Transport:
             return None
         date, local_seconds = self._server_date
         try:
-            return local_seconds - email.utils.parsedate_to_datetime(date).timestamp()
+            time_of_server = email.utils.parsedate_to_datetime(date)
+            # The oldest of the three forms of a date in HTTP has no zone: Sun Nov  6 08:49:37 1994.
+            zoned = time_of_server if time_of_server.tzinfo else time_of_server.replace(tzinfo=dt.UTC)
+            return local_seconds - zoned.timestamp()
         except (ValueError, OverflowError):
             return None
 

@@ -283,6 +283,24 @@ def test_a_slow_body_does_not_set_the_clock_ahead() -> None:
         assert (client.clock_ahead_seconds or 0) < 2
 
 
+def test_a_date_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine in New York, its clock would differ by hours, and only the server's would count."""
+
+    def talk(connection: socket.socket) -> None:
+        body = page([], 0)[1]
+        head = f"HTTP/1.1 200 OK\r\nDate: {time.asctime(time.gmtime())}\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+
+    with monkeypatch.context() as patch, ExitStack() as stack:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        stack.callback(time.tzset)
+        stack.callback(patch.undo)
+        client = stack.enter_context(SynthflowClient("key", serve_raw(stack, talk)))
+        client.list_calls("m")
+        assert abs(client.clock_ahead_seconds or 99) < 5
+
+
 @pytest.mark.parametrize("date", ["soon", "Thu, 01 Jan 99999 00:00:00 GMT"])
 def test_a_date_that_is_none_says_nothing_of_the_clock(date: str) -> None:
     # The last header of a name is the one that counts for this client.
