@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +39,6 @@ _SANDBOX_REPORT = _SANDBOX_DATA / "report.html"
 _DEMO_DAYS = 7
 _LONGEST_REASON = 300  # characters
 _POLL_SECONDS = 0.5
-_STOP_SECONDS = 60
 _HOME_FILES = ("dagster.yaml", "workspace.yaml")
 _USUAL_PORT, _LAST_PORT = 3000, 65_535
 SERVER_MODULES = ("httptools", "starlette", "uvicorn")  # of the sandbox API
@@ -83,7 +81,7 @@ def run_dev(host: str, port: int) -> int:
         port: TCP port.
 
     Returns:
-        0 if a person or a service manager stopped them, 1 if the UI or the daemon ended by itself.
+        The exit code of Dagster; 1 if it ended by itself.
 
     Raises:
         LocalRunError: the extra `sandbox` is not installed, or the address cannot be used.
@@ -101,7 +99,7 @@ def run_dev(host: str, port: int) -> int:
             click.echo("SYNTHFLOW_API_KEY is not set, so Dagster runs over the sandbox API. Its made-up calls are in")
             click.echo(f"{_SANDBOX_DATA}. To fetch your own calls, set SYNTHFLOW_API_KEY in .env and start again.")
         click.echo("Starting Dagster ...")
-        return _serve(_servers(home, host, port), _environment(home, settings), folder, (host, port))
+        return _run_dev(home, host, port, _environment(home, settings), folder)
 
 
 def prepare_home(folder: Path = _DATA) -> Path:
@@ -174,61 +172,32 @@ def _validate_address(host: str, port: int) -> None:
         ) from None
 
 
-def _servers(home: Path, host: str, port: int) -> dict[str, list[str]]:
-    """Return the commands of Dagster's UI and daemon, by name.
-
-    `dg dev` would start the same two, and warn in a clone that the `dagster.yaml` there is not used.
-    """
-    workspace = ["--workspace", str(home / "workspace.yaml"), "--code-server-log-level", "warning"]
-    address = ["--host", host, "--port", str(port)]
-    return {
-        "UI": _script("dagster-webserver", *workspace, *address, "--dagster-log-level", "warning"),
-        # On a new home, the daemon warns that it has no cursors yet. The UI shows failed ticks.
-        "daemon": _script("dagster-daemon", "run", *workspace, "--log-level", "error"),
-    }
-
-
-def _serve(
-    commands: Mapping[str, list[str]], environment: dict[str, str], folder: Path, address: tuple[str, int]
-) -> int:
-    """Run servers until SIGINT or SIGTERM stops them, or until one ends. Return the exit code."""
+def _run_dev(home: Path, host: str, port: int, environment: dict[str, str], folder: Path) -> int:
+    """Run `dg dev` until SIGINT or SIGTERM stops it, or until it ends by itself. Return the exit code."""
     is_stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: is_stopped.set())
-    # In sessions of their own, so that Ctrl-C in a terminal and a service manager stop them in the same way.
-    servers = {
-        name: subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True)
-        for name, command in commands.items()
-    }
+    # Dagster warns on a new home that it has no cursors yet, and in a clone that its `dagster.yaml` is not used.
+    options = ["--host", host, "--port", str(port), "--log-level", "error"]
+    command = _dg("dev", "--workspace", str(home / "workspace.yaml"), *options)
+    # In a session of its own, so that Ctrl-C in a terminal and a service manager stop it in the same way.
+    server = subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True)
     is_announced = False
-    while not (ended := [name for name, server in servers.items() if server.poll() is not None]):
-        if is_stopped.wait(_POLL_SECONDS):
-            break
-        if not is_announced and _answers(address):
+    while server.poll() is None and not is_stopped.wait(_POLL_SECONDS):
+        if not is_announced and _answers(host, port):
             is_announced = True
-            click.echo(f"The Dagster UI is at http://{address[0]}:{address[1]}. To stop it, press Ctrl-C.")
-    for server in servers.values():
-        _stop(server)
+            click.echo(f"The Dagster UI is at http://{host}:{port}. To stop it, press Ctrl-C.")
     if is_stopped.is_set():
-        return 0
-    click.echo(f"Error: the Dagster {ended[0]} ended with exit code {servers[ended[0]].returncode}", err=True)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGINT)  # together with its child processes
+        return server.wait()
+    click.echo("Error: Dagster ended by itself; see the messages above", err=True)
     return 1
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Stop a server and its child processes."""
-    with suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGINT)
-    try:
-        server.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-def _answers(address: tuple[str, int]) -> bool:
+def _answers(host: str, port: int) -> bool:
     """Return whether a server listens on the address."""
-    with suppress(OSError), socket.create_connection(address, timeout=_POLL_SECONDS):
+    with suppress(OSError), socket.create_connection((host, port), timeout=_POLL_SECONDS):
         return True
     return False
 
@@ -258,7 +227,7 @@ def _launch(first: dt.date, last: dt.date, environment: dict[str, str]) -> None:
     command = ["launch", "--assets", "group:synthflow", "--partition-range", f"{first}...{last}"]
     with log.open("w", encoding="utf-8") as output:
         code = subprocess.call(
-            _script("dg", *command, "--module-name", "synthflow_assets.definitions"),
+            _dg(*command, "--module-name", "synthflow_assets.definitions"),
             env=environment,
             cwd=_SANDBOX_DATA,
             stdout=output,
@@ -308,11 +277,9 @@ def _ms(day: dt.date) -> int:
     return int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp() * 1000)
 
 
-def _script(name: str, *arguments: str) -> list[str]:
-    """Return a command of this Python's environment, which need not be activated."""
-    find = f"entry_points(group='console_scripts')[{name!r}]"
-    run = f"from importlib.metadata import entry_points; {find}.load()()"
-    return [sys.executable, "-c", run, *arguments]
+def _dg(*arguments: str) -> list[str]:
+    """Return a `dg` command of this Python's environment, which need not be activated."""
+    return [sys.executable, "-m", "dagster_dg_cli.cli", *arguments]
 
 
 def _failures(path: Path) -> str:

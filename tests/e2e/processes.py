@@ -73,11 +73,11 @@ class Server:
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
 
-    def kill_child(self, command: str) -> None:
-        """Kill the one child process whose command contains the text."""
-        children = psutil.Process(self._process.pid).children()
-        [child] = [child for child in children if command in " ".join(child.cmdline())]
-        child.kill()
+    def kill_descendant(self, command: str) -> None:
+        """Kill the one process below the server whose command contains the text."""
+        processes = psutil.Process(self._process.pid).children(recursive=True)
+        [process] = [process for process in processes if command in " ".join(process.cmdline())]
+        process.kill()
 
     def wait_for(self, url: str, query: str | None = None, seconds: float = 120) -> Any:
         """The first answer of the server to a request."""
