@@ -23,9 +23,9 @@ _ADDRESS = re.compile(
 _CHAT = re.compile(r"(?<=@)(?=\w)|(?<=\])(?=[(\[:])|(?<=#)|(?<=:)(?=[a-z+][\w+-]*:)")
 # What makes a line of a chat a list, a quotation, a table, a heading or code.
 _LINE_START = re.compile(r"^(?=[ \t=+|:-]|&gt;|\d+[.)](\s|$))", re.MULTILINE)
-# The dot of a host without `www.`, which chats link; but paths stay as they are, so that they can be copied.
+# The dot of a host without `www.`, which chats link. Paths and our module stay as they are, so that they can be copied.
 _HOST_DOT = re.compile(
-    r"(?<=[a-z0-9-])(?=\.(?!(?:duckdb|html|json|parquet|yaml)\b)[a-z]{2,}(?![\w-]*_))", re.IGNORECASE
+    r"(?<=[a-z0-9-])(?=\.(?!(?:definitions|duckdb|html|json|parquet|yaml)\b)[a-z]{2,}(?![\w-]*_))", re.IGNORECASE
 )
 _OUTER_UNDERSCORES = re.compile(r"\b_+|_+\b")  # those within a name, such as `call_loads`, have no effect
 _SIMILAR = str.maketrans({"*": "\u2217", "`": "'", "~": "\u223c"})

@@ -93,6 +93,7 @@ def test_plain_text_stays_readable() -> None:
     # Commands, tables, paths and times can be copied from a chat.
     for copied in (
         "call_duration_daily, a__b: 05:30:00, see 'x'",
+        "dg launch --module-name synthflow_assets.definitions --assets 'group:synthflow' --partition 2026-01-05",
         "dg launch --assets 'group:synthflow' --partition-range 2026-01-01...2026-01-05",
         "1.5 of 2. The table synthflow.call_loads in /srv/data/warehouse.duckdb, at 127.0.0.1:3000",
     ):
