@@ -151,8 +151,9 @@ class WarehouseResource(DuckDBResource):
 
 
 def _run_locks(context: dg.InitResourceContext) -> "RunLocks | None":
-    launcher = context.instance.run_launcher if context.instance is not None else None
-    return getattr(launcher, "run_locks", None)
+    from synthflow_assets.orchestration.instance.run_locks import RunLocks
+
+    return RunLocks.of(context.instance) if context.instance is not None else None
 
 
 @contextmanager

@@ -168,9 +168,12 @@ def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
     return launcher.check_run_worker_health(run).status
 
 
-def test_a_killed_run_differs_from_a_running_one(instance: dg.DagsterInstance, home: Path) -> None:
+@pytest.mark.parametrize(
+    "program", [HANGING, HANGING.replace('{"warehouse"}', "set()")], ids=["step", "no step of ours"]
+)
+def test_a_killed_run_differs_from_a_running_one(instance: dg.DagsterInstance, home: Path, program: str) -> None:
     """Dagster stores both as "started"."""
-    command = [sys.executable, "-c", HANGING, str(home)]
+    command = [sys.executable, "-c", program, str(home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"

@@ -4,6 +4,9 @@ Dagster's own storage opens and commits several connections for each event, whic
 a year of three agents takes three times as long with it (docs/benchmarks.md). Here the events of a step share two
 transactions, and a check is planned once, not once for each day. The files are Dagster's own: remove the entry from
 `dagster.yaml`, and `SqliteEventLogStorage` continues with them.
+
+The process of a run also holds the lock of the run from start to end. So run monitoring notices if it dies between two
+steps, when no step holds a lock.
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
 from synthflow_assets.orchestration import private
+from synthflow_assets.orchestration.instance.run_locks import RunLocks
 
 _BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"  # Dagster passes batches only if it is set
 _BATCH_SIZE = "1000"
 _LOCK_WAIT_SECONDS = 30
+_RUN_ENDS = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 _KEPT_ENGINES = 8  # they hold compiled statements, but no file
 
 
@@ -67,6 +72,15 @@ class BatchedEventLogStorage(private.SqliteEventLogStorage):
             stack.callback(self._held.connections.clear)
             for event in _two_milliseconds_apart(events):
                 self.store_event(event)
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event. The process that stores the start of a run is the one that executes it."""
+        super().store_event(event)
+        kind = event.dagster_event.event_type if event.dagster_event else None
+        if kind is dg.DagsterEventType.RUN_START and (locks := RunLocks.of(self._instance)) is not None:
+            locks.hold(event.run_id)
+        elif kind in _RUN_ENDS and (locks := RunLocks.of(self._instance)) is not None:
+            locks.release(event.run_id)
 
     def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:
         """Store a planned check as one row; Dagster would store one for each day of the run.

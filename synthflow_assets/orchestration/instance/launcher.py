@@ -26,8 +26,9 @@ SETTLING_SECONDS = 20
 class WatchfulRunLauncher(dg.DefaultRunLauncher):
     """The run launcher for `run_launcher` in `dagster.yaml`; run monitoring asks it about each run.
 
-    Each step of this package holds a lock while it runs (see `WarehouseResource`). If the process dies, the lock is
-    free, and the run is reported as failed. Runs without a lock are reported as running.
+    Each step of this package holds a lock while it runs (see `WarehouseResource`). With `BatchedEventLogStorage`, the
+    process of each run holds one as well. If all processes with a lock have died, the run is reported as failed. Runs
+    without a lock are reported as running.
 
     Args:
         inst_data: Dagster's own description of where this class is named.

@@ -8,7 +8,9 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
+
+import dagster as dg
 
 # Held by this process. A lock is released when the last object for its file is closed, so each is kept here.
 _HELD: dict[Path, IO[bytes]] = {}
@@ -23,6 +25,11 @@ class RunLocks:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    @classmethod
+    def of(cls, instance: dg.DagsterInstance) -> Self | None:
+        """Return the locks of an instance's runs; None if its run launcher is not the one of this package."""
+        return getattr(instance.run_launcher, "run_locks", None)
 
     def hold(self, run_id: str) -> None:
         """Lock this process's file of a run until `release`, or until the process ends.
