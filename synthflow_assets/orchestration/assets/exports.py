@@ -14,6 +14,7 @@ from synthflow_assets.orchestration.assets.materializations import MetadataByDay
 from synthflow_assets.orchestration.assets.metadata import Metadata, export_lineage, with_lineage
 from synthflow_assets.orchestration.assets.steps import DailyStep
 from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.settings import with_setting_names
 from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.export import EXPORTED_TABLES
 from synthflow_assets.warehouse.statements import write as write_to
@@ -68,7 +69,8 @@ def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDef
             validate_writable(folder)
         except BucketUnreachableError as error:
             # The day must not be lost with the bucket: later runs export what this one cannot.
-            context.log.warning(f"{error}. The run goes on without exports; a later run writes them")
+            line = f"{error}. The run writes everything else; a later run writes the exports"
+            context.log.warning(with_setting_names(line, workspace.settings))
 
     def find_outdated(context: Any) -> Mapping[dg.AssetKey, Sequence[dt.date]]:
         from synthflow_assets.warehouse.export import existing_exports

@@ -8,8 +8,9 @@ from typing import Any
 
 import dagster as dg
 
+from synthflow_assets.errors import SynthflowError
 from synthflow_assets.orchestration.assets.materializations import CODE_VERSION_TAG, MaterializationLog
-from synthflow_assets.orchestration.assets.steps import DailyStep
+from synthflow_assets.orchestration.assets.steps import DailyStep, FindOutdated
 from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.workspace import Workspace
 
@@ -38,24 +39,21 @@ def build_recompute_job(
         "write the exports and the report that are older than the metrics.",
     )
     def recompute(context: dg.OpExecutionContext) -> None:
-        log = MaterializationLog(context)
         if not workspace.warehouse(context).get_warehouse().exists():
             context.log.info("nothing has landed yet")
             return
-        is_outdated = False
         with translate_errors(workspace.settings):
             for step in downstream:
                 step.validate_target(context)
-            for step in (metrics, *downstream):
-                # Asked only now: what a step writes outdates the next one, as did an earlier run that failed here.
-                find = (
-                    step.find_outdated if step is not metrics else partial(_outdated_metrics, workspace, metrics.specs)
-                )
-                for days, keys in _by_days(find(context)):
-                    names = ", ".join(sorted(key.to_user_string() for key in keys))
-                    context.log.info(f"{len(days)} day(s) from {days[0]} to {days[-1]} are outdated: {names}")
-                    _write(context, log, step, days, keys)
-                    is_outdated = True
+            is_outdated = _write_outdated(context, metrics, partial(_outdated_metrics, workspace, metrics.specs))
+            failure = None
+            for step in downstream:
+                try:
+                    is_outdated |= _write_outdated(context, step, step.find_outdated)
+                except SynthflowError as error:
+                    failure = error  # if a bucket cannot be reached, the report is still written
+            if failure:
+                raise failure
         if not is_outdated:
             context.log.info("nothing is outdated")
 
@@ -72,6 +70,19 @@ def build_recompute_job(
         recompute()
 
     return recompute_job
+
+
+def _write_outdated(context: Any, step: DailyStep, find_outdated: FindOutdated) -> bool:
+    """Write and log the outdated days of a step's assets; return whether there were any."""
+    log, specs = MaterializationLog(context), {spec.key: spec for spec in step.specs}
+    outdated = list(_by_days(find_outdated(context)))
+    for days, keys in outdated:
+        names = ", ".join(sorted(key.to_user_string() for key in keys))
+        context.log.info(f"{len(days)} day(s) from {days[0]} to {days[-1]} are outdated: {names}")
+        for key, by_day in step.write(context, days, keys).items():
+            for day, shown in by_day.items():
+                log.add(specs[key], day, shown)
+    return bool(outdated)
 
 
 def _outdated_metrics(
@@ -116,12 +127,3 @@ def _code_versions(
             break
         cursor = page.cursor
     return found
-
-
-def _write(
-    context: Any, log: MaterializationLog, step: DailyStep, days: Sequence[dt.date], keys: set[dg.AssetKey]
-) -> None:
-    specs = {spec.key: spec for spec in step.specs}
-    for key, by_day in step.write(context, days, keys).items():
-        for day, shown in by_day.items():
-            log.add(specs[key], day, shown)
