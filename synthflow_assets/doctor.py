@@ -37,7 +37,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.export import examine_export_folder
 from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
 from synthflow_assets.warehouse.staging import Partition
-from synthflow_assets.warehouse.trial import LandingTrial, TrialResult
+from synthflow_assets.warehouse.trial import LANDED_COLUMNS, LandingTrial, TrialResult
 from synthflow_assets.zone_data import examine_zone_data
 
 _LOCK_WAIT_SECONDS = 5.0
@@ -294,7 +294,9 @@ def _examine_fetch(
     landed = _landed_calls(settings, day)
     partition = Partition(day, agent.model_id)
     try:
-        with LandingTrial(partition, settings.timezone, settings.pii, settings.hash_key, landed) as trial:
+        with LandingTrial(
+            partition, settings.timezone, settings.pii, settings.hash_key, landed, settings.vanished_fields
+        ) as trial:
             for event in events:
                 match event:
                     case FetchedPage():
@@ -323,12 +325,9 @@ def _landed_calls(settings: Settings, day: dt.date) -> pa.Table | None:
         warehouse = _warehouse(settings)
         if not warehouse.exists():
             return None
+        query = f"SELECT {', '.join(LANDED_COLUMNS)} FROM calls WHERE day BETWEEN $1 AND $2"  # noqa: S608 (our names)
         with warehouse.connect(read_only=True) as connection:
-            return connection.execute(
-                "SELECT call_id, day, model_id, start_time, listed_day, call_outcome FROM calls "
-                "WHERE day BETWEEN $1 AND $2",
-                [day - week, day + week],
-            ).to_arrow_table()
+            return connection.execute(query, [day - week, day + week]).to_arrow_table()
     except WarehouseError:
         return None
 

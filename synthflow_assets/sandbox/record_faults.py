@@ -83,10 +83,33 @@ def _statuses_as_null(record: Record) -> None:
     record["call_status"] = None
 
 
-def _empty_results(record: Record) -> None:
-    for name in ("judge_results", "executed_actions"):
-        if record.get(name):
-            record[name] = {}
+def _blank_statuses(record: Record) -> None:
+    record["call_status"] = " "
+
+
+def _end_reasons_as_booleans(record: Record) -> None:
+    record["end_call_reason"] = True
+
+
+def _empty_judge_results(record: Record) -> None:
+    if record.get("judge_results"):
+        record["judge_results"] = {}
+
+
+def _blank_judge_results(record: Record) -> None:
+    if record.get("judge_results"):
+        record["judge_results"] = ""
+
+
+def _empty_actions(record: Record) -> None:
+    if record.get("executed_actions"):
+        record["executed_actions"] = []
+
+
+def _actions_without_content(record: Record) -> None:
+    actions = record.get("executed_actions")
+    if isinstance(actions, dict):
+        record["executed_actions"] = [{"name": name} for name in actions]
 
 
 def _json_as_texts(record: Record) -> None:
@@ -144,7 +167,12 @@ RECORD_FAULTS: dict[str, Callable[[Record], None]] = {
     "statuses_as_numbers": _statuses_as_numbers,
     "statuses_as_booleans": _statuses_as_booleans,
     "statuses_as_null": _statuses_as_null,
-    "empty_results": _empty_results,
+    "blank_statuses": _blank_statuses,
+    "end_reasons_as_booleans": _end_reasons_as_booleans,
+    "empty_judge_results": _empty_judge_results,
+    "blank_judge_results": _blank_judge_results,
+    "empty_actions": _empty_actions,
+    "actions_without_content": _actions_without_content,
     "json_as_texts": _json_as_texts,
     "judge_results_as_lists": _judge_results_as_lists,
     "actions_as_texts": _actions_as_texts,

@@ -128,15 +128,19 @@ def _typed_text(column: Column, value: str, is_no_text: str) -> str:
 
 
 _TEXTS = tuple(column for column in CALL_FIELDS if column.kind is Kind.TEXT)
-# Metrics select calls by these words. A reason may be a number, such as a SIP code.
+# Metrics group calls by these words. A reason may be a number, such as a SIP code, but no word may be a boolean.
 _WORDS = ("call_status", "type_of_call")
+_REASONS = ("end_call_reason", "telephony_disconnect_reason", "telephony_hangup")
 
 
 def _other_kinds(column: Column) -> dict[str, str]:
     """Return the kinds of JSON values that a text may not be, by DuckDB's name."""
     structures = {"OBJECT": "an object", "ARRAY": "a list"}
-    numbers = {"BOOLEAN": "a boolean", **dict.fromkeys(("BIGINT", "UBIGINT", "DOUBLE"), "a number")}
-    return structures | (numbers if column.name in _WORDS else {})
+    booleans = {"BOOLEAN": "a boolean"}
+    numbers = dict.fromkeys(("BIGINT", "UBIGINT", "DOUBLE"), "a number")
+    if column.name in _WORDS:
+        return structures | booleans | numbers
+    return structures | (booleans if column.name in _REASONS else {})
 
 
 def _other_kinds_sql() -> str:
@@ -146,8 +150,8 @@ def _other_kinds_sql() -> str:
     again. Each field is named once, because DuckDB would parse all records for an expression that occurs twice.
     """
     may_be = [f"starts_with(r.{column.source}, '{brace}')" for column in _TEXTS for brace in "{["]
-    for word in _WORDS:
-        may_be += [f"regexp_matches(r.{word}, '^[-0-9]')", f"r.{word} IN ('true', 'false')"]
+    may_be += [f"regexp_matches(r.{word}, '^[-0-9]')" for word in _WORDS]
+    may_be += [f"r.{word} IN ('true', 'false')" for word in (*_WORDS, *_REASONS)]
     fields = ", ".join(
         f"{quoted(f'{column.source} is ')} || MAP {_other_kinds(column)}[json_type({_field_of_record(column)})]"
         for column in _TEXTS

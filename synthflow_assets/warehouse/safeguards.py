@@ -11,29 +11,31 @@ import duckdb
 from synthflow_assets.days import day_bounds_ms
 from synthflow_assets.errors import SynthflowError, UnreadableRecordsError, VanishedCallsError
 from synthflow_assets.warehouse.decoding import ANOTHER_DAY
-from synthflow_assets.warehouse.schema import CALL_FIELDS, NEEDED_COLUMNS
+from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, NEEDED_COLUMNS
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import execute_named, sql_file
+from synthflow_assets.warehouse.tables import Column
 
 _SQL = "synthflow_assets.warehouse.sql"
 STAGED = "read_parquet($files)"
 _FEW = 3  # records of any partition that may be undecodable, and calls that may vanish
 _NEARLY_ALL = 0.9
 _MANY = 0.1  # of the calls that landed before
-# Metrics read these columns, and Synthflow has no reason to delete them.
-_LASTING_COLUMNS = tuple(
-    column.name
-    for column in CALL_FIELDS
-    if column.name in NEEDED_COLUMNS and not (column.personal or column.phone or column.required)
-)
-# Metrics read these columns too. They are derived from fields that Synthflow deletes.
-_FROM_PERSONAL_FIELDS = {
-    "human_turns": "transcript",
-    "telephony_error_code": "error_message",
+# Metrics read these derived columns, here with the field that each is derived from.
+_DERIVED = {
     "judge_verdicts": "judge_results",
     "actions": "executed_actions",
-    "variables": "collected_variables",
+    "variables": "collected_variables or an extractor",
 }
+# The same, but Synthflow may delete these fields after a while.
+_DERIVED_FROM_DELETABLE = {"human_turns": "transcript", "telephony_error_code": "error_message"}
+# The columns of `calls` whose values may vanish.
+COMPARED_COLUMNS = tuple(
+    column
+    for column in CALLS.columns
+    if (column in CALL_FIELDS and column.name in NEEDED_COLUMNS and not (column.personal or column.required))
+    or column.name in _DERIVED | _DERIVED_FROM_DELETABLE
+)
 
 
 @dataclass
@@ -163,7 +165,7 @@ def find_vanished_values(
     """Return which partitions of a batch have calls without values that landed with them before.
 
     A partition must not land if such a value is missing in more than three calls, and in more than a tenth of the calls
-    that had it. But Synthflow deletes personal fields after a while, so what is derived from them may vanish.
+    that had it. But Synthflow may delete transcripts and error messages, so what is derived from them may vanish.
 
     Args:
         connection: has the table `calls`.
@@ -172,48 +174,62 @@ def find_vanished_values(
         vanished_fields: `keep` keeps what is derived from a personal field, if that is NULL now; `mirror` does not.
         accept_deleted: whether any value may vanish.
     """
-    names = [*_LASTING_COLUMNS, *_FROM_PERSONAL_FIELDS]
-    had, has = ([_has_value(f"{row}.{name}") for name in names] for row in ("landed", "now"))
-    counts = ", ".join(f"count_if({before} AND NOT {now})" for before, now in zip(had, has, strict=True))
-    query = sql_file(_SQL, "vanished_values.sql")
-    query = query.replace("{had}", ", ".join(f"count_if({one})" for one in had)).replace("{vanished}", counts)
-    query = query.replace("{decoded}", decoded)
+    keeps = vanished_fields == "keep"
+    had = [f"count_if({_has_value('landed', column)})" for column in COMPARED_COLUMNS]
+    lost = [f"count_if({_loses_value(column, keeps=keeps)})" for column in COMPARED_COLUMNS]
+    query = sql_file(_SQL, "vanished_values.sql").replace("{decoded}", decoded)
+    query = query.replace("{had}", ", ".join(had)).replace("{vanished}", ", ".join(lost))
     parameters = {
         "files": [str(path) for path in batch.files],
         "days": [partition.day for partition in batch.partitions],
     }
     losses = Losses()
-    gone: Counter[str] = Counter()
+    deleted: Counter[str] = Counter()
     for day, model_id, *lists in execute_named(connection, query, parameters).fetchall():
         partition = Partition(day, model_id)
-        for name, had_it, lost_it in zip(names, *lists, strict=True):
+        for column, had_it, lost_it in zip(COMPARED_COLUMNS, *lists, strict=True):
             if lost_it <= _FEW or lost_it <= _MANY * had_it or partition not in batch.partitions:
                 continue
-            if name in _FROM_PERSONAL_FIELDS:
-                gone[_FROM_PERSONAL_FIELDS[name]] += lost_it
+            if column.name in _DERIVED_FROM_DELETABLE:
+                deleted[_DERIVED_FROM_DELETABLE[column.name]] += lost_it
             elif not accept_deleted:
-                losses.refused[partition] = VanishedCallsError(
-                    f"{name} is missing in {lost_it:,} of {had_it:,} calls that landed with it. Nothing of this day "
-                    "was replaced. The API may have changed: pip install --upgrade synthflow-assets. To land the day "
-                    f"without {name}, run it with `accept_deleted` in the run config"
+                name = _DERIVED.get(column.name, column.name)
+                error = VanishedCallsError(
+                    f"{name} is missing or empty in {lost_it:,} of {had_it:,} calls that landed with it. Nothing of "
+                    "this day was replaced. The API may have changed: pip install --upgrade synthflow-assets. To land "
+                    f"the day without {name}, run it with `accept_deleted` in the run config"
                 )
-    if vanished_fields == "mirror":
-        losses.removed += [
-            f"{calls:,} calls no longer have {name}, which changes their metrics; SYNTHFLOW_VANISHED_FIELDS=keep keeps "
-            "what landed"
-            for name, calls in gone.items()
-        ]
+                losses.refused.setdefault(partition, error)
+    losses.removed += [
+        f"{calls:,} calls no longer have {name}, which changes their metrics; SYNTHFLOW_VANISHED_FIELDS=keep keeps "
+        "what landed"
+        for name, calls in deleted.items()
+    ]
     return losses
 
 
-def _has_value(column: str) -> str:
-    """Return an SQL condition: the column has a value, and a list or a map has an entry."""
-    match column.rpartition(".")[2]:
-        case "actions" | "variables":
-            return f"coalesce(len({column}) > 0, false)"
+def _has_value(row: str, column: Column) -> str:
+    """Return an SQL condition: the column has a value; a list or a map has an entry, an action its type."""
+    value = f"{row}.{column.name}"
+    match column.name:
+        case "actions":
+            return f"coalesce(len(list_filter({value}, lambda action: action.action_type <> '')) > 0, false)"
+        case "variables":
+            return f"coalesce(len({value}) > 0, false)"
         case "judge_verdicts":
-            return f"coalesce(cardinality({column}) > 0, false)"
-    return f"{column} IS NOT NULL"
+            return f"coalesce(cardinality({value}) > 0, false)"
+    return f"coalesce(trim({value}::VARCHAR) <> '', false)"
+
+
+def _loses_value(column: Column, *, keeps: bool) -> str:
+    """Return an SQL condition: the call landed with a value, and lands without one.
+
+    Args:
+        column: the column.
+        keeps: whether landing keeps a derived value that is NULL now.
+    """
+    lost = f"{_has_value('landed', column)} AND NOT {_has_value('now', column)}"
+    return f"{lost} AND now.{column.name} IS NOT NULL" if keeps and column.source is None else lost
 
 
 def unreadable_fields(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str = STAGED) -> list[str]:

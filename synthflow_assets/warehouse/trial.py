@@ -12,7 +12,8 @@ import pyarrow as pa
 from synthflow_assets.errors import SynthflowError, WarehouseUnusableError
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.warehouse.decoding import decode_sql
-from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
+from synthflow_assets.warehouse.safeguards import COMPARED_COLUMNS, find_losses, find_vanished_values, unreadable_fields
+from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.staging import (
     CHUNK_BYTES,
     MEMORY_LIMIT,
@@ -24,6 +25,11 @@ from synthflow_assets.warehouse.staging import (
 from synthflow_assets.warehouse.statements import describe
 
 _DECODED = "temp.decoded"
+# The columns of `calls` that the safeguards compare.
+LANDED_COLUMNS = (
+    *("call_id", "day", "model_id", "start_time", "listed_day", "call_outcome"),
+    *(column.name for column in COMPARED_COLUMNS),
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class LandingTrial:
         timezone: IANA name of the time zone of days.
         pii: keep, hash or drop.
         hash_key: for hash.
-        landed: calls of this day and the days around it that have landed already: the columns that `losses.sql` reads.
+        landed: calls of this day and the days around it that have landed already, with the `LANDED_COLUMNS`.
+        vanished_fields: `keep` or `mirror`, as for landing.
     """
 
     def __init__(
@@ -60,24 +67,23 @@ class LandingTrial:
         pii: str = "keep",
         hash_key: str = "",
         landed: pa.Table | None = None,
+        vanished_fields: str = "mirror",
     ) -> None:
         self._partition = partition
         self._timezone = timezone
+        self._vanished_fields = vanished_fields
         self._decode = decode_sql("chunk", pii, hash_key)
         self._chunk = Chunk()
         # Without a folder for temporary files, DuckDB never writes raw records to disk.
         self._connection = duckdb.connect(config={"threads": 1, "memory_limit": MEMORY_LIMIT, "temp_directory": ""})
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.execute(
-            "CREATE TABLE calls (call_id VARCHAR, day DATE, model_id VARCHAR, start_time TIMESTAMPTZ, "
-            "listed_day DATE, call_outcome VARCHAR)"
-        )
+        types = {column.name: column.sql_type for column in CALLS.columns}
+        columns = ", ".join(f"{name} {types[name]}" for name in LANDED_COLUMNS)
+        self._connection.execute(f"CREATE TABLE calls ({columns})")
         if landed is not None:
             self._connection.register("landed", landed)
             self._connection.execute("INSERT INTO calls BY NAME FROM landed")
-        self._connection.execute(
-            "CREATE TEMP TABLE decoded (day DATE, model_id VARCHAR, call_id VARCHAR, reason VARCHAR, unread VARCHAR[])"
-        )
+        self._connection.execute(f"CREATE TEMP TABLE decoded ({columns}, reason VARCHAR, unread VARCHAR[])")
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +114,8 @@ class LandingTrial:
         """
         self._decode_chunk()
         batch = ReadyBatch(partitions={self._partition: fetched}, timezone=self._timezone)
-        errors = find_losses(self._connection, batch, _DECODED).refused
+        errors = find_vanished_values(self._connection, batch, _DECODED, vanished_fields=self._vanished_fields).refused
+        errors |= find_losses(self._connection, batch, _DECODED).refused
         rejected = self._connection.execute(
             "SELECT reason, count(*) AS n FROM temp.decoded WHERE reason IS NOT NULL GROUP BY reason "
             "ORDER BY n DESC, reason"
@@ -122,7 +129,7 @@ class LandingTrial:
         try:
             self._connection.register("chunk", records_table(chunk, self._timezone))
             self._connection.execute(
-                f"INSERT INTO temp.decoded SELECT day, model_id, call_id, reason, unread FROM ({self._decode})"
+                f"INSERT INTO temp.decoded SELECT {', '.join(LANDED_COLUMNS)}, reason, unread FROM ({self._decode})"
             )
             self._connection.unregister("chunk")
         except duckdb.Error as error:

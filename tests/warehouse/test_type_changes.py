@@ -139,27 +139,50 @@ def test_calls_that_the_api_does_not_list_any_more_stay_until_that_is_accepted(
     assert rows == 0 if fault == "no_calls" else 0 < rows < 0.6 * len(before["calls"])
 
 
-def test_a_field_that_metrics_need_stays_until_its_loss_is_accepted(workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("fault", "field"),
+    [
+        ("statuses_as_null", "call_status"),
+        ("blank_statuses", "call_status"),
+        ("empty_judge_results", "judge_results"),
+        ("blank_judge_results", "judge_results"),
+        ("empty_actions", "executed_actions"),
+        ("actions_without_content", "executed_actions"),
+    ],
+)
+def test_a_field_that_metrics_need_stays_until_its_loss_is_accepted(
+    workspace: Workspace, fault: str, field: str
+) -> None:
     workspace.load()
     before = workspace.rows()
-    for outcome in workspace.load("statuses_as_null"):
-        assert isinstance(outcome, FailedPartition)
+    outcomes = workspace.load(fault)
+    failed = [outcome for outcome in outcomes if isinstance(outcome, FailedPartition)]
+    assert failed
+    for outcome in failed:
         assert isinstance(outcome.error, VanishedCallsError)
-        assert re.match(r"call_status is missing in 30 of 30 calls that landed with it\. Nothing", str(outcome.error))
-    assert workspace.rows() == before
-    accepted = workspace.load("statuses_as_null", accept_deleted=True)
+        said = rf"{field} is missing or empty in \d+ of \d+ calls that landed with it\. Nothing"
+        assert re.match(said, str(outcome.error))
+    kept = {(outcome.day, outcome.agent.model_id) for outcome in failed}
+    assert [row for row in workspace.rows()["calls"] if row[:2] in kept] == [
+        row for row in before["calls"] if row[:2] in kept
+    ]
+    accepted = workspace.load(fault, accept_deleted=True)
     assert not [one for one in accepted if isinstance(one, FailedPartition)]
 
 
-def test_results_that_become_empty_are_reported(workspace: Workspace) -> None:
-    """Synthflow deletes personal fields after a while, so the day lands."""
+def test_judges_that_were_late_or_switched_off_do_not_fail_a_day(workspace: Workspace) -> None:
+    """Values may come later. Days whose calls never had verdicts stay without them."""
+    workspace.load("empty_judge_results", "empty_actions")
+    assert not [one for one in workspace.load() if isinstance(one, FailedPartition)]
+
+
+def test_transcripts_that_synthflow_deleted_are_reported(workspace: Workspace) -> None:
     workspace.load()
-    assert not [one for one in workspace.load("empty_results") if isinstance(one, FailedPartition)]
-    [said] = [message for message in workspace.said if "judge_results" in message]
-    assert re.match(r"\d+ calls no longer have judge_results, which changes their metrics; SYNTHFLOW_VANISHED", said)
-    assert [message for message in workspace.said if "no longer have executed_actions" in message]
+    assert not [one for one in workspace.load("deleted_texts") if isinstance(one, FailedPartition)]
+    [said] = [message for message in workspace.said if "no longer have" in message]
+    assert re.match(r"\d+ calls no longer have transcript, which changes their metrics; SYNTHFLOW_VANISHED", said)
     workspace.said.clear()
-    workspace.load("empty_results")
+    workspace.load("deleted_texts")
     assert not [message for message in workspace.said if "no longer have" in message]
 
 
@@ -178,6 +201,7 @@ def test_a_wrong_response_is_asked_for_again_and_does_no_harm(workspace: Workspa
         ("statuses_as_objects", "call_status is an object"),
         ("statuses_as_numbers", "call_status is a number"),
         ("statuses_as_booleans", "call_status is a boolean"),
+        ("end_reasons_as_booleans", "end_call_reason is a boolean"),
         ("judge_results_as_lists", "judge_results is a list"),
         ("actions_as_texts", "an entry of executed_actions is not an object"),
         ("transcripts_as_lists", "transcript is a list"),

@@ -64,8 +64,8 @@ class FetchConfig(dg.Config):
     )
     accept_deleted: bool = Field(
         default=False,
-        description="Remove calls that the API no longer lists, however many they are. Otherwise a day fails if it "
-        "would lose many.",
+        description="Remove calls that the API no longer lists, and values that it no longer sends, however many they "
+        "are. Otherwise a day fails if it would lose many.",
     )
 
 
