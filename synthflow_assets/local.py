@@ -58,8 +58,7 @@ def run_demo() -> None:
     validate_installed(*SERVER_MODULES, *_DAGSTER_MODULES)
     from synthflow_assets.sandbox.server import Sandbox
 
-    last = last_closed_day("UTC")
-    first = last - dt.timedelta(days=_DEMO_DAYS - 1)
+    first, last = _demo_days()
     with Sandbox() as sandbox:
         environment = _environment(prepare_home(_SANDBOX_DATA), _sandbox_settings(sandbox.url))
         click.echo(f"Sandbox API with made-up calls at {sandbox.url}")
@@ -202,6 +201,12 @@ def _answers(host: str, port: int) -> bool:
     return False
 
 
+def _demo_days() -> tuple[dt.date, dt.date]:
+    """Return the first and the last day of the demo."""
+    last = last_closed_day("UTC")
+    return last - dt.timedelta(days=_DEMO_DAYS - 1), last
+
+
 def _sandbox_settings(url: str) -> dict[str, str]:
     """Return all settings by variable, for the sandbox at this address.
 
@@ -212,6 +217,8 @@ def _sandbox_settings(url: str) -> dict[str, str]:
         variable("pii"): "keep",  # an empty one is refused
         variable("api_key"): "sandbox-key",
         variable("base_url"): url,
+        # So that no partition of the demo is missing.
+        variable("start_date"): f"{_demo_days()[0]}",
         variable("warehouse"): str(_SANDBOX_WAREHOUSE.resolve()),
         variable("report"): str(_SANDBOX_REPORT.resolve()),
     }

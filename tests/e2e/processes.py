@@ -22,6 +22,8 @@ LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name lo
     ... on RepositoryLocation { repositories { assetNodes { id } } } ... on PythonError { message } } } } } }"""
 TIME_ZONES = """{ schedulesOrError(repositorySelector: { repositoryLocationName: "synthflow_assets",
     repositoryName: "__repository__" }) { ... on Schedules { results { executionTimezone } } } }"""
+PARTITIONS = """{ assetNodeOrError(assetKey: {path: ["synthflow", "calls"]}) { ... on AssetNode {
+    partitionStats { numPartitions numMaterialized } } } }"""
 RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
 
 
@@ -117,6 +119,12 @@ def run_states(port: int) -> list[str]:
     """The status of each run that Dagster's UI lists."""
     results = ask(f"http://127.0.0.1:{port}/graphql", RUNS)["data"]["runsOrError"]["results"]
     return [result["status"] for result in results]
+
+
+def partition_counts(port: int) -> dict[str, int]:
+    """How many partitions `calls` has, and how many of them are materialized."""
+    counts = ask(f"http://127.0.0.1:{port}/graphql", PARTITIONS)["data"]["assetNodeOrError"]["partitionStats"]
+    return dict(counts)
 
 
 def time_zones(port: int) -> set[str]:

@@ -15,7 +15,17 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import VIEWS
-from tests.e2e.processes import ROOT, Server, environment, free_port, processes_in, run, run_states, time_zones
+from tests.e2e.processes import (
+    ROOT,
+    Server,
+    environment,
+    free_port,
+    partition_counts,
+    processes_in,
+    run,
+    run_states,
+    time_zones,
+)
 
 CHECK_COUNT = len(CHECKS) + len(SCHEDULED_CHECKS)
 ASSETS = 4 + len(METRIC_TABLES) + len(VIEWS) + 1
@@ -77,6 +87,7 @@ def test_demo_then_dev_over_the_sandbox(
     assert server.wait_for_assets(port) == ASSETS
     assert time_zones(port) == {"UTC"}
     assert run_states(port) == ["SUCCESS", "SUCCESS"]  # the demos
+    assert partition_counts(port) == {"numPartitions": 7, "numMaterialized": 7}
     assert "SYNTHFLOW_API_KEY is not set, so Dagster runs over the sandbox API" in server.log.read_text()
     server.stop()
     assert processes_in(folder) == []
