@@ -465,7 +465,7 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
         command = f'sudo chown "$(id -un)" {shlex.quote(settings.warehouse)}'
         yield Finding(Verdict.TROUBLE, "warehouse", text, command)
     elif loads.empty:
-        yield Finding(Verdict.OK, "warehouse", f"{settings.warehouse} exists. Nothing has landed yet.")
+        yield _nothing_landed(settings, f"{settings.warehouse} exists. Nothing has landed yet.")
     else:
         yield _landed(settings, int(loads["landed"].sum()), loads["day"].min().date(), loads["day"].max().date())
 
@@ -493,9 +493,18 @@ def _not_yet(settings: Settings) -> Finding:
     text = f"{settings.warehouse} does not exist yet. The first run creates it."
     default = Settings.model_fields["warehouse"].default
     if settings.warehouse != default or not Path(_EARLIER_DEFAULT).is_file():
-        return Finding(Verdict.OK, "warehouse", text)
+        return _nothing_landed(settings, text)
     text = f"{_EARLIER_DEFAULT} exists, the earlier default. The default is now {default}. Keep the earlier file."
     return Finding(Verdict.TROUBLE, "warehouse", text, _set("warehouse", _EARLIER_DEFAULT))
+
+
+def _nothing_landed(settings: Settings, text: str) -> Finding:
+    """Return the finding about a warehouse without days. If a start date is set, they are missing."""
+    expected = last_due_day(settings.timezone)
+    if "start_date" not in settings.model_fields_set or settings.start_date > expected:
+        return Finding(Verdict.OK, "warehouse", text)
+    text += f" The days from {settings.start_date} to {expected} are missing."
+    return Finding(Verdict.NOTE, "warehouse", text, _fetch(settings, settings.start_date, expected))
 
 
 def _landed(settings: Settings, calls: int, first: dt.date, last: dt.date) -> Finding:
@@ -503,8 +512,13 @@ def _landed(settings: Settings, calls: int, first: dt.date, last: dt.date) -> Fi
     expected = last_due_day(settings.timezone)
     if last >= expected:
         return Finding(Verdict.OK, "warehouse", text)
-    command = (
-        f"dg launch -m synthflow_assets.definitions --assets group:{settings.warehouse_schema} "
-        f"--partition-range {last + dt.timedelta(days=1)}...{expected}"
-    )
+    command = _fetch(settings, last + dt.timedelta(days=1), expected)
     return Finding(Verdict.NOTE, "warehouse", f"{text} {expected} has not landed yet.", command)
+
+
+def _fetch(settings: Settings, first: dt.date, last: dt.date) -> str:
+    """Return the command that fetches these days."""
+    return (
+        f"dg launch -m synthflow_assets.definitions --assets group:{settings.warehouse_schema} "
+        f"--partition-range {first}...{last}"
+    )

@@ -343,3 +343,19 @@ def test_a_margin_shorter_than_the_time_before_some_starts_is_trouble(
             assert "SYNTHFLOW_WINDOW_MARGIN_SECONDS=7200" in found["margin"].remedy
             return
     raise AssertionError("no samples differed")
+
+
+def test_a_vanished_warehouse_is_noted_if_a_start_date_is_set(
+    start_sandbox: StartSandbox, settings_for: SettingsFor
+) -> None:
+    start, expected = last_due_day("UTC") - dt.timedelta(days=9), last_due_day("UTC")
+    settings = settings_for(start_sandbox(), start_date=start)
+    found = findings(settings)["warehouse"]
+    assert found.verdict is Verdict.NOTE
+    assert found.text.endswith(f"The first run creates it. The days from {start} to {expected} are missing.")
+    assert str(found.remedy).endswith(f"--partition-range {start}...{expected}")
+    with Warehouse(settings.warehouse).connect():
+        pass
+    assert f"Nothing has landed yet. The days from {start}" in findings(settings)["warehouse"].text
+    future = settings.model_copy(update={"start_date": expected + dt.timedelta(days=3)})
+    assert findings(future)["warehouse"].verdict is Verdict.OK
