@@ -175,7 +175,7 @@ def load_calls(
         days: which days to load, in the settings' time zone.
         run_id: the value of `run_id` in `call_loads`.
         skipped: pairs that are not fetched.
-        listed: all agents that the API lists and the settings select; by default those of `agents` that have a name.
+        listed: all agents that the API lists and the settings select; by default `agents`.
         accept_deleted: whether calls that the API no longer lists are removed, however many they are.
         log: gets messages for people.
 
@@ -194,7 +194,7 @@ def load_calls(
         days,
         run_id,
         log,
-        [agent for agent in agents if agent.name] if listed is None else listed,
+        agents if listed is None else listed,
         accept_deleted=accept_deleted,
     )
     pairs = [Partition(day, agent.model_id) for day in days for agent in agents]

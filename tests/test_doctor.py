@@ -194,6 +194,7 @@ def test_a_response_that_would_lose_landed_calls_is_trouble(
         ("durations_as_fractions", "landed before; most often, duration is a fraction"),
         ("blank_call_ids", "landed before; most often, call_id is missing"),
         ("missing_calls", "no longer lists 30 of 60 calls"),
+        ("statuses_as_null", "call_status is missing or empty in 60 of 60 calls"),
     ]:
         sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={fault: 1e9})
         assert says in troubles(settings)["records"]

@@ -31,7 +31,7 @@ from synthflow_assets.loading import (
     resolve_agents,
     shared_rate,
 )
-from synthflow_assets.quality import CHECKS, find_problems
+from synthflow_assets.quality import CHECKS, FRESHNESS, find_problems
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -170,6 +170,19 @@ def test_every_pair_lands_with_its_counts(run: Callable[..., Run], timezone: str
     assert one.count("calls") == sum(summary.landed for summary in summaries) > 200
     assert set(one.warehouse.read_frame("call_loads")["run_id"]) == {"run-7"}
     assert set(one.warehouse.read_frame("agents")["name"]) == {agent.name for agent in one.agents}
+
+
+def test_a_deleted_agent_without_a_name_is_not_expected(run: Callable[..., Run]) -> None:
+    one = run(agents=2)
+    one.agents = [agent._replace(name=None) for agent in one.agents]
+    one.load()
+    gone = one.agents.pop()
+    one.load()
+    with one.warehouse.connect(read_only=True) as connection:
+        due = DAYS[-1] + dt.timedelta(days=1)
+        [problem] = find_problems(connection, FRESHNESS, None, one.settings, due)
+    assert problem.agent == one.agents[0].label
+    assert any(f"agent {gone.label} is not expected any more" in line for line in one.lines)
 
 
 def test_skipped_pairs_are_not_fetched(run: Callable[..., Run]) -> None:

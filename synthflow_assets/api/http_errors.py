@@ -32,6 +32,10 @@ from synthflow_assets.errors import (
 from synthflow_assets.texts import one_line, printable_line
 
 _MAX_PRINTED_LENGTH = 1_000
+_CHECK_AGENT = (
+    "If the agent was deleted, remove its id from SYNTHFLOW_MODEL_IDS. Otherwise check that the agent is in this "
+    "workspace (`synthflow-assets agents` lists them)"
+)
 _NO_CALLS_STATUSES = (400, 404, 410, 422)
 # The API's own sentences, those of the framework that it seems to use (FastAPI), and the names in them.
 # Any other number may be a part of a phone number.
@@ -97,8 +101,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url:
     """
     if status in _NO_CALLS_STATUSES and says_no_calls(body):
         error: ApiError = NoCallsFoundError(
-            f"No calls found ({status}). Check that the agent is in this workspace (`synthflow-assets agents` lists "
-            f"them), and that {base_url} is the API's address, which ends in /v2"
+            f"No calls found ({status}). {_CHECK_AGENT}, and that {base_url} is the API's address, which ends in /v2"
         )
     else:
         error = _status_error(status, headers, body, base_url)
@@ -119,8 +122,7 @@ def _status_error(status: int, headers: Mapping[str, str], body: bytes, base_url
             return AccessDeniedError(f"Access denied (403){detail}. The key is valid but lacks the permission")
         case 404:
             return NotFoundError(
-                f"Not found (404){detail}. Check that the agent is in this workspace (`synthflow-assets agents` lists "
-                f"them), and that {base_url} is the API's address, which ends in /v2"
+                f"Not found (404){detail}. {_CHECK_AGENT}, and that {base_url} is the API's address, which ends in /v2"
             )
         case 408 | 425:
             return ServerError(f"The API did not process the request in time ({status}){detail}; try again later")

@@ -202,6 +202,12 @@ def _decode(decoder: msgspec.json.Decoder[Page], body: bytes, what: str) -> tupl
 
 def _unexpected_json(body: bytes, what: str) -> MalformedResponseError:
     kind = "an HTML page" if body.lstrip()[:1] == b"<" else "not the expected JSON"
+    if what == "calls" and _is_ambiguous(body):
+        return MalformedResponseError(
+            f"the response to the list of calls has neither calls nor their total ({len(body):,} bytes), so a part may "
+            "have been lost; try again later, or check that SYNTHFLOW_BASE_URL ends in /v2. If it stays so and the "
+            "dashboard shows no calls either, tell the maintainers"
+        )
     return MalformedResponseError(
         f"the response to the list of {what} is {kind} ({len(body):,} bytes); try again later, or check that "
         "SYNTHFLOW_BASE_URL ends in /v2"
@@ -236,6 +242,20 @@ def _is_empty_form(body: bytes) -> bool:
             and ("calls" in response or _is_success(tree))
         )
     return _is_success(tree)
+
+
+def _is_ambiguous(body: bytes) -> bool:
+    """Return whether a body holds nothing: no calls, no total, and nothing else."""
+    try:
+        tree = json.loads(body) if body.strip() else None
+    except _DECODING_ERRORS:
+        return False
+    if tree is None:
+        return True
+    if not isinstance(tree, dict) or not set(tree) <= {"status", "response"}:
+        return False
+    response = tree.get("response")
+    return response in _EMPTY or response in ({"pagination": {}}, {"pagination": None})
 
 
 def _is_success(tree: dict[str, Any]) -> bool:

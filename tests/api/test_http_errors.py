@@ -55,7 +55,11 @@ def error_of(status: int, body: Any = None, headers: dict[str, str] | None = Non
         (400, BadRequestError, "Request rejected (400)"),
         (401, AuthenticationError, f"Invalid API key (401 from {BASE_URL}). Check SYNTHFLOW_API_KEY"),
         (403, AccessDeniedError, "Access denied (403). The key is valid but"),
-        (404, NotFoundError, "Not found (404). Check that the agent is in this workspace (`synthflow-assets agents`"),
+        (
+            404,
+            NotFoundError,
+            "Not found (404). If the agent was deleted, remove its id from SYNTHFLOW_MODEL_IDS",
+        ),
         (408, ServerError, "The API did not process the request in time (408); try again later"),
         (422, BadRequestError, "Request rejected (422)"),
         (425, ServerError, "The API did not process the request in time (425); try again later"),
