@@ -57,7 +57,8 @@ def translate_specs(
         result = _translate(SynthflowAssetProps(name, kind, spec), get_asset_spec)
         same = next((other for other, one in translated.items() if one.key == result.key), None)
         if same is not None:
-            raise SettingsError(f"the translation gives {same} and {name} the same key, {result.key.to_user_string()}")
+            key = result.key.to_user_string()
+            raise SettingsError(f"the translation gives {same} and {name} the same key, {key}; use props.name in it")
         translated[name] = result
         renamed[spec.key] = result.key
     own = {str(spec.metadata[ASSET_NAME]): spec for _, spec in specs}

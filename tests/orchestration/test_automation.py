@@ -145,6 +145,26 @@ def test_agents_that_are_the_same_wake_no_eager_asset_downstream(
     assert len(versions) == len(set(versions)) == 2
 
 
+def test_a_day_of_the_look_back_is_up_to_date_with_an_asset_of_ones_own_upstream(
+    sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    """It has no partitions, so its materialization is of no day."""
+    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
+
+    @dg.asset
+    def leads() -> None: ...
+
+    ours = build_synthflow_defs(
+        settings_for(sandbox), get_asset_spec=lambda props: props.spec.replace_attributes(deps=["leads"])
+    )
+    definitions = dg.Definitions.merge(ours, dg.Definitions([leads]))
+    assert dg.materialize([leads], instance=instance).success
+    job = definitions.resolve_job_def("synthflow_daily")
+    tags = lookback_tags(FIRST, FIRST + dt.timedelta(days=1))
+    assert job.execute_in_process(instance=instance, tags=tags, asset_selection=ASSETS).success
+    assert outdated(definitions, instance, ["calls", "actions_daily"], [f"{FIRST}"]) == set()
+
+
 def test_only_what_a_changed_setting_outdates_is_computed_again(
     sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:

@@ -148,7 +148,7 @@ def refused(get_asset_spec: Callable[[SynthflowAssetProps], Any]) -> str:
 
 
 def test_what_would_break_the_assets_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    same = "the translation gives calls and call_rejects the same key, one"
+    same = "the translation gives calls and call_rejects the same key, one; use props.name in it"
     assert refused(lambda props: props.spec.replace_attributes(key="one")) == same
     with pytest.raises(SettingsError, match=f"^{same}$"):
         load("translation: {key: one}")

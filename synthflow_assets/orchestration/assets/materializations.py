@@ -91,7 +91,7 @@ class MaterializationLog:
         if version := shown.get(DATA_VERSION):
             tags |= {_DATA_VERSION_TAG: version, _VERSION_IS_GIVEN_TAG: "true"}
         for dep in spec.deps:
-            last = self._last(dep.asset_key, day)
+            last = self._last(dep.asset_key, day) or self._last_without_partition(dep.asset_key)
             materialization = last.asset_materialization if last else None
             name = dep.asset_key.to_user_string()
             version = (materialization.tags or {}).get(_DATA_VERSION_TAG) if materialization else None
@@ -104,6 +104,11 @@ class MaterializationLog:
         of_day = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat()] if day else None)
         records = self._context.instance.fetch_materializations(of_day, limit=1).records
         return records[0] if records else None
+
+    def _last_without_partition(self, key: dg.AssetKey) -> dg.EventLogRecord | None:
+        """Return the last record of an asset without partitions, which a translation may add upstream."""
+        last = self._last(key, None)
+        return last if last and last.partition_key is None else None
 
 
 def _data_version(shown: Iterable[Metadata]) -> dg.DataVersion | None:
