@@ -3,6 +3,8 @@
 import datetime as dt
 import hmac
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -333,3 +335,24 @@ def test_a_number_is_found_in_any_text_and_any_json(groups: list[str], separator
     for written in (text, json.dumps([text]), json.dumps({"a": text}, ensure_ascii=False)):
         [[numbers]] = duckdb.execute(f"SELECT {numbers_sql('$1::VARCHAR')}", [written]).fetchall()
         assert "".join(groups) in numbers
+
+
+@given(st.lists(st.text("0123456789", min_size=1, max_size=4) | st.just("1" * 18), min_size=30, max_size=110))
+def test_a_number_is_found_anywhere_in_a_long_row_of_numbers(groups: list[str]) -> None:
+    expected = {
+        "".join(groups[first:last])
+        for first in range(len(groups))
+        for last in range(first + 1, len(groups) + 1)
+        if 7 <= len("".join(groups[first:last])) <= 17
+    }
+    [[numbers]] = duckdb.execute(f"SELECT {numbers_sql('$1::VARCHAR')}", [" ".join(groups)]).fetchall()
+    assert set(numbers) == {number.removeprefix("00") for number in expected}
+
+
+def test_a_long_row_of_numbers_is_searched_in_seconds() -> None:
+    """After the first erasure, every record is searched for numbers when it lands."""
+    text = "1 2 3 4 5 6 7 8 9 0 " * 3_000 + "415 555 0123"
+    search = f"SELECT list_contains({numbers_sql('$1::VARCHAR')}, '4155550123')"
+    # In a process of its own, because DuckDB does not interrupt an expression.
+    script = f"import duckdb; assert duckdb.execute({search!r}, [{text!r}]).fetchall() == [(True,)]"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
