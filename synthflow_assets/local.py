@@ -172,10 +172,12 @@ def _validate_address(host: str, port: int) -> None:
 
 
 def _run_dev(home: Path, host: str, port: int, environment: dict[str, str], folder: Path) -> int:
-    """Run `dg dev` until SIGINT or SIGTERM stops it, or until it ends by itself. Return the exit code."""
+    """Run `dg dev` until a signal or the end of the terminal stops it, or until it ends. Return the exit code."""
     is_stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: is_stopped.set())
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        # `nohup` ignores SIGHUP on purpose. Background jobs of a shell ignore SIGINT, but something must stop them.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: is_stopped.set())
     # Dagster warns on a new home that it has no cursors yet, and in a clone that its `dagster.yaml` is not used.
     options = ["--host", host, "--port", str(port), "--log-level", "error"]
     command = _dg("dev", "--workspace", str(home / "workspace.yaml"), *options)

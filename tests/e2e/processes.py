@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -59,9 +60,9 @@ class Server:
                 command, cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
 
-    def stop(self) -> None:
-        """Send SIGTERM and wait for the end."""
-        self._process.terminate()
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal and wait for the end."""
+        self._process.send_signal(number)
         self.wait()
 
     def wait(self) -> int:

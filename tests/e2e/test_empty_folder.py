@@ -1,6 +1,7 @@
 """The wheel, its command, and a folder with nothing in it: demo, home and dev."""
 
 import datetime as dt
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +90,7 @@ def test_demo_then_dev_over_the_sandbox(
     assert run_states(port) == ["SUCCESS", "SUCCESS"]  # the demos
     assert partition_counts(port) == {"numPartitions": 7, "numMaterialized": 7}
     assert "SYNTHFLOW_API_KEY is not set, so Dagster runs over the sandbox API" in server.log.read_text()
-    server.stop()
+    server.stop(signal.SIGHUP)  # as a terminal that is closed
     assert processes_in(folder) == []
 
 
