@@ -96,6 +96,15 @@ CHECKS = (
     known_values(),
     Check(
         "calls",
+        "plausible_times",
+        "For each agent and day, most calls are shorter than a day and than a hundred times their connection, and not "
+        "all calls start on another day than the API listed them for. Otherwise the API may have changed a unit or a "
+        "time. It needs more than three calls.",
+        "Compare some calls with Synthflow's dashboard. If they differ, tell the maintainers, and fetch the day again "
+        "after an upgrade: {fetch}",
+    ),
+    Check(
+        "calls",
         "usual_volume",
         "Each agent has about as many calls as on the same weekday of the eight weeks before. The allowed difference "
         "from their median is four times the largest of: their spread, the root of the median, a tenth of the median. "

@@ -60,6 +60,8 @@ FAULTS = {
     "statuses_as_numbers": "sends call_status as a number",
     "statuses_as_booleans": "sends call_status as true",
     "statuses_as_null": "sends null as call_status",
+    "durations_in_milliseconds": "sends a duration in milliseconds instead of seconds",
+    "starts_a_day_early": "sends a start_time that is a day too early",
     "blank_statuses": "sends a blank call_status",
     "end_reasons_as_booleans": "sends end_call_reason as true",
     "empty_judge_results": "sends an empty object as judge_results",

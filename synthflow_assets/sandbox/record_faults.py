@@ -83,6 +83,14 @@ def _statuses_as_null(record: Record) -> None:
     record["call_status"] = None
 
 
+def _durations_in_milliseconds(record: Record) -> None:
+    record["duration"] = int(record["duration"]) * 1000
+
+
+def _starts_a_day_early(record: Record) -> None:
+    record["start_time"] = str(int(record["start_time"]) - 86_400_000)
+
+
 def _blank_statuses(record: Record) -> None:
     record["call_status"] = " "
 
@@ -167,6 +175,8 @@ RECORD_FAULTS: dict[str, Callable[[Record], None]] = {
     "statuses_as_numbers": _statuses_as_numbers,
     "statuses_as_booleans": _statuses_as_booleans,
     "statuses_as_null": _statuses_as_null,
+    "durations_in_milliseconds": _durations_in_milliseconds,
+    "starts_a_day_early": _starts_a_day_early,
     "blank_statuses": _blank_statuses,
     "end_reasons_as_booleans": _end_reasons_as_booleans,
     "empty_judge_results": _empty_judge_results,

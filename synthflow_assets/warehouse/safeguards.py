@@ -66,6 +66,7 @@ def find_losses(
       record without an id may be any call that landed and is not listed now.
     * More than three calls that landed before, and more than a tenth of them, are not listed now. If the response says
       that there are no calls but states no total, one call suffices.
+    * As many calls that landed before start on another day now. Then the API may have shifted all starts.
 
     Calls that had not ended do not count, because they may start on another day after all.
 
@@ -91,7 +92,11 @@ def find_losses(
         partition = Partition(found.day, found.model_id)
         if found.is_unreadable:
             losses.refused[partition] = found.unreadable_error()
-        elif accept_deleted or not found.vanished:
+        elif accept_deleted:
+            continue
+        elif found.has_moved_many:
+            losses.refused[partition] = found.moved_error()
+        elif not found.vanished:
             continue
         elif found.has_lost_many or not batch.partitions[partition].states_total:
             losses.refused[partition] = found.vanished_error()
@@ -116,6 +121,7 @@ class _Counts:
     most_frequent_problem: str
     landed_before: int  # calls of the day that should be listed again
     unlisted: int  # of these, calls of which no record has the id
+    moved: int  # of these, calls that now start on another day
 
     @property
     def may_have_landed(self) -> int:
@@ -138,6 +144,11 @@ class _Counts:
         """Whether so many calls vanished that the response may be wrong."""
         return self.vanished > _FEW and self.vanished > _MANY * self.landed_before
 
+    @property
+    def has_moved_many(self) -> bool:
+        """Whether so many calls start on another day now that the API may have shifted all starts."""
+        return self.moved > _FEW and self.moved > _MANY * self.landed_before
+
     def unreadable_error(self) -> UnreadableRecordsError:
         before = f", of which {self.may_have_landed:,} landed before" if self.may_have_landed else ""
         return UnreadableRecordsError(
@@ -151,6 +162,13 @@ class _Counts:
             f"the API no longer lists {self.vanished:,} of {self.landed_before:,} calls that landed before. Nothing of "
             "this day was replaced. If Synthflow deleted the calls and you want to remove them here too, run the day "
             "with `accept_deleted` in the run config; otherwise leave the day as it is"
+        )
+
+    def moved_error(self) -> VanishedCallsError:
+        return VanishedCallsError(
+            f"{self.moved:,} of {self.landed_before:,} calls that landed before start on another day now. Nothing of "
+            "this day was replaced. Compare some calls with Synthflow's dashboard. If their starts have changed, run "
+            "the day with `accept_deleted` in the run config; otherwise tell the maintainers"
         )
 
 

@@ -75,6 +75,21 @@ DAMAGE = [
         "INSERT INTO synthflow.call_rejects VALUES ('2026-03-10', 'a', 'duration is odd', '{}', now())",
         "2026-03-10 a: 1 records rejected: duration is odd",
     ),
+    (
+        "plausible_times",
+        "UPDATE synthflow.calls SET duration_seconds = 90000, telephony_duration_ms = NULL",
+        " calls last longer than a day",
+    ),
+    (
+        "plausible_times",
+        "UPDATE synthflow.calls SET duration_seconds = duration_seconds * 1000",
+        " calls last a hundred times as long as their connection",
+    ),
+    (
+        "plausible_times",
+        "UPDATE synthflow.calls SET day = day - 1, listed_day = day WHERE day = '2026-03-10'",
+        "calls that the API listed for this day start on another day",
+    ),
     ("known_values", "UPDATE synthflow.calls SET call_status = 'teleported'", "calls, which is not documented"),
     ("known_values", "UPDATE synthflow.calls SET telephony_hangup = 'Ada, +1415'", "is something unreadable"),
     (

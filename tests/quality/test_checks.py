@@ -129,7 +129,8 @@ def test_wrong_numbers_are_errors_and_wrong_calls_block_downstream_steps() -> No
     assert {check.name for check in BY_NAME.values() if check.blocking} == {"unique_call_ids", "complete", "within_day"}
     warnings = {check.name for check in BY_NAME.values() if check.severity is Severity.WARN and not check.blocking}
     assert warnings == {
-        *("no_rejects", "known_values", "usual_volume", "same_fields", "usual_disconnects", "no_gaps", "settled")
+        *("no_rejects", "known_values", "plausible_times", "usual_volume", "same_fields", "usual_disconnects"),
+        *("no_gaps", "settled"),
     }
 
 

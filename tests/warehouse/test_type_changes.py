@@ -17,6 +17,7 @@ from synthflow_assets.errors import UnreadableRecordsError, VanishedCallsError
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.quality import CHECKS, find_problems
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -168,6 +169,37 @@ def test_a_field_that_metrics_need_stays_until_its_loss_is_accepted(
     ]
     accepted = workspace.load(fault, accept_deleted=True)
     assert not [one for one in accepted if isinstance(one, FailedPartition)]
+
+
+def test_landed_calls_do_not_move_to_another_day_until_that_is_accepted(workspace: Workspace) -> None:
+    workspace.load()
+    before = workspace.rows()
+    for outcome in workspace.load("starts_a_day_early"):
+        assert isinstance(outcome, FailedPartition)
+        assert isinstance(outcome.error, VanishedCallsError)
+        assert re.match(r"\d+ of 30 calls that landed before start on another day now\. Nothing", str(outcome.error))
+    assert workspace.rows() == before
+    accepted = workspace.load("starts_a_day_early", accept_deleted=True)
+    assert not [one for one in accepted if isinstance(one, FailedPartition)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        (None, None),
+        ("durations_in_milliseconds", r"\d+ of \d+ calls last a hundred times as long as their connection"),
+        ("starts_a_day_early", "all 30 calls that the API listed for this day start on another day"),
+    ],
+)
+def test_times_that_were_never_right_are_implausible(
+    workspace: Workspace, fault: str | None, problem: str | None
+) -> None:
+    workspace.load(*([fault] if fault else []))
+    [check] = [check for check in CHECKS if check.name == "plausible_times"]
+    with workspace.warehouse.connect(read_only=True) as connection:
+        found = [one.problem for one in find_problems(connection, check, None, workspace.settings, DAYS[-1])]
+    assert bool(found) is (problem is not None)
+    assert problem is None or any(re.fullmatch(problem, one) for one in found)
 
 
 def test_judges_that_were_late_or_switched_off_do_not_fail_a_day(workspace: Workspace) -> None:

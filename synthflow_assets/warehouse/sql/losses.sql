@@ -1,4 +1,5 @@
--- For each partition: how many records are rejected, and how many calls that landed before are not listed now. A call is
+-- For each partition: how many records are rejected, and how many calls that landed before are not listed now, or
+-- start on another day now. A call is
 -- expected again if it starts within the bounds of the day and had ended when it landed. Other calls are listed for another
 -- day: strays, and calls whose day differs after a change of the time zone.
 WITH asked AS (
@@ -14,7 +15,8 @@ records AS (
         model_id,
         nullif(trim(call_id, E' \t\n\r'), '') AS call_id,
         coalesce(array_to_string(unread, ' and '), reason) AS problem,
-        coalesce(reason <> $another_day, false) AS is_rejected
+        coalesce(reason <> $another_day, false) AS is_rejected,
+        coalesce(reason = $another_day, false) AS is_elsewhere
     FROM {decoded}
 ),
 landed AS (
@@ -39,7 +41,11 @@ expected AS (
         day,
         model_id,
         count(*) AS landed_before,
-        count(*) FILTER (call_id NOT IN (SELECT call_id FROM records WHERE call_id IS NOT NULL)) AS unlisted
+        count(*) FILTER (call_id NOT IN (SELECT call_id FROM records WHERE call_id IS NOT NULL)) AS unlisted,
+        count(*) FILTER (
+            call_id IN (SELECT call_id FROM records WHERE is_elsewhere)
+            AND call_id NOT IN (SELECT call_id FROM records WHERE call_id IS NOT NULL AND NOT is_elsewhere)
+        ) AS moved
     FROM landed
     JOIN asked USING (day, model_id)
     WHERE
@@ -58,9 +64,10 @@ SELECT
     coalesce(rejected_without_id, 0) AS rejected_without_id,
     most_frequent_problem,
     coalesce(landed_before, 0) AS landed_before,
-    coalesce(unlisted, 0) AS unlisted
+    coalesce(unlisted, 0) AS unlisted,
+    coalesce(moved, 0) AS moved
 FROM asked
 LEFT JOIN received USING (day, model_id)
 LEFT JOIN expected USING (day, model_id)
-WHERE rejected > 0 OR unlisted > 0
+WHERE rejected > 0 OR unlisted > 0 OR moved > 0
 ORDER BY day, model_id
