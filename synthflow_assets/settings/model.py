@@ -201,7 +201,13 @@ class Settings(BaseModel):
         ),
     )
     lookback_days: int = Field(
-        3, ge=1, le=31, description="Days that the daily schedule fetches again, to pick up late changes."
+        3,
+        ge=1,
+        le=31,
+        description=(
+            "Days that the daily schedule fetches again, to pick up late changes. From 2 on, a call also lands if the "
+            "API lists it only for the day before its start."
+        ),
     )
     catch_up_days: int = Field(
         14,
