@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -106,7 +105,6 @@ class Staging:
         self._read_suppressed = read_suppressed
         self._suppressed = EMPTY
         self._timezone = timezone
-        self._source = _Source(timezone)
         remove_abandoned()
         self._folder, self._lock = locked_folder(Path(tempfile.gettempdir()), _PREFIX)
         self._unfinished = self._folder / "unfinished.parquet"
@@ -192,12 +190,13 @@ class Staging:
         """Prepare decoding, while the first pages are being fetched."""
         self._connection.execute("SET TimeZone = 'UTC'")
         self._suppressed = self._read_suppressed()
+        # pyarrow imports pandas for its first array, and DuckDB for its first query with parameters. Here, the
+        # first pages are being fetched meanwhile.
+        self._source = _Source(self._timezone)
         self._connection.register("chunk", self._source)
         decode = decode_sql("chunk", self._pii, self._hash_key, self._suppressed)
         target = quoted(str(self._unfinished))
         self._connection.execute(f"PREPARE decode AS COPY ({decode}) TO {target} (FORMAT parquet, COMPRESSION lz4_raw)")
-        # DuckDB imports pandas for the first query with parameters, which would delay landing.
-        import_module("pandas")
 
     def _write(self, chunk: Chunk, path: Path) -> None:
         try:
