@@ -39,6 +39,7 @@ _SANDBOX_REPORT = _SANDBOX_DATA / "report.html"
 _DEMO_DAYS = 7
 _LONGEST_REASON = 300  # characters
 _POLL_SECONDS = 0.5
+_STOP_SECONDS = 30.0  # after which a stopped Dagster is killed
 _HOME_FILES = ("dagster.yaml", "workspace.yaml")
 _USUAL_PORT, _LAST_PORT = 3000, 65_535
 SERVER_MODULES = ("httptools", "starlette", "uvicorn")  # of the sandbox API
@@ -191,7 +192,13 @@ def _run_dev(home: Path, host: str, port: int, environment: dict[str, str], fold
     if is_stopped.is_set():
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGINT)  # together with its child processes
-        return server.wait()
+        try:
+            return server.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            # On a busy machine, Dagster once did not end within a minute.
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+            return server.wait()
     click.echo("Error: Dagster ended by itself; see the messages above", err=True)
     return 1
 

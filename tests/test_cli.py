@@ -3,13 +3,17 @@
 import datetime as dt
 import json
 import os
+import signal
 import socket
+import sys
+import threading
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
+from synthflow_assets import local
 from synthflow_assets.cli import main
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.interfaces import FetchResult
@@ -223,3 +227,18 @@ def test_every_command_and_option_has_help() -> None:
         for option in command.params:
             assert isinstance(option, click.Option), (name, option.name)
             assert option.help, (name, option.name)
+
+
+def test_a_dagster_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
+    monkeypatch.setattr(local, "_dg", lambda *_: [sys.executable, "-c", stubborn])
+    monkeypatch.setattr(local, "_STOP_SECONDS", 0.5)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+    stop = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM))
+    stop.start()
+    try:
+        assert local._run_dev(tmp_path, "127.0.0.1", 9, dict(os.environ), tmp_path) == -signal.SIGKILL
+    finally:
+        stop.cancel()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
