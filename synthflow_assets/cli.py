@@ -107,7 +107,7 @@ def alert(test: bool) -> None:
 )
 @click.option("--alerts", is_flag=True, help="Also send a test alert through every channel.")
 def doctor(debug: bool, alerts: bool) -> None:
-    """Examine settings, API and warehouse, and report what is wrong.
+    """Examine settings, API and warehouse, and report problems.
 
     Every problem comes with what to do. Exits with 1 if there is one.
     """

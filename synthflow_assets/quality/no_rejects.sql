@@ -1,4 +1,4 @@
-SELECT day, model_id, format('{} records rejected: {}', count(*), reason) AS problem
+SELECT day, model_id, format('{} {} rejected: {}', count(*), if(count(*) = 1, 'record', 'records'), reason) AS problem
 FROM call_rejects
 WHERE $days IS NULL OR list_contains($days::DATE[], day)
 GROUP BY day, model_id, reason

@@ -224,7 +224,7 @@ def _first_line(binding: Binding) -> int:
 
 
 def _has_setting(value: str, known: Iterable[str]) -> bool:
-    """Return whether a value contains a setting, as in `OTHER=1 SYNTHFLOW_PII=drop`, right or wrong."""
+    """Return whether a value contains a setting, as in `OTHER=1 SYNTHFLOW_PII=drop`, even if it is malformed."""
     names = {_squeezed(name) for name in known}
     return bool(_UPPER_CASE_SETTING.search(value) or _SETTING_AS_WORD.search(value)) or any(
         _squeezed(found[1]) in names for found in _ANY_SETTING.finditer(value)
@@ -232,7 +232,7 @@ def _has_setting(value: str, known: Iterable[str]) -> bool:
 
 
 def _is_meant_for_us(name: str, known: Iterable[str]) -> bool:
-    """Return whether a variable of the environment is a setting of this package, right or wrong."""
+    """Return whether a variable of the environment is a setting of this package, even if it is misspelt."""
     squeezed = re.sub("^(EXPORT|SET)(?=SYNTHFLOW)", "", _squeezed(name))
     names = [_squeezed(one) for one in known]
     if _OUR_NAME.fullmatch(name) or squeezed in names:

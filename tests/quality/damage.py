@@ -73,7 +73,7 @@ DAMAGE = [
     (
         "no_rejects",
         "INSERT INTO synthflow.call_rejects VALUES ('2026-03-10', 'a', 'duration is odd', '{}', now())",
-        "2026-03-10 a: 1 records rejected: duration is odd",
+        "2026-03-10 a: 1 record rejected: duration is odd",
     ),
     (
         "plausible_times",
