@@ -542,10 +542,12 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _report_is_not_the_warehouse(self) -> Self:
-        # The report would replace all tables.
-        if os.path.realpath(self.report_path) == os.path.realpath(self.warehouse):
+        # The report would replace all tables; or the log of the latest changes or the suppression list, which are files
+        # beside the warehouse whose names begin with its name.
+        report, warehouse = Path(os.path.realpath(self.report_path)), Path(os.path.realpath(self.warehouse))
+        if report.parent == warehouse.parent and f"{report.name}.".startswith(f"{warehouse.name}."):
             raise ValueError(
-                f"{variable('report')} and {variable('warehouse')} are the same file: set another path for the report"
+                f"{variable('report')} is a file of {variable('warehouse')}: set another path for the report"
             )
         return self
 
