@@ -35,8 +35,8 @@ SLOW = {
     *("test_startup.py", "test_type_changes.py"),
 }
 
-# As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it. Under
-# `nohup`, they would ignore the end of the terminal.
+# As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
+# Under `nohup`, they would ignore the end of the terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
