@@ -268,13 +268,21 @@ def _validate_translation(given: Any) -> None:
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         if name in AssetSpecUpdateKwargs.model().model_fields:
-            raise SettingsError(
-                f"translation: {name} is {one_line(repr(given[name]))}, which has the wrong type. "
-                f"{_ALLOWED_IN_TRANSLATION.get(name, f'{name} is a text')}"
-            ) from None
+            raise _wrong_type(name, given[name]) from None
         near = nearest(name, AssetSpecUpdateKwargs.model().model_fields)
         hint = f"did you mean {near}?" if near else "attributes are those of dg.AssetSpec"
         raise SettingsError(f"translation: {name} is not an attribute; {hint}") from None
+    for name in ("deps", "kinds", "owners"):
+        # Dagster would take each letter of a text for an entry.
+        if isinstance(given.get(name), str) and not _is_template(given[name]):
+            raise _wrong_type(name, given[name])
+
+
+def _wrong_type(name: str, value: Any) -> SettingsError:
+    return SettingsError(
+        f"translation: {name} is {one_line(repr(value))}, which has the wrong type. "
+        f"{_ALLOWED_IN_TRANSLATION.get(name, f'{name} is a text')}"
+    )
 
 
 def _as_attributes(message: str) -> str:

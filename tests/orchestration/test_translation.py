@@ -176,6 +176,8 @@ def test_what_would_break_the_assets_is_refused_before_anything_is_written(tmp_p
         ("translation: {group_name: a b}", 'the translation of calls fails: "a b" is not a valid asset group name'),
         ("translation: {owners: [nobody]}", "the translation of calls fails: Invalid owner 'nobody'"),
         ("translation: {owners: 3}", r"translation: owners is 3, .* owners is a list, such as \[team:voice"),
+        ("translation: {deps: crm/leads}", r"translation: deps is 'crm/leads', .* deps is a list of asset keys"),
+        ("translation: {kinds: sql}", r"translation: kinds is 'sql', .* kinds is a list, such as \[sql"),
         ("translation: {tags: [a]}", r"translation: tags is \['a'\], .* tags is a mapping, such as {tier: gold}"),
         ("translation: {group: x}", "translation: group is not an attribute; did you mean group_name?"),
         ("owners: [nobody]", "Invalid owner 'nobody'"),
