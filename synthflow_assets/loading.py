@@ -32,7 +32,7 @@ from synthflow_assets.warehouse.erasure import read_suppression_list, unfinished
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
 from synthflow_assets.warehouse.loads import find_strays
 from synthflow_assets.warehouse.personal import SuppressionList
-from synthflow_assets.warehouse.safeguards import find_losses, find_vanished_values, unreadable_fields
+from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch, Staging
 
 # Landing happens when either is reached. A killed run loses at most this, besides the days that are being fetched.
@@ -395,17 +395,14 @@ class _Loader:
 
     def _land(self, batch: ReadyBatch) -> list[LoadSummary | FailedPartition]:
         with self._warehouse.connect() as connection:
-            losses = find_losses(connection, batch, accept_deleted=self._accept_deleted)
-            batch = batch.without(losses.refused)
-            vanished = find_vanished_values(
+            losses = find_losses(
                 connection,
                 batch,
                 vanished_fields=self._settings.vanished_fields,
                 accept_deleted=self._accept_deleted,
             )
-            batch = batch.without(vanished.refused)
-            losses.refused |= vanished.refused
-            for warning in (*unreadable_fields(connection, batch), *losses.removed, *vanished.removed):
+            batch = batch.without(losses.refused)
+            for warning in (*unreadable_fields(connection, batch), *losses.removed):
                 self._log(warning)
             landed = land(
                 connection,

@@ -44,7 +44,7 @@ class Losses:
 
     Attributes:
         refused: partitions that must not land, each with the reason.
-        removed: a message for each other partition that loses calls, because the API no longer lists them.
+        removed: messages about what the other partitions lose, because the API no longer sends it.
     """
 
     refused: dict[Partition, SynthflowError] = field(default_factory=dict)
@@ -56,6 +56,7 @@ def find_losses(
     batch: ReadyBatch,
     decoded: str = STAGED,
     *,
+    vanished_fields: str = "mirror",
     accept_deleted: bool = False,
 ) -> Losses:
     """Return what the partitions of a batch would lose compared with what landed before.
@@ -67,6 +68,8 @@ def find_losses(
     * More than three calls that landed before, and more than a tenth of them, are not listed now. If the response says
       that there are no calls but states no total, one call suffices.
     * As many calls that landed before start on another day now. Then the API may have shifted all starts.
+    * As many calls lack a value now that landed with it and that metrics read. But Synthflow may delete transcripts and
+      error messages, so what is derived from them may vanish.
 
     Calls that had not ended do not count, because they may start on another day after all.
 
@@ -74,8 +77,18 @@ def find_losses(
         connection: has the table `calls`.
         batch: the staged partitions.
         decoded: SQL for the relation of the decoded records.
-        accept_deleted: whether calls may vanish.
+        vanished_fields: `keep` keeps what is derived from a personal field, if that is NULL now; `mirror` does not.
+        accept_deleted: whether calls and values may vanish.
     """
+    losses = _lost_calls(connection, batch, decoded, accept_deleted=accept_deleted)
+    rest = batch.without(losses.refused)
+    values = _lost_values(connection, rest, decoded, vanished_fields=vanished_fields, accept_deleted=accept_deleted)
+    return Losses(losses.refused | values.refused, [*losses.removed, *values.removed])
+
+
+def _lost_calls(
+    connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str, *, accept_deleted: bool
+) -> Losses:
     bounds = [day_bounds_ms(partition.day, batch.timezone) for partition in batch.partitions]
     parameters = {
         "files": [str(path) for path in batch.files],
@@ -142,12 +155,12 @@ class _Counts:
     @property
     def has_lost_many(self) -> bool:
         """Whether so many calls vanished that the response may be wrong."""
-        return self.vanished > _FEW and self.vanished > _MANY * self.landed_before
+        return _are_many(self.vanished, self.landed_before)
 
     @property
     def has_moved_many(self) -> bool:
         """Whether so many calls start on another day now that the API may have shifted all starts."""
-        return self.moved > _FEW and self.moved > _MANY * self.landed_before
+        return _are_many(self.moved, self.landed_before)
 
     def unreadable_error(self) -> UnreadableRecordsError:
         before = f", of which {self.may_have_landed:,} landed before" if self.may_have_landed else ""
@@ -172,26 +185,19 @@ class _Counts:
         )
 
 
-def find_vanished_values(
+def _are_many(lost: int, before: int) -> bool:
+    """Return whether so many of what landed before is lost that the response may be wrong."""
+    return lost > _FEW and lost > _MANY * before
+
+
+def _lost_values(
     connection: duckdb.DuckDBPyConnection,
     batch: ReadyBatch,
-    decoded: str = STAGED,
+    decoded: str,
     *,
-    vanished_fields: str = "mirror",
-    accept_deleted: bool = False,
+    vanished_fields: str,
+    accept_deleted: bool,
 ) -> Losses:
-    """Return which partitions of a batch have calls without values that landed with them before.
-
-    A partition must not land if such a value is missing in more than three calls, and in more than a tenth of the calls
-    that had it. But Synthflow may delete transcripts and error messages, so what is derived from them may vanish.
-
-    Args:
-        connection: has the table `calls`.
-        batch: the staged partitions.
-        decoded: SQL for the relation of the decoded records.
-        vanished_fields: `keep` keeps what is derived from a personal field, if that is NULL now; `mirror` does not.
-        accept_deleted: whether any value may vanish.
-    """
     keeps = vanished_fields == "keep"
     had = [f"count_if({_has_value('landed', column)})" for column in COMPARED_COLUMNS]
     lost = [f"count_if({_loses_value(column, keeps=keeps)})" for column in COMPARED_COLUMNS]
@@ -206,7 +212,7 @@ def find_vanished_values(
     for day, model_id, *lists in execute_named(connection, query, parameters).fetchall():
         partition = Partition(day, model_id)
         for column, had_it, lost_it in zip(COMPARED_COLUMNS, *lists, strict=True):
-            if lost_it <= _FEW or lost_it <= _MANY * had_it or partition not in batch.partitions:
+            if partition not in batch.partitions or not _are_many(lost_it, had_it):
                 continue
             if column.name in _DERIVED_FROM_DELETABLE:
                 deleted[_DERIVED_FROM_DELETABLE[column.name]] += lost_it

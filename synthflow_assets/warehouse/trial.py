@@ -12,7 +12,7 @@ import pyarrow as pa
 from synthflow_assets.errors import SynthflowError, WarehouseUnusableError
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.warehouse.decoding import decode_sql
-from synthflow_assets.warehouse.safeguards import COMPARED_COLUMNS, find_losses, find_vanished_values, unreadable_fields
+from synthflow_assets.warehouse.safeguards import COMPARED_COLUMNS, find_losses, unreadable_fields
 from synthflow_assets.warehouse.schema import CALLS
 from synthflow_assets.warehouse.staging import (
     CHUNK_BYTES,
@@ -114,8 +114,7 @@ class LandingTrial:
         """
         self._decode_chunk()
         batch = ReadyBatch(partitions={self._partition: fetched}, timezone=self._timezone)
-        errors = find_vanished_values(self._connection, batch, _DECODED, vanished_fields=self._vanished_fields).refused
-        errors |= find_losses(self._connection, batch, _DECODED).refused
+        errors = find_losses(self._connection, batch, _DECODED, vanished_fields=self._vanished_fields).refused
         rejected = self._connection.execute(
             "SELECT reason, count(*) AS n FROM temp.decoded WHERE reason IS NOT NULL GROUP BY reason "
             "ORDER BY n DESC, reason"

@@ -1,7 +1,6 @@
--- For each partition: how many records are rejected, and how many calls that landed before are not listed now, or
--- start on another day now. A call is
--- expected again if it starts within the bounds of the day and had ended when it landed. Other calls are listed for another
--- day: strays, and calls whose day differs after a change of the time zone.
+-- For each partition: how many records are rejected, and how many calls that landed before are not listed now, or start on
+-- another day now. A call is expected again if it starts within the bounds of the day and had ended when it landed. Other
+-- calls are listed for another day: strays, and calls whose day differs after a change of the time zone.
 WITH asked AS (
     SELECT
         unnest($days::DATE[]) AS day,
