@@ -70,30 +70,31 @@ def replace_metrics(
     replaced: dict[str, list[dt.date]] = {}
     unchanged: dict[str, list[dt.date]] = {}
     for name in tables:
-        others = [day for day in affected_days(connection, _TABLES[name], days) if day not in days]
-        changed = _changed_days(connection, name, others, settings) if others else []
+        affected = affected_days(connection, _TABLES[name], days)
+        # With the types of the table, on which hashes depend.
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE computed_now AS FROM {name} LIMIT 0")
+        query = f"INSERT INTO temp.computed_now BY NAME {metric_query(name)}"
+        execute_named(connection, query, _parameters(affected, settings))
+        others = [day for day in affected if day not in days]
+        changed = _changed_days(connection, name, others)
         replaced[name], unchanged[name] = sorted({*days, *changed}), sorted({*others} - {*changed})
-        connection.execute(f"DELETE FROM {name} WHERE list_contains($1::DATE[], day)", [replaced[name]])
-        query = f"INSERT INTO {name} BY NAME {metric_query(name)}"
-        execute_named(connection, query, _parameters(replaced[name], settings))
+        of_days = "WHERE list_contains($1::DATE[], day)"
+        connection.execute(f"DELETE FROM {name} {of_days}", [replaced[name]])
+        connection.execute(f"INSERT INTO {name} BY NAME FROM temp.computed_now {of_days}", [replaced[name]])
+        connection.execute("DROP TABLE temp.computed_now")
     _record(connection, replaced, unchanged)
     return replaced
 
 
-def _changed_days(
-    connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date], settings: Settings
-) -> list[dt.date]:
-    """Return the days of a metric table whose rows would be others if they were computed now.
+def _changed_days(connection: duckdb.DuckDBPyConnection, table: str, days: Sequence[dt.date]) -> list[dt.date]:
+    """Return the days whose rows in a metric table differ from those in `computed_now`.
 
     The calls of one day may affect a year of `attempts_daily`, of which a few days change. If all were replaced, each
     would be exported again, every morning.
     """
-    # With the types of the table, on which hashes depend.
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE computed_now AS FROM {table} LIMIT 0")
-    query = f"INSERT INTO temp.computed_now BY NAME {metric_query(table)}"
-    execute_named(connection, query, _parameters(days, settings))
+    if not days:
+        return []
     stored, now = (content_versions(connection, _TABLES[table], days, name) for name in (table, "temp.computed_now"))
-    connection.execute("DROP TABLE temp.computed_now")
     return [day for day in days if stored[day] != now[day]]
 
 
