@@ -339,7 +339,8 @@ def _decoding(partition: str, calls: int, other_model: int, result: TrialResult)
         return
     notes = [f"{count:,} records would be rejected: {reason}" for reason, count in result.rejected.items()]
     many = _MANY_REJECTS * (calls + other_model)
-    notes += [f"{other_model:,} records of another agent would be left out"] * (other_model > 0)
+    if other_model:
+        notes.append(f"{other_model:,} records of another agent would be left out")
     verdict = Verdict.TROUBLE if sum(result.rejected.values()) + other_model > many else Verdict.NOTE
     for note in notes:
         yield Finding(verdict, "records", f"{partition}: {note}.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -112,9 +112,10 @@ def read_environment(fields: Iterable[str]) -> dict[str, str]:
     """
     by_variable = {variable(field): field for field in fields}
     _load_env_file(Path(".env"), by_variable)
+    squeezed = [_squeezed(name) for name in by_variable]
     for name, value in sorted(os.environ.items()):
         # If a misspelt variable were ignored, its setting would silently have its default.
-        if _is_meant_for_us(name, by_variable) and not _is_known(name, value, by_variable):
+        if _is_meant_for_us(name, squeezed) and not _is_known(name, value, by_variable):
             raise SettingsError(_unknown(name, by_variable))
     return {field: os.environ[name].strip() for name, field in by_variable.items() if name in os.environ}
 
@@ -231,10 +232,14 @@ def _has_setting(value: str, known: Iterable[str]) -> bool:
     )
 
 
-def _is_meant_for_us(name: str, known: Iterable[str]) -> bool:
-    """Return whether a variable of the environment is a setting of this package, even if it is misspelt."""
+def _is_meant_for_us(name: str, names: Sequence[str]) -> bool:
+    """Return whether a variable of the environment is a setting of this package, even if it is misspelt.
+
+    Args:
+        name: of the variable.
+        names: of the settings' variables, squeezed.
+    """
     squeezed = re.sub("^(EXPORT|SET)(?=SYNTHFLOW)", "", _squeezed(name))
-    names = [_squeezed(one) for one in known]
     if _OUR_NAME.fullmatch(name) or squeezed in names:
         return True
     # `ACME_SYNTHFLOW_PII` is somebody else's variable, `SYNTHLFOW_PII` is a mistake.

@@ -153,9 +153,7 @@ def test_a_bucket_that_is_not_there_fails_the_run_before_anything_is_fetched_or_
     bucket: Any,  # noqa: ARG001
     start_sandbox: Callable[..., Sandbox],
     settings_for: Callable[..., Settings],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SYNTHFLOW_API_KEY", "sandbox-key")
     sandbox = start_sandbox(agents=1, calls_per_day=5)
     settings = settings_for(sandbox, export_dir="s3://nobodys/x", previews=False)
     success, message, written = run_a_day(settings)
@@ -171,7 +169,6 @@ def test_a_bucket_that_cannot_be_reached_does_not_cost_the_day(
     settings_for: Callable[..., Settings],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SYNTHFLOW_API_KEY", "sandbox-key")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     settings = settings_for(start_sandbox(agents=1, calls_per_day=5), export_dir=f"s3://{BUCKET}/x", previews=False)
     success, message, written = run_a_day(settings)

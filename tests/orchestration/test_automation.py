@@ -42,7 +42,6 @@ class Morning:
     """Each morning a daily run, then a tick of the sensor, then the runs that it requested."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
-        os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
         self._instance = instance
         self._cursor = None
         ours = build_synthflow_defs(settings)
@@ -118,7 +117,6 @@ def test_a_changed_day_of_the_look_back_has_a_version_of_its_own_and_is_up_to_da
 def test_agents_that_are_the_same_wake_no_eager_asset_downstream(
     sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:
-    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
     settings, cursor = settings_for(sandbox), None
     agents = dg.AssetKey(["synthflow", "agents"])
 
@@ -149,7 +147,6 @@ def test_a_day_of_the_look_back_is_up_to_date_with_an_asset_of_ones_own_upstream
     sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:
     """It has no partitions, so its materialization is of no day."""
-    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
 
     @dg.asset
     def leads() -> None: ...
@@ -171,7 +168,6 @@ def test_only_what_a_changed_setting_outdates_is_computed_again(
     days = [f"{FIRST + dt.timedelta(days=number)}" for number in range(2)]
     settings = settings_for(sandbox, export_dir="out")
     tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]}
-    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
     assert (
         build_synthflow_defs(settings)
         .resolve_job_def("synthflow_daily")
@@ -206,7 +202,6 @@ def test_a_repeat_of_recompute_writes_the_exports_and_the_report_that_failed(
     """The metrics were computed, and logged as computed, before the exports failed."""
     day, report = "2026-03-08", tmp_path / "report.html"
     settings = settings_for(sandbox, export_dir=str(tmp_path / "out"), report=str(report))
-    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
     assert job.execute_in_process(instance=instance, partition_key=day).success
     changed, before = settings.model_copy(update={"short_call_seconds": 3600}), report.read_text()

@@ -1,6 +1,5 @@
 """Asset specs of the user's own, by the component's `translation` and by an overridden `get_asset_spec`."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,6 @@ def test_a_run_writes_and_checks_the_renamed_assets(
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=None)
     settings = settings_for(sandbox, export_dir="out")
-    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
 
     def renamed(props: SynthflowAssetProps) -> dg.AssetSpec:
         return props.spec.replace_attributes(key=["mine", f"my_{props.name}"], group_name=props.kind)
@@ -106,7 +104,6 @@ def test_a_run_with_added_attributes_fetches_before_it_computes(
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=None)
     settings = settings_for(sandbox, export_dir="out")
-    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"  # removed by clean_environment
 
     def changed(props: SynthflowAssetProps) -> dg.AssetSpec:
         return props.spec.replace_attributes(

@@ -18,7 +18,6 @@ from synthflow_assets.settings import with_setting_names
 from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.export import EXPORTED_TABLES
 from synthflow_assets.warehouse.statements import write as write_to
-from synthflow_assets.warehouse.tables import Table
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,7 +43,7 @@ def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDef
                 # Recorded exports suffice, because listing a bucket takes a request for each table.
                 outdated = _outdated(connection, workspace, folder, recorded_exports(connection, folder))
                 for table in EXPORTED_TABLES:
-                    if (key := _key(workspace, table)) not in keys:
+                    if (key := _key(workspace, table.name)) not in keys:
                         continue
                     # Others are outdated if the calls of `days` changed their rows, or after an outage of the bucket.
                     of_table = sorted({*days, *(one.day for one in outdated if one.exists and one.table == table.name)})
@@ -78,7 +77,7 @@ def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDef
         found: dict[dg.AssetKey, list[dt.date]] = defaultdict(list)
         with workspace.warehouse(context).get_connection(read_only=True) as connection:
             for one in _outdated(connection, workspace, folder, existing_exports(connection, folder)):
-                found[workspace.asset_key(f"{one.table}_export")].append(one.day)
+                found[_key(workspace, one.table)].append(one.day)
         return found
 
     specs = [
@@ -105,5 +104,5 @@ def _outdated(
     return [one for one in outdated if one.day >= workspace.settings.start_date]
 
 
-def _key(workspace: Workspace, table: Table) -> dg.AssetKey:
-    return workspace.asset_key(f"{table.name}_export")
+def _key(workspace: Workspace, table: str) -> dg.AssetKey:
+    return workspace.asset_key(f"{table}_export")
