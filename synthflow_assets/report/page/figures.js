@@ -472,7 +472,7 @@ function callers(view) {
     summary:
       `On average ${plural(total.callers / Math.max(1, days), "caller")} a day; ${repeats("repeat_callers_24h")} had a call in the 24 hours before, ` +
       `${repeats("repeat_callers_7d")} in the 7 days before.` +
-      (isWhole && all ? ` All days together: ${plural(all, "caller")}, ${percent(reached, all)} reached, ${percent(fresh, all)} new.` : ""),
+      (isWhole && all ? ` All days together: ${plural(all, "caller")}, ${percent(reached, all)} reached, ${percent(fresh, all)} without a call before these days.` : ""),
     table: () => ({
       columns: [view.grainName, "New callers per day", "Known callers per day", "Repeating within 24 hours"],
       rows: view.buckets.map((bucket, place) => {

@@ -84,7 +84,7 @@ function drawHeadline(view) {
           now === null ? "-" : text(now),
         ),
         make("dd", { class: "whole" }, whole),
-        make("dd", { class: "change", id: `headline-${id}-change` }, change),
+        make("dd", { class: "change", id: `headline-${id}-change`, hidden: !compared }, change),
       );
     }),
   );
@@ -121,7 +121,7 @@ function drawToday({ numbers, selected }) {
       make("dt", {}, name),
       make("dd", { class: "value", id: `today-${id}`, "data-value": value ?? "" }, value === null ? "-" : text(value)),
       make("dd", { class: "whole" }, whole),
-      make("dd", { class: "change", id: `today-${id}-change` }, isCompared ? change : "-"),
+      make("dd", { class: "change", id: `today-${id}-change`, hidden: !isCompared }, isCompared ? change : "-"),
     );
   find("today-name").textContent = `Today so far: ${dayText(day, WITH_WEEKDAY)}, until ${today.until}`;
   find("today-numbers").replaceChildren(
