@@ -5,26 +5,55 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 MAX_ERROR_BYTES = 100_000  # of a body that is read for its sentences
-# A whole sentence, because `No call permission` and `No data source` mean something else. Any text may follow `for` or
-# `in`.
+_CALLS = "(?:calls?|conversations?)"
+_RECORDS = f"(?:{_CALLS}|call (?:logs?|records?)|records?|results?|data)"
+_WAS_FOUND = "(?: (?:was|were|has been|have been))?(?: (?:found|available|exists?|made|recorded|returned))?"
+_ID = r"""['"]?(?=[a-z_-]*[0-9])[a-z0-9_-]+['"]?"""  # with a digit, so that it is no word
+_DATE = r"['\"]?[0-9]{4}-[0-9]{2}-[0-9]{2}(?:t[0-9:.]+z?)?['\"]?"
+_GIVEN = "(?:given|provided|requested|selected|specified)"
+_AGENT = f"(?:(?:this|the|that) )?(?:{_GIVEN} )?(?:agent|assistant|model)(?:(?: with)?(?:[ _]id)?:? {_ID})?"
+_TIME = (
+    f"(?:(?:this|the|that) (?:{_GIVEN} )?(?:date|time)?[ -]?(?:date|day|frame|interval|period|range|span|window)"
+    f"|(?:these|the|those) (?:{_GIVEN} )?(?:dates|days)|{_DATE}(?: (?:and|to|until) {_DATE})?)"
+)
+_FILTERS = f"(?:(?:these|the|those|this|your) )?(?:{_GIVEN} |search )?(?:filters?|criteria|query|search|parameters)"
+_SCOPE = f"(?:{_AGENT}|{_TIME}|{_FILTERS}|(?:this|the) workspace)"
+_WITHIN = f"(?: (?:between|during|for|from|in|on|match|matched|matching|that match|with|within) {_SCOPE})"
+# The whole text must match. After "No calls", an error may go on: "for this workspace: the subscription has expired",
+# "in cache, try again later". So only these words may follow.
 _NO_CALLS = re.compile(
-    r"(?:(?:sorry, )?there (?:are|were) )?no (?:matching |such )?"
-    r"(?:calls?|call (?:logs?|records?)|conversations?|records?|results?|data)"
-    r"(?: (?:was|were|have been))?(?: (?:found|available|exists?|matched))?"
-    r"(?: (?:for|in|within|with|between|matching)\b.*)?[.!]?"
-    r"|(?:calls?|conversations|records|results)(?: (?:was|were))? not found[.!]?",
+    rf"(?:sorry, )?(?:there (?:is|are|were) )?(?:no|0|zero) (?:matching |such )?{_RECORDS}{_WAS_FOUND}{_WITHIN}{{0,3}}"
+    # "No data yet" may mean that the API is still collecting it.
+    rf"|(?:(?:there are|there were|you have) )?(?:currently )?no {_CALLS}(?: (?:have been )?made)?(?: yet| so far)?"
+    rf"{_WITHIN}{{0,3}}(?: yet| so far)?"
+    rf"|(?:this|the) (?:agent|assistant|model|workspace) has no {_CALLS}(?: yet)?{_WITHIN}{{0,3}}"
+    rf"|(?:found (?:no|0)|did not find any) {_RECORDS}{_WITHIN}{{0,3}}"
+    rf"|(?:calls|conversations|records|results)(?: (?:was|were))? not found{_WITHIN}{{0,3}}",
     re.IGNORECASE,
 )
+# What an error that says "no calls" may say as well: the kind of error, and the status.
+_NEUTRAL = re.compile(
+    "ok|success|error|fail(?:ed)?|not[ _]found|bad[ _]request|validation|no_(?:calls|data|results)(?:_found)?"
+    "|200|400|404|410|422",
+    re.IGNORECASE,
+)
+_NEUTRAL_FIELDS = ("timestamp", "request_id", "loc")
+
+
+def parse_error(body: bytes) -> Any:
+    """Return the parsed body of an error; None if it is not JSON."""
+    try:
+        return json.loads(body[:MAX_ERROR_BYTES])
+    except (ValueError, RecursionError):
+        return None
 
 
 def error_texts(body: bytes) -> Iterator[str]:
     """Yield the texts of an error body, the places that they refer to, and its category."""
-    try:
-        tree = json.loads(body[:MAX_ERROR_BYTES])
-    except (ValueError, RecursionError):
-        return
+    tree = parse_error(body)
     detail = tree.get("detail", tree) if isinstance(tree, dict) else tree
     if isinstance(tree, dict) and isinstance(tree.get("response"), (dict, str)):
         detail = [detail, tree["response"]]
@@ -40,10 +69,41 @@ def error_texts(body: bytes) -> Iterator[str]:
                 yield f"category {part['category']}"
 
 
-def says_no_calls(body: bytes) -> bool:
-    """Return whether a body says in words that there are no calls, and nothing else.
+def says_no_calls(tree: Any) -> bool:
+    """Return whether a response says in words that there are no calls, and nothing else.
 
     Args:
-        body: of the response, in any shape of an error, or a JSON text.
+        tree: the parsed body, in any shape of an error, or a text.
     """
-    return any(_NO_CALLS.fullmatch(text.strip()) for text in error_texts(body))
+    try:
+        return _say_no_calls(_statements(tree))
+    except RecursionError:
+        return False
+
+
+def _say_no_calls(texts: Iterator[str]) -> bool:
+    says_so = False
+    for text in texts:
+        if _NO_CALLS.fullmatch(" ".join(text.split()).removesuffix(".").removesuffix("!")):
+            says_so = True
+        elif not _NEUTRAL.fullmatch(text):
+            return False
+    return says_so
+
+
+def _statements(tree: Any) -> Iterator[str]:
+    """Yield each text and number of a JSON value; an empty text for an entry of a list that has none."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name not in _NEUTRAL_FIELDS:
+                yield from _statements(value)
+    elif isinstance(tree, list):
+        for item in tree:
+            is_empty = True
+            for text in _statements(item):
+                is_empty = False
+                yield text
+            if is_empty:
+                yield ""
+    elif tree not in (None, "", 0) and tree is not True:  # nor False, which equals 0
+        yield str(tree)

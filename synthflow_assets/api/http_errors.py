@@ -12,7 +12,7 @@ import requests
 import urllib3
 from urllib3.exceptions import NameResolutionError
 
-from synthflow_assets.api.error_texts import MAX_ERROR_BYTES, error_texts, says_no_calls
+from synthflow_assets.api.error_texts import MAX_ERROR_BYTES, error_texts, parse_error, says_no_calls
 from synthflow_assets.errors import (
     AccessDeniedError,
     ApiError,
@@ -99,7 +99,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, base_url:
         base_url: the base URL of the API, for the message.
         api_key: masked in what `doctor --debug` prints.
     """
-    if status in _NO_CALLS_STATUSES and says_no_calls(body):
+    if status in _NO_CALLS_STATUSES and says_no_calls(parse_error(body)):
         error: ApiError = NoCallsFoundError(
             f"No calls found ({status}). {_CHECK_AGENT}, and that {base_url} is the API's address, which ends in /v2"
         )

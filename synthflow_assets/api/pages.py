@@ -41,6 +41,8 @@ _MAX_DEPTH = 200  # levels of JSON
 _MAX_DIGITS = 4000  # of an integer; Python refuses to parse longer ones
 
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")
+_FIELDS_OF_A_BODY = {"status", "response", "request_id", "timestamp"}
+_FAILURES = ("error", "failed", "failure")  # values of `status`
 
 Page = TypeVar("Page")
 
@@ -87,6 +89,7 @@ class _RawCalls(msgspec.Struct):
 
 class _CallsBody(msgspec.Struct):
     response: _RawCalls
+    status: Any = None
 
 
 class _Key(msgspec.Struct, gc=False):
@@ -146,18 +149,22 @@ def parse_calls(body: bytes) -> CallPage:
     try:
         parsed, is_storable = _decode(_calls_decoder, body, "calls")
     except MalformedResponseError:
-        if _is_empty_form(body):
+        if _is_empty(body):
             return NO_CALLS
         raise
     response = parsed.response
     total = response.pagination.total_records if response.pagination else None
     if total is None:
-        if response.calls == [] or _is_empty_form(body):
+        if _is_empty(body):
             return NO_CALLS
         raise _unexpected_json(body, "calls")
     if total < 0:
         raise MalformedResponseError("the API states a negative total of calls; try again later")
     calls = response.calls or []
+    if not calls and parsed.status in _FAILURES:
+        raise MalformedResponseError(
+            f"the response to the list of calls has no calls, but the status {parsed.status}; try again later"
+        )
     # One search of the page is faster than one for each of its records.
     has_unstorable = not is_storable and _UNSTORABLE.search(body) is not None
     return CallPage(total, [_parse_call(_storable(bytes(raw)) if has_unstorable else bytes(raw)) for raw in calls])
@@ -202,64 +209,44 @@ def _decode(decoder: msgspec.json.Decoder[Page], body: bytes, what: str) -> tupl
 
 def _unexpected_json(body: bytes, what: str) -> MalformedResponseError:
     kind = "an HTML page" if body.lstrip()[:1] == b"<" else "not the expected JSON"
-    if what == "calls" and _is_ambiguous(body):
-        return MalformedResponseError(
-            f"the response to the list of calls has neither calls nor their total ({len(body):,} bytes), so a part may "
-            "have been lost; try again later, or check that SYNTHFLOW_BASE_URL ends in /v2. If it stays so and the "
-            "dashboard shows no calls either, tell the maintainers"
-        )
     return MalformedResponseError(
         f"the response to the list of {what} is {kind} ({len(body):,} bytes); try again later, or check that "
         "SYNTHFLOW_BASE_URL ends in /v2"
     )
 
 
-def _is_empty_form(body: bytes) -> bool:
-    """Return whether a body that is no page says clearly that there are no calls.
+def _is_empty(body: bytes) -> bool:
+    """Return whether a body without a total says clearly that there are no calls.
 
     It is an empty list, it states only that the request succeeded, its list of calls is empty, or it says so in words.
-    An empty body and `null` are ambiguous: a gateway may have lost the response.
+
+    Raises:
+        MalformedResponseError: it holds neither calls nor anything else. A gateway may have lost the response.
     """
-    try:
-        tree = json.loads(body)
-    except _DECODING_ERRORS:
-        return False
-    if tree == []:
-        return True
-    if not isinstance(tree, dict):
-        return says_no_calls(body)
-    response = tree.get("response")
-    if says_no_calls(body) and not (isinstance(response, dict) and "calls" in response):
-        return True
-    if response:
-        # With any other field, it may hold calls.
-        return (
-            isinstance(response, dict)
-            and set(tree) <= {"status", "response"}
-            and set(response) <= {"pagination", "calls"}
-            and response.get("calls") in _EMPTY
-            and _stated_total(response) in (*_EMPTY, 0, "0")
-            and ("calls" in response or _is_success(tree))
-        )
-    return _is_success(tree)
-
-
-def _is_ambiguous(body: bytes) -> bool:
-    """Return whether a body holds nothing: no calls, no total, and nothing else."""
     try:
         tree = json.loads(body) if body.strip() else None
     except _DECODING_ERRORS:
         return False
-    if tree is None:
+    if tree == [] or says_no_calls(tree):
         return True
-    if not isinstance(tree, dict) or not set(tree) <= {"status", "response"}:
+    if tree is None:
+        tree = {}
+    # With any other field, it may hold calls.
+    if not isinstance(tree, dict) or not set(tree) <= _FIELDS_OF_A_BODY:
         return False
-    response = tree.get("response")
-    return response in _EMPTY or response in ({"pagination": {}}, {"pagination": None})
-
-
-def _is_success(tree: dict[str, Any]) -> bool:
-    return tree.get("status") in ("ok", "success") and set(tree) <= {"status", "response"}
+    response = {} if tree.get("response") in _EMPTY else tree["response"]
+    if not isinstance(response, dict) or not set(response) <= {"pagination", "calls"}:
+        return False
+    if response.get("calls") not in _EMPTY or _stated_total(response) not in (*_EMPTY, 0, "0"):
+        return False
+    status = tree.get("status")
+    if status in ("ok", "success") or (status is None and "calls" in response):
+        return True
+    raise MalformedResponseError(
+        f"the response to the list of calls has neither calls nor their total ({len(body):,} bytes), so a part may "
+        "have been lost; try again later, or check that SYNTHFLOW_BASE_URL ends in /v2. If it stays so and the "
+        "dashboard shows no calls either, tell the maintainers"
+    )
 
 
 def _stated_total(response: dict[str, Any]) -> Any:

@@ -2,14 +2,20 @@
 
 import email.utils
 import json
+import re
 import socket
+import sys
 import time
 from typing import Any
 
 import pytest
 import requests
 import urllib3
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
+from synthflow_assets.api.error_texts import says_no_calls
 from synthflow_assets.api.http_errors import (
     connection_error,
     describe_error,
@@ -255,6 +261,28 @@ def test_what_doctor_prints_is_one_line_without_the_key() -> None:
     assert len(printable_text(b"x" * 5_000)) == 1_000
 
 
+NO_CALLS = [
+    *(
+        "No calls yet",
+        "No calls so far.",
+        "There are currently no calls",
+        "0 calls found",
+        "No calls have been made yet",
+    ),
+    *("You have no calls yet", "This agent has no calls", "Found 0 calls", "Zero calls!", "Sorry, no calls found"),
+    *("No call records found for this agent", "No call logs exist", "No results match the given filters"),
+    *("No data available for this date range", "No records returned between 2026-11-01 and 2026-11-02"),
+    *("No calls for agent with id 'a-1' in the selected time period", "No calls found\nin this workspace"),
+    *("Calls not found for model_id: 12x34", "No results were found for your search"),
+]
+OTHER_TEXTS = [
+    *("No data in cache, try again later", "No calls for this workspace: the subscription has expired"),
+    *("No data available for your plan", "No calls found; please upgrade", "No calls available in your region"),
+    *("No calls in us-east-1", "No calls for agent subscription", "No data yet", "No calls found. Try again later."),
+    *("No calls allowed", "No calls for", "Call not found", "No calls found for the agent of another workspace"),
+]
+
+
 @pytest.mark.parametrize("status", [400, 404, 410, 422])
 @pytest.mark.parametrize(
     ("body", "says_so"),
@@ -269,6 +297,15 @@ def test_what_doctor_prints_is_one_line_without_the_key() -> None:
         ({"detail": "There were no conversations."}, True),
         ({"status": "error", "response": {"message": "No calls have been found"}}, True),
         ({"response": "No calls found"}, True),
+        ({"detail": {"status": "error", "description": "No calls found", "category": "not_found"}}, True),
+        *((text, True) for text in NO_CALLS),
+        *((text, False) for text in OTHER_TEXTS),
+        # Another text says more.
+        ({"error": "No calls found", "message": "The subscription has expired"}, False),
+        ({"detail": "No calls found", "hint": "Upgrade the plan"}, False),
+        ({"detail": [{"msg": "No calls found"}, {"msg": "quota exceeded"}]}, False),
+        ({"detail": {"description": "No calls found", "category": "quota"}}, False),
+        ({"detail": "No calls found", "data": [[]]}, False),
         ({"detail": "Not Found"}, False),
         ({"detail": "Assistant not found"}, False),
         ({"detail": "Record not found"}, False),
@@ -281,3 +318,27 @@ def test_what_doctor_prints_is_one_line_without_the_key() -> None:
 )
 def test_only_a_clear_sentence_means_that_there_are_no_calls(status: int, body: Any, says_so: bool) -> None:
     assert isinstance(error_of(status, body), NoCallsFoundError) is says_so
+
+
+# The words of the sentences above. Any other word may say why the calls cannot be seen.
+KNOWN_WORDS = {word for text in NO_CALLS for word in re.findall("[a-z]+", text.lower())}
+
+
+@given(
+    st.sampled_from(NO_CALLS),
+    st.sampled_from([" ", ", ", "; ", ": ", ". ", "! ", " - ", " (", "\n", " for ", " for your ", " in this ", " in "]),
+    st.sampled_from(["plan", "cache", "region", "quota", "permission", "now", "later", "upgrade", "expired"])
+    | st.from_regex("[a-z]{4,12}", fullmatch=True).filter(lambda word: word not in KNOWN_WORDS),
+)
+@hypothesis_settings(max_examples=200)
+def test_no_calls_and_any_other_word_are_an_error(text: str, separator: str, word: str) -> None:
+    assert says_no_calls(text)
+    assert not says_no_calls(text.rstrip(".!") + separator + word)
+    assert not says_no_calls(word + separator + text)
+
+
+def test_deep_json_says_nothing() -> None:
+    tree: Any = "No calls found"
+    for _ in range(sys.getrecursionlimit()):
+        tree = [tree]
+    assert not says_no_calls(tree)

@@ -145,6 +145,11 @@ def test_a_negative_total_is_refused(total: int) -> None:
         parse_calls(page([], total)[1])
 
 
+def test_an_error_that_looks_like_an_empty_page_is_refused() -> None:
+    with pytest.raises(MalformedResponseError, match=r"no calls, but the status error; try again later$"):
+        parse_calls(b'{"status":"error","response":{"pagination":{"total_records":0},"calls":[]}}')
+
+
 @pytest.mark.parametrize(
     ("body", "states_total"),
     [
@@ -153,6 +158,7 @@ def test_a_negative_total_is_refused(total: int) -> None:
         (b'{"response":{"pagination":{"total_records":null},"calls":[]}}', False),
         (b'{"response":{"pagination":null,"calls":[]}}', False),
         (b'{"response":{"calls":[]}}', False),
+        (b'{"status":"ok","response":{"calls":[]},"request_id":"x"}', False),
         (b'{"status":"ok","response":{}}', False),
         (b'{"status":"ok","response":null}', False),
         (b'{"status":"success"}', False),
@@ -192,6 +198,12 @@ def test_null_instead_of_calls_does_not_change_the_total() -> None:
         (b'{"response":{}}', "neither calls nor their total"),  # of another API, perhaps
         (b'{"response":null}', "neither calls nor their total"),
         (b'{"status":"error","response":{}}', "neither calls nor their total"),
+        (b'{"status":"error","response":{"calls":[]}}', "neither calls nor their total"),
+        (b'{"status":"ok","message":"No calls found; please upgrade"}', "not the expected JSON"),
+        (
+            b'{"status":"ok","message":"Please upgrade","response":{"message":"No calls found"}}',
+            "not the expected JSON",
+        ),
         (b'{"status":"ok","response":{"items":[]}}', "not the expected JSON"),
         (b'{"response":{"message":"No calls found","calls":[{}]}}', "not the expected JSON"),
         (b'{"response":{"calls":[{}]}}', "not the expected JSON"),  # without a total, more may follow
