@@ -8,11 +8,11 @@ import dagster as dg
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.orchestration.arguments import validate_hidden_key, validate_hidden_password, validate_types
-from synthflow_assets.orchestration.assets.calls import agents_spec, build_calls_assets, landed_specs
+from synthflow_assets.orchestration.assets.calls import FETCH, agents_spec, build_calls_assets, landed_specs
 from synthflow_assets.orchestration.assets.exports import exports_step
 from synthflow_assets.orchestration.assets.metrics import metrics_step
 from synthflow_assets.orchestration.assets.outdated import RECOMPUTE, build_recompute_job
-from synthflow_assets.orchestration.assets.recordings import build_recordings_asset, recordings_spec
+from synthflow_assets.orchestration.assets.recordings import DOWNLOAD, build_recordings_asset, recordings_spec
 from synthflow_assets.orchestration.assets.report import report_step
 from synthflow_assets.orchestration.assets.steps import DailyStep, daily_partitions
 from synthflow_assets.orchestration.checks import build_scheduled_checks
@@ -160,16 +160,16 @@ def _downstream_steps(workspace: Workspace, partitions: dg.PartitionsDefinition[
     ]
 
 
-def _specs(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> list[tuple[AssetKind, dg.AssetSpec]]:
-    """Return the specs of all assets of a workspace."""
+def _specs(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> list[tuple[AssetKind, str, dg.AssetSpec]]:
+    """Return the kind, the step and the spec of each asset of a workspace."""
     views = {workspace.asset_key(view.name) for view in VIEWS}
     kinds: dict[str, AssetKind] = {"export_tables": "export", "write_report": "report"}
     recordings = [recordings_spec(workspace, partitions)] if workspace.settings.recordings else []
-    tables = [*landed_specs(workspace, partitions), agents_spec(workspace), *recordings]
     return [
-        *(("table", spec) for spec in tables),
+        *(("table", FETCH, spec) for spec in (*landed_specs(workspace, partitions), agents_spec(workspace))),
+        *(("table", DOWNLOAD, spec) for spec in recordings),
         *(
-            ("view" if spec.key in views else kinds.get(step.name, "table"), spec)
+            ("view" if spec.key in views else kinds.get(step.name, "table"), step.name, spec)
             for step in _downstream_steps(workspace, partitions)
             for spec in step.specs
         ),

@@ -162,10 +162,12 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
         if self.translation is None:
             return props.spec
         try:
-            return self.translation(props.spec, props)
+            spec = self.translation(props.spec, props)
         except Exception as error:  # noqa: BLE001 (a template may raise anything)
             # Without its cause: somebody's template has no line in Python.
             raise translation_error(props, error) from None
+        # Dagster turns an empty `code_version:` into this text.
+        return spec.replace_attributes(code_version=None) if spec.code_version == "None" else spec
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         """Return the definitions of the workspace; Dagster calls this.
@@ -261,8 +263,12 @@ def _is_template(value: Any) -> bool:
 
 def _validate_translation(given: Any) -> None:
     """Refuse attributes of `translation` that do not exist or have a wrong type: pydantic would show several errors."""
-    if not isinstance(given, dict):
+    if given is None or _is_template(given):
         return
+    if not isinstance(given, dict):
+        raise SettingsError(
+            f"translation is {one_line(repr(given))}; allowed is a mapping such as {{group_name: voice}}, or a template"
+        )
     try:
         AssetSpecUpdateKwargs.model().model_validate(given)
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """Asset specs of the user's own: another key, group, owner, tag or description of an asset."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
@@ -9,11 +10,22 @@ import dagster as dg
 from dagster.components.resolved.errors import ResolutionException
 
 from synthflow_assets.errors import SettingsError
+from synthflow_assets.orchestration.step_order import validate_whole_steps
 from synthflow_assets.orchestration.workspace import ASSET_NAME
+from synthflow_assets.texts import one_line
 
 AssetKind = Literal["table", "view", "export", "report"]
 # The package finds its assets by these, and refuses two workspaces that write to the same place.
 _OWN_METADATA = (ASSET_NAME, "dagster/table_name", "dagster/uri")
+
+# Dagster gives these names a meaning.
+_TYPES_OF_METADATA = {
+    "dagster/column_schema": dg.TableSchema,
+    "dagster/column_lineage": dg.TableColumnLineage,
+    "dagster/row_count": int,
+    "dagster/partition_row_count": int,
+    "dagster/storage_kind": str,
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ GetAssetSpec = Callable[[SynthflowAssetProps], dg.AssetSpec]
 
 
 def translate_specs(
-    specs: Sequence[tuple[AssetKind, dg.AssetSpec]], get_asset_spec: GetAssetSpec
+    specs: Sequence[tuple[AssetKind, str, dg.AssetSpec]], get_asset_spec: GetAssetSpec
 ) -> Mapping[str, dg.AssetSpec]:
     """Return the translated specs by the name of the asset. Dependencies follow the renamed keys.
 
@@ -43,16 +55,16 @@ def translate_specs(
     Dagster would compute metrics before the calls, and an upgrade would outdate nothing.
 
     Args:
-        specs: of all assets of a workspace.
+        specs: of all assets of a workspace, each with the step that writes it.
         get_asset_spec: returns the spec to use.
 
     Raises:
         SettingsError: it fails, returns no spec, gives two assets the same key, changes what Dagster may materialize,
-            or makes an asset depend on itself.
+            or makes an asset or a step depend on itself.
     """
     translated: dict[str, dg.AssetSpec] = {}
     renamed: dict[dg.AssetKey, dg.AssetKey] = {}
-    for kind, spec in specs:
+    for kind, _, spec in specs:
         name = str(spec.metadata[ASSET_NAME])
         result = _translate(SynthflowAssetProps(name, kind, spec), get_asset_spec)
         same = next((other for other, one in translated.items() if one.key == result.key), None)
@@ -61,9 +73,12 @@ def translate_specs(
             raise SettingsError(f"the translation gives {same} and {name} the same key, {key}; use props.name in it")
         translated[name] = result
         renamed[spec.key] = result.key
-    own = {str(spec.metadata[ASSET_NAME]): spec for _, spec in specs}
+    own = {str(spec.metadata[ASSET_NAME]): spec for _, _, spec in specs}
     complete = {name: _with_own_attributes(spec, own[name], renamed) for name, spec in translated.items()}
     _validate_no_cycle(complete)
+    steps = {complete[str(spec.metadata[ASSET_NAME])].key: step for _, step, spec in specs}
+    deps = {spec.key: [dep.asset_key for dep in spec.deps] for spec in complete.values()}
+    validate_whole_steps(steps, lambda key: deps.get(key, ()))
     return complete
 
 
@@ -83,6 +98,8 @@ def _translate(props: SynthflowAssetProps, get_asset_spec: GetAssetSpec) -> dg.A
     # Earlier versions of Dagster 1.13 lack `is_virtual`. Dagster materializes no virtual asset.
     if getattr(result, "is_virtual", False):
         raise SettingsError(f"the translation of {props.name} sets is_virtual; remove it: a run writes the asset")
+    if problem := next(_invalid_values(result), None):
+        raise SettingsError(f"the translation of {props.name} {problem}")
     for key in _OWN_METADATA:
         if result.metadata.get(key, props.spec.metadata.get(key)) != props.spec.metadata.get(key):
             raise SettingsError(
@@ -90,6 +107,20 @@ def _translate(props: SynthflowAssetProps, get_asset_spec: GetAssetSpec) -> dg.A
                 "use another name"
             )
     return result
+
+
+def _invalid_values(spec: dg.AssetSpec) -> Iterator[str]:
+    """Yield what is wrong with values that Dagster validates too late to name the asset."""
+    for use, key in (("has the key", spec.key), *(("has deps with the key", dep.asset_key) for dep in spec.deps)):
+        if not all(re.fullmatch(r"[A-Za-z0-9_.-]+", part) for part in key.path):
+            yield f"{use} {one_line(repr(key.to_user_string()))}; allowed in each part are letters, digits, _, - and ."
+    for name, kind in _TYPES_OF_METADATA.items():
+        value = spec.metadata.get(name)
+        if value is not None and not isinstance(getattr(value, "value", value), kind):
+            yield (
+                f"has the metadata {name} of the type {type(value).__name__}; allowed is {kind.__name__}, so use "
+                "another name"
+            )
 
 
 def translation_error(props: SynthflowAssetProps, error: Exception) -> SettingsError:

@@ -1,7 +1,8 @@
 """Refuse a code location in which two workspaces would write to the same tables, exports or report.
 
-Each workspace is built on its own, so only Dagster knows all of them. The check runs when Dagster resolves the job of a
-workspace, which a code server does while it loads. It runs again in each run.
+Each workspace is built on its own, so only Dagster knows all of them. The same holds for dependencies by way of assets
+of the user's own, which may split a step; see `step_order`. The checks run when Dagster resolves the job of a
+workspace, which a code server does while it loads. They run again in each run.
 """
 
 import re
@@ -15,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from synthflow_assets.errors import SettingsError
+from synthflow_assets.orchestration.step_order import validate_graph
 from synthflow_assets.orchestration.workspace import ASSET_NAME, Workspace
 
 # One asset for each kind of place, and the setting that gives each workspace a place of its own.
@@ -54,6 +56,7 @@ def validate_no_write_conflicts(context: dg.AssetExecutionContext, workspace: Wo
 
 
 def _validate_not_shared(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> None:
+    validate_graph(asset_graph)
     if problems := sorted(_problems(asset_graph, own)):
         raise SettingsError("; ".join(problems))
 

@@ -125,6 +125,12 @@ def test_a_run_with_added_attributes_fetches_before_it_computes(
     assert recomputed.filter_events(lambda event: event.is_step_materialization) == []
 
 
+def test_an_empty_code_version_changes_nothing() -> None:
+    graph, plain = load("translation: {code_version: null}").resolve_asset_graph(), load("{}").resolve_asset_graph()
+    for key in plain.get_all_asset_keys():
+        assert graph.get(key).code_version == plain.get(key).code_version
+
+
 class Quieter(SynthflowCallsComponent):
     """A component that changes the spec in Python."""
 
@@ -160,7 +166,31 @@ def test_what_would_break_the_assets_is_refused_before_anything_is_written(tmp_p
     assert "the translation makes assets depend on each other: " in refused(
         lambda props: props.spec.merge_attributes(deps=[later] if props.name == "calls" else [])
     )
+    for name in ("call_rejects", "agents"):
+        assert f"synthflow/{name} depends on synthflow/call_rates_daily, but one step writes " in refused(
+            lambda props, name=name: props.spec.merge_attributes(deps=[later] if props.name == name else [])
+        )
     assert list(tmp_path.iterdir()) == []
+
+
+def depends_on(key: str) -> dg.Definitions:
+    def with_dependency(props: SynthflowAssetProps) -> dg.AssetSpec:
+        deps = [dg.AssetKey.from_user_string(key)] if props.name == "call_rejects" else []
+        return props.spec.merge_attributes(deps=deps)
+
+    return build_synthflow_defs(Settings.of(), get_asset_spec=with_dependency)
+
+
+@pytest.mark.filterwarnings("ignore:.*was resolved to upstream asset")
+@pytest.mark.parametrize("key", ["crm/reached", "call_rates_daily"])
+def test_a_dependency_that_splits_the_fetching_step_by_way_of_another_asset_is_refused(key: str) -> None:
+    """Calls that the second part lands are missing in the metrics. Dagster looks names without a prefix up."""
+    theirs = dg.AssetSpec(["crm", "reached"], deps=[dg.AssetKey(["synthflow", "calls"])])
+    defs = dg.Definitions.merge(depends_on(key), dg.Definitions([theirs]))
+    with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:
+        defs.resolve_job_def("synthflow_daily")
+    parent = key if "/" in key else f"synthflow/{key}"
+    assert f"synthflow/call_rejects depends on {parent}, but one step writes " in str(raised.value.__cause__)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +206,14 @@ def test_what_would_break_the_assets_is_refused_before_anything_is_written(tmp_p
         ("translation: {deps: crm/leads}", r"translation: deps is 'crm/leads', .* deps is a list of asset keys"),
         ("translation: {kinds: sql}", r"translation: kinds is 'sql', .* kinds is a list, such as \[sql"),
         ("translation: {tags: [a]}", r"translation: tags is \['a'\], .* tags is a mapping, such as {tier: gold}"),
+        ("translation: {key: a b}", "the translation of calls has the key 'a b'; allowed in each part are letters"),
+        ("translation: {key_prefix: ''}", "the translation of calls has the key '/synthflow/calls'; allowed"),
+        ("translation: {deps: ['']}", "the translation of calls has deps with the key ''; allowed"),
+        (
+            "translation: {metadata: {dagster/column_schema: {a: b}}}",
+            "the translation of calls has the metadata dagster/column_schema of the type dict; allowed is TableSchema",
+        ),
+        ("translation: 3", "translation is 3; allowed is a mapping such as {group_name: voice}, or a template"),
         ("translation: {group: x}", "translation: group is not an attribute; did you mean group_name?"),
         ("owners: [nobody]", "Invalid owner 'nobody'"),
         ("group_name: a b", '"a b" is not a valid asset group name'),

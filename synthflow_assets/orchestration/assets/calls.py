@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 _SUMMED = (
     "total_records", "fetched", "landed", "rejected", "duplicates", "outside_window", "open_calls", "requests",
 )  # fmt: skip
+FETCH = "fetch_calls"  # the step
 _SHOWN_FAILURES = 100
 OUTAGE_TAG = "synthflow/outage"  # of a run that failed because of an outage of the API
 _CHECKS = checks_of(LANDED_TABLES)
@@ -82,7 +83,7 @@ def build_calls_assets(
     specs = landed_specs(workspace, partitions)
 
     @dg.multi_asset(
-        name=workspace.step("fetch_calls"),
+        name=workspace.step(FETCH),
         specs=specs,
         check_specs=check_specs(workspace, _CHECKS),
         required_resource_keys={workspace.api_resource, workspace.warehouse_resource},

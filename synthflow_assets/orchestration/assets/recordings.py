@@ -11,6 +11,8 @@ from synthflow_assets.orchestration.run_days import days_of
 from synthflow_assets.orchestration.workspace import Workspace
 from synthflow_assets.warehouse.schema import CALL_RECORDINGS, CALLS
 
+DOWNLOAD = "download_recordings"  # the step
+
 
 def recordings_spec(workspace: Workspace, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetSpec:
     """Return the spec of the recordings."""
@@ -31,7 +33,7 @@ def build_recordings_asset(
     key = workspace.asset_key(CALL_RECORDINGS.name)
 
     @dg.multi_asset(
-        name=workspace.step("download_recordings"),
+        name=workspace.step(DOWNLOAD),
         specs=[recordings_spec(workspace, partitions)],
         required_resource_keys={workspace.api_resource, workspace.warehouse_resource},
         backfill_policy=workspace.backfill_policy,
