@@ -1,4 +1,4 @@
-"""How long the metrics of a day take, against a budget, and how fast summaries over ranges of days are."""
+"""How long the metrics of a day take, against a budget, and how fast summaries and callers over a year are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from benchmarks.report import fill_warehouse
 from benchmarks.workload import Workload
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.metrics import compute_metrics
@@ -45,6 +46,12 @@ SUMMARIES = {
     "the year by agent": "FROM duration_summary_by('2025-01-01', '2025-12-31', model_id)",
     "the year by month": "FROM duration_summary_by('2025-01-01', '2025-12-31', date_trunc('month', day))",
 }
+CALLERS_BUDGET_SECONDS = 2.0  # for each of the following, over a year of 1,000,000 calls on two cores
+_CALLERS_YEAR = dt.date(2025, 1, 1)
+_CALLER_SUMMARIES = {
+    "caller_summary of the year": "FROM caller_summary('2025-01-01', '2025-12-31')",
+    "caller_summary_by of the year by agent": "FROM caller_summary_by('2025-01-01', '2025-12-31', model_id)",
+}
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,15 @@ class MetricsMeasurement:
         days: computing all metric tables of a day, by its number of calls.
         tables: computing each table of the largest of these days.
         summaries: each summary.
+        callers: computing the tables of callers after the last day of a year, and each summary of its callers.
+        caller_calls: the number of calls of that year.
     """
 
     days: dict[int, float]
     tables: dict[str, float]
     summaries: dict[str, float]
+    callers: dict[str, float]
+    caller_calls: int
 
 
 def measure_metrics(agents: int = 4, rounds: int = 5) -> MetricsMeasurement:
@@ -84,11 +95,18 @@ def measure_metrics(agents: int = 4, rounds: int = 5) -> MetricsMeasurement:
         with Warehouse(f"{folder}/year.duckdb").connect() as connection:
             connection.execute(_YEAR)
             connection.execute("CHECKPOINT warehouse; SET threads = 1")
-            summaries = {
-                name: statistics.median(_seconds(lambda query=query: connection.execute(query)) for _ in range(rounds))
-                for name, query in SUMMARIES.items()
-            }
-    return MetricsMeasurement(days, tables, summaries)
+            summaries = _running(connection, SUMMARIES, rounds)
+        year = Warehouse(f"{folder}/callers.duckdb")
+        fill_warehouse(year, _CALLERS_YEAR, 365, agents=10, calls_per_day=331)
+        with year.connect() as connection:
+            connection.execute("SET threads = 2")
+            [(caller_calls,)] = connection.sql("SELECT count(*) FROM calls").fetchall()
+            last = _CALLERS_YEAR + dt.timedelta(days=364)
+            callers = {
+                f"{name} after the last day": _computing(connection, last, [name], rounds)
+                for name in ("callers_daily", "attempts_daily")
+            } | _running(connection, _CALLER_SUMMARIES, rounds)
+    return MetricsMeasurement(days, tables, summaries, callers, caller_calls)
 
 
 def _land_day(warehouse: Warehouse, load: Workload) -> None:
@@ -114,6 +132,16 @@ def _computing(connection: duckdb.DuckDBPyConnection, day: dt.date, tables: list
     )
 
 
+def _running(connection: duckdb.DuckDBPyConnection, queries: dict[str, str], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each query."""
+    return {
+        name: statistics.median(
+            _seconds(lambda query=query: connection.execute(query).fetchall()) for _ in range(rounds)
+        )
+        for name, query in queries.items()
+    }
+
+
 def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
@@ -132,4 +160,12 @@ def metrics_table(measured: MetricsMeasurement) -> str:
     lines += [f"| {name} | {seconds * 1000:.0f} |" for name, seconds in measured.tables.items()]
     lines += ["", "| summary, on one core | ms |", "|---|---|"]
     lines += [f"| {name} | {seconds * 1000:.0f} |" for name, seconds in measured.summaries.items()]
+    lines += [
+        "",
+        f"| callers of a year of {measured.caller_calls:,} calls | seconds | budget, seconds |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {seconds:.2f} | {CALLERS_BUDGET_SECONDS:.0f} |" for name, seconds in measured.callers.items()
+    ]
     return "\n".join(lines) + "\n"

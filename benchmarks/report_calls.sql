@@ -16,8 +16,8 @@ SELECT
     CASE WHEN h // 11 % 100 < 72 THEN 3 + floor(20 * exp(3.2 * (h // 7 % 1000) / 1000))::BIGINT ELSE 0 END
         AS duration_seconds,
     ['inbound', 'outbound'][agent % 2 + 1] AS type_of_call,
-    -- Numbers that are called or call several times.
-    '+1415' || (5550000 + h // 73 % 500)::VARCHAR AS lead_phone_number,
+    -- Numbers that are called or call several times. No country has the code 999.
+    '+999' || (1000000 + h // 73 % 400000)::VARCHAR AS lead_phone_number,
     NULL::VARCHAR AS phone_number_from,
     NULL::VARCHAR AS phone_number_to,
     '+14155559999' AS agent_phone_number,
