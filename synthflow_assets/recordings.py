@@ -35,6 +35,7 @@ from synthflow_assets.errors import (
     WarehouseUnusableError,
 )
 from synthflow_assets.files import GroupAccess, private_files, replace_file
+from synthflow_assets.settings import S3Access
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import CONNECTED_STATUSES
 from synthflow_assets.warehouse.statements import execute_named, sql_file, write
@@ -289,6 +290,8 @@ class _Recorder:
 
 
 def _open(target: str) -> tuple[fs.FileSystem, str]:
+    if "://" in target:
+        S3Access.load()  # refuses an endpoint that is no address
     try:
         store, path = fs.FileSystem.from_uri(target if "://" in target else Path(target).absolute().as_uri())
     except (pa.ArrowInvalid, OSError) as error:

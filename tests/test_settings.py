@@ -502,11 +502,14 @@ def test_paths_may_begin_with_a_home_folder(name: str) -> None:
 
 
 def test_the_report_is_in_no_bucket() -> None:
-    with pytest.raises(SettingsError, match=r"^report is 's3://bucket/x'; allowed is a path of this machine$"):
-        Settings.of(report="s3://bucket/x")
+    for place in ("s3://bucket/x", "s3:/bucket"):
+        with pytest.raises(SettingsError, match=f"^report is '{place}'; allowed is a path of this machine$"):
+            Settings.of(report=place)
 
 
-@pytest.mark.parametrize("place", ["s3://", "s3://a/b", "http://calls/x", "gs://key:hunter2@calls/x", "s3://calls/x?y"])
+@pytest.mark.parametrize(
+    "place", ["s3://", "s3://a/b", "http://calls/x", "gs://key:hunter2@calls/x", "s3://calls/x?y", "s3:/x"]
+)
 def test_exports_are_in_a_folder_or_a_bucket(place: str) -> None:
     with pytest.raises(
         SettingsError, match=r"^export_dir .*; allowed is a folder, s3://bucket/prefix or gs://"

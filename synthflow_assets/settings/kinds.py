@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -112,3 +114,13 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
         return annotation, False
     [python] = [part for part in get_args(annotation) if part is not NoneType]
     return python, True
+
+
+def has_host(address: str, schemes: tuple[str, ...]) -> bool:
+    """Return whether an address has one of these schemes, a host, and a port that can be."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # raises if it is not a number up to 65535
+    except ValueError:
+        return False
+    return parts.scheme in schemes and bool(parts.hostname) and not re.search(r"\s", address)

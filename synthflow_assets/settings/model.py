@@ -9,7 +9,6 @@ import zoneinfo
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any, Literal, Self, TypeVar, Unpack
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -26,7 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from synthflow_assets.errors import SettingsError
 from synthflow_assets.settings.arguments import SettingsArguments
-from synthflow_assets.settings.kinds import is_path, kind_of
+from synthflow_assets.settings.kinds import has_host, is_path, kind_of
 from synthflow_assets.settings.messages import describe_problem, rename
 from synthflow_assets.settings.sources import PREFIX, VariableSecret, may_be_variable, read_environment, variable
 
@@ -67,6 +66,9 @@ _CONNECTION_PARAMETERS = frozenset(
     """.split()  # noqa: SIM905 (shorter)
 )
 
+# Without slashes, because a mistyped `s3:/bucket` would become a folder of this name.
+_SCHEME = re.compile(r"([A-Za-z0-9+_-]{2,}|):")
+
 
 def check_location(location: str) -> None:
     """Refuse an invalid location, and passwords, because a location is shown in messages and in Dagster.
@@ -74,7 +76,7 @@ def check_location(location: str) -> None:
     Raises:
         ValueError: saying what is allowed.
     """
-    scheme = re.match(r"([A-Za-z0-9+_-]{2,}|):", location)
+    scheme = _SCHEME.match(location)
     if scheme and scheme[1] != "ducklake":
         raise ValueError("the path of a DuckDB file, or ducklake:postgres:...")
     if location.startswith("ducklake:") and not location.startswith("ducklake:postgres:"):
@@ -91,16 +93,6 @@ def check_location(location: str) -> None:
         raise ValueError(
             f"the path of a DuckDB file without ? (here {resolved}), because DuckDB reads what follows a ? as options"
         )
-
-
-def _has_host(address: str, schemes: tuple[str, ...]) -> bool:
-    """Return whether an address has one of these schemes, a host, and a port that can be."""
-    try:
-        parts = urlsplit(address)
-        _ = parts.port  # raises if it is not a number up to 65535
-    except ValueError:
-        return False
-    return parts.scheme in schemes and bool(parts.hostname) and not re.search(r"\s", address)
 
 
 def path_field(default: str | None, description: str, **extra: Any) -> Any:
@@ -438,7 +430,7 @@ class Settings(BaseModel):
         if value is None or isinstance(value, VariableSecret):
             return value
         address = value.get_secret_value().strip()
-        if not _has_host(address, schemes):
+        if not has_host(address, schemes):
             raise ValueError(f"an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         return SecretStr(address)
 
@@ -494,21 +486,25 @@ class Settings(BaseModel):
     def _http_address(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if not _has_host(value, ("http", "https")) or re.search(r"[@?#]", value):
+        if not has_host(value, ("http", "https")) or re.search(r"[@?#]", value):
             raise ValueError("an http(s) address without user name or query, such as https://host/path")
         return value.rstrip("/")
 
     @field_validator("recordings", "lake_data_path")
     @classmethod
     def _folder_or_bucket(cls, value: str | None) -> str | None:
-        if value and "://" in value and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[^?#@]*)?", value):
+        if value and _SCHEME.match(value) and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[^?#@]*)?", value):
             raise ValueError("a folder, or s3://bucket/prefix; S3 keys and endpoint come from AWS_... variables")
         return value
 
     @field_validator("export_dir")
     @classmethod
     def _folder_or_any_bucket(cls, value: str | None) -> str | None:
-        if value and "://" in value and not re.fullmatch(r"(s3|gs)://[a-z0-9][a-z0-9._-]{2,62}(/[^?#@*\[]*)?", value):
+        if (
+            value
+            and _SCHEME.match(value)
+            and not re.fullmatch(r"(s3|gs)://[a-z0-9][a-z0-9._-]{2,62}(/[^?#@*\[]*)?", value)
+        ):
             raise ValueError(
                 "a folder, s3://bucket/prefix or gs://bucket/prefix; keys and endpoint come from AWS_... variables"
             )
@@ -517,8 +513,7 @@ class Settings(BaseModel):
     @field_validator("report")
     @classmethod
     def _local_path(cls, value: str | None) -> str | None:
-        # `s3://bucket` would become a folder of this name.
-        if value and "://" in value:
+        if value and _SCHEME.match(value):
             raise ValueError("a path of this machine")
         return value
 

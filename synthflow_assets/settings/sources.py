@@ -20,6 +20,7 @@ from dotenv.variables import Variable, parse_variables
 from pydantic import SecretStr
 
 from synthflow_assets.errors import SettingsError
+from synthflow_assets.settings.kinds import has_host
 from synthflow_assets.settings.messages import nearest
 
 PREFIX = "SYNTHFLOW_"
@@ -95,8 +96,20 @@ class S3Access(NamedTuple):
 
     @classmethod
     def load(cls) -> Self:
-        """Read the variables of the AWS SDK."""
-        return cls(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None)
+        """Read the variables of the AWS SDK.
+
+        Raises:
+            SettingsError: the endpoint is no http(s) address. DuckDB would try another host, as in an outage.
+        """
+        for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+            if address := os.environ.get(name, "").strip():
+                if not has_host(address, ("http", "https")) or "@" in address:
+                    raise SettingsError(
+                        f"{name} is not usable (its value is not shown); allowed is an address such as "
+                        "https://host:9000"
+                    )
+                return cls(address)
+        return cls(None)
 
 
 def read_environment(fields: Iterable[str]) -> dict[str, str]:

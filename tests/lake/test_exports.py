@@ -16,7 +16,7 @@ import requests
 from pyarrow import fs
 
 from synthflow_assets.erasure import erase_person
-from synthflow_assets.errors import BucketUnreachableError, WarehouseUnusableError
+from synthflow_assets.errors import BucketUnreachableError, SettingsError, WarehouseUnusableError
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.quality import NO_GAPS, find_problems
@@ -176,6 +176,13 @@ def test_a_bucket_that_cannot_be_reached_does_not_cost_the_day(
     assert message.count("cannot export to") == 1
     assert "the server cannot be reached" in message
     assert {"calls", "call_rates_daily", "call_report"} <= written
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "localhost:9000", "s3.example.com", "ftp://host", "https://"])
+def test_an_endpoint_that_is_no_address_is_no_outage(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    with pytest.raises(SettingsError, match=r"^AWS_ENDPOINT_URL is not usable .*; allowed is an address such as https"):
+        examine_export_folder("s3://calls/x")
 
 
 def test_keys_that_may_only_list_are_found_before_a_run(bucket: Any, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
