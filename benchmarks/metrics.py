@@ -97,7 +97,7 @@ def measure_metrics(agents: int = 4, rounds: int = 5) -> MetricsMeasurement:
             connection.execute("CHECKPOINT warehouse; SET threads = 1")
             summaries = _running(connection, SUMMARIES, rounds)
         year = Warehouse(f"{folder}/callers.duckdb")
-        fill_warehouse(year, _CALLERS_YEAR, 365, agents=10, calls_per_day=331)
+        fill_warehouse(year, _CALLERS_YEAR, 365, agents=10, calls_per_day=331, people=400_000)
         with year.connect() as connection:
             connection.execute("SET threads = 2")
             [(caller_calls,)] = connection.sql("SELECT count(*) FROM calls").fetchall()

@@ -30,10 +30,12 @@ GROUP BY day, model_id
 _AGENTS = "INSERT INTO agents SELECT 'agent-' || n, 'Agent ' || n, 'inbound', now() FROM range($1) AS numbers (n)"
 
 
-def fill_warehouse(warehouse: Warehouse, first: dt.date, days: int, agents: int, calls_per_day: int) -> None:
-    """Put made-up calls where landing would, and compute every metric of them."""
+def fill_warehouse(
+    warehouse: Warehouse, first: dt.date, days: int, agents: int, calls_per_day: int, people: int = 500
+) -> None:
+    """Put made-up calls of this many people where landing would, and compute every metric of them."""
     last = first + dt.timedelta(days=days - 1)
-    amounts = {"first": first, "last": last, "agents": agents, "calls_per_day": calls_per_day}
+    amounts = {"first": first, "last": last, "agents": agents, "calls_per_day": calls_per_day, "people": people}
     with warehouse.connect() as connection:
         calls = sql_file(__package__ or "", "report_calls.sql")
         connection.execute(f"INSERT INTO calls BY NAME {derived_columns_sql(f'({calls})')}", amounts)

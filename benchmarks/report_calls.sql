@@ -17,7 +17,7 @@ SELECT
         AS duration_seconds,
     ['inbound', 'outbound'][agent % 2 + 1] AS type_of_call,
     -- Numbers that are called or call several times. No country has the code 999.
-    '+999' || (1000000 + h // 73 % 400000)::VARCHAR AS lead_phone_number,
+    '+999' || (1000000 + h // 73 % $people)::VARCHAR AS lead_phone_number,
     NULL::VARCHAR AS phone_number_from,
     NULL::VARCHAR AS phone_number_to,
     '+14155559999' AS agent_phone_number,
