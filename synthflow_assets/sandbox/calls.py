@@ -66,6 +66,8 @@ _ERROR_MESSAGES = (
 )
 _LEADS = ("Alex Example", "Robin Sample", "Kim Placeholder", "Jörg Muster", "Pat O'Sample", "Sam Invented")
 _NUMBERS = 5_000  # that call or are called; all of them are reserved for fiction
+_CAMPAIGN_DAYS = 5  # in which an outbound agent calls the same leads, each about three times
+_LEADS_PER_CALL = 1.6  # of the calls of a weekday
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class DayOfCalls:
     ringing_ms: npt.NDArray[np.int64]
     status: npt.NDArray[np.int8]
     variant: npt.NDArray[np.int16]
+    people: range  # who call or are called, as positions among all numbers
     ids: bytes  # 16 bytes for each call
 
     def call_id(self, index: int) -> str:
@@ -126,7 +129,7 @@ class DayOfCalls:
 
     def lead_phone_number(self, index: int) -> str:
         """Return the number of the person who calls or is called."""
-        number = self.start_ms.item(index) // 7 % _NUMBERS
+        number = self.people[self.start_ms.item(index) // 7 % len(self.people)] % _NUMBERS
         return f"+1{210 + number // 100}55501{number % 100:02d}"
 
 
@@ -163,6 +166,10 @@ def day_of_calls(
     start_ms = np.sort(day * DAY_MS + (hours * 3_600_000).astype(np.int64))
     if border_calls and count:
         start_ms[0], start_ms[-1] = day * DAY_MS, (day + 1) * DAY_MS - 1
+    people = range(_NUMBERS)
+    if agent.type == "outbound":
+        first = day // _CAMPAIGN_DAYS * 997
+        people = range(first, first + max(1, int(_LEADS_PER_CALL * calls_per_day * agent.share)))
     shares = [agent.character.statuses.get(status, 0.0) for status in _STATUSES]
     status = rng.choice(len(_STATUSES), count, p=shares).astype(np.int8)
     variant = rng.integers(0, VARIANTS, count).astype(np.int16)
@@ -183,6 +190,7 @@ def day_of_calls(
         ringing_ms=ringing_ms,
         status=status,
         variant=variant,
+        people=people,
         ids=rng.bytes(16 * count),
     )
 
