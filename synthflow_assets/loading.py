@@ -32,7 +32,7 @@ from synthflow_assets.warehouse.erasure import read_suppression_list, unfinished
 from synthflow_assets.warehouse.landing import LoadSummary, SuppressionListChangedError, land, land_agents
 from synthflow_assets.warehouse.loads import find_strays
 from synthflow_assets.warehouse.personal import SuppressionList
-from synthflow_assets.warehouse.safeguards import find_losses, unreadable_fields
+from synthflow_assets.warehouse.safeguards import RunLosses, find_losses, unreadable_fields
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch, Staging
 
 # Landing happens when either is reached. A killed run loses at most this, besides the days that are being fetched.
@@ -161,8 +161,9 @@ def load_calls(
 ) -> Iterator[LoadSummary | FailedPartition]:
     """Fetch days of agents and land them, each (day, agent) pair as a whole.
 
-    If the API no longer lists many calls of a pair that landed before, it is asked again. If the calls are still
-    missing, the pair fails and what landed stays.
+    If a pair lacks calls or values that landed before, it does not land yet. When all other pairs are fetched, the API
+    is asked again. If too much is missing then, from the pair or from the whole run, the pair fails and what landed
+    stays.
 
     The warehouse is open only while complete pairs are written, never while pages are fetched. If a person is erased
     meanwhile, what has not landed is fetched again without that person.
@@ -200,10 +201,15 @@ def load_calls(
     pairs = [Partition(day, agent.model_id) for day in days for agent in agents]
     done, doubted, landed = set(skipped), set[Partition](), set[Partition]()
     while True:
+        remaining = [pair for pair in pairs if pair not in done]
+        first = [pair for pair in remaining if pair not in doubted]
+        if remaining and not first:
+            log(f"{len(remaining):,} (day, agent) pairs lack calls or values that landed before; asking the API again")
+            time.sleep(CONFIRM_AFTER_SECONDS)
         try:
-            for outcome in loader.load([pair for pair in pairs if pair not in done]):
+            for outcome in loader.load(first or remaining, confirmed=not first):
                 pair = outcome.partition
-                if pair not in doubted and isinstance(outcome, FailedPartition) and outcome.is_about_vanished_calls:
+                if first and isinstance(outcome, FailedPartition) and outcome.is_about_vanished_calls:
                     doubted.add(pair)
                     continue
                 done.add(pair)
@@ -216,9 +222,6 @@ def load_calls(
                 return
         except SuppressionListChangedError:
             log("a person was erased meanwhile; fetching what has not landed again, without that person")
-            continue
-        log(f"{len(doubted - done):,} (day, agent) pairs lack calls or values that landed before; asking the API again")
-        time.sleep(CONFIRM_AFTER_SECONDS)
 
 
 class _LandingThread:
@@ -276,16 +279,23 @@ class _Loader:
         self._listed = listed
         self._accept_deleted = accept_deleted
         self._has_landed_listing = False
+        self._losses = RunLosses()
+        self._confirmed = False
         self._outside: dict[Partition, list[tuple[str, int]]] = {}  # ids and starts, by the pair that listed the calls
         self._strays: dict[Partition, frozenset[str]] = {}  # ids of calls that are wanted although they start outside
         self._last_landing = time.monotonic()
 
-    def load(self, pairs: Sequence[Partition]) -> Iterator[LoadSummary | FailedPartition]:
+    def load(self, pairs: Sequence[Partition], *, confirmed: bool) -> Iterator[LoadSummary | FailedPartition]:
         """Fetch and land pairs once.
+
+        Args:
+            pairs: to fetch.
+            confirmed: whether they are fetched again. If not, no pair lands that lacks what landed before.
 
         Raises:
             SuppressionListChangedError: a person was erased; what has not been yielded has not landed.
         """
+        self._confirmed = confirmed
         settings = self._settings
         now_ms = self._now_ms()
         windows = {self._window(pair): pair for pair in pairs}
@@ -349,7 +359,7 @@ class _Loader:
             "`synthflow-assets doctor`"
         )
         self._strays = strays
-        yield from self.load(list(strays))
+        yield from self.load(list(strays), confirmed=True)
 
     def land_listing(self) -> None:
         """Land the listed agents once, and log those that are no longer listed."""
@@ -398,7 +408,10 @@ class _Loader:
             losses = find_losses(
                 connection,
                 batch,
+                run=self._losses,
+                confirmed=self._confirmed,
                 vanished_fields=self._settings.vanished_fields,
+                pii=self._settings.pii,
                 accept_deleted=self._accept_deleted,
             )
             batch = batch.without(losses.refused)

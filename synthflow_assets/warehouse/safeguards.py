@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import duckdb
 
@@ -14,28 +16,139 @@ from synthflow_assets.warehouse.decoding import ANOTHER_DAY
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS, NEEDED_COLUMNS
 from synthflow_assets.warehouse.staging import Partition, ReadyBatch
 from synthflow_assets.warehouse.statements import execute_named, sql_file
-from synthflow_assets.warehouse.tables import Column
+from synthflow_assets.warehouse.tables import Column, Kind
 
 _SQL = "synthflow_assets.warehouse.sql"
 STAGED = "read_parquet($files)"
 _FEW = 3  # records of any partition that may be undecodable, and calls that may vanish
 _NEARLY_ALL = 0.9
 _MANY = 0.1  # of the calls that landed before
-# Metrics read these derived columns, here with the field that each is derived from.
-_DERIVED = {
-    "judge_verdicts": "judge_results",
-    "actions": "executed_actions",
-    "variables": "collected_variables or an extractor",
-}
-# The same, but Synthflow may delete these fields after a while.
-_DERIVED_FROM_DELETABLE = {"human_turns": "transcript", "telephony_error_code": "error_message"}
-# The columns of `calls` whose values may vanish.
-COMPARED_COLUMNS = tuple(
-    column
-    for column in CALLS.columns
-    if (column in CALL_FIELDS and column.name in NEEDED_COLUMNS and not (column.personal or column.required))
-    or column.name in _DERIVED | _DERIVED_FROM_DELETABLE
+_CALLS, _STARTS = "calls", "starts"  # what may vanish besides values
+
+
+class _Value(NamedTuple):
+    """What a call may lose: the value of a column, or a part of it."""
+
+    name: str  # for messages: the field of the API
+    column: Column
+    condition: str = "coalesce(trim({value}::VARCHAR) <> '', false)"  # SQL: `{value}` is a value
+    is_deletable: bool = False  # Synthflow may delete it, so a partition lands without it
+    changes_metrics: bool = True
+    part_of: str | None = None  # another value, without which this one cannot be there
+
+    def is_in(self, row: str) -> str:
+        """Return an SQL condition: the row has the value."""
+        return self.condition.replace("{value}", f"{row}.{self.column.name}")
+
+    def is_lost(self, *, keeps: bool) -> str:
+        """Return an SQL condition: the call landed with the value, and lands without it.
+
+        Args:
+            keeps: whether landing keeps a personal or derived value that is NULL now.
+        """
+        lost = f"{self.is_in('landed')} AND NOT {self.is_in('now')}"
+        is_kept = keeps and (self.column.personal or self.column.source is None)
+        return f"{lost} AND now.{self.column.name} IS NOT NULL" if is_kept else lost
+
+
+_COLUMNS = {column.name: column for column in CALLS.columns}
+
+
+def _variables_from(source: str) -> str:
+    return f"coalesce(len(list_filter({{value}}, lambda variable: variable.source = '{source}')) > 0, false)"
+
+
+_VALUES = (
+    *(
+        _Value(str(column.source), column)
+        for column in CALL_FIELDS
+        if column.name in NEEDED_COLUMNS and not (column.personal or column.required)
+    ),
+    _Value("judge_results", _COLUMNS["judge_verdicts"], "coalesce(cardinality({value}) > 0, false)"),
+    *(
+        _Value(f"{name} in judge_results", _COLUMNS[name], part_of="judge_results")
+        for name in ("judge_found_full_error", "judge_found_partial_or_error")
+    ),
+    _Value(
+        "executed_actions",
+        _COLUMNS["actions"],
+        "coalesce(len(list_filter({value}, lambda action: action.action_type <> '')) > 0, false)",
+    ),
+    _Value("collected_variables", _COLUMNS["variables"], _variables_from("variable")),
+    _Value(
+        "what extractors found in executed_actions",
+        _COLUMNS["variables"],
+        _variables_from("extractor"),
+        part_of="executed_actions",
+    ),
+    _Value("transcript", _COLUMNS["human_turns"], is_deletable=True),
+    _Value("error_message", _COLUMNS["telephony_error_code"], is_deletable=True),
+    _Value("caller_key", _COLUMNS["caller_key"], is_deletable=True),
+    # Long texts and JSON are compared by what is derived from them, because reading them takes long.
+    *(
+        _Value(str(column.source), column, is_deletable=True, changes_metrics=False)
+        for column in CALL_FIELDS
+        if column.personal and column.kind is not Kind.JSON and column.name not in ("transcript", "error_message")
+    ),
 )
+# The columns of `calls` whose values may vanish.
+COMPARED_COLUMNS = tuple(dict.fromkeys(value.column for value in _VALUES))
+
+
+class _Loss(NamedTuple):
+    """How many calls vanished, or lost a value, of those that landed with it."""
+
+    lost: int = 0
+    before: int = 0
+
+    @property
+    def is_many(self) -> bool:
+        """Whether so many are lost that the response may be wrong."""
+        return self.lost > _FEW and self.lost > _MANY * self.before
+
+    def __str__(self) -> str:
+        return f"{self.lost:,} of {self.before:,}"
+
+
+class RunLosses:
+    """What the partitions of a run lose, summed over each day, over each agent, and over the run.
+
+    20 agents of which each loses 3 of 3 calls exceed no limit of a partition.
+    """
+
+    def __init__(self) -> None:
+        self._of_partitions: dict[Partition, dict[str, _Loss]] = {}
+        self._lost: Counter[tuple[object, str]] = Counter()
+        self._before: Counter[tuple[object, str]] = Counter()
+
+    def put(self, partition: Partition, losses: dict[str, _Loss]) -> None:
+        """Set what a partition loses, by what is lost."""
+        self._add(partition, self._of_partitions.get(partition, {}), -1)
+        self._of_partitions[partition] = losses
+        self._add(partition, losses, 1)
+
+    def many(self, partition: Partition, what: str) -> str | None:
+        """Return a text about a sum that exceeds the limits and that includes the partition; None if none does."""
+        for scope, text in _scopes(partition).items():
+            sum_ = _Loss(self._lost[scope, what], self._before[scope, what])
+            if sum_.is_many:
+                return f"{sum_} {text}"
+        return None
+
+    def _add(self, partition: Partition, losses: Mapping[str, _Loss], sign: int) -> None:
+        for what, loss in losses.items():
+            for scope in _scopes(partition):
+                self._lost[scope, what] += sign * loss.lost
+                self._before[scope, what] += sign * loss.before
+
+
+def _scopes(partition: Partition) -> dict[object, str]:
+    """Return what includes a partition, with a text for messages."""
+    return {
+        partition.day: "over all agents of the day",
+        partition.model_id: "over all days of the agent",
+        None: "over the whole run",
+    }
 
 
 @dataclass
@@ -56,7 +169,10 @@ def find_losses(
     batch: ReadyBatch,
     decoded: str = STAGED,
     *,
+    run: RunLosses | None = None,
+    confirmed: bool = True,
     vanished_fields: str = "mirror",
+    pii: str = "keep",
     accept_deleted: bool = False,
 ) -> Losses:
     """Return what the partitions of a batch would lose compared with what landed before.
@@ -68,8 +184,9 @@ def find_losses(
     * More than three calls that landed before, and more than a tenth of them, are not listed now. If the response says
       that there are no calls but states no total, one call suffices.
     * As many calls that landed before start on another day now. Then the API may have shifted all starts.
-    * As many calls lack a value now that landed with it and that metrics read. But Synthflow may delete transcripts and
-      error messages, so what is derived from them may vanish.
+    * As many calls lack a value now that landed with it and that metrics read. But Synthflow may delete transcripts,
+      error messages and numbers, so these and what is derived from them may vanish.
+    * It loses calls or values, and over its day, its agent or the run, as many are lost.
 
     Calls that had not ended do not count, because they may start on another day after all.
 
@@ -77,18 +194,35 @@ def find_losses(
         connection: has the table `calls`.
         batch: the staged partitions.
         decoded: SQL for the relation of the decoded records.
+        run: the losses of the run so far, to which those of the batch are added.
+        confirmed: whether the API sent the same before. If not, a partition that loses a single call or value must not
+            land: the sums over the run are known only when all partitions have been fetched.
         vanished_fields: `keep` keeps what is derived from a personal field, if that is NULL now; `mirror` does not.
+        pii: how personal data of the batch was treated: keep, hash or drop.
         accept_deleted: whether calls and values may vanish.
     """
-    losses = _lost_calls(connection, batch, decoded, accept_deleted=accept_deleted)
-    rest = batch.without(losses.refused)
-    values = _lost_values(connection, rest, decoded, vanished_fields=vanished_fields, accept_deleted=accept_deleted)
-    return Losses(losses.refused | values.refused, [*losses.removed, *values.removed])
+    run = RunLosses() if run is None else run
+    counts = _count_calls(connection, batch, decoded)
+    values = _count_values(connection, batch, decoded, keeps=vanished_fields == "keep", drops=pii == "drop")
+    all_losses = {partition: _losses(counts[partition], values.get(partition, {})) for partition in batch.partitions}
+    for partition, of_partition in all_losses.items():
+        run.put(partition, of_partition)
+    losses = Losses()
+    for partition, result in batch.partitions.items():
+        judged = _Judged(partition, all_losses[partition], run, confirmed=confirmed, states_total=result.states_total)
+        error: SynthflowError | None = None
+        if counts[partition].is_unreadable:
+            error = counts[partition].unreadable_error()
+        elif not accept_deleted:
+            error = judged.error()
+        if error is not None:
+            losses.refused[partition] = error
+    landing = [partition for partition in batch.partitions if partition not in losses.refused]
+    losses.removed = _removed({partition: all_losses[partition] for partition in landing})
+    return losses
 
 
-def _lost_calls(
-    connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str, *, accept_deleted: bool
-) -> Losses:
+def _count_calls(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str) -> dict[Partition, _Counts]:
     bounds = [day_bounds_ms(partition.day, batch.timezone) for partition in batch.partitions]
     parameters = {
         "files": [str(path) for path in batch.files],
@@ -98,35 +232,126 @@ def _lost_calls(
         "to_ms": [to_ms for _, to_ms in bounds],
         "another_day": ANOTHER_DAY,
     }
-    losses = Losses()
     query = sql_file(_SQL, "losses.sql").replace("{decoded}", decoded)
-    for row in execute_named(connection, query, parameters).fetchall():
-        found = _Counts(*row)
-        partition = Partition(found.day, found.model_id)
-        if found.is_unreadable:
-            losses.refused[partition] = found.unreadable_error()
-        elif accept_deleted:
-            continue
-        elif found.has_moved_many:
-            losses.refused[partition] = found.moved_error()
-        elif not found.vanished:
-            continue
-        elif found.has_lost_many or not batch.partitions[partition].states_total:
-            losses.refused[partition] = found.vanished_error()
-        else:
-            losses.removed.append(
-                f"{found.day}: the API no longer lists {found.vanished:,} of {found.landed_before:,} calls, which are "
-                "removed"
+    rows = execute_named(connection, query, parameters).fetchall()
+    return {Partition(*row[:2]): _Counts(*row[2:]) for row in rows}
+
+
+def _count_values(
+    connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str, *, keeps: bool, drops: bool
+) -> dict[Partition, dict[str, _Loss]]:
+    # Under `drop`, it is the setting that removes personal values, not the API.
+    compared = [value for value in _VALUES if not (drops and value.column.personal)]
+    had = [f"count_if({value.is_in('landed')})" for value in compared]
+    lost = [f"count_if({value.is_lost(keeps=keeps)})" for value in compared]
+    query = sql_file(_SQL, "vanished_values.sql").replace("{decoded}", decoded)
+    query = query.replace("{had}", ", ".join(had)).replace("{vanished}", ", ".join(lost))
+    parameters = {
+        "files": [str(path) for path in batch.files],
+        "days": [partition.day for partition in batch.partitions],
+    }
+    return {
+        Partition(day, model_id): {
+            value.name: _Loss(lost, had) for value, had, lost in zip(compared, *lists, strict=True)
+        }
+        for day, model_id, *lists in execute_named(connection, query, parameters).fetchall()
+    }
+
+
+def _losses(counts: _Counts, values: dict[str, _Loss]) -> dict[str, _Loss]:
+    """Return what a partition loses, by what is lost."""
+    return {
+        _STARTS: _Loss(counts.moved, counts.landed_before),
+        _CALLS: _Loss(counts.vanished, counts.landed_before),
+        **values,
+    }
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A partition that may lose something."""
+
+    partition: Partition
+    losses: Mapping[str, _Loss]
+    run: RunLosses
+    confirmed: bool
+    states_total: bool
+
+    def error(self) -> VanishedCallsError | None:
+        """Return why the partition must not land because of what it loses."""
+        if self.is_refused(_STARTS):
+            return VanishedCallsError(
+                f"{self.losses[_STARTS]} calls that landed before start on another day now{self.in_all(_STARTS)}. "
+                "Nothing of this day was replaced. Compare some calls with Synthflow's dashboard. If their starts have "
+                "changed, run the day with `accept_deleted` in the run config; otherwise tell the maintainers"
             )
-    return losses
+        if self.is_refused(_CALLS) or (self.losses[_CALLS].lost and not self.states_total):
+            return VanishedCallsError(
+                f"the API no longer lists {self.losses[_CALLS]} calls that landed before{self.in_all(_CALLS)}. Nothing "
+                "of this day was replaced. If Synthflow deleted the calls and you want to remove them here too, run "
+                "the day with `accept_deleted` in the run config; otherwise leave the day as it is"
+            )
+        refused = [value for value in _VALUES if not value.is_deletable and self.is_refused(value.name)]
+        names = [value.name for value in refused]
+        names = [value.name for value in refused if value.part_of not in names]
+        if not names:
+            return None
+        gone = ", ".join(
+            f"{name} is missing or empty in {self.losses[name]} calls that landed with it{self.in_all(name)}"
+            for name in names
+        )
+        return VanishedCallsError(
+            f"{gone}. Nothing of this day was replaced. The API may have changed: pip install --upgrade "
+            f"synthflow-assets. To land the day without {', '.join(names)}, run it with `accept_deleted` in the run "
+            "config"
+        )
+
+    def is_refused(self, what: str) -> bool:
+        """Return whether the partition may not lose this."""
+        loss = self.losses.get(what, _Loss())
+        if not loss.lost:
+            return False
+        return not self.confirmed or loss.is_many or self.run.many(self.partition, what) is not None
+
+    def in_all(self, what: str) -> str:
+        """Return a text about the sum that exceeds the limits, if the partition alone does not."""
+        many = None if self.losses[what].is_many else self.run.many(self.partition, what)
+        return f" ({many})" if many else ""
+
+
+def _removed(landing: Mapping[Partition, Mapping[str, _Loss]]) -> list[str]:
+    """Return messages about what partitions lose that land."""
+    sums: dict[tuple[dt.date, str], _Loss] = {}
+    deleted: Counter[str] = Counter()
+    deletable = {value.name: value for value in _VALUES if value.is_deletable}
+    for partition, losses in sorted(landing.items()):
+        for what, loss in losses.items():
+            if not loss.lost:
+                continue
+            if what in deletable:
+                deleted[what] += loss.lost
+            else:
+                earlier = sums.get((partition.day, what), _Loss())
+                sums[partition.day, what] = _Loss(earlier.lost + loss.lost, earlier.before + loss.before)
+    messages = []
+    for (day, what), loss in sums.items():
+        text = {
+            _CALLS: f"the API no longer lists {loss} calls, which are removed",
+            _STARTS: f"{loss} calls that landed before start on another day now",
+        }
+        messages.append(f"{day}: {text.get(what, f'{what} is missing or empty in {loss} calls that landed with it')}")
+    for what, calls in deleted.items():
+        metrics = ", which changes their metrics" if deletable[what].changes_metrics else ""
+        messages.append(
+            f"{calls:,} calls no longer have {what}{metrics}; SYNTHFLOW_VANISHED_FIELDS=keep keeps what landed"
+        )
+    return messages
 
 
 @dataclass(frozen=True)
 class _Counts:
     """A row of `losses.sql`."""
 
-    day: dt.date
-    model_id: str
     records: int
     rejected: int
     rejected_that_landed: int
@@ -152,16 +377,6 @@ class _Counts:
         is_nearly_all = self.rejected > _FEW and self.rejected >= _NEARLY_ALL * self.records
         return self.may_have_landed > _FEW or is_nearly_all
 
-    @property
-    def has_lost_many(self) -> bool:
-        """Whether so many calls vanished that the response may be wrong."""
-        return _are_many(self.vanished, self.landed_before)
-
-    @property
-    def has_moved_many(self) -> bool:
-        """Whether so many calls start on another day now that the API may have shifted all starts."""
-        return _are_many(self.moved, self.landed_before)
-
     def unreadable_error(self) -> UnreadableRecordsError:
         before = f", of which {self.may_have_landed:,} landed before" if self.may_have_landed else ""
         return UnreadableRecordsError(
@@ -169,91 +384,6 @@ class _Counts:
             f"{self.most_frequent_problem}. Nothing of this day was replaced. The API may have changed: "
             "pip install --upgrade synthflow-assets, then run again"
         )
-
-    def vanished_error(self) -> VanishedCallsError:
-        return VanishedCallsError(
-            f"the API no longer lists {self.vanished:,} of {self.landed_before:,} calls that landed before. Nothing of "
-            "this day was replaced. If Synthflow deleted the calls and you want to remove them here too, run the day "
-            "with `accept_deleted` in the run config; otherwise leave the day as it is"
-        )
-
-    def moved_error(self) -> VanishedCallsError:
-        return VanishedCallsError(
-            f"{self.moved:,} of {self.landed_before:,} calls that landed before start on another day now. Nothing of "
-            "this day was replaced. Compare some calls with Synthflow's dashboard. If their starts have changed, run "
-            "the day with `accept_deleted` in the run config; otherwise tell the maintainers"
-        )
-
-
-def _are_many(lost: int, before: int) -> bool:
-    """Return whether so many of what landed before is lost that the response may be wrong."""
-    return lost > _FEW and lost > _MANY * before
-
-
-def _lost_values(
-    connection: duckdb.DuckDBPyConnection,
-    batch: ReadyBatch,
-    decoded: str,
-    *,
-    vanished_fields: str,
-    accept_deleted: bool,
-) -> Losses:
-    keeps = vanished_fields == "keep"
-    had = [f"count_if({_has_value('landed', column)})" for column in COMPARED_COLUMNS]
-    lost = [f"count_if({_loses_value(column, keeps=keeps)})" for column in COMPARED_COLUMNS]
-    query = sql_file(_SQL, "vanished_values.sql").replace("{decoded}", decoded)
-    query = query.replace("{had}", ", ".join(had)).replace("{vanished}", ", ".join(lost))
-    parameters = {
-        "files": [str(path) for path in batch.files],
-        "days": [partition.day for partition in batch.partitions],
-    }
-    losses = Losses()
-    deleted: Counter[str] = Counter()
-    for day, model_id, *lists in execute_named(connection, query, parameters).fetchall():
-        partition = Partition(day, model_id)
-        for column, had_it, lost_it in zip(COMPARED_COLUMNS, *lists, strict=True):
-            if partition not in batch.partitions or not _are_many(lost_it, had_it):
-                continue
-            if column.name in _DERIVED_FROM_DELETABLE:
-                deleted[_DERIVED_FROM_DELETABLE[column.name]] += lost_it
-            elif not accept_deleted:
-                name = _DERIVED.get(column.name, column.name)
-                error = VanishedCallsError(
-                    f"{name} is missing or empty in {lost_it:,} of {had_it:,} calls that landed with it. Nothing of "
-                    "this day was replaced. The API may have changed: pip install --upgrade synthflow-assets. To land "
-                    f"the day without {name}, run it with `accept_deleted` in the run config"
-                )
-                losses.refused.setdefault(partition, error)
-    losses.removed += [
-        f"{calls:,} calls no longer have {name}, which changes their metrics; SYNTHFLOW_VANISHED_FIELDS=keep keeps "
-        "what landed"
-        for name, calls in deleted.items()
-    ]
-    return losses
-
-
-def _has_value(row: str, column: Column) -> str:
-    """Return an SQL condition: the column has a value; a list or a map has an entry, an action its type."""
-    value = f"{row}.{column.name}"
-    match column.name:
-        case "actions":
-            return f"coalesce(len(list_filter({value}, lambda action: action.action_type <> '')) > 0, false)"
-        case "variables":
-            return f"coalesce(len({value}) > 0, false)"
-        case "judge_verdicts":
-            return f"coalesce(cardinality({value}) > 0, false)"
-    return f"coalesce(trim({value}::VARCHAR) <> '', false)"
-
-
-def _loses_value(column: Column, *, keeps: bool) -> str:
-    """Return an SQL condition: the call landed with a value, and lands without one.
-
-    Args:
-        column: the column.
-        keeps: whether landing keeps a derived value that is NULL now.
-    """
-    lost = f"{_has_value('landed', column)} AND NOT {_has_value('now', column)}"
-    return f"{lost} AND now.{column.name} IS NOT NULL" if keeps and column.source is None else lost
 
 
 def unreadable_fields(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str = STAGED) -> list[str]:

@@ -72,6 +72,7 @@ class LandingTrial:
         self._partition = partition
         self._timezone = timezone
         self._vanished_fields = vanished_fields
+        self._pii = pii
         self._decode = decode_sql("chunk", pii, hash_key)
         self._chunk = Chunk()
         # Without a folder for temporary files, DuckDB never writes raw records to disk.
@@ -114,7 +115,9 @@ class LandingTrial:
         """
         self._decode_chunk()
         batch = ReadyBatch(partitions={self._partition: fetched}, timezone=self._timezone)
-        errors = find_losses(self._connection, batch, _DECODED, vanished_fields=self._vanished_fields).refused
+        errors = find_losses(
+            self._connection, batch, _DECODED, vanished_fields=self._vanished_fields, pii=self._pii
+        ).refused
         rejected = self._connection.execute(
             "SELECT reason, count(*) AS n FROM temp.decoded WHERE reason IS NOT NULL GROUP BY reason "
             "ORDER BY n DESC, reason"

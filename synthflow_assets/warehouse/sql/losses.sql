@@ -68,5 +68,4 @@ SELECT
 FROM asked
 LEFT JOIN received USING (day, model_id)
 LEFT JOIN expected USING (day, model_id)
-WHERE rejected > 0 OR unlisted > 0 OR moved > 0
 ORDER BY day, model_id

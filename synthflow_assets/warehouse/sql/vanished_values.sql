@@ -1,5 +1,5 @@
--- For each partition: in how many calls that landed before and are listed again each column had a value, and in how many of
--- these it has none now. Calls that had not ended do not count.
+-- For each partition: in how many calls that landed before and are listed again each value was there, and in how many of these
+-- it is not now. Calls that had not ended do not count.
 SELECT now.day, now.model_id, [{had}] AS had, [{vanished}] AS vanished
 FROM {decoded} AS now
 JOIN calls AS landed USING (call_id)
