@@ -266,8 +266,8 @@ class SynthflowClient:
         """Retry for longer from now on, if the API cannot be reached or answers 5xx.
 
         Args:
-            seconds: how long requests are retried while none succeeds; 0 to fail after some seconds.
-            log: called with a message each minute of an outage, from any thread.
+            seconds: how long requests are retried while none succeeds; at least 10.
+            log: called with a message after the first seconds of an outage and then each minute, from any thread.
         """
         self._transport.outage.wait_for(seconds, log)
 

@@ -3,7 +3,8 @@
 After attempt n (from 0), the client waits `min(30, 0.5 * 2**n)` seconds times a random factor between 0.5 and 1.5, or
 for as long as `Retry-After` says. It gives up when errors of one class have been retried for their `retry_for_seconds`.
 After a 429 or 503 all connections of the client wait, because the limit is the account's. A client may also wait
-for outages: if the API cannot be reached or answers 5xx, it retries until no request has succeeded for that time.
+for outages: if the API cannot be reached or answers 5xx, it retries until no request has succeeded for that time, no
+longer and no shorter. If the API answers other requests, the error's own time limit applies.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from synthflow_assets.api.throttle import Throttle
@@ -20,7 +22,9 @@ from synthflow_assets.errors import ClientClosedError, TransientApiError
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+_SILENT_SECONDS = 5.0  # a single error that a retry mends is not worth a message
 _MESSAGE_SECONDS = 60.0
+_SHORTEST_SECONDS = 10.0  # of the wait for an outage
 _DAY_SECONDS = 86_400
 
 Result = TypeVar("Result")
@@ -43,14 +47,8 @@ class Outage:
         self._next_message = 0.0
 
     def wait_for(self, seconds: float, log: Callable[[str], object]) -> None:
-        """Wait for outages of up to this many seconds, and log them once a minute."""
-        self._limit_seconds, self._log = seconds, log
-
-    def note_failure(self, error: TransientApiError) -> None:
-        """Note that a request failed."""
-        with self._lock:
-            if error.is_outage and self._start is None:
-                self._start = self._next_message = time.monotonic()
+        """Wait for outages of up to this many seconds, but at least 10; log them soon, and then once a minute."""
+        self._limit_seconds, self._log = max(seconds, _SHORTEST_SECONDS), log
 
     def end(self) -> None:
         """Note that the API answered."""
@@ -58,31 +56,79 @@ class Outage:
             with self._lock:
                 self._start = None
 
-    def is_waited_for(self, error: TransientApiError, wait_seconds: float) -> bool:
-        """Return whether a request is retried beyond the time limit of its error.
+    def next_wait(self, error: TransientApiError, failure: Failure, wait_seconds: float) -> float | None:
+        """Return how many seconds to wait until a request is sent again; None to give up.
 
         If the API has answered nothing for the whole wait, `error.outlasted` is set.
 
         Args:
             error: of the last attempt.
-            wait_seconds: until the next attempt.
+            failure: since when the request fails.
+            wait_seconds: how long to wait if there is no time limit.
         """
         if self._limit_seconds is None or not error.is_outage:
-            return False
+            return failure.next_wait(error.retry_for_seconds, wait_seconds)
+        limit_seconds = min(error.retry_for_seconds, self._limit_seconds)
+        within_limit = failure.next_wait(limit_seconds, wait_seconds)
+        is_due = self._is_message_due(failure)
+        if within_limit is not None and wait_seconds <= self._seconds_left() and not is_due:
+            return wait_seconds
         if self._is_alive():
             self.end()
-            return False
+            if is_due and within_limit is not None:
+                left = _duration(limit_seconds - failure.seconds)
+                self._log(f"{error}. The API answers other requests; this one is retried for at most another {left}")
+            return within_limit
+        left_seconds = self._seconds_left()
+        error.outlasted = left_seconds <= 0 or (error.retry_after_seconds or 0.0) > left_seconds
+        if error.outlasted:
+            return None
+        if is_due:
+            self._log(f"{error}. The run retries for another {_duration(left_seconds)}")
+        return min(wait_seconds, left_seconds)
+
+    def _seconds_left(self) -> float:
+        """Return the seconds until the end of the wait for an outage, which begins now unless there is one."""
         with self._lock:
             now = time.monotonic()
-            left = now if self._start is None else self._start
-            left += self._limit_seconds - now
-            error.outlasted = wait_seconds > left
-            is_due = not error.outlasted and now >= self._next_message
+            self._start = now if self._start is None else self._start
+            return self._start + (self._limit_seconds or 0.0) - now
+
+    def _is_message_due(self, failure: Failure) -> bool:
+        """Return whether the trouble is to be logged; if so, no other thread does so for a minute."""
+        with self._lock:
+            now = time.monotonic()
+            is_due = now - failure.attempted_at >= _SILENT_SECONDS and now >= self._next_message
             if is_due:
                 self._next_message = now + _MESSAGE_SECONDS
-        if is_due:
-            self._log(f"{error}. The run retries for another {-(-left // 60):.0f} min")
-        return not error.outlasted
+            return is_due
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Since when a request fails with errors of one class, in seconds of the monotonic clock.
+
+    Attributes:
+        attempted_at: when the first attempt that failed began.
+        failed_at: when it failed. The time limit counts from here: a read time-out of 60 s would otherwise use up the
+            10 s of its error class without a single retry.
+    """
+
+    attempted_at: float
+    failed_at: float
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that have passed since."""
+        return time.monotonic() - self.failed_at
+
+    def next_wait(self, limit_seconds: float, wait_seconds: float) -> float | None:
+        """Return the wait until the next attempt; None if it would be after the time limit."""
+        return wait_seconds if self.seconds + wait_seconds <= limit_seconds else None
+
+
+def _duration(seconds: float) -> str:
+    return f"{-(-seconds // 60):.0f} min" if seconds > _MESSAGE_SECONDS else f"{max(1.0, seconds):.0f} s"
 
 
 def with_retries(
@@ -99,20 +145,25 @@ def with_retries(
     Raises:
         ApiError: permanent errors at once, transient errors after retries.
     """
-    first_failures: dict[type[TransientApiError], float] = {}  # in seconds of the monotonic clock
+    failures: dict[type[TransientApiError], Failure] = {}
+    began = 0.0
+
+    def timed() -> Result:
+        nonlocal began
+        began = time.monotonic()
+        return attempt()
+
     for number in itertools.count():
         try:
-            result = _send(attempt, throttle, closed)
+            result = _send(timed, throttle, closed)
         except TransientApiError as error:
-            # The time counts from the first failure, not from the request: a read time-out of 60 s would otherwise use
-            # up the 10 s of its error class without a single retry.
-            first_failure = first_failures.setdefault(type(error), time.monotonic())
-            wait_seconds = retry_wait_seconds(number, error)
-            if outage is not None:
-                outage.note_failure(error)
-            if time.monotonic() + wait_seconds - first_failure > error.retry_for_seconds and not (
-                outage is not None and outage.is_waited_for(error, wait_seconds)
-            ):
+            failure = failures.setdefault(type(error), Failure(began, time.monotonic()))
+            planned = retry_wait_seconds(number, error)
+            if outage is None:
+                wait_seconds = failure.next_wait(error.retry_for_seconds, planned)
+            else:
+                wait_seconds = outage.next_wait(error, failure, planned)
+            if wait_seconds is None:
                 raise _final_error(error, number + 1) from None
             if error.pauses_all_connections:
                 throttle.pause(wait_seconds)

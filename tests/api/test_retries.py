@@ -170,15 +170,40 @@ def test_requests_are_retried_during_an_outage_and_messages_are_logged(clock: Cl
     assert len(said) > 12
 
 
+@pytest.mark.parametrize("error", [ConnectionFailedError("x"), ServerError("x"), OverloadedError("x")])
+@pytest.mark.parametrize(("seconds", "announced"), [(0, 10), (60, 60), (90, 90), (600, 600)])
+def test_an_outage_is_logged_soon_and_waited_for_as_long_as_announced(
+    clock: Clock, error: TransientApiError, seconds: float, announced: float
+) -> None:
+    """With one minute, 5xx were retried for two; all were silent for the first two."""
+    outage, said = Outage(lambda: False), list[float]()
+    outage.wait_for(seconds, lambda _: said.append(clock.now - 1_000))
+    attempts = Attempts(clock, error)
+    with pytest.raises(type(error)) as caught:
+        with_retries(attempts, Throttle(None, clock), clock, outage)
+    assert caught.value.outlasted
+    assert attempts.times[-1] == announced
+    assert 5 <= said[0] < 10
+    assert len(said) <= 1 + announced / 60
+
+
+def test_a_response_that_never_comes_is_logged_at_its_first_time_out(clock: Clock) -> None:
+    outage, said = Outage(lambda: False), list[str]()
+    outage.wait_for(600, said.append)
+    assert with_retries(Attempts(clock, ServerError("x"), None, seconds=60), Throttle(None, clock), clock, outage)
+    assert said == ["x. The run retries for another 10 min"]
+
+
 def test_a_request_that_fails_while_the_api_answers_others_is_no_outage(clock: Clock) -> None:
     """Such as the day of one agent with a record that the server cannot read."""
-    outage = Outage(lambda: True)
-    outage.wait_for(600, lambda _: None)
+    outage, said = Outage(lambda: True), list[str]()
+    outage.wait_for(600, said.append)
     attempts = Attempts(clock, ServerError("x"))
     with pytest.raises(ServerError) as caught:
         with_retries(attempts, Throttle(None, clock), clock, outage)
     assert attempts.times[-1] < 120
     assert not caught.value.outlasted
+    assert said == ["x. The API answers other requests; this one is retried for at most another 2 min"]
 
 
 def test_all_requests_share_an_outage(clock: Clock) -> None:
