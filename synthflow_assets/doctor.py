@@ -49,6 +49,7 @@ _FIXED_ZONES = ("UTC", "Etc/UTC", "Zulu", "GMT", "Etc/GMT")
 _UPDATE_SYSTEM_ZONES = "sudo apt-get update && sudo apt-get install tzdata"
 _EARLIER_DEFAULT = "data/synthflow.duckdb"
 _LOOKBACK_DAYS_FOR_LEADS = 3  # if calls wait more than a day for their start
+_MIN_CALLS_FOR_MARGIN = 20
 _MAX_MARGIN_SECONDS = 86_400  # the largest value that the setting allows
 
 
@@ -411,7 +412,11 @@ def _window_text(reading: ApiReading) -> str:
 
 def _margin(longest_seconds: int, margin_seconds: int, lookback_days: int, reading: ApiReading) -> Finding:
     if reading.from_filters == "start" and reading.to_filters == "start":
-        return Finding(Verdict.OK, "margin", "With this window, no margin is necessary.")
+        calls = f"{reading.examined} recent calls"
+        if reading.examined < _MIN_CALLS_FOR_MARGIN:
+            text = f"Only {calls} could be examined, too few to tell whether a margin is necessary."
+            return Finding(Verdict.NOTE, "margin", text)
+        return Finding(Verdict.OK, "margin", f"The window filters the start of {calls}, so they need no margin.")
     if reading.lead_seconds:
         longest_seconds = max(longest_seconds, reading.lead_seconds)
         seen = f"Recent calls took, or waited for their start, up to {longest_seconds:,} s"

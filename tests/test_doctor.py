@@ -225,6 +225,16 @@ def test_a_margin_shorter_than_calls(start_sandbox: StartSandbox, settings_for: 
     assert troubles(settings_for(start_sandbox(), window_margin_seconds=60)) == {}
 
 
+@pytest.mark.parametrize(("calls", "verdict"), [(60, Verdict.OK), (0.4, Verdict.NOTE)])
+def test_nothing_follows_from_too_few_calls(
+    start_sandbox: StartSandbox, settings_for: SettingsFor, calls: float, verdict: Verdict
+) -> None:
+    found = findings(settings_for(start_sandbox(agents=1, calls_per_day=calls)))["margin"]
+    assert found.verdict is verdict
+    said = r"Only \d+ recent calls could be" if verdict is Verdict.NOTE else "The window filters the start of 23 recent"
+    assert re.match(said, found.text)
+
+
 @pytest.mark.parametrize(("filters", "time"), [("creation", "creation"), ("scheduled_start", "scheduled start")])
 def test_a_margin_shorter_than_the_time_before_a_start(
     start_sandbox: StartSandbox, settings_for: SettingsFor, filters: str, time: str

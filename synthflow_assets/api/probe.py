@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -19,6 +20,7 @@ from synthflow_assets.errors import BadRequestError
 
 _DAY_MS = 86_400_000
 _MAX_SAMPLES = 3  # calls that each experiment uses; their results must agree
+_MAX_EXAMINED = 20  # further calls, of which only those that are filtered by a time before their start are examined
 _MIN_SAMPLE_SECONDS = 4  # long enough that the middle is clearly neither start nor end
 _AFTER_END_MS = 120_000  # `duration` may differ from the time between start and end by some seconds
 _SLACK_MS = 5_000  # `start_time` may differ from the filtered start by some seconds: 1.2 s were seen
@@ -39,7 +41,7 @@ class ApiReading:
     `from_filters` and `to_filters`: the time of a call that `from_date` and `to_date` are compared with. A time before
     the start is the scheduled start if it is a full minute for all samples; otherwise it is the creation.
     `lead_seconds`: the longest time from there to the start of a sample, at most a second more than a day; 0 if no
-    sample is filtered by a time before its start.
+    sample is filtered by a time before its start. `examined`: the number of calls that show it.
     `from_inclusive` and `to_inclusive`: whether a call that starts at exactly that millisecond is listed.
     """
 
@@ -49,6 +51,7 @@ class ApiReading:
     from_filters: FilteredTime | None
     to_filters: FilteredTime | None
     lead_seconds: int | None
+    examined: int
     from_inclusive: bool | None
     to_inclusive: bool | None
     honours_window: bool
@@ -76,9 +79,9 @@ class _Sample(NamedTuple):
 
 
 def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], days: int = 30) -> ApiReading:
-    """Return how the API behaves, by about 20 small requests for an agent's recent calls.
+    """Return how the API behaves, by about 40 small requests for an agent's recent calls.
 
-    If the API filters a time before the start, about 40 more find out which time it is.
+    If the API filters a time before the start, up to 120 more find out which time it is, and the longest lead.
 
     Args:
         client: sends the requests.
@@ -94,14 +97,19 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
     first = client.list_calls(model_id, from_date=now_ms - days * _DAY_MS, to_date=now_ms)
     page_seconds = time.monotonic() - started
     trees = [_tree(call) for call in first.calls]
-    samples = _samples(first, trees, open_statuses, now_ms)
+    samples, further = _samples(first, trees, open_statuses, now_ms)
     experiments = _Experiments(client, model_id)
     from_sides = [experiments.from_side(sample) for sample in samples]
-    from_side = _agreed(from_sides)
-    before = _TimeBefore(None, 0 if samples else None)
     # One call with a time long before its start suffices: for calls like that, the margin must be longer.
-    if early := [sample for sample, side in zip(samples, from_sides, strict=True) if side == "before"]:
-        before = _time_before([(sample, experiments.time_before(sample)) for sample in early])
+    early = [sample for sample, side in zip(samples, from_sides, strict=True) if side == "before"]
+    times = [(sample, experiments.time_before(sample)) for sample in early]
+    # If the times of half of the calls are long before their starts, three calls show none in one case of eight.
+    for sample in experiments.unlisted(further, _time_before(times).lead_ms):
+        if experiments.unlisted([sample], _time_before(times).lead_ms):
+            times.append((sample, experiments.time_before(sample)))
+            from_sides.append("before")
+    before = _time_before(times) if samples else _TimeBefore(None, None)
+    from_side = _agreed(from_sides)
     to_side = _agreed([experiments.to_side(sample, before.lead_ms or 0) for sample in samples])
     from_filters = before.name if from_side == "before" else from_side
     to_filters = before.name if to_side == "before" else to_side
@@ -119,6 +127,7 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
         from_filters=from_filters,
         to_filters=to_filters,
         lead_seconds=None if before.lead_ms is None else -(-before.lead_ms // 1000),
+        examined=len(samples) + len(further),
         from_inclusive=from_inclusive,
         to_inclusive=to_inclusive,
         honours_window=experiments.honours_window(now_ms),
@@ -130,7 +139,10 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
     )
 
 
-def _samples(page: CallPage, trees: list[dict[str, Any]], open_statuses: Sequence[str], now_ms: int) -> list[_Sample]:
+def _samples(
+    page: CallPage, trees: list[dict[str, Any]], open_statuses: Sequence[str], now_ms: int
+) -> tuple[list[_Sample], list[_Sample]]:
+    """Return the calls for all experiments, and further calls from all over the page."""
     samples = [
         _Sample(call.call_id, call.start_ms, seconds)
         for call, tree in zip(page.calls, trees, strict=True)
@@ -139,7 +151,10 @@ def _samples(page: CallPage, trees: list[dict[str, Any]], open_statuses: Sequenc
         and tree.get("call_status") not in open_statuses
         and (seconds := _seconds(tree) or 0) >= _MIN_SAMPLE_SECONDS
     ]
-    return [sample for sample in samples if sample.after_ms < now_ms][:_MAX_SAMPLES]
+    ended = [sample for sample in samples if sample.after_ms < now_ms]
+    further = ended[_MAX_SAMPLES:]
+    count = min(len(further), _MAX_EXAMINED)
+    return ended[:_MAX_SAMPLES], [further[number * len(further) // count] for number in range(count)]
 
 
 class _TimeBefore(NamedTuple):
@@ -151,6 +166,8 @@ class _TimeBefore(NamedTuple):
 
 def _time_before(found: Sequence[tuple[_Sample, range | None]]) -> _TimeBefore:
     """Return which time before the start the API filters, from the range that was found for each sample."""
+    if not found:
+        return _TimeBefore(None, 0)
     known = [(sample, times) for sample, times in found if times is not None]
     if len(known) < len(found):
         return _TimeBefore(None, _LEADS_MS[-1] + 1000)
@@ -179,6 +196,16 @@ class _Experiments:
         if not self._lists(sample, from_ms, sample.middle_ms):
             return "end"
         return "before" if self._lists(sample, from_ms, sample.start_ms - _SLACK_MS) else "start"
+
+    def unlisted(self, samples: Sequence[_Sample], lead_ms: int | None) -> list[_Sample]:
+        """Return the calls that `from_date` filters by a time that is more than `lead_ms` before their start."""
+
+        def lists(sample: _Sample) -> bool:
+            return self._lists(sample, sample.start_ms - (lead_ms or 0) - _SLACK_MS, sample.after_ms)
+
+        with ThreadPoolExecutor(self._client.max_connections) as pool:
+            found = list(pool.map(lists, samples))
+        return [sample for sample, is_listed in zip(samples, found, strict=True) if not is_listed]
 
     def time_before(self, sample: _Sample) -> range | None:
         """Return a range of about a second that contains the time that `from_date` filters, in epoch milliseconds.

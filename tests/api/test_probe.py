@@ -41,7 +41,8 @@ def test_window(start_sandbox: StartSandbox, filters: str, ends: str) -> None:
     assert reading.honours_window
     assert reading.honours_offset
     assert reading.refuses_larger_pages
-    assert len(sandbox.api.requests) < (70 if filters in leads else 25)
+    # Of these, 20 are for calls that may be filtered by an earlier time.
+    assert len(sandbox.api.requests) < (160 if filters in leads else 45)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -82,10 +83,10 @@ def test_fields_and_lengths_are_those_of_the_calls(start_sandbox: StartSandbox) 
     assert dataclasses.asdict(reading)["sample"] == 100
 
 
-def test_a_time_before_the_start_of_some_samples_is_found(start_sandbox: StartSandbox) -> None:
-    """The samples need not agree: a margin shorter than this time loses calls."""
-    # Which of the latest calls were created early depends on the time of day.
-    readings = [read(start_sandbox(agents=1, seed=seed, window_filters="early_creation")) for seed in range(8)]
-    differing = [reading.lead_seconds for reading in readings if reading.from_filters is None]
-    assert differing
-    assert set(differing) <= {5_400, 5_401}
+def test_a_time_before_the_start_of_some_calls_is_found(start_sandbox: StartSandbox) -> None:
+    """Every second call was created early. A margin shorter than this time loses calls."""
+    # The three latest calls alone show it for some of these seeds only, which depends on the time of day.
+    readings = [read(start_sandbox(agents=1, seed=seed, window_filters="early_creation")) for seed in range(10)]
+    assert {reading.lead_seconds for reading in readings} <= {5_400, 5_401}
+    assert "start" not in {reading.from_filters for reading in readings}
+    assert {reading.examined for reading in readings} == {23}
