@@ -107,7 +107,8 @@ class Workspace:
     def table_name(self, table: str) -> str:
         """Return `DATABASE.SCHEMA.TABLE`, which identifies a table in data catalogues.
 
-        The database of a file is called after the file, as in DuckDB.
+        The database of a file is called after the file, as in DuckDB. Two workspaces of a code location that would have
+        the same name are refused, see `write_conflicts`.
         """
         return f"{_database(self.settings.warehouse)}.{self.settings.warehouse_schema}.{table}"
 
@@ -198,7 +199,7 @@ class Workspace:
 def _database(location: str) -> str:
     """Return the name of the database at a location of `SYNTHFLOW_WAREHOUSE`."""
     if location.startswith("$"):  # the resource reads it from a variable, at run time
-        return "warehouse"
+        return location[1:].lower()
     if location.startswith("ducklake:"):
         named = re.search(r"\bdbname=([^\s']+)", location)
         return named[1] if named else "lake"

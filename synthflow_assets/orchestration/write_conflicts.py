@@ -1,5 +1,8 @@
 """Refuse a code location in which two workspaces would write to the same tables, exports or report.
 
+Tables of the same name in two warehouses are refused as well: data catalogues, and Dagster itself, identify a table by
+`dagster/table_name`.
+
 Each workspace is built on its own, so only Dagster knows all of them. The same holds for dependencies by way of assets
 of the user's own, which may split a step; see `step_order`. The checks run when Dagster resolves the job of a
 workspace, which a code server does while it loads. They run again in each run.
@@ -64,26 +67,48 @@ def _validate_not_shared(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> Non
 def _problems(asset_graph: Any, own: AbstractSet[dg.AssetKey]) -> Iterator[str]:
     places = _places(asset_graph)
     for key in own & places.keys():
-        name, place = places[key]
+        place = places[key]
         for other in places.keys() - own:
-            if places[other] == places[key]:
-                both = " and ".join(sorted(one.to_user_string() for one in (key, other)))
-                yield f"{both} would both be {place}: set another {_SETTINGS[name]} for one of the workspaces"
+            both = " and ".join(sorted(one.to_user_string() for one in (key, other)))
+            advice = f"set another {_SETTINGS[place.asset]} for one of the workspaces"
+            if places[other].asset != place.asset:
+                continue
+            if places[other].location == place.location:
+                yield f"{both} would both be {place.location}: {advice}"
+            elif place.table and places[other].table == place.table:
+                yield f"{both} would both be {place.table} in data catalogues: {advice}, or rename its file"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an asset is written.
+
+    Attributes:
+        asset: its name, one of `_SETTINGS`.
+        location: the file, folder or bucket; of a table, with schema and name.
+        table: the name of a table in data catalogues; None for exports and reports.
+    """
+
+    asset: str
+    location: str
+    table: str | None
 
 
 @lru_cache(maxsize=1)  # all workspaces of a code location have the same graph
-def _places(asset_graph: Any) -> dict[dg.AssetKey, tuple[str, str]]:
-    """Return the name of each asset of `_SETTINGS`, and where it is written."""
+def _places(asset_graph: Any) -> dict[dg.AssetKey, _Place]:
+    """Return where the assets of `_SETTINGS` are written; those of other packages have no `dagster/uri`."""
     found = {key: asset_graph.get(key).metadata for key in asset_graph.get_all_asset_keys()}
-    names = {key: metadata.get(ASSET_NAME) for key, metadata in found.items()}
-    return {key: (name, place) for key, name in names.items() if name in _SETTINGS and (place := _place(found[key]))}
+    return {
+        key: _place(str(metadata[ASSET_NAME]), metadata)
+        for key, metadata in found.items()
+        if metadata.get(ASSET_NAME) in _SETTINGS and isinstance(metadata.get("dagster/uri"), str)
+    }
 
 
-def _place(metadata: Mapping[str, Any]) -> str | None:
-    """Return where an asset of a workspace is written; None for assets of other packages."""
-    uri, table = metadata.get("dagster/uri"), metadata.get("dagster/table_name")
-    if not isinstance(uri, str):
-        return None
+def _place(asset: str, metadata: Mapping[str, Any]) -> _Place:
+    uri, table = metadata["dagster/uri"], metadata.get("dagster/table_name")
     where = uri if re.match(r"ducklake:|s3:|gs:|[$]", uri) else str(Path(uri).resolve())
+    if not table:
+        return _Place(asset, where, None)
     # Without the database, because the same file may be reached by a link of another name.
-    return f"{table.partition('.')[2]} in {where}" if table else where
+    return _Place(asset, f"{table.partition('.')[2]} in {where}", table.lower())

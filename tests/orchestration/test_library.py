@@ -129,6 +129,8 @@ def refusal(definitions: dg.Definitions) -> str:
         ({"export_dir": "us/../eu"}, {"warehouse": "eu.duckdb", **OTHER_FILES}, {"export_dir"}),
         ({}, {"warehouse_schema": "eu"}, set()),
         ({}, {"warehouse": "eu.duckdb", **OTHER_FILES}, set()),
+        ({}, {"warehouse": "eu/US.duckdb", **OTHER_FILES}, {"warehouse_schema"}),
+        ({}, {"warehouse": "eu/us.duckdb", "warehouse_schema": "eu"}, set()),
     ],
 )
 def test_two_workspaces_in_the_same_place_are_refused_before_anything_is_written(
@@ -174,6 +176,7 @@ def test_own_resources_say_where_the_tables_are_that_may_not_be_shared() -> None
         )
 
     dg.Definitions.validate_loadable(both("acme.duckdb", "globex.duckdb"))
+    dg.Definitions.validate_loadable(both(dg.EnvVar("OUR_WAREHOUSE"), dg.EnvVar("THEIR_WAREHOUSE")))
     for shared in ("a.duckdb", dg.EnvVar("THEIR_WAREHOUSE")):
         assert "acme/calls and globex/calls would both be calls.calls in " in refusal(both(shared, shared))
 
