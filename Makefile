@@ -2,12 +2,13 @@
 
 PYTHON ?= python3
 PORT ?= 3000
+SECONDS ?= 120
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast check format docs charts picture wheel lock bench clean
+.PHONY: help demo dev test test-fast fuzz check format docs charts picture wheel lock bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -38,6 +39,9 @@ test-fast: $(READY)  ## Run units and specs, without browser, databases and Dags
 
 test: $(READY)  ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal $(PYTEST_ARGUMENTS)
+
+fuzz: $(READY)  ## Try random bytes on the page reader and the decoder for SECONDS (120); SEED=n repeats a run
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 check: $(READY)  ## Check lint, formatting, types, layers, generated docs
 	@$(BIN)/ruff check .

@@ -4,58 +4,14 @@ import datetime as dt
 import hashlib
 import hmac
 import json
-from functools import cache
 from typing import Any
 
-import duckdb
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from synthflow_assets.api.pages import CallPage, parse_calls
-from synthflow_assets.errors import MalformedResponseError
+from synthflow_assets.api.pages import parse_calls
 from synthflow_assets.sandbox.calls import odd_records
-from synthflow_assets.warehouse.decoding import decode_sql
 from synthflow_assets.warehouse.schema import CALL_FIELDS, CALLS
-
-START_MS = 1_773_100_800_000
-
-
-def decode(*records: Any, pii: str = "keep", key: str = "") -> list[dict[str, Any]]:
-    """Decode records as the API would send them: through the page reader, then the SQL."""
-    texts = [record if isinstance(record, str) else json.dumps(record) for record in records]
-    return decode_page(parse_calls(page_of(*texts)), pii, key)
-
-
-def decode_page(page: CallPage, pii: str = "keep", key: str = "") -> list[dict[str, Any]]:
-    connection = decoder(pii, key)
-    connection.execute("DELETE FROM source")
-    connection.execute(
-        "INSERT INTO source SELECT DATE '2026-03-10', 'agent', unnest($1::VARCHAR[]), $2, $3",
-        [[call.raw.decode() for call in page.calls], START_MS, START_MS + 86_400_000],
-    )
-    result = connection.execute("EXECUTE decode")
-    names = [column[0] for column in result.description or []]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def page_of(*records: str) -> bytes:
-    body = f'{{"response":{{"pagination":{{"total_records":{len(records)}}},"calls":[{",".join(records)}]}}}}'
-    return body.encode("utf-8", "surrogatepass")
-
-
-@cache
-def decoder(pii: str, key: str) -> duckdb.DuckDBPyConnection:
-    """Return a connection with a prepared decoder of `source`, because planning takes longer than decoding."""
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("CREATE TABLE source (day DATE, model_id VARCHAR, record VARCHAR, from_ms BIGINT, to_ms BIGINT)")
-    connection.execute(f"PREPARE decode AS {decode_sql('source', pii, key)}")
-    return connection
-
-
-def call(**fields: Any) -> dict[str, Any]:
-    return {"call_id": "c1", "model_id": "agent", "start_time": str(START_MS), **fields}
+from tests.warehouse.decoding import START_MS, call, decode, page_of
 
 
 @pytest.mark.parametrize(
@@ -341,87 +297,3 @@ def test_hash_is_hmac_sha_256(key: str) -> None:
     assert row["lead_phone_number"] == hmac.new(key.encode(), b"14155550123", hashlib.sha256).hexdigest()
     assert row["lead_name"] is None
     assert "Ada" not in str(row)
-
-
-JSON_VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()  # NaN and infinity too
-    | st.text(st.characters())  # lone surrogates too
-    | st.sampled_from(
-        ["", "null", "-infinity", "1e999", "0x1F", "25.0", str(START_MS), "2026-03-10T00:00:00Z", "{", "[1"]
-    ),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=5,
-)
-FIELDS = st.sampled_from([str(column.source) for column in CALL_FIELDS])
-NAMES_IN_JSON = st.sampled_from(
-    ["name", "action_type", "return_value", "status", "value", "collected", "goal", "timestamp"]
-)
-OBJECTS = st.dictionaries(NAMES_IN_JSON | st.text(), JSON_VALUES, max_size=4)
-
-
-def assert_nothing_is_lost(rows: list[dict[str, Any]], expected: int) -> None:
-    """Every record is a call, or is rejected with a reason that says what is wrong."""
-    assert len(rows) == expected
-    for row in rows:
-        is_complete = bool(row["call_id"]) and row["start_time"] is not None and row["call_outcome"] is not None
-        assert is_complete if row["reason"] is None else row["reason"]
-
-
-@pytest.mark.slow
-@given(
-    st.lists(
-        st.dictionaries(FIELDS | st.text(), JSON_VALUES | OBJECTS | st.dictionaries(st.text(), OBJECTS), max_size=8)
-        | JSON_VALUES,
-        max_size=6,
-    ),
-    st.sampled_from(["keep", "hash", "drop"]),
-)
-def test_any_json_becomes_a_row_or_a_reject(records: list[Any], pii: str) -> None:
-    rows = decode(*map(json.dumps, records), pii=pii, key="k")
-    assert_nothing_is_lost(rows, len(records))
-
-
-# Each field of the API with a value of its kind, so that a change of some bytes meets every rule of decoding.
-WHOLE_RECORD = json.dumps(
-    call(
-        duration="25", telephony_duration=9000, telephony_start="2026-03-10T12:00:00", labels=["a"], agents_used=["b"],
-        call_status="completed", end_call_reason="human_goodbye", transcript="bot: hello\nhuman: 4155550123",
-        error_message="Telephony - 404 - Not Found", judge_results={"goal": "true", "goal_feedback": "", "style": "7"},
-        executed_actions={"Book it": {"name": "Book it", "action_type": "transfer_call_action_type", "timestamp": "1.5",
-                                      "return_value": '{"status": "transfer-success", "human_connected_at": "2.5"}'}},
-        collected_variables={"agent": {"order": {"value": "A 1", "collected": True}}}, mood={"score": 0.5},
-    )
-).encode()  # fmt: skip
-CHANGES = st.lists(
-    st.tuples(
-        st.integers(0, len(WHOLE_RECORD)),
-        st.integers(0, 4),  # bytes that are replaced
-        st.binary(max_size=4)
-        | st.sampled_from([b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\\u0000", b"NaN", b"\xff"]),
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
-@pytest.mark.slow
-@given(CHANGES)
-@settings(max_examples=200)
-def test_a_record_with_changed_bytes_is_a_row_or_a_reject_or_the_page_is_refused(
-    changes: list[tuple[int, int, bytes]],
-) -> None:
-    changed = WHOLE_RECORD
-    for at, length, new in changes:
-        changed = changed[:at] + new + changed[at + length :]
-    neighbour = json.dumps(call(call_id="neighbour")).encode()
-    records = b",".join([neighbour, changed, neighbour])
-    try:
-        page = parse_calls(b'{"response":{"pagination":{"total_records":3},"calls":[' + records + b"]}}")
-    except MalformedResponseError:
-        return  # the fetch asks again, and fails in the end; nothing lands
-    rows = decode_page(page)
-    assert_nothing_is_lost(rows, len(page.calls))
-    assert [row["call_id"] for row in (rows[0], rows[-1]) if row["reason"] is None] == ["neighbour"] * 2

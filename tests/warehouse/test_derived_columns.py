@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from synthflow_assets.warehouse.schema import DERIVED_COLUMNS
-from tests.warehouse.test_decoding import call, decode
+from tests.warehouse.decoding import call, decode
 
 JUDGE = {
     "persona": "true",
