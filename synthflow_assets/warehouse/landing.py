@@ -111,6 +111,7 @@ def land(
 
     def execute(name: str) -> duckdb.DuckDBPyConnection:
         query = sql_file(_SQL, f"{name}.sql").replace("{staged}", sql_file(_SQL, "staged.sql"))
+        query = query.replace("{is_open}", sql_file(_SQL, "is_open.sql"))
         return execute_named(connection, query, parameters)
 
     def replace() -> None:

@@ -266,7 +266,13 @@ CALL_LOADS = Table(
         Column("duplicates", "BIGINT", "Calls that were received again, from overlaps and repeated pages.", "calls"),
         Column("outside_window", "BIGINT", "Calls that were listed for this day, but start on another.", "calls"),
         Column("other_model", "BIGINT", "Calls of another agent, which were left out.", "calls"),
-        Column("open_calls", "BIGINT", "Landed calls that had not ended.", "calls"),
+        Column(
+            "open_calls",
+            "BIGINT",
+            "Landed calls that had not ended. If their status is not documented, those that have no end: no "
+            "`telephony_end`, `end_call_reason`, `telephony_disconnect_reason` or `telephony_hangup`.",
+            "calls",
+        ),
         Column("requests", "BIGINT", "Requests that were sent.", "requests"),
         Column("fields", "MAP(VARCHAR, BIGINT)", "Number of landed calls that had each field of the API.", "calls"),
         Column(

@@ -116,6 +116,34 @@ def test_open_calls_and_open_windows_are_not_settled(warehouse: Warehouse) -> No
     assert done.settled
 
 
+@pytest.mark.parametrize(
+    ("fields", "open_calls"),
+    [
+        ({"call_status": "on_hold"}, 1),
+        ({"call_status": "on_hold", "duration": 90, "end_call_reason": " "}, 1),
+        *(
+            ({"call_status": "on_hold", name: value}, 0)
+            for name, value in (
+                ("end_call_reason", "human_hangup"),
+                ("telephony_disconnect_reason", "callee_hangup"),
+                ("telephony_hangup", "caller"),
+                ("telephony_end", "2026-03-10T00:00:05"),
+            )
+        ),
+        ({"call_status": "Spam"}, 0),
+        ({"call_status": None}, 0),
+    ],
+)
+def test_a_call_of_an_unknown_status_may_be_open_until_it_has_an_end(
+    warehouse: Warehouse, fields: dict[str, Any], open_calls: int
+) -> None:
+    [summary] = load(warehouse, {Partition(DAY, "a"): records("a1", **fields)})
+    assert (summary.open_calls, summary.settled) == (open_calls, not open_calls)
+    # It is open as well if a rejected record does not replace it.
+    [summary] = load(warehouse, {Partition(DAY, "a"): records("a1", duration="x")})
+    assert (summary.open_calls, summary.settled) == (open_calls, not open_calls)
+
+
 @pytest.mark.parametrize(("hours", "settled"), [(47, False), (49, True)])
 def test_a_call_that_is_open_two_days_after_its_start_counts_as_ended(
     warehouse: Warehouse, hours: int, settled: bool

@@ -20,7 +20,7 @@ batch AS (
         reason,
         reason IS NULL AND listed_day IS NULL AS has_landed,
         listed_day IS NOT NULL AS is_stray,
-        call_outcome,
+        coalesce({is_open}, false) AS is_open,
         filled,
         extra,
         start_time
@@ -34,9 +34,9 @@ landed AS (
         count(*) FILTER (has_landed) AS landed,
         count(*) FILTER (reason IS NOT NULL) AS all_rejected,
         count(*) FILTER (is_stray) AS strays,
-        count(*) FILTER (reason IS NULL AND call_outcome = 'open') AS open_calls,
+        count(*) FILTER (reason IS NULL AND is_open) AS open_calls,
         -- A call that is open for longer is never closed, and its day would be fetched for ever.
-        max(start_time) FILTER (reason IS NULL AND call_outcome = 'open') > $final_before::TIMESTAMPTZ AS may_end
+        max(start_time) FILTER (reason IS NULL AND is_open) > $final_before::TIMESTAMPTZ AS may_end
     FROM batch
     GROUP BY ALL
 ),

@@ -12,9 +12,9 @@ FROM (
         model_id,
         count(*) FILTER (outcome = 'landed') AS landed,
         count(*) FILTER (outcome = 'known' AND NOT is_stored_here) AS known,
-        count(*) FILTER (outcome = 'landed' AND call_outcome = 'open') AS open_calls,
+        count(*) FILTER (outcome = 'landed' AND {is_open}) AS open_calls,
         count(*) FILTER (
-            outcome = 'landed' AND call_outcome = 'open' AND start_time > now() - to_days($final_after_days::INTEGER)
+            outcome = 'landed' AND {is_open} AND start_time > now() - to_days($final_after_days::INTEGER)
         ) AS calls_to_end
     FROM temp.typed
     GROUP BY day, model_id

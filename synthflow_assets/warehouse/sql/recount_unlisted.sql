@@ -10,8 +10,8 @@ FROM (
         day,
         model_id,
         count(*) AS calls,
-        count(*) FILTER (call_outcome = 'open') AS open_calls,
-        coalesce(max(start_time) FILTER (call_outcome = 'open') > $final_before::TIMESTAMPTZ, false) AS may_end
+        count(*) FILTER ({is_open}) AS open_calls,
+        coalesce(max(start_time) FILTER ({is_open}) > $final_before::TIMESTAMPTZ, false) AS may_end
     FROM temp.unlisted
     GROUP BY day, model_id
 ) AS stayed
