@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ _FEW = 3  # records of any partition that may be undecodable, and calls that may
 _NEARLY_ALL = 0.9
 _MANY = 0.1  # of the calls that landed before
 _CALLS, _STARTS = "calls", "starts"  # what may vanish besides values
+_REJECTED, _REPLACED = "rejected records", "rejected records that landed before"
 
 
 class _Value(NamedTuple):
@@ -106,6 +107,11 @@ class _Loss(NamedTuple):
         """Whether so many are lost that the response may be wrong."""
         return self.lost > _FEW and self.lost > _MANY * self.before
 
+    @property
+    def is_nearly_all(self) -> bool:
+        """Whether so many are lost that a field must have changed its type."""
+        return self.lost > _FEW and self.lost >= _NEARLY_ALL * self.before
+
     def __str__(self) -> str:
         return f"{self.lost:,} of {self.before:,}"
 
@@ -127,12 +133,14 @@ class RunLosses:
         self._of_partitions[partition] = losses
         self._add(partition, losses, 1)
 
-    def many(self, partition: Partition, what: str) -> str | None:
-        """Return a text about a sum that exceeds the limits and that includes the partition; None if none does."""
+    def find(
+        self, partition: Partition, what: str, is_too_much: Callable[[_Loss], bool] = lambda loss: loss.is_many
+    ) -> str | None:
+        """Return a text about a sum that is too much and that includes the partition; None if none is."""
         for scope, text in _scopes(partition).items():
-            sum_ = _Loss(self._lost[scope, what], self._before[scope, what])
-            if sum_.is_many:
-                return f"{sum_} {text}"
+            loss = _Loss(self._lost[scope, what], self._before[scope, what])
+            if is_too_much(loss):
+                return f"{loss} {text}"
         return None
 
     def _add(self, partition: Partition, losses: Mapping[str, _Loss], sign: int) -> None:
@@ -186,7 +194,8 @@ def find_losses(
     * As many calls that landed before start on another day now. Then the API may have shifted all starts.
     * As many calls lack a value now that landed with it and that metrics read. But Synthflow may delete transcripts,
       error messages and numbers, so these and what is derived from them may vanish.
-    * It loses calls or values, and over its day, its agent or the run, as many are lost.
+    * It has rejected records or loses calls or values, and over its day, its agent or the run, these are too many: of
+      rejected records that landed before, more than a tenth.
 
     Calls that had not ended do not count, because they may start on another day after all.
 
@@ -210,11 +219,9 @@ def find_losses(
     losses = Losses()
     for partition, result in batch.partitions.items():
         judged = _Judged(partition, all_losses[partition], run, confirmed=confirmed, states_total=result.states_total)
-        error: SynthflowError | None = None
-        if counts[partition].is_unreadable:
-            error = counts[partition].unreadable_error()
-        elif not accept_deleted:
-            error = judged.error()
+        error: SynthflowError | None = judged.unreadable_error(counts[partition].most_frequent_problem)
+        if error is None and not accept_deleted:
+            error = judged.vanished_error()
         if error is not None:
             losses.refused[partition] = error
     landing = [partition for partition in batch.partitions if partition not in losses.refused]
@@ -263,6 +270,8 @@ def _losses(counts: _Counts, values: dict[str, _Loss]) -> dict[str, _Loss]:
     return {
         _STARTS: _Loss(counts.moved, counts.landed_before),
         _CALLS: _Loss(counts.vanished, counts.landed_before),
+        _REJECTED: _Loss(counts.rejected, counts.records),
+        _REPLACED: _Loss(counts.may_have_landed, counts.records),
         **values,
     }
 
@@ -277,7 +286,29 @@ class _Judged:
     confirmed: bool
     states_total: bool
 
-    def error(self) -> VanishedCallsError | None:
+    def unreadable_error(self, problem: str) -> UnreadableRecordsError | None:
+        """Return why the partition must not land because of records that cannot be decoded.
+
+        Args:
+            problem: the most frequent one.
+        """
+        rejected, replaced = self.losses[_REJECTED], self.losses[_REPLACED]
+        if not rejected.lost:
+            return None
+        in_all = ""
+        if replaced.lost <= _FEW and not rejected.is_nearly_all:
+            found = self.run.find(self.partition, _REJECTED, lambda loss: loss.is_nearly_all)
+            found = found or (self.run.find(self.partition, _REPLACED) if replaced.lost else None)
+            if found is None:
+                return None
+            in_all = f" ({found})"
+        before = f", of which {replaced.lost:,} landed before" if replaced.lost else ""
+        return UnreadableRecordsError(
+            f"{rejected} records cannot be decoded{before}{in_all}; most often, {problem}. Nothing of this day was "
+            "replaced. The API may have changed: pip install --upgrade synthflow-assets, then run again"
+        )
+
+    def vanished_error(self) -> VanishedCallsError | None:
         """Return why the partition must not land because of what it loses."""
         if self.is_refused(_STARTS):
             return VanishedCallsError(
@@ -311,12 +342,12 @@ class _Judged:
         loss = self.losses.get(what, _Loss())
         if not loss.lost:
             return False
-        return not self.confirmed or loss.is_many or self.run.many(self.partition, what) is not None
+        return not self.confirmed or loss.is_many or self.run.find(self.partition, what) is not None
 
     def in_all(self, what: str) -> str:
         """Return a text about the sum that exceeds the limits, if the partition alone does not."""
-        many = None if self.losses[what].is_many else self.run.many(self.partition, what)
-        return f" ({many})" if many else ""
+        found = None if self.losses[what].is_many else self.run.find(self.partition, what)
+        return f" ({found})" if found else ""
 
 
 def _removed(landing: Mapping[Partition, Mapping[str, _Loss]]) -> list[str]:
@@ -326,21 +357,21 @@ def _removed(landing: Mapping[Partition, Mapping[str, _Loss]]) -> list[str]:
     deletable = {value.name: value for value in _VALUES if value.is_deletable}
     for partition, losses in sorted(landing.items()):
         for what, loss in losses.items():
-            if not loss.lost:
-                continue
             if what in deletable:
                 deleted[what] += loss.lost
-            else:
+            elif what not in (_REJECTED, _REPLACED):
                 earlier = sums.get((partition.day, what), _Loss())
                 sums[partition.day, what] = _Loss(earlier.lost + loss.lost, earlier.before + loss.before)
     messages = []
     for (day, what), loss in sums.items():
-        text = {
+        texts = {
             _CALLS: f"the API no longer lists {loss} calls, which are removed",
             _STARTS: f"{loss} calls that landed before start on another day now",
         }
-        messages.append(f"{day}: {text.get(what, f'{what} is missing or empty in {loss} calls that landed with it')}")
-    for what, calls in deleted.items():
+        text = texts.get(what, f"{what} is missing or empty in {loss} calls that landed with it")
+        if loss.lost:
+            messages.append(f"{day}: {text}")
+    for what, calls in (+deleted).items():
         metrics = ", which changes their metrics" if deletable[what].changes_metrics else ""
         messages.append(
             f"{calls:,} calls no longer have {what}{metrics}; SYNTHFLOW_VANISHED_FIELDS=keep keeps what landed"
@@ -370,20 +401,6 @@ class _Counts:
     def vanished(self) -> int:
         """Calls that landed before and of which there is no record now."""
         return self.unlisted - min(self.rejected_without_id, self.unlisted)
-
-    @property
-    def is_unreadable(self) -> bool:
-        """Whether a field must have changed its type."""
-        is_nearly_all = self.rejected > _FEW and self.rejected >= _NEARLY_ALL * self.records
-        return self.may_have_landed > _FEW or is_nearly_all
-
-    def unreadable_error(self) -> UnreadableRecordsError:
-        before = f", of which {self.may_have_landed:,} landed before" if self.may_have_landed else ""
-        return UnreadableRecordsError(
-            f"{self.rejected:,} of {self.records:,} records cannot be decoded{before}; most often, "
-            f"{self.most_frequent_problem}. Nothing of this day was replaced. The API may have changed: "
-            "pip install --upgrade synthflow-assets, then run again"
-        )
 
 
 def unreadable_fields(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str = STAGED) -> list[str]:

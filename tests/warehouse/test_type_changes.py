@@ -414,6 +414,34 @@ def test_values_that_vanish_in_small_partitions_stay_until_that_is_accepted(
     assert f"{DAY}: call_status is missing or empty in 6 of 6 calls that landed with it" in workspace.said
 
 
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_type_change_in_small_partitions_fails_them(
+    start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], landed: bool
+) -> None:
+    """Three rejected records of each agent lie below the limit. With `drop`, their content would be gone."""
+    sandbox = start_sandbox(agents=2, calls_per_day=3, same_volume=True)
+    workspace = Workspace(sandbox, settings_for(sandbox))
+    before = {}
+    if landed:
+        workspace.load()
+        before = workspace.rows()
+    outcomes = workspace.load("durations_as_fractions")
+    which = ", of which 3 landed before" if landed else ""
+    said = f"3 of 3 records cannot be decoded{which} (6 of 6 over all agents of the day); most often, duration is a"
+    assert [str(outcome.error)[: len(said)] for outcome in outcomes if isinstance(outcome, FailedPartition)] == [
+        said
+    ] * 6
+    assert workspace.rows() == before
+
+
+def test_a_few_odd_records_of_each_agent_fail_nothing(warehouse: Warehouse) -> None:
+    pairs = partitions(agents=4)
+    contents = {pair: [*of(pair, 3, duration="x")[:2], *of(pair, 20)[2:]] for pair in pairs}
+    assert losses(warehouse, contents) == Losses()
+    load(warehouse, {pair: of(pair, 20) for pair in pairs})
+    assert losses(warehouse, contents) == Losses()  # 8 of 80 records that landed
+
+
 def partitions(*, agents: int = 1, days: int = 1) -> list[Partition]:
     return [Partition(DAY + dt.timedelta(days=day), f"m{agent}") for agent in range(agents) for day in range(days)]
 
