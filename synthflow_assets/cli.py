@@ -152,7 +152,6 @@ def report(
 
     settings = Settings.load()
     warehouse = Warehouse.from_settings(settings)
-    _validate_output(output, warehouse)
     if to_day is not None and to_day > last_closed_day(settings.timezone):
         to_day = _last_landed_day(warehouse)
     usual = last_days(warehouse, settings, to_day)
@@ -167,18 +166,6 @@ def report(
         click.echo(f"Warning: {written.warning}", err=True)
     if show:
         click.launch(str(written.path))
-
-
-def _validate_output(output: Path | None, warehouse: Warehouse) -> None:
-    """Refuse to write a file over the warehouse.
-
-    Raises:
-        BadParameter: the file belongs to the warehouse.
-    """
-    from synthflow_assets.warehouse.engines.file import FileEngine
-
-    if output is not None and isinstance(warehouse.engine, FileEngine) and warehouse.engine.owns(output):
-        raise click.BadParameter(f"{output} belongs to the warehouse; name another file", param_hint="--output")
 
 
 def _last_landed_day(warehouse: Warehouse) -> dt.date | None:
@@ -358,7 +345,8 @@ def dbt_sources(output: Path | None, definitions: str | None, **names: str | Non
     from synthflow_assets.warehouse.connection import Warehouse
 
     settings = Settings.load()
-    _validate_output(output, Warehouse.from_settings(settings))
+    if output is not None and Warehouse.from_settings(settings).engine.owns(output):
+        raise click.BadParameter(f"{output} belongs to the warehouse; name another file", param_hint="--output")
     keys = None
     if definitions is not None:
         from synthflow_assets.orchestration.asset_keys import table_keys

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from synthflow_assets.errors import SettingsError, SynthflowError
-from synthflow_assets.files import replace_file
+from synthflow_assets.files import replace_file, replacement_error
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import AGENTS, CALL_LOADS, CALL_RECORDINGS, LANDED_TABLES, VIEWS
@@ -81,11 +81,11 @@ def write_dbt_sources(path: Path, text: str) -> None:
         text: from `dbt_sources`.
 
     Raises:
-        DbtSourcesError: this command did not write the file, or the project has another source of the same name.
+        DbtSourcesError: this command did not write the existing file, or the project has another source of the name.
         OSError: the file cannot be written.
     """
-    if path.exists() and not path.read_text("utf-8").startswith(_FIRST_LINE):
-        raise DbtSourcesError(f"{path} was not written by this command: choose another --output")
+    if problem := replacement_error(path, lambda head: head.startswith(_FIRST_LINE.encode())):
+        raise DbtSourcesError(f"{path} {problem}: choose another --output")
     source = yaml.safe_load(text)["sources"][0]["name"]
     other = _file_with_source(path, source)
     if other is not None:

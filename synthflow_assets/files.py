@@ -10,7 +10,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TextIO
@@ -22,6 +22,7 @@ _DENIED: dict[GroupAccess, int] = {"none": 0o077, "read": 0o027, "write": 0o007}
 _LOCK = "lock"
 _NEW = "new-"  # before the name of a folder that is not locked yet
 _LOCKED_WITHIN_SECONDS = 600.0
+_HEAD_BYTES = 300
 
 
 class _Umask:
@@ -88,6 +89,28 @@ def replace_file(fresh: Path, target: Path) -> None:
     # By this machine's clock. On a network drive it would be the server's, and `no_gaps` compares it with the metrics'.
     os.utime(fresh, (time.time(), time.time()))
     fresh.replace(target)
+
+
+def replacement_error(path: Path, is_ours: Callable[[bytes], bool]) -> str | None:
+    """Return why a command must not write to a path that a user names; None if it may.
+
+    A mistyped path must not replace a key file, a database or a device. So what exists must be a file that the same
+    command wrote, or an empty one.
+
+    Args:
+        path: of the new file.
+        is_ours: whether a file that begins with these bytes was written by the command.
+
+    Raises:
+        OSError: the existing file cannot be read.
+    """
+    if not os.path.lexists(path):
+        return None
+    if not path.is_file():  # a named pipe would be read for ever
+        return "is not a regular file"
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    return None if not head or is_ours(head) else "was not written by this command"
 
 
 def file_time(path: Path) -> dt.datetime | None:

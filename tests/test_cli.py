@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -108,11 +109,42 @@ def test_the_warehouse_is_not_restored_from_itself(warehouse: Warehouse) -> None
     assert calls_in(Path(warehouse.location)) == 1
 
 
-@pytest.mark.parametrize("command", ["report", "dbt-sources"])
-def test_no_other_file_replaces_the_warehouse(warehouse: Warehouse, command: str) -> None:
-    said = run(command, "--output", LOCATION)
-    assert said.exit_code == 2
-    assert "belongs to the warehouse; name another file" in said.output
+@pytest.mark.parametrize(
+    "command", [("report", "--output"), ("dbt-sources", "--output"), ("backup", "--force", "--to")]
+)
+def test_a_command_replaces_only_what_it_wrote(warehouse: Warehouse, command: tuple[str, ...]) -> None:
+    """A mistyped path must not cost a key, a backup or a device."""
+    assert run(*command, "first").exit_code == 0
+    assert run(*command, "first").exit_code == 0
+    Path("empty").touch()
+    assert run(*command, "empty").exit_code == 0
+    Path(".env").write_text("OTHER=key\n")
+    Path("data.bin").write_bytes(b"\xff" * 500)
+    Path("page.html").write_text("<!doctype html><title>Theirs</title>")
+    shutil.copy(LOCATION, "other.duckdb")
+    files = [".env", "data.bin", "page.html", *(["other.duckdb"] if command[0] != "backup" else [])]
+    before = [Path(name).read_bytes() for name in files]
+    for name in files:
+        assert f"{name} was not written by this command" in refusal(*command, name)
+    assert [Path(name).read_bytes() for name in files] == before
+    os.mkfifo("fifo")
+    Path("link").symlink_to("nowhere")
+    for name in ("fifo", "/dev/null", "link"):
+        assert f"{name} is not a regular file" in refusal(*command, name)
+    assert "belongs to the warehouse" in run(*command, LOCATION).output
+    assert calls_in(Path(warehouse.location)) == 1
+
+
+@pytest.mark.parametrize("path", [".env", "fifo", LOCATION, f"{LOCATION}.wal", "."])
+def test_the_setting_of_the_report_replaces_nothing_else(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    Path(".env").write_text("OTHER=key\n")
+    os.mkfifo("fifo")
+    monkeypatch.setenv("SYNTHFLOW_REPORT", path)
+    assert "give another path for the report" in refusal("report")
+    assert Path(".env").read_text() == "OTHER=key\n"
+    assert Path("fifo").is_fifo()
     assert calls_in(Path(warehouse.location)) == 1
 
 

@@ -486,14 +486,6 @@ def test_a_relative_warehouse_below_a_folder_that_duckdb_misreads_is_refused(
         Settings.of(warehouse="x.duckdb")
 
 
-def test_the_report_never_replaces_the_warehouse(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to("w.duckdb")
-    for report in ("w.duckdb", "./x/../w.duckdb", "link", "w.duckdb.wal", "w.duckdb.synthflow.forgotten"):
-        with pytest.raises(SettingsError, match=r"^report is a file of warehouse"):
-            Settings.of(warehouse="w.duckdb", report=report)
-    assert Settings.of(warehouse="w.duckdb", report="w.html").report == "w.html"
-
-
 @pytest.mark.parametrize("name", ["warehouse", "lake_data_path", "export_dir", "report", "recordings"])
 def test_paths_may_begin_with_a_home_folder(name: str) -> None:
     assert getattr(Settings.of(**{name: "~/x"}), name) == str(Path.home() / "x")

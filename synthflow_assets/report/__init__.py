@@ -11,7 +11,7 @@ from pathlib import Path
 
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.errors import ReportError
-from synthflow_assets.files import GroupAccess, private_files, replace_file
+from synthflow_assets.files import GroupAccess, private_files, replace_file, replacement_error
 from synthflow_assets.report.content import Content, Span, read_content
 from synthflow_assets.report.page import render
 from synthflow_assets.settings import Settings
@@ -21,6 +21,7 @@ __all__ = ["Report", "Span", "last_days", "write_report"]
 
 # Mail servers accept more, but an attachment grows by a third in transit.
 LARGEST_BYTES = 3_000_000
+_ONLY_HERE = b"Content-Security-Policy"  # near the beginning of a report, but hardly of another page
 # Tried one after the other until the page is small enough: (with the days before the span, percent by which durations
 # may differ to be counted as one).
 _REDUCTIONS = ((True, 0), (False, 0), (False, 1), (False, 2), (False, 5), (False, 10))
@@ -101,13 +102,25 @@ def write_report(
         made_at: the time that the report states as its own; now by default.
 
     Raises:
-        ReportError: an agent is unknown, or the file cannot be written.
+        ReportError: an agent is unknown, or the file cannot be written, or it would replace anything but a report.
         WarehouseError: the warehouse cannot be read.
     """
+    _validate_path(warehouse, path)
     span = Span(from_day, to_day)
     page, content = _render_small_enough(warehouse, settings, span, agents, made_at or dt.datetime.now(dt.UTC))
     _replace(path, page, settings.group_access)
     return Report(path, len(page), span.days, len(content.facts["agents"]), content.headline())
+
+
+def _validate_path(warehouse: Warehouse, path: Path) -> None:
+    if warehouse.engine.owns(path):
+        raise ReportError(f"{path} belongs to the warehouse; give another path for the report")
+    try:
+        problem = replacement_error(path, lambda head: b"<!doctype html>" in head and _ONLY_HERE in head)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    if problem:
+        raise ReportError(f"{path} {problem}; give another path for the report")
 
 
 def _render_small_enough(

@@ -536,17 +536,6 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _report_is_not_the_warehouse(self) -> Self:
-        # The report would replace all tables; or the log of the latest changes or the suppression list, which are files
-        # beside the warehouse whose names begin with its name.
-        report, warehouse = Path(os.path.realpath(self.report_path)), Path(os.path.realpath(self.warehouse))
-        if report.parent == warehouse.parent and f"{report.name}.".startswith(f"{warehouse.name}."):
-            raise ValueError(
-                f"{variable('report')} is a file of {variable('warehouse')}: set another path for the report"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _hash_has_key(self) -> Self:
         known = isinstance(self.pii_key, VariableSecret) or (self.pii_key and self.pii_key.get_secret_value())
         if self.pii == "hash" and not known:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from typing import NamedTuple
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.files import replace_file
+from synthflow_assets.files import replace_file, replacement_error
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.engines.file import FileEngine
 from synthflow_assets.warehouse.erasure import Erasure, mark_rewritten, merge_suppression_list
 from synthflow_assets.warehouse.schema import FORGOTTEN, LANDED_TABLES, TABLES
 from synthflow_assets.warehouse.statements import transaction
@@ -149,13 +147,18 @@ def validate_folder(path: Path) -> None:
 
 def _validate_backup_path(warehouse: Warehouse, path: Path, unfinished: Path, *, replace: bool) -> None:
     # A backup onto the warehouse itself lost the days that a run landed meanwhile.
-    if isinstance(warehouse.engine, FileEngine) and any(map(warehouse.engine.owns, (path, unfinished))):
+    if any(map(warehouse.engine.owns, (path, unfinished))):
         raise WarehouseUnusableError(f"{path} belongs to the warehouse itself; name another file")
     validate_folder(path)
-    if os.path.lexists(path) and not path.is_file():
-        raise WarehouseUnusableError(f"{path} is not a regular file; name another file")
+    if problem := replacement_error(path, _is_database):
+        raise WarehouseUnusableError(f"{path} {problem}; name another file")
     if path.exists() and not replace:
         raise WarehouseUnusableError(f"{path} exists; name another file, or add --force to replace it")
+
+
+def _is_database(head: bytes) -> bool:
+    # https://duckdb.org/docs/stable/internals/storage: a checksum of eight bytes, then this word.
+    return head[8:12] == b"DUCK"
 
 
 def _compare(expected: list[CopiedTable], found: list[CopiedTable], remedy: str) -> None:

@@ -82,11 +82,12 @@ def test_a_failure_keeps_the_previous_page(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report.html"
-    path.write_text("the page before")
+    write_report(warehouse, Settings.of(), path, FIRST, FIRST)
+    before = path.read_bytes()
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(ReportError, match=r"cannot write the report to .*: No space left on device; give another path"):
         write_report(warehouse, Settings.of(), path, FIRST, LAST)
-    assert path.read_text() == "the page before"
+    assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 

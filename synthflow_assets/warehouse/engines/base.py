@@ -84,6 +84,10 @@ class Engine(ABC):
         """Return where a copy of the suppression list is kept outside the warehouse; None if it is not needed."""
         return None
 
+    def owns(self, path: Path) -> bool:  # noqa: ARG002
+        """Return whether a path leads to a file of the warehouse on this machine, now or later."""
+        return False
+
     def prepare(self) -> None:
         """Create what must exist before the warehouse can be created, such as its folder."""
         return
