@@ -10,6 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from synthflow_assets.errors import SettingsError
+
 _PARTITION_TAG = "dagster/partition"
 _RANGE_START_TAG, _RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _LOOKBACK_TAG = "synthflow/lookback_from"
@@ -52,7 +54,13 @@ def all_days_of_run(run: dg.DagsterRun) -> set[dt.date]:
 
 
 def partitions_of(context: Any) -> list[dt.date]:
-    """Return the partitions of the run."""
+    """Return the partitions of the run.
+
+    Raises:
+        SettingsError: it has none. Dagster starts a job without a partition, for example from a user's schedule.
+    """
+    if not (context.has_partition_key or context.has_partition_key_range):
+        raise SettingsError("the run has no partition; start it with a day, such as --partition 2026-01-31")
     return [dt.date.fromisoformat(key) for key in context.partition_keys]
 
 

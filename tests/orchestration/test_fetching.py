@@ -179,6 +179,15 @@ def test_a_run_that_was_started_from_assets_is_found_by_its_workspace(
     assert found.run_id == started.run_id
 
 
+def test_a_run_without_a_partition_says_what_to_do(instance: dg.DagsterInstance) -> None:
+    """Such as of `dg launch --job synthflow_daily`."""
+    os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"
+    job = build_synthflow_defs(Settings.of(api_key=dg.EnvVar("SYNTHFLOW_API_KEY"))).resolve_job_def("synthflow_daily")
+    assert "the run has no partition; start it with a day, such as --partition " in failure(
+        job.execute_in_process(instance=instance, raise_on_error=False)
+    )
+
+
 def test_a_failed_agent_does_not_cost_the_others(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:

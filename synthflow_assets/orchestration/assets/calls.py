@@ -129,6 +129,7 @@ def _fetch(
     # Imported when used: a code location must load quickly.
     from synthflow_assets.loading import resolve_agents
 
+    days = days_of(context)
     with workspace.open_clients(context) as (client, warehouse), _retried_after_outage(context):
         client.wait_for_outages(60.0 * workspace.settings.outage_minutes, context.log.warning)
         resolved = resolve_agents(client, workspace.settings)
@@ -136,7 +137,7 @@ def _fetch(
         # Ignore unknown configured agents when the run names its own.
         warning = None if config.models else resolved.warning
         listed = agents if resolved.are_listed else []
-        fetch = _Fetch(workspace, specs, context, warehouse, days_of(context), agents, listed, wanted, warning)
+        fetch = _Fetch(workspace, specs, context, warehouse, days, agents, listed, wanted, warning)
         fetch.skip_landed(only_missing=config.only_missing)
         try:
             fetch.load(client, accept_deleted=config.accept_deleted)
