@@ -114,6 +114,21 @@ def test_a_changed_day_of_the_look_back_has_a_version_of_its_own_and_is_up_to_da
     assert morning.outdated(["2026-03-07", "2026-03-08", "2026-03-09"]) == set()
 
 
+def test_the_documented_asset_without_partitions_starts_before_the_backfill_is_complete() -> None:
+    """`eager()` alone waits for all days since the start date."""
+    page = (Path(__file__).parents[2] / "docs" / "downstream.md").read_text("utf-8")
+    module: dict[str, dg.Definitions] = {}
+    exec(page.split("```python\n")[1].split("```")[0], module)  # noqa: S102 (the code is our own)
+    weekly = dg.AssetKey("weekly_rates")
+    selected = dg.AssetSelection.assets(weekly)
+    with dg.DagsterInstance.ephemeral() as instance:
+        before = dg.evaluate_automation_conditions(module["defs"], instance, selected)
+        rates = dg.AssetKey(["synthflow", "call_rates_daily"])
+        instance.report_runless_asset_event(dg.AssetMaterialization(rates, partition=FIRST.isoformat()))
+        after = dg.evaluate_automation_conditions(module["defs"], instance, selected, cursor=before.cursor)
+    assert (before.get_num_requested(weekly), after.get_num_requested(weekly)) == (0, 1)
+
+
 def test_agents_that_are_the_same_wake_no_eager_asset_downstream(
     sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:
