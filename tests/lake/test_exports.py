@@ -233,6 +233,24 @@ def test_days_are_hive_partitions_that_are_replaced_and_forgotten(
     assert frame[["call_id", "day"]].astype(str).to_numpy().tolist() == [["c0", "2026-03-10"], ["c2", "2026-03-11"]]
 
 
+@pytest.mark.usefixtures("bucket")
+def test_nothing_is_forgotten_if_the_bucket_cannot_be_reached(
+    s3: str, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the exports would keep the person, and no command would know."""
+    settings = Settings.of(warehouse=warehouse.location, export_dir=f"s3://{BUCKET}/forget")
+    with warehouse.connect() as connection:
+        export_days(connection, "calls", DAYS, settings.export_folder)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(WarehouseUnusableError, match=r"server cannot be reached.* The tables are unchanged"):
+        list(erase_person(settings, PHONE))
+    with warehouse.connect() as connection:
+        assert connection.execute("SELECT count(lead_phone_number) FROM calls").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM forgotten").fetchone() == (0,)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    assert "1 export files rewritten" in list(erase_person(settings, PHONE))
+
+
 def test_a_bucket_that_cannot_be_written_is_one_line_without_keys(
     bucket: Any, s3: str, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
