@@ -221,14 +221,11 @@ def test_base_url_wins_over_region() -> None:
         "X=1\xa0SYNTHFLOW_PII=drop",
         "X=1 SYNTHFLOW-PII=drop",
         "X=1 synthflow-pii=drop",
-        "X=1 synthflow pii = drop",
         "X=1 SYNTHFLOWPII=drop",
         "X=1 SYNTHFLOW_PII:drop",
-        "X=1 'SYNTHFLOW_PII'=drop",
-        "X=k/SYNTHFLOW_PII=drop",
-        "X=k/SYNTHFLOW_PI=drop",
-        "X=k.synthflow.pii=drop",
-        'X="1/SYNTHFLOW_PII=drop"',
+        "X=bar SYNTHFLOW_PII drop",
+        "X=1 Y=2 SYNTHFLOW_PII=drop",
+        "let SYNTHFLOW_PII=drop",
         # Behind a character that an editor shows as the end of a line.
         *(f"X=1{end}SYNTHFLOW_PII=drop" for end in "\0\x0b\x0c\x1c\x85\u2028\u2029"),
         *(f"# text{end}SYNTHFLOW_PII=drop" for end in "\x0b\x0c\x85\u2028"),
@@ -240,6 +237,11 @@ def test_base_url_wins_over_region() -> None:
         "SYNTHFLOW_WAREHOUSE=/data/${drop}/x.duckdb",
         # A typing error in the prefix of a known setting.
         "_SYNTHFLOW_PII=drop",
+        "aSYNTHFLOW_PII=drop",
+        "SYNTHFLOWS_PII=drop",
+        "SYNTHFLOWASSETS_PII=drop",
+        "$env:SYNTHFLOW_PII=drop",
+        "setenv SYNTHFLOW_PII drop",
         "__synthflow_pi=drop",
         "exportSYNTHFLOW_PII=drop",
         "SYNTHLFOW_PII=drop",
@@ -300,18 +302,53 @@ def test_a_reference_to_a_variable_with_a_value_is_resolved(tmp_path: Path, monk
     assert (settings.pii, settings.region) == ("drop", "eu")
 
 
-def test_lines_of_others_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(
-        'MY_SYNTHFLOW_TOKEN=x\nOTHER=x # SYNTHFLOW_PII: drop\nKEY=\'{\n  "project": "synthflow-1"\n}\'\n'
-        "HOME_OF=/srv/synthflow_data\nURL=postgres://synthflow_user:x@host?synthflow_a=1&synthflow_b=2\nODD=\x1b\n"
-        "COPY=${SYNTHFLOW_REGION:-us}\nACME_SYNTHFLOW_API_KEY=x\nKEY_NAME=SYNTHFLOW_API_KEY\n"
-        "IMAGE=synthflow-report:latest\nIMAGES=synthflow_assets:1.0 registry/synthflow-warehouse:1\n"
-        "VOLUME=/data/synthflow/report:/report\nPART=s3://calls/synthflow_day=2026-01-01/x\n"
-        "PASSWORD=k=SYNTHFLOW:x\nTITLE=Calls of Synthflow: all\nSYNTHETIC_PII=drop\n"
-        'LIST=\'["a",\n  "synthflow-recordings",\n  "bucket": "synthflow-report"]\'\n',
-        encoding="utf-8",
-    )
+@pytest.mark.parametrize(
+    "line",
+    [
+        "MY_SYNTHFLOW_TOKEN=x",
+        "ACME_SYNTHFLOW_API_KEY=x",
+        "MY_SYNTHFLOW_PII=x",
+        "SYNTHETIC_PII=drop",
+        "KEY_NAME=SYNTHFLOW_API_KEY",
+        "KEY_NAME = SYNTHFLOW_API_KEY",
+        "COPY=${SYNTHFLOW_REGION:-us}",
+        "OTHER=x # SYNTHFLOW_PII: drop",
+        "CMD=docker run -e SYNTHFLOW_API_KEY=$KEY --env SYNTHFLOW_PII=drop img",
+        "CMD='SYNTHFLOW_PII=drop dg dev'",
+        'DOC="Set SYNTHFLOW_PII=drop in this file"',
+        "TITLE=Calls of Synthflow: all",
+        "TITLE=The synthflow report: all days",
+        "NOTE=synthflow-region: us, synthflow.region=us",
+        "ODD=\x1b",
+        # Names of services, images, folders, schemas and labels.
+        "HOSTS=synthflow-db: 5432",
+        "HOSTS=a synthflow-db: 5432",
+        "IMAGE=synthflow-report:latest",
+        "IMAGES=synthflow_assets:1.0 registry/synthflow-warehouse:1",
+        "HOME_OF=/srv/synthflow_data",
+        "URL=postgres://synthflow_user:x@host?synthflow_region=1&synthflow_pii=2",
+        "VOLUME=/data/synthflow/report:/report",
+        "PART=s3://calls/synthflow_day=2026-01-01/x",
+        "PASSWORD=k=SYNTHFLOW:x",
+        'DBT_VARS={"synthflow_schema": "x", "synthflow_report": 1}',
+        "LABELS=owner=me,synthflow-tier=etl,synthflow-region=eu",
+        "OTEL_RESOURCE_ATTRIBUTES=service.name=x,synthflow.region=us",
+        # Quoted values of several lines.
+        'KEY=\'{\n  "project": "synthflow-1"\n}\'',
+        'LIST=\'["a",\n  "synthflow-recordings",\n  "synthflow_report": "synthflow-report"]\'',
+        # Links of Docker and Kubernetes.
+        "SYNTHFLOW_DB_NAME=/web/synthflow-db",
+        "SYNTHFLOW_DB_PORT=tcp://172.17.0.5:5432",
+    ],
+)
+def test_lines_of_others_are_left_alone(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"{line}\nLAST=1\n", encoding="utf-8")
     assert Settings.load().model_dump() == Settings.of().model_dump()
+
+
+def test_a_value_may_look_like_a_setting(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SYNTHFLOW_WAREHOUSE=data/synthflow_region=eu/w.duckdb\n", encoding="utf-8")
+    assert Settings.load().warehouse == "data/synthflow_region=eu/w.duckdb"
 
 
 @pytest.mark.parametrize(
@@ -417,15 +454,25 @@ SERVICE_LINKS = {
     "SYNTHFLOW_WEBSERVER_PORT_80_TCP_PORT": "80",
     "SYNTHFLOW_WEBSERVER_PORT_80_TCP_ADDR": "10.0.0.12",
 }
+# What Docker sets for `--link db:synthflow_db`.
+CONTAINER_LINKS = {
+    "SYNTHFLOW_DB_NAME": "/web/synthflow_db",
+    "SYNTHFLOW_DB_PORT": "tcp://172.17.0.5:5432",
+    "SYNTHFLOW_DB_PORT_5432_TCP_ADDR": "172.17.0.5",
+    "SYNTHFLOW_DB_ENV_POSTGRES_PASSWORD": "x",
+}
 
 
-def test_variables_of_kubernetes_service_links_are_not_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in SERVICE_LINKS.items():
+@pytest.mark.parametrize("links", [SERVICE_LINKS, CONTAINER_LINKS], ids=["Kubernetes", "Docker"])
+def test_variables_of_links_are_not_settings(monkeypatch: pytest.MonkeyPatch, links: dict[str, str]) -> None:
+    for name, value in links.items():
         monkeypatch.setenv(name, value)
     assert Settings.load().model_dump() == Settings.of().model_dump()
-    monkeypatch.setenv("SYNTHFLOW_PORT", "3000")
-    with pytest.raises(SettingsError, match="SYNTHFLOW_PORT is not a setting"):
-        Settings.load()
+    for name in ("SYNTHFLOW_PORT", "SYNTHFLOW_NAME", "SYNTHFLOW_ENV_PII"):
+        monkeypatch.setenv(name, "3000")
+        with pytest.raises(SettingsError, match=f"{name} is not a setting"):
+            Settings.load()
+        monkeypatch.delenv(name)
 
 
 def test_schemas_that_duckdb_has_already_are_refused() -> None:

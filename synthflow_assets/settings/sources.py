@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -30,21 +31,16 @@ _SERVICE_LINK = re.compile(
     r"SYNTHFLOW(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
 _SERVICE_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://")
-# An environment variable that is meant for this package, even if it is misspelt, such as `SYNTHFLOW-PII`.
-_OUR_NAME = re.compile(r"[\W_]*synthflow[\W_].*", re.IGNORECASE | re.DOTALL)
-# A line of `.env` that is meant for this package, even if it is malformed: `set SYNTHFLOW_PII=drop`,
-# `- SYNTHFLOW_PII: drop`.
-_OUR_LINE = re.compile(r"[^=#]*(?<!\w)synthflow[\W_]", re.IGNORECASE)
-# The same within a quoted value of several lines, which may be JSON that mentions `synthflow-1`.
-_OUR_LINE_IN_VALUE = re.compile(
-    r"[^=#]*(?<![\w${/.-])synthflow_\w|[\s-]*((export|set)\s+)?synthflow-?\w", re.IGNORECASE
-)
-# A setting within the value of another variable. Parts of a path or an address are none, nor is an image such as
-# `synthflow-report:latest`, unless the name of a known setting is followed by an equals sign.
-_UPPER_CASE_SETTING = re.compile(r"(?<!\$\{)SYNTHFLOW[_-]\w+[\"']?\s*[=:]")
-_SETTING_AS_WORD = re.compile(r"(?<![\w${/?&@:.-])synthflow[_-]\w+[\"']?\s*(=|:\s)", re.IGNORECASE)
-_ANY_SETTING = re.compile(r"(synthflow[\w .-]*?)[\"']?\s*(=|:\s)", re.IGNORECASE)
+# Docker sets NAME_NAME and NAME_ENV_... for a link to a container, such as SYNTHFLOW_DB_NAME=/web/synthflow-db.
+_CONTAINER_LINK_VALUE = re.compile(r"/[\w.-]+/[\w.-]+")
+# What may stand before a name: `set SYNTHFLOW_PII=drop`, `$env:SYNTHFLOW_PII=drop`, `exportSYNTHFLOW_PII=drop`.
+_BEFORE_NAME = re.compile(r"[\W_]*((setenv|env)\W+|(export|set)[\W_]*)(?=synthflow)", re.IGNORECASE)
+# A name after the prefix of another program, such as `ACME_SYNTHFLOW_PII`.
+_OTHER_PREFIX = re.compile(r"[^\W_][\W_]+synthflow", re.IGNORECASE)
 _ALIKE = 0.9  # of the letters, as `SYNTHLFOW_PII` and `SYNTHFLOW_PII` have
+# The first word of a line within a quoted value. In JSON, a name has quotes.
+_FIRST_WORD = re.compile(r"[\s-]*((?:export|set)\s+)?([^\s=:#\"']+)")
+_QUOTED = re.compile(r"""'(\\.|[^'])*'?|"(\\.|[^"])*"?""")
 # What editors show as the end of a line, and the parser takes for a part of it; and characters that no line needs.
 _CONTROL_CHARACTER = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -125,10 +121,9 @@ def read_environment(fields: Iterable[str]) -> dict[str, str]:
     """
     by_variable = {variable(field): field for field in fields}
     _load_env_file(Path(".env"), by_variable)
-    squeezed = [_squeezed(name) for name in by_variable]
-    for name, value in sorted(os.environ.items()):
+    for name in sorted(os.environ):
         # If a misspelt variable were ignored, its setting would silently have its default.
-        if _is_meant_for_us(name, squeezed) and not _is_known(name, value, by_variable):
+        if _is_meant_for_us(name, by_variable) and name not in by_variable and not _is_link(name, os.environ):
             raise SettingsError(_unknown(name, by_variable))
     return {field: os.environ[name].strip() for name, field in by_variable.items() if name in os.environ}
 
@@ -170,6 +165,9 @@ def _validate_characters(text: str) -> None:
 def _validate_lines(binding: Binding, known: Mapping[str, str]) -> None:
     """Refuse a wrong line: the parser skips it with a warning, and without SYNTHFLOW_PII personal data would be kept.
 
+    A line is wrong if its name is meant for this package, and it is not the NAME=value of a setting; or if its value
+    has a setting after a space, or on a line of its own. A value in quotes on one line may have any text.
+
     Args:
         binding: what the parser made of one line, or of several lines if a quoted value spans them.
         known: the settings, by variable.
@@ -179,22 +177,24 @@ def _validate_lines(binding: Binding, known: Mapping[str, str]) -> None:
     """
     lines = enumerate(_LINE_END.split(binding.original.string), binding.original.line)
     number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
-    if _OUR_LINE.match(first):
+    name, value = binding.key or re.split("[=:#]", first)[0], binding.value or ""
+    if _is_meant_for_us(name, known):
         # `SYNTHFLOW_API_KEY:secret=` is a name to the parser.
-        if binding.error or binding.value is None or not re.fullmatch(r"\w+", binding.key or ""):
+        if binding.error or binding.value is None or not re.fullmatch(r"\w+", name):
             raise SettingsError(f"line {number} of .env cannot be read (it is not shown); write it as NAME=value")
-        if not _is_known(str(binding.key), binding.value, known):
-            raise SettingsError(f"line {number} of .env: {_unknown(str(binding.key), known)}")
+        if name not in known and not _is_link(name, {name: value}):
+            raise SettingsError(f"line {number} of .env: {_unknown(name, known)}")
     for inner, line in lines:
-        if _OUR_LINE_IN_VALUE.match(line):
+        word = _FIRST_WORD.match(line)
+        if word and _is_meant_for_us(word[2], known):
             raise SettingsError(
                 f"line {inner} of .env belongs to the quoted value that begins in line {number}; close its quotes, or "
                 "write the value on one line"
             )
-    if _has_setting(first if binding.error else binding.value or "", known):
+    if _has_setting(first if binding.error else first.partition("=")[2], known):
         raise SettingsError(
             f"line {number} of .env holds a setting within another value (it is not shown); write each setting on a "
-            "line of its own"
+            "line of its own, or put the value in quotes"
         )
 
 
@@ -237,36 +237,41 @@ def _first_line(binding: Binding) -> int:
     return binding.original.line + len(_LINE_END.findall(text[: len(text) - len(text.lstrip())]))
 
 
-def _has_setting(value: str, known: Iterable[str]) -> bool:
-    """Return whether a value contains a setting, as in `OTHER=1 SYNTHFLOW_PII=drop`, even if it is malformed."""
-    names = {_squeezed(name) for name in known}
-    return bool(_UPPER_CASE_SETTING.search(value) or _SETTING_AS_WORD.search(value)) or any(
-        _squeezed(found[1]) in names for found in _ANY_SETTING.finditer(value)
-    )
+def _has_setting(text: str, known: Iterable[str]) -> bool:
+    """Return whether a value has a setting after a space, as in `OTHER=1 SYNTHFLOW_PII=drop`.
 
-
-def _is_meant_for_us(name: str, names: Sequence[str]) -> bool:
-    """Return whether a variable of the environment is a setting of this package, even if it is misspelt.
-
-    Args:
-        name: of the variable.
-        names: of the settings' variables, squeezed.
+    Quoted text and comments may be anything, and a command may pass a setting on: `docker run -e SYNTHFLOW_PII=x`.
     """
-    squeezed = re.sub("^(EXPORT|SET)(?=SYNTHFLOW)", "", _squeezed(name))
-    if _OUR_NAME.fullmatch(name) or squeezed in names:
-        return True
-    # `ACME_SYNTHFLOW_PII` is somebody else's variable, `SYNTHLFOW_PII` is a mistake.
-    return _squeezed(PREFIX) not in squeezed and bool(get_close_matches(squeezed, names, 1, _ALIKE))
+    unquoted = re.sub(r"(?:^|\s)#.*", "", _QUOTED.sub("x", text)).strip()
+    names = "|".join(known)
+    misspelt = names.replace("_", "[_-]?")
+    return bool(re.search(rf"(?i)[\s;](?<!-e )(?<!--env )(({names})(?!\w)|({misspelt})\s*=)", unquoted))
 
 
+def _is_meant_for_us(name: str, known: Iterable[str]) -> bool:
+    """Return whether a name is meant for this package: it begins with our prefix, or is nearly the name of a setting.
+
+    Case, and all characters but letters and digits, are ignored, because people mistype them.
+    """
+    squeezed = _squeezed(_BEFORE_NAME.sub("", name, count=1))
+    if squeezed.startswith(_squeezed(PREFIX)):
+        return squeezed != _squeezed(PREFIX)
+    names = [_squeezed(one) for one in known]
+    return not _OTHER_PREFIX.search(name) and bool(get_close_matches(squeezed, names, 1, _ALIKE))
+
+
+@cache
 def _squeezed(name: str) -> str:
     return re.sub(r"[\W_]", "", name).upper()
 
 
-def _is_known(name: str, value: str, known: Mapping[str, str]) -> bool:
-    return name in known or bool(
-        _SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_PORT_VALUE.match(value))
-    )
+def _is_link(name: str, variables: Mapping[str, str]) -> bool:
+    """Return whether Kubernetes or Docker sets a variable for a Service or a container."""
+    if name.endswith("_PORT") and _SERVICE_PORT_VALUE.match(variables[name]):
+        return True
+    container = f"{name.partition('_ENV_')[0]}_NAME" if "_ENV_" in name else name
+    is_of_container = container.endswith("_NAME") and _CONTAINER_LINK_VALUE.fullmatch(variables.get(container, ""))
+    return bool(_SERVICE_LINK.fullmatch(name) or is_of_container)
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
