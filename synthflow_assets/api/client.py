@@ -267,7 +267,7 @@ class SynthflowClient:
 
         Args:
             seconds: how long requests are retried while none succeeds; at least 10.
-            log: called with a message after the first seconds of an outage and then each minute, from any thread.
+            log: called with a message if requests fail for some seconds, and then each minute, from any thread.
         """
         self._transport.outage.wait_for(seconds, log)
 

@@ -47,7 +47,10 @@ class Outage:
         self._next_message = 0.0
 
     def wait_for(self, seconds: float, log: Callable[[str], object]) -> None:
-        """Wait for outages of up to this many seconds, but at least 10; log them soon, and then once a minute."""
+        """Wait for outages of up to this many seconds, but at least 10.
+
+        Errors that last are logged soon, and then once a minute.
+        """
         self._limit_seconds, self._log = max(seconds, _SHORTEST_SECONDS), log
 
     def end(self) -> None:
@@ -67,7 +70,11 @@ class Outage:
             wait_seconds: how long to wait if there is no time limit.
         """
         if self._limit_seconds is None or not error.is_outage:
-            return failure.next_wait(error.retry_for_seconds, wait_seconds)
+            within_limit = failure.next_wait(error.retry_for_seconds, wait_seconds)
+            if within_limit is not None and self._is_message_due(failure):
+                left = _duration(error.retry_for_seconds - failure.seconds)
+                self._log(f"{error}. The request is retried for at most another {left}")
+            return within_limit
         limit_seconds = min(error.retry_for_seconds, self._limit_seconds)
         within_limit = failure.next_wait(limit_seconds, wait_seconds)
         is_due = self._is_message_due(failure)

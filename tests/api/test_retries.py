@@ -222,11 +222,15 @@ def test_all_requests_share_an_outage(clock: Clock) -> None:
 
 @pytest.mark.parametrize("error", [RateLimitedError("x"), MalformedResponseError("x")])
 def test_other_errors_are_not_retried_for_longer(clock: Clock, error: TransientApiError) -> None:
-    outage = Outage(lambda: False)
-    outage.wait_for(6_000, lambda _: None)
+    outage, said = Outage(lambda: False), list[str]()
+    outage.wait_for(6_000, said.append)
     with pytest.raises(type(error)) as caught:
         with_retries(Attempts(clock, error), Throttle(None, clock), clock, outage)
     assert clock.now - 1_000 <= error.retry_for_seconds
+    minutes = error.retry_for_seconds // 60
+    assert bool(said) == bool(minutes)
+    assert len(said) <= minutes
+    assert said[:1] in ([], ["x. The request is retried for at most another 10 min"])
     assert not caught.value.outlasted
 
 
