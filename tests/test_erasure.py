@@ -225,3 +225,16 @@ def test_a_copy_of_the_list_that_cannot_be_read_is_an_error(tmp_path: Path) -> N
     copy.write_text("phone_hash,salt,forgotten_at\na,b,c\n")
     with pytest.raises(WarehouseUnusableError, match=r"the copy of the suppression list, .* cannot be read"):
         load(settings, RECORDS)
+
+
+def test_the_copy_of_the_list_of_another_folder_is_not_read(tmp_path: Path) -> None:
+    """DuckDB takes a star in a path for a pattern."""
+    for folder, phone in (("calls", PERSON), ("c*", OTHER)):
+        settings = Settings.of(warehouse=str(tmp_path / folder / "w.duckdb"))
+        load(settings, RECORDS)
+        list(erase_person(settings, phone))
+    Path(settings.warehouse).unlink()
+    load(settings, RECORDS)
+    assert names_of(settings)["theirs"] == "NAMEMARK"
+    with Warehouse(settings.warehouse).connect(read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM forgotten").fetchall() == [(1,)]

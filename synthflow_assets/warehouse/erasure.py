@@ -7,6 +7,7 @@ NULL. The number itself is not stored: later fetches are compared with a salted 
 from __future__ import annotations
 
 import datetime as dt
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,9 +178,11 @@ def load_suppression_list(connection: duckdb.DuckDBPyConnection, path: Path) -> 
         return False
     before = read_suppression_list(connection)
     columns = {"phone_hash": "VARCHAR", "salt": "VARCHAR", "forgotten_at": "TIMESTAMPTZ"}
+    # DuckDB takes a path for a pattern: in a folder called `a*`, the list of `ab` would be read too.
+    pattern = re.sub(r"[*?\[]", r"[\g<0>]", str(path))
     try:
         with transaction(connection):
-            merge_suppression_list(connection, f"read_csv({quoted(str(path))}, header = true, columns = {columns})")
+            merge_suppression_list(connection, f"read_csv({quoted(pattern)}, header = true, columns = {columns})")
     except duckdb.Error:
         raise WarehouseUnusableError(
             f"the copy of the suppression list, {path}, cannot be read. It lists the people who must stay "
