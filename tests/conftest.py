@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ hypothesis_settings.register_profile("project", deadline=None, derandomize=True,
 hypothesis_settings.load_profile("project")
 
 DAY = dt.date(2026, 3, 10)
-# Folders and files whose tests start a browser or other processes, kill them, or load whole days over HTTP.
+# Folders and files whose tests start a browser or other processes, kill them, or land whole days in a file.
 SLOW = {
     *("e2e", "lake", "orchestration", "report"),
     *("test_cli.py", "test_connection.py", "test_dbt.py", "test_doctor.py", "test_erasure.py", "test_files.py"),
@@ -47,19 +48,30 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + (config.option.markexpr != "not slow")
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory of tests without `tmp_path`. A folder for each takes longer than most of these tests."""
+    return tmp_path_factory.mktemp("shared")
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def clean_environment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, shared_folder: Path
+) -> Iterator[None]:
     """No setting, no `.env` and no Dagster home of the machine reaches a test, nor does a test's reach the next."""
     before = dict(os.environ)
     for name in list(os.environ):
         if name.startswith((PREFIX, "DAGSTER_")):
             monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    own_folder = "tmp_path" in request.fixturenames
+    monkeypatch.chdir(request.getfixturevalue("tmp_path") if own_folder else shared_folder)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
     yield
     # `.env` files are read into the environment, where monkeypatch does not look.
     os.environ.clear()
     os.environ.update(before)
+    for left in shared_folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 @pytest.fixture(scope="session")

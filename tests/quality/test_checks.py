@@ -346,6 +346,7 @@ def test_what_the_daily_schedule_fetches_again_may_be_unsettled(
     assert len(scheduled(connection, settings, SETTLED, LAST + dt.timedelta(days=2))) == 2
 
 
+@pytest.mark.slow
 def test_ordinary_weeks_raise_no_alarm(
     start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings]
 ) -> None:

@@ -130,6 +130,7 @@ _CALL = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(chosen=st.lists(_CALL, max_size=30), order=st.permutations(DAYS), gone=st.integers(0, 6))
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_calls_in_whatever_order_days_land(

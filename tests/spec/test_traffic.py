@@ -104,6 +104,7 @@ def test_a_day_is_the_same_whatever_is_computed_with_it(connection: duckdb.DuckD
     assert sorted(together) == sorted(alone)
 
 
+@pytest.mark.slow
 @given(
     order=st.permutations([*range(4), 1]),
     spans=st.lists(st.tuples(st.integers(0, 95), st.integers(0, 30), st.sampled_from("ab")), max_size=12),

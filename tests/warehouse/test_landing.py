@@ -227,6 +227,7 @@ def test_large_partitions_go_to_files_while_they_are_fetched(
     assert list(tmp_path.glob("*/*.parquet")) == []
 
 
+@pytest.mark.slow
 def test_first_pages_of_many_partitions_go_to_files(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +366,7 @@ def test_a_stray_of_a_day_that_is_not_fetched_is_rejected(
     assert_complete(warehouse)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [YESTERDAY_A, TODAY_A])
 def test_the_order_in_which_days_of_a_run_land_does_not_matter(warehouse: Warehouse, first: Partition) -> None:
     contents = {YESTERDAY_A: strays("own"), TODAY_A: [*records("today"), *strays("stray", "own", duration=6)]}
@@ -380,6 +382,7 @@ def test_the_order_in_which_days_of_a_run_land_does_not_matter(warehouse: Wareho
     assert counts[0] == counts[1]  # a second run changes nothing
 
 
+@pytest.mark.slow
 def test_a_stray_stays_when_its_own_day_is_fetched_alone(warehouse: Warehouse) -> None:
     load(warehouse, {YESTERDAY_A: strays("own"), TODAY_A: strays("stray")}, run_days=BOTH)
     load(warehouse, {YESTERDAY_A: strays("own", "new")}, run_days=[YESTERDAY])
@@ -391,6 +394,7 @@ def test_a_stray_stays_when_its_own_day_is_fetched_alone(warehouse: Warehouse) -
     assert_complete(warehouse)
 
 
+@pytest.mark.slow
 def test_a_stray_is_replaced_or_removed_with_the_days_that_list_it(warehouse: Warehouse) -> None:
     load(warehouse, {YESTERDAY_A: strays("own"), TODAY_A: strays("stray")}, run_days=BOTH)
     load(warehouse, {YESTERDAY_A: strays("own"), TODAY_A: strays("stray", duration=8)}, run_days=BOTH)
@@ -413,6 +417,7 @@ def test_the_own_day_is_that_of_the_set_time_zone(warehouse: Warehouse) -> None:
     assert stored(warehouse, PLACES) == [("stray", YESTERDAY, DAY, 5)]
 
 
+@pytest.mark.slow
 def test_a_stray_keeps_what_the_source_has_erased(warehouse: Warehouse) -> None:
     for name in ("Ada", None):
         load(

@@ -56,6 +56,7 @@ def record(zone: str, start_ms: int) -> bytes:
     return json.dumps(call).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("newest_zone_data")
 def test_days_and_hours_are_right_in_every_zone_that_differs(tmp_path: Path) -> None:
     """A call at each half hour of two days, two of them listed for the other day only; all checks pass."""
