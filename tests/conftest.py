@@ -44,8 +44,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One for each processor, and one more for slow tests, which wait half of the time."""
-    return (os.cpu_count() or 1) + (config.option.markexpr != "not slow")
+    """One for each processor, and two more for slow tests, which wait half of the time."""
+    return (os.cpu_count() or 1) + 2 * (config.option.markexpr != "not slow")
 
 
 @pytest.fixture(scope="session")
@@ -166,8 +166,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the folders and files in `SLOW`, and those that need a browser, and run them last."""
+    """Mark the tests of the folders and files in `SLOW`, and those that need a browser, and run them first.
+
+    A long test that starts last keeps one worker busy while the others have ended.
+    """
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()) or SLOW & set(item.path.parts):
             item.add_marker("slow")
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
