@@ -1,6 +1,6 @@
 """The commands in a clone: real processes, real Dagster, real HTTP.
 
-The first test of a command starts it as users do; others fork it from a process that has imported Dagster.
+One test of each program starts it as users do; others fork it from a process that has imported Dagster.
 """
 
 import datetime as dt
@@ -28,11 +28,11 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_dg_lists_checks_and_launches(project: Path, start_sandbox: StartSandbox) -> None:
+def test_dg_lists_checks_and_launches(project: Path, forks: Forks, start_sandbox: StartSandbox) -> None:
     sandbox = start_sandbox(agents=2)
     env = environment(sandbox, DAGSTER_HOME=str(project))
-    assert "synthflow/call_duration_daily" in run(project, "dg", "list", "defs", "--json", env=env)
-    assert "All definitions loaded successfully" in run(project, "dg", "check", "defs", env=env)
+    assert "synthflow/call_duration_daily" in forks.run(project, "dg", "list", "defs", "--json", env=env)
+    assert "All definitions loaded successfully" in forks.run(project, "dg", "check", "defs", env=env)
     ranged = ("dg", "launch", "--assets", "group:synthflow", "--partition-range", "2026-03-09...2026-03-11")
     said = run(project, *ranged, env=env)
     assert "RUN_SUCCESS" in said
@@ -113,13 +113,13 @@ def test_rejects_are_listed_and_a_person_is_forgotten(project: Path, forks: Fork
     env = environment(DAGSTER_HOME=str(project), **wrong)
     assert "Front Desk" in forks.run(project, "synthflow-assets", "agents", env=env)
     forks.run(project, "dg", "launch", "--assets", "group:synthflow", "--partition", "2026-03-10", env=env)
-    listed = run(project, "synthflow-assets", "rejects", env=env).splitlines()
+    listed = forks.run(project, "synthflow-assets", "rejects", env=env).splitlines()
     assert "        3  duration is not a whole number from 0 to 31622400; 2026-03-10 to 2026-03-10" in listed
     retried = forks.run(project, "synthflow-assets", "rejects", "--retry", env=env)
     assert retried.startswith("0 records landed now")
     warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
     person = warehouse.read_frame("calls")["lead_phone_number"].dropna().iloc[0]
-    forgotten = run(project, "synthflow-assets", "forget", "--phone", person, "--yes", env=env)
+    forgotten = forks.run(project, "synthflow-assets", "forget", "--phone", person, "--yes", env=env)
     assert "calls: personal columns set to NULL" in forgotten
     # The calls, and the metrics that are computed from personal columns.
     assert "4 export files rewritten" in forgotten

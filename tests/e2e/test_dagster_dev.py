@@ -1,4 +1,4 @@
-"""A real Dagster, webserver and daemon, driven as its users drive it: by GraphQL and in the browser."""
+"""A real Dagster, webserver and daemon, driven by GraphQL as the UI drives it."""
 
 import dataclasses
 import datetime as dt
@@ -19,7 +19,6 @@ import dagster as dg
 import psutil
 import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus, ScheduleInstigatorData
-from playwright.sync_api import Browser
 
 from synthflow_assets.days import last_due_day
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
@@ -188,7 +187,10 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             "DAGSTER_HOME": str(project),
             "SYNTHFLOW_API_KEY": DEFAULT_API_KEY,
             "SYNTHFLOW_BASE_URL": sandbox.url,
+            "SYNTHFLOW_PREVIEWS": "false",  # test_empty_folder.py looks at one; they take a third of a run's time
             "SYNTHFLOW_MAX_CONNECTIONS": "8",  # so that a run lasts long enough to be killed
+            "PYTHONPATH": str(Path(__file__).with_name("site")),  # sitecustomize.py, which shortens intervals
+            "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",  # until a killed run is started again
         }
         with (project / "dev.log").open("wb") as log:
             process = subprocess.Popen(
@@ -223,22 +225,22 @@ def end_of(deployment: Deployment, backfill: str) -> str:
     )
 
 
-def test_thirty_days_with_a_poisoned_one_are_twenty_nine_and_after_mending_all(deployment: Deployment) -> None:
-    span = dt.date(2026, 4, 1), dt.date(2026, 4, 30)
+def test_ten_days_with_a_poisoned_one_are_nine_and_after_mending_all(deployment: Deployment) -> None:
+    span = dt.date(2026, 4, 10), dt.date(2026, 4, 19)
     backfill = deployment.backfill(*span)
     assert end_of(deployment, backfill) == "COMPLETED_FAILED"
     [run] = deployment.runs(dagster_backfill=backfill)  # one, over these days and no other
     assert all(tag in run["tags"] for tag in range_tags(*span))
     for asset in ASSETS:
-        assert deployment.partitions(asset, *span) == {"MATERIALIZED": 29, "FAILED": 1}, asset
-    assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 58
+        assert deployment.partitions(asset, *span) == {"MATERIALIZED": 9, "FAILED": 1}, asset
+    assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 18
     deployment.set_config(poisoned_day=None)
     deployment.sandbox.api.requests.clear()
     assert end_of(deployment, deployment.backfill(*span, only_missing=True)) == "COMPLETED_SUCCESS"
     for asset in ASSETS:
-        assert deployment.partitions(asset, *span) == {"MATERIALIZED": 30}, asset
+        assert deployment.partitions(asset, *span) == {"MATERIALIZED": 10}, asset
     assert len({asked["from_date"] for asked in deployment.sandbox.api.requests}) == 1
-    assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 60
+    assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 20
 
 
 def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: Deployment) -> None:
@@ -330,9 +332,7 @@ def start_a_day_ago(deployment: Deployment, schedule: str) -> None:
             instance.update_instigator_state(stopped.with_data(since._replace(start_timestamp=None)))
 
 
-def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(
-    deployment: Deployment, browser: Browser
-) -> None:
+def test_a_missed_tick_is_made_up_for_once(deployment: Deployment) -> None:
     """The schedule appears to have been on since yesterday, so the daemon makes up for the tick at 05:00."""
     start_a_day_ago(deployment, "synthflow_daily_schedule")
 
@@ -349,17 +349,9 @@ def test_a_missed_tick_is_made_up_for_once_and_the_page_shows_its_days(
     first = dt.date.fromisoformat(tags["synthflow/lookback_from"])
     assert last - first == dt.timedelta(days=2)
     assert deployment.partitions("calls", first, last) == {"MATERIALIZED": 3}
-    page = browser.new_page(viewport={"width": 1500, "height": 1800})
-    page.goto(f"{deployment.url}/assets/synthflow/call_duration_daily")
-    page.get_by_text("[Show Markdown]").first.click()
-    page.wait_for_selector("img[src^='data:image/png']")
-    page.keyboard.press("Escape")
-    page.get_by_role("button", name="Plots").click()
-    page.wait_for_selector("canvas")
-    assert page.locator("canvas").count() >= 4
 
 
-def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment) -> None:
+def test_a_stale_agent_is_red_while_old_days_are_backfilled(deployment: Deployment) -> None:
     _, stale = deployment.sandbox.model_ids
     last = last_due_day("UTC")
     # The day before as well: an agent is expected where it was fetched in the two weeks before.
@@ -368,7 +360,7 @@ def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment
     with deployment.warehouse.connect() as connection:
         connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [last, stale])
         connection.execute("DELETE FROM calls WHERE day = $1 AND model_id = $2", [last, stale])
-    backfill = deployment.backfill(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
+    backfill = deployment.backfill(dt.date(2026, 1, 1), dt.date(2026, 1, 10))
     during = deployment.launch("synthflow_freshness")
     deployment.wait_until(lambda: deployment.status_of(during) == "SUCCESS", "the freshness check")
     assert deployment.check("fresh_per_model", during) == "FAILED"
@@ -380,7 +372,7 @@ def test_a_stale_agent_is_red_while_january_is_backfilled(deployment: Deployment
 
 def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deployment) -> None:
     deployment.set_config(latency_seconds=0.05)
-    spans = [(dt.date(2026, 2, 1), dt.date(2026, 2, 20)), (dt.date(2026, 2, 10), dt.date(2026, 3, 5))]
+    spans = [(dt.date(2026, 2, 20), dt.date(2026, 2, 28)), (dt.date(2026, 2, 24), dt.date(2026, 3, 5))]
     backfills = [deployment.backfill(*span) for span in spans]
     dry = deployment.ask(
         """mutation ($selector: ScheduleSelector!, $at: Float) {
@@ -396,7 +388,7 @@ def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deploym
     assert [end_of(deployment, one) for one in backfills] == ["COMPLETED_SUCCESS"] * 2
     deployment.wait_until(lambda: deployment.status_of(scheduled) not in UNFINISHED, "the end of the schedule's run")
     assert deployment.status_of(scheduled) == "SUCCESS"
-    first, last = dt.date(2026, 2, 1), dt.date(2026, 3, 6)
+    first, last = dt.date(2026, 2, 20), dt.date(2026, 3, 6)
     stored = deployment.warehouse.read_frame("calls", first, last)
     begin = int(dt.datetime.combine(first, dt.time(), dt.UTC).timestamp() * 1000)
     end = int(dt.datetime.combine(last + dt.timedelta(days=1), dt.time(), dt.UTC).timestamp() * 1000)
@@ -407,4 +399,4 @@ def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deploym
     metrics = deployment.warehouse.read_frame("call_duration_daily", first, last)
     assert int(metrics["calls"].sum()) == len(stored)
     for asset in ASSETS:
-        assert deployment.partitions(asset, first, last) == {"MATERIALIZED": 34}, asset
+        assert deployment.partitions(asset, first, last) == {"MATERIALIZED": 15}, asset

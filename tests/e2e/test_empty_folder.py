@@ -4,7 +4,6 @@ import datetime as dt
 import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ from tests.e2e.processes import (
     run_states,
     time_zones,
 )
+from tests.forks import Forks
 
 CHECK_COUNT = len(CHECKS) + len(SCHEDULED_CHECKS)
 ASSETS = 4 + len(METRIC_TABLES) + len(VIEWS) + 1
@@ -50,7 +50,7 @@ def not_at_midnight() -> None:
 
 @pytest.mark.usefixtures("not_at_midnight")
 def test_demo_then_dev_over_the_sandbox(
-    folder: Path, wheel_python: Path, start: Callable[..., Server], browser: Browser
+    folder: Path, wheel_python: Path, wheel_forks: Forks, start: Callable[..., Server], browser: Browser
 ) -> None:
     env = environment(SYNTHFLOW_EXPORT_DIR="leaked")
     # A key and settings of a real workspace must not leak into the demo.
@@ -75,7 +75,7 @@ def test_demo_then_dev_over_the_sandbox(
     page.wait_for_selector("body[data-drawn-in-ms]")
     assert page.inner_text("#headline-calls") == f"{len(calls):,}"
 
-    second = run(folder, "synthflow-assets", "demo", env=env, bin=wheel_python.parent)
+    second = wheel_forks.run(folder, "synthflow-assets", "demo", env=env)
     again = warehouse.read_frame("calls")
     assert again.drop(columns="loaded_at").equals(calls.drop(columns="loaded_at"))
     assert second.splitlines()[2:] == first.splitlines()[2:]
@@ -90,21 +90,34 @@ def test_demo_then_dev_over_the_sandbox(
     assert run_states(port) == ["SUCCESS", "SUCCESS"]  # the demos
     assert partition_counts(port) == {"numPartitions": 7, "numMaterialized": 7}
     assert "SYNTHFLOW_API_KEY is not set, so Dagster runs over the sandbox API" in server.log.read_text()
+    page = browser.new_page(viewport={"width": 1500, "height": 1800})
+    page.goto(f"http://127.0.0.1:{port}/assets/synthflow/call_duration_daily")
+    page.get_by_text("[Show Markdown]").first.click()
+    page.wait_for_selector("img[src^='data:image/png']")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Plots").click()
+    page.wait_for_selector("canvas")
+    assert page.locator("canvas").count() >= 4
+    page.close()
     server.stop(signal.SIGHUP)  # as a terminal that is closed
     assert processes_in(folder) == []
 
 
 def test_home_then_dev_with_a_key(
-    folder: Path, wheel_python: Path, start: Callable[..., Server], start_sandbox: Callable[..., Sandbox]
+    folder: Path,
+    wheel_python: Path,
+    wheel_forks: Forks,
+    start: Callable[..., Server],
+    start_sandbox: Callable[..., Sandbox],
 ) -> None:
     sandbox = start_sandbox(agents=1)
     settings = f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\nSYNTHFLOW_TIMEZONE=Asia/Tokyo\n"
     (folder / ".env").write_text(settings)
     # Runs that started at once on a fresh home failed while each made its storages; `home` makes them one at a time.
-    with ThreadPoolExecutor(4) as pool:
-        made = pool.map(lambda _: run(folder, "synthflow-assets", "home", bin=wheel_python.parent), range(4))
-        assert {text.strip() for text in made} == {str(folder / "data/dagster")}
-    home = folder / "data/dagster"
+    home, outputs = folder / "data/dagster", [folder.parent / f"home{number}" for number in range(4)]
+    at_once = [wheel_forks.command(("synthflow-assets", "home"), folder, environment(), one) for one in outputs]
+    assert [wheel_forks.exit_code(child) for child in at_once] == [0] * 4
+    assert {output.read_text().strip() for output in outputs} == {str(home)}
     [packages] = wheel_python.parents[1].glob("lib/python3.*/site-packages")
     for name in ("dagster.yaml", "workspace.yaml"):
         assert (home / name).resolve() == (packages / "synthflow_assets" / name).resolve()
@@ -114,7 +127,7 @@ def test_home_then_dev_with_a_key(
 
     launch = ("-m", "dagster_dg_cli.cli", "launch", "-m", "synthflow_assets.definitions", "--partition", "2026-03-10")
     env = environment(DAGSTER_HOME=str(home))
-    run(folder, "python", *launch, "--assets", "synthflow/calls", env=env, bin=wheel_python.parent)
+    wheel_forks.run(folder, "python", *launch, "--assets", "synthflow/calls", env=env)
     assert len(Warehouse(str(folder / "data/warehouse.duckdb")).read_frame("calls")) > 0
     # As in a clone. Dagster warns that such a file is not used.
     (folder / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())

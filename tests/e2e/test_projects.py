@@ -60,7 +60,7 @@ def defs():
 class Project:
     """A project in a folder of its own, and the commands that run in it."""
 
-    _started: ClassVar[set[tuple[str, ...]]] = set()
+    _started: ClassVar[bool] = False
 
     def __init__(self, python: Path, forks: Forks, root: Path, environment: dict[str, str]) -> None:
         self.root = root
@@ -77,17 +77,18 @@ class Project:
         }
 
     def dg(self, *arguments: str, fails: bool = False) -> str:
-        """Run `dg ...`; its output. A process that has imported Dagster forks all but the first one of each command."""
+        """Run `dg ...`; its output. A process that has imported Dagster forks all commands but the first one."""
         command = ("python", "-m", "dagster_dg_cli.cli", *arguments)
-        if arguments[:1] in self._started:
+        if Project._started:
             return self._forks.run(self.root, *command, env=self._environment, code=int(fails))
-        self._started.add(arguments[:1])
+        Project._started = True
         return run(self.root, *command, env=self._environment, code=int(fails), bin=self._python.parent)
 
     def point_to(self, sandbox: Sandbox) -> None:
-        """Set the base URL of every component to the sandbox."""
+        """Set the base URL of every component to the sandbox, and draw no previews, which take time."""
         for path in self.root.rglob("defs.yaml"):
-            path.write_text(path.read_text("utf-8") + f"\n  base_url: {sandbox.url}\n", encoding="utf-8")
+            added = f"\n  base_url: {sandbox.url}\n  previews: false\n"
+            path.write_text(path.read_text("utf-8") + added, encoding="utf-8")
 
 
 def test_a_new_project_adds_the_component_and_lands_a_day(
@@ -156,6 +157,8 @@ def test_the_example_of_an_agency_runs_from_the_wheel(
     refused = "acme/calls and globex/calls would both be acme.calls in "
     assert refused in project.dg("check", "defs", fails=True)
     before = sorted((root / "data").rglob("*"))
-    for asset in ("calls", "call_report"):  # such a run resolves no job
-        assert refused in project.dg("launch", "--assets", f"globex/{asset}", "--partition", DAY, fails=True)
+    # Such a run resolves no job, and the second one loads the definitions again in the process of its step.
+    for asset, executor in (("calls", IN_PROCESS), ("call_report", "{}")):
+        run_of_asset = ("launch", "--assets", f"globex/{asset}", "--partition", DAY, "--config-json", executor)
+        assert refused in project.dg(*run_of_asset, fails=True)
     assert sorted((root / "data").rglob("*")) == before

@@ -1,0 +1,10 @@
+"""Python imports this module when it starts. It shortens intervals of Dagster's daemon that no setting shortens."""
+
+import sys
+
+if "dagster._daemon" in sys.orig_argv[:3]:  # `dg dev` starts it by `python -m dagster._daemon`
+    from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+    from dagster._daemon import controller
+
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 5  # between looks at the backfills; 30 by default
+    QueuedRunCoordinator.dequeue_interval_seconds = 1  # type: ignore[method-assign, assignment]  # 5 by default
