@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -48,8 +49,8 @@ def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
-    made = Warehouse(str(tmp_path / "w.duckdb"))
+def warehouse(empty_file: Path, tmp_path: Path) -> Warehouse:
+    made = Warehouse(shutil.copy(empty_file, tmp_path / "w.duckdb"))
     with made.connect() as connection:
         for number in range(3):
             connection.execute(INSERT, [DAYS[number // 2], f"c{number}", PHONE if number == 0 else None])

@@ -49,6 +49,7 @@ def test_a_backfill_is_several_runs_at_once_and_gives_what_a_file_gives(
         "SYNTHFLOW_START_DATE": FIRST.isoformat(),
         "SYNTHFLOW_BACKFILL_DAYS_PER_RUN": str(DAYS_A_RUN),
         "SYNTHFLOW_REQUESTS_PER_SECOND": "200",
+        "SYNTHFLOW_PREVIEWS": "false",
     }
     request_backfill(instance, Settings.of(start_date=FIRST, backfill_days_per_run=DAYS_A_RUN), days)
     command = [Path(sys.executable).with_name("dagster-daemon"), "run", "-m", "synthflow_assets.definitions"]

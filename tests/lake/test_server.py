@@ -66,6 +66,7 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
         "SYNTHFLOW_BASE_URL": sandbox.url,
         "SYNTHFLOW_START_DATE": DAY.isoformat(),
         "SYNTHFLOW_EXPORT_DIR": str(tmp_path / "export"),
+        "SYNTHFLOW_PREVIEWS": "false",
     }
     with ExitStack() as parts:
         commands = {

@@ -99,6 +99,7 @@ def test_a_run_goes_through_the_three_services(
         "SYNTHFLOW_START_DATE": DAY.isoformat(),
         "SYNTHFLOW_WAREHOUSE": str(tmp_path / "warehouse.duckdb"),
         "SYNTHFLOW_REPORT": str(tmp_path / "report.html"),
+        "SYNTHFLOW_PREVIEWS": "false",
     }
     with ExitStack() as services:
         for service in SERVICES:
