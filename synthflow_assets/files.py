@@ -167,13 +167,18 @@ def locked_folder(place: Path, prefix: str) -> tuple[Path, TextIO]:
 
 def remove_abandoned_folders(place: Path, prefix: str) -> None:
     """Remove the folders of killed processes. A live process holds the lock of its folder."""
-    with suppress(OSError):
-        for folder in [path for path in place.iterdir() if path.name.startswith(prefix)]:
-            with suppress(OSError), (folder / _LOCK).open("r+") as lock:
+    try:
+        with os.scandir(place) as entries:  # not Path.iterdir(): each connection lists the folder for temporary files
+            names = [entry.name for entry in entries]
+    except OSError:
+        return
+    for name in names:
+        if name.startswith(prefix):
+            with suppress(OSError), (place / name / _LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-        for folder in [path for path in place.iterdir() if path.name.startswith(_NEW + prefix)]:
+                shutil.rmtree(place / name)
+        elif name.startswith(_NEW + prefix):
             # The process was killed before the folder was locked, if it does not do so right now.
             with suppress(OSError):
-                if time.time() - folder.stat().st_mtime > _LOCKED_WITHIN_SECONDS:
-                    shutil.rmtree(folder)
+                if time.time() - (place / name).stat().st_mtime > _LOCKED_WITHIN_SECONDS:
+                    shutil.rmtree(place / name)

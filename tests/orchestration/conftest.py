@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from synthflow_assets.settings import Settings
+from tests.instances import SharedInstance
 
 
 @pytest.fixture
@@ -16,11 +17,18 @@ def settings_for(settings_for: Callable[..., Settings]) -> Callable[..., Setting
     return lambda sandbox, **values: settings_for(sandbox, **{"previews": False, **values})
 
 
+@pytest.fixture(scope="session")
+def shared_instance() -> Iterator[SharedInstance]:
+    """The instance of all tests of this process that need no files."""
+    shared = SharedInstance()
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """An instance in memory, because files would double the time of a small run."""
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
+def instance(shared_instance: SharedInstance) -> dg.DagsterInstance:
+    """An instance in memory without runs, because files would double the time of a small run."""
+    return shared_instance.emptied()
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +43,12 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def on_disk(empty_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    """An instance in files, for tests of what Dagster writes."""
+    """An instance in files, with the event log of `dagster.yaml`, for tests of what Dagster writes."""
     folder = shutil.copytree(empty_home, tmp_path_factory.mktemp("home") / "dagster")
-    with dg.DagsterInstance.local_temp(str(folder)) as made:
+    events = {
+        "module": "synthflow_assets.orchestration.instance.event_log",
+        "class": "BatchedEventLogStorage",
+        "config": {"base_dir": str(folder / "history" / "runs")},
+    }
+    with dg.DagsterInstance.local_temp(str(folder), {"event_log_storage": events}) as made:
         yield made

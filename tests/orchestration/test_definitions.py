@@ -24,6 +24,7 @@ from synthflow_assets.settings import Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import VIEWS
+from tests.instances import ScheduleContext
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
@@ -358,12 +359,7 @@ def test_schedule_covers_the_look_back_once_a_tick() -> None:
 
 def evaluate_catch_up(definitions: dg.Definitions, instance: dg.DagsterInstance, when: dt.datetime) -> Any:
     """What the catch-up schedule decides at a time."""
-    with dg.build_schedule_context(
-        instance,
-        scheduled_execution_time=when,
-        repository_def=definitions.get_repository_def(),
-        resources=definitions.resources,
-    ) as context:
+    with ScheduleContext(instance, definitions, when, definitions.resources) as context:
         return definitions.resolve_schedule_def("synthflow_catch_up_schedule").evaluate_tick(context)
 
 
@@ -375,17 +371,17 @@ def compute(settings: Settings) -> None:
 
 
 def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, catch_up_days=5)
     definitions = build_synthflow_defs(settings)
 
     def tick(hour: int = 9) -> Any:
-        return evaluate_catch_up(definitions, on_disk, dt.datetime(2026, 3, 11, hour, tzinfo=dt.UTC))
+        return evaluate_catch_up(definitions, instance, dt.datetime(2026, 3, 11, hour, tzinfo=dt.UTC))
 
     assert "nothing of the last 5 days is missing, unsettled or outdated" in tick().skip_message  # nothing ever landed
-    run(settings, on_disk, "2026-03-01", "2026-03-10", assets=LANDED)
+    run(settings, instance, "2026-03-01", "2026-03-10", assets=LANDED)
     compute(settings)
     assert tick().run_requests == []
     with Warehouse(settings.warehouse).connect() as connection:
@@ -393,7 +389,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     assert tick(hour=6).run_requests == []  # the daily run is about to fetch it
     [request] = tick().run_requests
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-10"
-    run(settings, on_disk, "2026-03-10", "2026-03-10", assets=LANDED)
+    run(settings, instance, "2026-03-10", "2026-03-10", assets=LANDED)
     compute(settings)
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false WHERE day IN ('2026-03-02', '2026-03-07')")
@@ -404,7 +400,7 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     sandbox.api.requests.clear()
     job = definitions.resolve_job_def("synthflow_daily")
     assert job.execute_in_process(
-        instance=on_disk,
+        instance=instance,
         tags=request.tags,
         run_config=request.run_config,
         asset_selection=[dg.AssetKey(["synthflow", table]) for table in LANDED],
@@ -417,12 +413,12 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
     assert tick().run_requests == []  # the daily runs fetch these days again
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false")
-    under_way = on_disk.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    under_way = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert tick().skip_message == f"run {under_way.run_id} is already fetching or computing"
 
 
 def test_the_catch_up_waits_longer_after_each_failed_run(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     settings = settings_for(start_sandbox(agents=1), start_date="2026-03-08")
     definitions = build_synthflow_defs(settings)
@@ -433,9 +429,9 @@ def test_the_catch_up_waits_longer_after_each_failed_run(
     ran = []
     for number in range(24):
         when = dt.datetime(2026, 3, 10, 9, 45, tzinfo=dt.UTC) + dt.timedelta(hours=3 * number)
-        for request in evaluate_catch_up(definitions, on_disk, when).run_requests:
+        for request in evaluate_catch_up(definitions, instance, when).run_requests:
             with freeze_time(when + dt.timedelta(minutes=2)):
-                on_disk.create_run_for_job(job, tags={**job.tags, **request.tags}, status=dg.DagsterRunStatus.FAILURE)
+                instance.create_run_for_job(job, tags={**job.tags, **request.tags}, status=dg.DagsterRunStatus.FAILURE)
             ran.append(3 * number)
     assert ran == [0, 3, 9, 21, 45, 69]
 
@@ -443,7 +439,7 @@ def test_the_catch_up_waits_longer_after_each_failed_run(
 def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
-    on_disk: dg.DagsterInstance,
+    instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Dagster's run retries repeat it. If these fail too, the catch-up does, even if the days had landed before."""
@@ -456,19 +452,19 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
 
     def fetch(tags: dict[str, str]) -> dg.DagsterRun:
         result = job.execute_in_process(
-            instance=on_disk,
+            instance=instance,
             tags={**job.tags, **tags},
             asset_selection=[dg.AssetKey(["synthflow", table]) for table in LANDED],
             raise_on_error=False,
         )
         compute(settings)
-        ran = on_disk.get_run_by_id(result.run_id)
+        ran = instance.get_run_by_id(result.run_id)
         assert ran is not None
         return ran
 
     def caught_up() -> list[Any]:
         when = dt.datetime(2026, 3, 11, 9, 45, tzinfo=dt.UTC)
-        return list(evaluate_catch_up(definitions, on_disk, when).run_requests)
+        return list(evaluate_catch_up(definitions, instance, when).run_requests)
 
     assert fetch(days).is_success
     assert caught_up() == []
@@ -493,24 +489,24 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
 
 
 def test_a_vanished_warehouse_is_filled_again_from_the_start_date(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, catch_up_days=5, start_date="2026-03-08")
     definitions = build_synthflow_defs(settings)
     when = dt.datetime(2026, 3, 11, 9, tzinfo=dt.UTC)
-    [request] = evaluate_catch_up(definitions, on_disk, when).run_requests
+    [request] = evaluate_catch_up(definitions, instance, when).run_requests
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-08"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-03-10"
 
 
 def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     settings = settings_for(start_sandbox())
-    run(settings, on_disk, "2025-01-05", assets=LANDED)  # a backfill of an old day
+    run(settings, instance, "2025-01-05", assets=LANDED)  # a backfill of an old day
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_freshness")
-    result = job.execute_in_process(instance=on_disk, raise_on_error=False)
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
     checks = evaluations(result)
     assert set(checks) == {"fresh_per_model", "no_gaps", "settled"}
     assert not checks["fresh_per_model"].passed

@@ -113,61 +113,61 @@ def test_a_run_that_was_killed_before_the_metrics_is_completed_without_fetching(
 
 
 def test_metrics_that_fail_are_tried_again_after_longer_and_longer_waits(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     settings = settings_for(start_sandbox(agents=1, calls_per_day=20))
-    assert run(settings, on_disk, FIRST, LAST, assets=LANDED).success
+    assert run(settings, instance, FIRST, LAST, assets=LANDED).success
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("ALTER TABLE call_rates_daily RENAME TO set_aside")
     ran = []
     for hours in range(0, 13, 3):
         when = TICK + dt.timedelta(hours=hours)
-        for request in tick(settings, on_disk, when):
+        for request in tick(settings, instance, when):
             ran.append(hours)
             with freeze_time(when + dt.timedelta(minutes=2)):
-                assert not execute(settings, on_disk, request).success
+                assert not execute(settings, instance, request).success
     assert ran == [0, 3, 9]
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("ALTER TABLE set_aside RENAME TO call_rates_daily")
-    [request] = tick(settings, on_disk, TICK + dt.timedelta(days=1))
-    assert execute(settings, on_disk, request).success
-    assert tick(settings, on_disk, TICK + dt.timedelta(days=1, hours=3)) == []
+    [request] = tick(settings, instance, TICK + dt.timedelta(days=1))
+    assert execute(settings, instance, request).success
+    assert tick(settings, instance, TICK + dt.timedelta(days=1, hours=3)) == []
 
 
 def test_a_run_that_did_not_help_counts_as_failed(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     """For example, the pods of runs may write their exports to a disk that the code server does not see."""
     settings = settings_for(start_sandbox(agents=1, calls_per_day=20), export_dir="exports")
-    assert run(settings, on_disk, FIRST, LAST, assets=LANDED).success
+    assert run(settings, instance, FIRST, LAST, assets=LANDED).success
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
     ran = []
     for hours in range(0, 48, 3):
         when = TICK + dt.timedelta(hours=hours)
-        for request in tick(settings, on_disk, when):
+        for request in tick(settings, instance, when):
             with freeze_time(when + dt.timedelta(minutes=2)):
-                on_disk.create_run_for_job(job, tags={**job.tags, **request.tags}, status=dg.DagsterRunStatus.SUCCESS)
+                instance.create_run_for_job(job, tags={**job.tags, **request.tags}, status=dg.DagsterRunStatus.SUCCESS)
             ran.append(hours)
     assert ran == [0, 3, 9, 21, 45]
 
 
 def test_days_that_fail_a_blocking_check_are_not_computed(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     settings = settings_for(start_sandbox(agents=1, calls_per_day=20))
-    assert run(settings, on_disk, FIRST, LAST, assets=LANDED).success
+    assert run(settings, instance, FIRST, LAST, assets=LANDED).success
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute(f"UPDATE call_loads SET total_records = total_records + 3 WHERE day = '{LAST}'")
-    [request] = tick(settings, on_disk)
+    [request] = tick(settings, instance)
     assert request.tags["dagster/asset_partition_range_end"] == FIRST
 
 
 def test_exports_and_a_report_that_are_older_than_the_metrics_are_gaps(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance, tmp_path: Path
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, export_dir=str(tmp_path / "exports"), report=str(tmp_path / "report.html"))
-    assert run(settings, on_disk, FIRST, LAST).success
+    assert run(settings, instance, FIRST, LAST).success
     assert gaps(settings) == []
     with Warehouse(settings.warehouse).connect() as connection:
         compute_metrics(connection, DAYS[:1], settings, ["call_rates_daily"])
@@ -176,13 +176,13 @@ def test_exports_and_a_report_that_are_older_than_the_metrics_are_gaps(
         f"{FIRST}: the report is older than the metrics",
     ]
     assert gaps(settings) == older
-    assert len(tick(settings, on_disk)) == 1
+    assert len(tick(settings, instance)) == 1
     (tmp_path / "report.html").unlink()  # a pod may write it to a disk of its own
     (tmp_path / f"exports/actions_daily/{LAST}.parquet").unlink()
     assert gaps(settings) == [f"{LAST}: not exported since the table was written: actions_daily", older[0]]
     assert gaps(settings.model_copy(update={"export_dir": None})) == []
     # A look-back lands the days again and computes them again.
-    assert run(settings, on_disk, FIRST, LAST).success
+    assert run(settings, instance, FIRST, LAST).success
     assert gaps(settings) == []
 
 

@@ -74,7 +74,7 @@ class Fortnight:
 def test_few_runs_in_two_weeks_and_no_check_is_red_at_night(
     start_sandbox: Callable[..., Sandbox],
     settings_for: Callable[..., Settings],
-    on_disk: dg.DagsterInstance,
+    instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Calls that never close and a deleted agent started a run at most ticks."""
@@ -94,7 +94,7 @@ def test_few_runs_in_two_weeks_and_no_check_is_red_at_night(
             red += fortnight.red()
         if of_day % 3 == 0:
             tick = fortnight.now + dt.timedelta(minutes=45)
-            for request in evaluate_catch_up(definitions, on_disk, tick).run_requests:
+            for request in evaluate_catch_up(definitions, instance, tick).run_requests:
                 caught_up += 1
                 first, last = (
                     dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{side}"])

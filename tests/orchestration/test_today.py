@@ -27,6 +27,7 @@ from synthflow_assets.warehouse.content import content_versions
 from synthflow_assets.warehouse.loads import settled_partitions
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALL_LOADS
+from tests.instances import ScheduleContext
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
@@ -47,13 +48,13 @@ def requested(
     settings: Settings, instance: dg.DagsterInstance, schedules: list[str], first: dt.datetime, last: dt.datetime
 ) -> Iterator[tuple[dt.datetime, dg.RunRequest]]:
     """The ticks of schedules between two moments, as Dagster's cron has them, with the runs that they request."""
-    repository = build_synthflow_defs(settings).get_repository_def()
+    definitions = build_synthflow_defs(settings)
     ticks = []
-    for schedule in map(repository.get_schedule_def, schedules):
+    for schedule in map(definitions.resolve_schedule_def, schedules):
         times = schedule_execution_time_iterator(first.timestamp(), schedule.cron_schedule, schedule.execution_timezone)
         ticks += [(moment, schedule) for moment in takewhile(lambda moment: moment <= last, times)]
     for moment, schedule in sorted(ticks, key=lambda tick: tick[0]):
-        with dg.build_schedule_context(instance, scheduled_execution_time=moment, repository_def=repository) as context:
+        with ScheduleContext(instance, definitions, moment) as context:
             for request in schedule.evaluate_tick(context).run_requests or []:
                 yield moment, request
 
@@ -100,11 +101,11 @@ def midnight_of(day: dt.date, timezone: str) -> dt.datetime:
     return dt.datetime.combine(day, dt.time(), zoneinfo.ZoneInfo(timezone))
 
 
-def test_the_schedule_runs_once_in_each_hour_if_the_clock_is_set_forward(on_disk: dg.DagsterInstance) -> None:
+def test_the_schedule_runs_once_in_each_hour_if_the_clock_is_set_forward(instance: dg.DagsterInstance) -> None:
     day = dt.date(2026, 3, 29)
     settings = Settings.of(timezone=BERLIN, start_date=day, include_today=True)
     midnight = midnight_of(day, BERLIN)
-    runs = list(requested(settings, on_disk, SCHEDULES[:1], midnight, midnight + dt.timedelta(hours=4)))
+    runs = list(requested(settings, instance, SCHEDULES[:1], midnight, midnight + dt.timedelta(hours=4)))
     assert [f"{moment:%H:%M}" for moment, _ in runs] == ["00:05", "01:05", "03:05"]
     assert {request.run_key for _, request in runs} == {
         f"2026-03-{key}:05:00+00:00" for key in ("28T23", "29T00", "29T01")
@@ -112,7 +113,7 @@ def test_the_schedule_runs_once_in_each_hour_if_the_clock_is_set_forward(on_disk
 
 
 def test_a_day_that_was_fetched_every_hour_equals_one_that_was_fetched_once(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance, tmp_path: Path
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     """On a day of 25 hours, with calls that come, end and are rejected meanwhile."""
     day = dt.date(2026, 10, 25)
@@ -120,7 +121,7 @@ def test_a_day_that_was_fetched_every_hour_equals_one_that_was_fetched_once(
     settings = settings_for(sandbox, timezone=BERLIN, start_date=day, include_today=True, lookback_days=1)
     once = settings.model_copy(update={"warehouse": str(tmp_path / "once.duckdb")})
     midnight, calls, requests = midnight_of(day, BERLIN), [], []
-    for moment, request in requested(settings, on_disk, SCHEDULES, midnight, midnight + dt.timedelta(days=1, hours=5)):
+    for moment, request in requested(settings, instance, SCHEDULES, midnight, midnight + dt.timedelta(days=1, hours=5)):
         requests.append(request)
         is_last = request.run_key == day.isoformat()  # the daily run
         is_noon = len(requests) == 13
@@ -173,13 +174,7 @@ class Dagster:
         now = dt.datetime(*moment, tzinfo=dt.UTC)  # type: ignore[arg-type]
         set_clock(self._sandbox, now)
         tables = [dg.AssetKey(["synthflow", table]) for table in ("calls", "call_rejects", "call_loads")]
-        repository = self._definitions.get_repository_def()
-        with (
-            freeze_time(now),
-            dg.build_schedule_context(
-                self._instance, scheduled_execution_time=now, repository_def=repository
-            ) as context,
-        ):
+        with freeze_time(now), ScheduleContext(self._instance, self._definitions, now) as context:
             [request] = self._definitions.resolve_schedule_def(schedule).evaluate_tick(context).run_requests
             result = self._job.execute_in_process(
                 instance=self._instance, tags=request.tags, run_config=request.run_config, asset_selection=tables
@@ -212,18 +207,18 @@ class Dagster:
 
 
 def test_runs_of_the_current_day_run_for_real_and_are_deleted_once_their_day_was_fetched_again(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=60)
     settings = settings_for(sandbox, start_date=dt.date(2026, 3, 10), include_today=True, lookback_days=1)
-    dagster = Dagster(on_disk, sandbox, settings)
+    dagster = Dagster(instance, sandbox, settings)
 
     def runs() -> set[str]:
-        return {run.run_id for run in on_disk.get_runs()}
+        return {run.run_id for run in instance.get_runs()}
 
     first = dagster.run("synthflow_today_schedule", 2026, 3, 10, 14, 5)
     last = dagster.run("synthflow_today_schedule", 2026, 3, 10, 23, 5)
-    [record] = on_disk.fetch_materializations(CALLS, limit=1).records
+    [record] = instance.fetch_materializations(CALLS, limit=1).records
     assert record.asset_materialization is not None
     so_far_until = record.asset_materialization.metadata["so_far_until"].value
     assert so_far_until == pytest.approx(dt.datetime(2026, 3, 10, 23, 5, tzinfo=dt.UTC).timestamp(), abs=60)
@@ -232,16 +227,16 @@ def test_runs_of_the_current_day_run_for_real_and_are_deleted_once_their_day_was
     daily = dagster.run("synthflow_daily_schedule", 2026, 3, 11, 5)
     next_hour = dagster.run("synthflow_today_schedule", 2026, 3, 15, 15, 5)
     assert runs() == {days_later, daily, next_hour}
-    assert on_disk.all_logs(first) == on_disk.all_logs(last) == []
-    assert on_disk.get_materialized_partitions(CALLS) == {"2026-03-10", "2026-03-15"}
+    assert instance.all_logs(first) == instance.all_logs(last) == []
+    assert instance.get_materialized_partitions(CALLS) == {"2026-03-10", "2026-03-15"}
 
 
 def test_assets_downstream_see_the_day_so_far_and_the_day_when_it_is_over(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, on_disk: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=60)
     settings = settings_for(sandbox, start_date=dt.date(2026, 3, 10), include_today=True, lookback_days=1)
-    dagster = Dagster(on_disk, sandbox, settings)
+    dagster = Dagster(instance, sandbox, settings)
     today, tomorrow = {"2026-03-10"}, {"2026-03-11"}
     dagster.automation(2026, 3, 10, 14)
     dagster.run("synthflow_today_schedule", 2026, 3, 10, 14, 5)

@@ -1,0 +1,100 @@
+"""A Dagster instance in memory for the tests of a process: creating its tables takes longer than many a test."""
+
+import datetime as dt
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from dagster._core.execution.build_resources import wrap_resources_for_execution
+from dagster._core.instance import InstanceType
+from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
+from dagster._core.run_coordinator import DefaultRunCoordinator
+from dagster._core.storage.event_log import InMemoryEventLogStorage
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._core.storage.root import TemporaryLocalArtifactStorage
+from dagster._core.storage.runs import InMemoryRunStorage
+from sqlalchemy.engine import Connection
+
+
+class _Database:
+    """A SQLite database in memory, which can be emptied. Dagster keeps a connection to it open."""
+
+    def __init__(self, kept_open: Connection) -> None:
+        self._database: Any = kept_open.connection.dbapi_connection
+        kept_open.rollback()
+        self._empty = sqlite3.connect(":memory:")
+        self._database.backup(self._empty)
+
+    def empty(self) -> None:
+        self._empty.backup(self._database)
+
+
+class _Events(InMemoryEventLogStorage):
+    """Events in memory, over one connection. Dagster opens several for each event, and asks each time which tables exist."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tables: set[str] = set()
+        self._columns: set[str] = set()
+        self.database = _Database(self._held_conn)
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        with self._db_lock, self._held_conn.begin():
+            yield self._held_conn
+
+    def has_table(self, table_name: str) -> bool:
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        if column_name not in self._columns and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._columns.add(column_name)
+        return column_name in self._columns
+
+
+class SharedInstance:
+    """An instance like `dg.DagsterInstance.ephemeral()`. Each test gets it without runs and events."""
+
+    def __init__(self) -> None:
+        self._events, self._runs = _Events(), InMemoryRunStorage()
+        self._databases = (self._events.database, _Database(self._runs._held_conn))
+        self._instance = dg.DagsterInstance(
+            instance_type=InstanceType.EPHEMERAL,
+            local_artifact_storage=TemporaryLocalArtifactStorage(),
+            run_storage=self._runs,
+            event_storage=self._events,
+            compute_log_manager=NoOpComputeLogManager(),
+            run_coordinator=DefaultRunCoordinator(),
+            run_launcher=SyncInMemoryRunLauncher(),
+        )
+
+    def emptied(self) -> dg.DagsterInstance:
+        for database in self._databases:
+            database.empty()
+        return self._instance
+
+    def close(self) -> None:
+        self._instance.dispose()
+
+
+class ScheduleContext(dg.ScheduleEvaluationContext):
+    """The context of a schedule's tick, for an instance in memory: Dagster's own opens the files of an instance again."""
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        definitions: dg.Definitions,
+        when: dt.datetime,
+        resources: Mapping[str, Any] | None = None,
+    ) -> None:
+        wrapped = wrap_resources_for_execution(resources)
+        super().__init__(None, when, resources=wrapped, repository_def=definitions.get_repository_def())
+        self._instance = instance
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        return self._instance
