@@ -116,15 +116,18 @@ def writers(forks: Forks, tmp_path: Path) -> Iterator[Writers]:
 
 
 @pytest.fixture
-def settings_for(tmp_path: Path) -> Callable[..., Settings]:
-    """Settings for a sandbox, with a warehouse in the test's folder."""
+def settings_for(tmp_path: Path, empty_file: Path) -> Callable[..., Settings]:
+    """Settings for a sandbox, with a warehouse without rows in the test's folder."""
+    warehouse = tmp_path / "warehouse.duckdb"
 
     def make(sandbox: Sandbox, **values: Any) -> Settings:
+        if "warehouse" not in values and not warehouse.exists():
+            shutil.copy(empty_file, warehouse)
         os.environ[API_KEY_VARIABLE] = DEFAULT_API_KEY  # removed by clean_environment
         defaults = {
             "api_key": VariableSecret(API_KEY_VARIABLE),
             "base_url": sandbox.url,
-            "warehouse": str(tmp_path / "warehouse.duckdb"),
+            "warehouse": str(warehouse),
         }
         return Settings.of(**{**defaults, **values})
 

@@ -15,7 +15,9 @@ from dagster._core.storage.event_log import InMemoryEventLogStorage
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.root import TemporaryLocalArtifactStorage
 from dagster._core.storage.runs import InMemoryRunStorage
+from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
+from sqlalchemy.pool import NullPool
 
 
 class _Database:
@@ -32,10 +34,15 @@ class _Database:
 
 
 class _Events(InMemoryEventLogStorage):
-    """Events in memory, over one connection. Dagster opens several for each event, and asks each time which tables exist."""
+    """Events in memory, over one connection. For each event, Dagster opens several and asks which tables exist."""
 
     def __init__(self) -> None:
         super().__init__()
+        one_thread = self._held_conn
+        # Steps may log from other threads.
+        self._engine = create_engine(self._engine.url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        self._held_conn = self._engine.connect()
+        one_thread.close()
         self._tables: set[str] = set()
         self._columns: set[str] = set()
         self.database = _Database(self._held_conn)
@@ -82,7 +89,7 @@ class SharedInstance:
 
 
 class ScheduleContext(dg.ScheduleEvaluationContext):
-    """The context of a schedule's tick, for an instance in memory: Dagster's own opens the files of an instance again."""
+    """The context of a schedule's tick, for an instance in memory. Dagster's own opens the instance's files again."""
 
     def __init__(
         self,

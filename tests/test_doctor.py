@@ -42,6 +42,14 @@ def troubles(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) -
     return {finding.subject: finding.text for finding in found if finding.verdict is Verdict.TROUBLE}
 
 
+@pytest.fixture
+def settings_for(settings_for: SettingsFor, tmp_path: Path) -> SettingsFor:
+    """Settings for a sandbox; the warehouse does not exist yet."""
+    return lambda sandbox, **values: settings_for(
+        sandbox, **{"warehouse": str(tmp_path / "warehouse.duckdb"), **values}
+    )
+
+
 def test_a_healthy_workspace(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
     found = findings(settings_for(start_sandbox(window_filters="start_and_end")))
     assert {finding.verdict for finding in found.values()} == {Verdict.OK}

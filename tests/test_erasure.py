@@ -4,8 +4,10 @@ import datetime as dt
 import os
 import random
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from synthflow_assets.cli import main
 from synthflow_assets.erasure import erase_person, maintain, move_warehouse, restore_backup
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.loading import load_calls, resolve_agents
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -42,19 +45,25 @@ def small_disk(largest_file_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def large_warehouse(tmp_path: Path) -> Settings:
-    settings = Settings.of(warehouse=str(tmp_path / "w.duckdb"))
+@pytest.fixture(scope="module")
+def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("large") / "w.duckdb"
     noise = random.Random(1)
     long = [record(f"long{n}", transcript=f"human: {noise.randbytes(2500).hex()}") for n in range(500)]
-    load(settings, RECORDS + long)
-    return settings
+    load(Settings.of(warehouse=str(file)), RECORDS + long)
+    return file
+
+
+@pytest.fixture
+def large_warehouse(large_file: Path, tmp_path: Path) -> Settings:
+    return Settings.of(warehouse=str(shutil.copy(large_file, tmp_path)))
 
 
 @pytest.mark.parametrize("finish", ["maintain", "load", "forget"])
 def test_on_a_full_disk_forget_says_what_is_left_and_a_later_run_completes_it(
-    tmp_path: Path, finish: str, start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings]
+    tmp_path: Path, large_warehouse: Settings, finish: str, start_sandbox: Callable[..., Sandbox]
 ) -> None:
-    settings = large_warehouse(tmp_path)
+    settings = large_warehouse
     file, said = Path(settings.warehouse), list[str]()
     with (
         small_disk(file.stat().st_size // 2),
@@ -73,15 +82,15 @@ def test_on_a_full_disk_forget_says_what_is_left_and_a_later_run_completes_it(
             list(erase_person(settings, OTHER))
         case "load":
             sandbox = start_sandbox(agents=1, calls_per_day=2, same_volume=True)
-            with SynthflowClient.from_settings(settings_for(sandbox)) as client:
+            with SynthflowClient(DEFAULT_API_KEY, sandbox.url) as client:
                 agents = resolve_agents(client, settings).agents
                 list(load_calls(client, Warehouse(settings.warehouse), settings, agents, [DAY], log=print))
     assert PERSON_BYTES not in file.read_bytes()
     assert Warehouse(settings.warehouse).finish_erasures() is False
 
 
-def test_an_erasure_that_failed_says_that_nothing_is_erased(tmp_path: Path) -> None:
-    settings = large_warehouse(tmp_path)
+def test_an_erasure_that_failed_says_that_nothing_is_erased(large_warehouse: Settings) -> None:
+    settings = large_warehouse
     with small_disk(0), pytest.raises(WarehouseUnusableError, match=r"file too large\. The tables are unchanged"):
         list(erase_person(settings, PERSON))
     assert names_of(settings)["theirs"] == "NAMEMARK"
@@ -89,23 +98,42 @@ def test_an_erasure_that_failed_says_that_nothing_is_erased(tmp_path: Path) -> N
     assert names_of(settings)["theirs"] is None
 
 
-def backed_up(tmp_path: Path, **values: Any) -> tuple[Settings, Path]:
-    """A warehouse from which a person was erased, and a backup of the time before."""
-    settings = Settings.of(
-        **{"warehouse": str(tmp_path / "w.duckdb"), "pii_key": "k", "export_dir": str(tmp_path / "exports"), **values}
-    )
-    load(settings, RECORDS)
-    backup = tmp_path / "backup.duckdb"
-    back_up(Warehouse(settings.warehouse), backup)
-    said = list(erase_person(settings, PERSON))
-    assert any(line.startswith("Backups still hold") for line in said)
-    return settings, backup
+BackedUp = Callable[..., tuple[Settings, Path]]
+
+
+@pytest.fixture(scope="module")
+def backed_up_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Returns a folder with a warehouse from which a person was erased, and a backup of the time before."""
+
+    @cache
+    def make(pii: str) -> Path:
+        folder = tmp_path_factory.mktemp(pii)
+        settings = Settings.of(warehouse=str(folder / "w.duckdb"), pii=pii, pii_key="k")
+        load(settings, RECORDS)
+        back_up(Warehouse(settings.warehouse), folder / "backup.duckdb")
+        said = list(erase_person(settings, PERSON))
+        assert any(line.startswith("Backups still hold") for line in said)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def backed_up(tmp_path: Path, backed_up_once: Callable[[str], Path]) -> BackedUp:
+    """Copies such a folder; returns the settings of the warehouse, and the backup."""
+
+    def copy(pii: str = "keep", **values: Any) -> tuple[Settings, Path]:
+        shutil.copytree(backed_up_once(pii), tmp_path, dirs_exist_ok=True)
+        usual = {"warehouse": str(tmp_path / "w.duckdb"), "export_dir": str(tmp_path / "exports"), "pii_key": "k"}
+        return Settings.of(**usual, pii=pii, **values), tmp_path / "backup.duckdb"
+
+    return copy
 
 
 @pytest.mark.parametrize("pii", ["keep", "hash"])
 @pytest.mark.parametrize("target", ["replaced", "removed", "elsewhere with a list of its own"])
-def test_erased_people_stay_erased_after_a_restore(tmp_path: Path, pii: str, target: str) -> None:
-    settings, backup = backed_up(tmp_path, pii=pii)
+def test_erased_people_stay_erased_after_a_restore(backed_up: BackedUp, tmp_path: Path, pii: str, target: str) -> None:
+    settings, backup = backed_up(pii=pii)
     before = backup.read_bytes()
     if target == "removed":
         Path(settings.warehouse).unlink()
@@ -136,8 +164,8 @@ def test_erased_people_stay_erased_after_a_restore(tmp_path: Path, pii: str, tar
     assert backup.read_bytes() == before
 
 
-def test_erased_people_stay_erased_after_a_move(tmp_path: Path) -> None:
-    settings, _ = backed_up(tmp_path)
+def test_erased_people_stay_erased_after_a_move(backed_up: BackedUp, tmp_path: Path) -> None:
+    settings, _ = backed_up()
     moved = settings.model_copy(update={"warehouse": str(tmp_path / "moved.duckdb")})
     move_warehouse(settings, moved)
     Path(moved.warehouse).unlink()
@@ -165,9 +193,9 @@ def test_exports_are_outdated_after_a_restore(tmp_path: Path) -> None:
 
 
 def test_the_command_restores_into_a_warehouse_in_use_only_by_force(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backed_up: BackedUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, backup = backed_up(tmp_path)
+    settings, backup = backed_up()
     monkeypatch.setenv("SYNTHFLOW_WAREHOUSE", settings.warehouse)
     said = CliRunner().invoke(main, ["restore", "--from", str(backup)])
     assert (said.exit_code, said.output.strip()) == (
@@ -184,8 +212,8 @@ def test_the_command_restores_into_a_warehouse_in_use_only_by_force(
     assert "2  entries of the suppression list, merged" in said.output
 
 
-def test_a_backup_is_only_read_even_if_an_earlier_version_made_it(tmp_path: Path) -> None:
-    settings, backup = backed_up(tmp_path)
+def test_a_backup_is_only_read_even_if_an_earlier_version_made_it(backed_up: BackedUp) -> None:
+    settings, backup = backed_up()
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{backup}' AS old; USE old.synthflow")
         connection.execute("ALTER TABLE forgotten DROP COLUMN rewritten_at; DROP TABLE call_recordings")
@@ -198,8 +226,8 @@ def test_a_backup_is_only_read_even_if_an_earlier_version_made_it(tmp_path: Path
     assert Warehouse(settings.warehouse).read_frame("call_recordings").empty
 
 
-def test_recordings_of_erased_people_do_not_come_back_with_a_restore(tmp_path: Path) -> None:
-    settings, backup = backed_up(tmp_path, recordings=str(tmp_path / "audio"))
+def test_recordings_of_erased_people_do_not_come_back_with_a_restore(backed_up: BackedUp, tmp_path: Path) -> None:
+    settings, backup = backed_up(recordings=str(tmp_path / "audio"))
     audio = tmp_path / "audio" / str(DAY) / "m" / "theirs.wav"
     audio.parent.mkdir(parents=True)
     audio.write_bytes(b"restored from a backup of the folder")
@@ -207,8 +235,8 @@ def test_recordings_of_erased_people_do_not_come_back_with_a_restore(tmp_path: P
     assert not audio.exists()
 
 
-def test_maintenance_erases_people_from_an_older_file_that_was_copied_back(tmp_path: Path) -> None:
-    settings, backup = backed_up(tmp_path)
+def test_maintenance_erases_people_from_an_older_file_that_was_copied_back(backed_up: BackedUp) -> None:
+    settings, backup = backed_up()
     Path(settings.warehouse).write_bytes(backup.read_bytes())
     assert names_of(settings)["theirs"] == "NAMEMARK"
     maintain(settings, Warehouse(settings.warehouse))
@@ -216,8 +244,8 @@ def test_maintenance_erases_people_from_an_older_file_that_was_copied_back(tmp_p
     assert PERSON_BYTES not in Path(settings.warehouse).read_bytes()
 
 
-def test_a_copy_of_the_list_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    settings, _ = backed_up(tmp_path)
+def test_a_copy_of_the_list_that_cannot_be_read_is_an_error(backed_up: BackedUp, tmp_path: Path) -> None:
+    settings, _ = backed_up()
     Path(settings.warehouse).unlink()
     copy = tmp_path / "w.duckdb.synthflow.forgotten"
     assert copy.stat().st_mode & 0o777 == 0o600

@@ -1,5 +1,6 @@
-"""Dagster instances for tests within one process."""
+"""Dagster instances, and days that have landed, for tests within one process."""
 
+import datetime as dt
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from synthflow_assets.api.client import SynthflowClient
+from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents
+from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.connection import Warehouse
 from tests.instances import SharedInstance
 
 
@@ -29,6 +35,37 @@ def shared_instance() -> Iterator[SharedInstance]:
 def instance(shared_instance: SharedInstance) -> dg.DagsterInstance:
     """An instance in memory without runs, because files would double the time of a small run."""
     return shared_instance.emptied()
+
+
+@pytest.fixture(scope="session")
+def land_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """Lands days as a run would, and computes metrics if `computed`; for tests of what happens after that.
+
+    Tests of the same days, of sandboxes and settings that are equal, get copies of one file.
+    """
+    files: dict[tuple[str, ...], Path] = {}
+
+    def land(sandbox: Sandbox, settings: Settings, first: str, last: str, *, computed: bool = False) -> None:
+        shared = settings.model_copy(update={"warehouse": "", "base_url": ""})
+        key = (repr(sandbox.api.config), repr(shared), first, last, str(computed))
+        if key not in files:
+            files[key] = tmp_path_factory.mktemp("landed") / "warehouse.duckdb"
+            _land(settings, Warehouse(files[key]), first, last, computed=computed)
+        shutil.copy(files[key], settings.warehouse)
+
+    return land
+
+
+def _land(settings: Settings, warehouse: Warehouse, first: str, last: str, *, computed: bool) -> None:
+    start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+    days = [start + dt.timedelta(days=number) for number in range((end - start).days + 1)]
+    with SynthflowClient.from_settings(settings) as client:
+        agents = resolve_agents(client, settings).agents
+        outcomes = load_calls(client, warehouse, settings, agents, days, log=lambda _: None)
+        assert not [one for one in outcomes if isinstance(one, FailedPartition)]
+    if computed:
+        with warehouse.connect() as connection:
+            compute_metrics(connection, days, settings)
 
 
 @pytest.fixture(scope="session")

@@ -170,18 +170,19 @@ def test_messages_count_new_fields_empty_fields_and_odd_records(
     settings_for: MakeSettings,
     instance: dg.DagsterInstance,
     days: tuple[str, str],
+    land_once: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first, last = days
     sandbox = start_sandbox(agents=1, same_volume=True)
     settings = settings_for(sandbox)
-    launch(settings, instance, f"dg launch --assets group:synthflow --partition {first}")
+    land_once(sandbox, settings, first, first)
     render = store.render
     monkeypatch.setattr(
         store, "render", lambda *of: re.sub('"recording_url":"[^"]*"', '"recording_url":null', render(*of))
     )
     sandbox.api.store.config = dataclasses.replace(sandbox.api.store.config, faults={"odd_records": 1})
-    checks = launch(settings, instance, f"dg launch --assets group:synthflow --partition {last}")
+    checks = launch(settings, instance, f"dg launch --assets key:synthflow/calls --partition {last}")
     fields = checks["same_fields"]
     assert re.match(
         rf"{last}: recording_url is empty in all \d+ calls; in the week before, \d\d % had it \(and 1 more\)\. "

@@ -28,6 +28,7 @@ from tests.instances import ScheduleContext
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
+LandOnce = Callable[..., None]
 DAY = "2026-03-10"
 LANDED = ("calls", "call_rejects", "call_loads")
 
@@ -132,13 +133,13 @@ def test_partitions_are_days_of_the_zone(
 
 
 def test_a_range_lands_exactly_what_the_sandbox_has(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, land_once: LandOnce
 ) -> None:
     sandbox = start_sandbox(agents=3)
     settings = settings_for(sandbox)
-    for _ in range(2):  # the second time changes nothing
-        result = run(settings, instance, "2026-03-08", "2026-03-10")
-        assert result.success
+    land_once(sandbox, settings, "2026-03-08", "2026-03-10")  # that they have landed before changes nothing
+    result = run(settings, instance, "2026-03-08", "2026-03-10")
+    assert result.success
     for offset, day in enumerate(["2026-03-08", "2026-03-09", "2026-03-10"]):
         start = int(dt.datetime(2026, 3, 8 + offset, tzinfo=dt.UTC).timestamp() * 1000)
         stored = Warehouse(settings.warehouse).read_frame(
@@ -157,10 +158,11 @@ def test_a_range_lands_exactly_what_the_sandbox_has(
 
 
 def test_one_metric_can_be_computed_alone(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, land_once: LandOnce
 ) -> None:
-    settings = settings_for(start_sandbox())
-    assert run(settings, instance).success
+    sandbox = start_sandbox()
+    settings = settings_for(sandbox)
+    land_once(sandbox, settings, DAY, DAY, computed=True)
     warehouse = Warehouse(settings.warehouse)
     with warehouse.connect() as connection:
         connection.execute("DELETE FROM call_rates_daily; DELETE FROM call_outcomes_daily")
@@ -274,6 +276,7 @@ def test_bad_input_is_one_message_and_leaves_the_data(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
     instance: dg.DagsterInstance,
+    land_once: LandOnce,
     monkeypatch: pytest.MonkeyPatch,
     change: dict[str, Any],
     says: str,
@@ -281,7 +284,7 @@ def test_bad_input_is_one_message_and_leaves_the_data(
     sandbox = start_sandbox()
     good = settings_for(sandbox)
     monkeypatch.setenv("SYNTHFLOW_API_KEY", "sandbox-key")
-    assert run(good, instance, assets=LANDED).success
+    land_once(sandbox, good, DAY, DAY)
     before = Warehouse(good.warehouse).read_frame("call_loads")
     result = run(settings_for(sandbox, **change), instance, assets=LANDED)
     assert not result.success
@@ -371,7 +374,7 @@ def compute(settings: Settings) -> None:
 
 
 def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, land_once: LandOnce
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, catch_up_days=5)
@@ -381,16 +384,14 @@ def test_catching_up_is_one_run_over_what_is_missing_or_unsettled(
         return evaluate_catch_up(definitions, instance, dt.datetime(2026, 3, 11, hour, tzinfo=dt.UTC))
 
     assert "nothing of the last 5 days is missing, unsettled or outdated" in tick().skip_message  # nothing ever landed
-    run(settings, instance, "2026-03-01", "2026-03-10", assets=LANDED)
-    compute(settings)
+    land_once(sandbox, settings, "2026-03-01", "2026-03-10", computed=True)
     assert tick().run_requests == []
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("DELETE FROM call_loads WHERE day = '2026-03-10'")
     assert tick(hour=6).run_requests == []  # the daily run is about to fetch it
     [request] = tick().run_requests
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-10"
-    run(settings, instance, "2026-03-10", "2026-03-10", assets=LANDED)
-    compute(settings)
+    land_once(sandbox, settings, "2026-03-01", "2026-03-10", computed=True)
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE call_loads SET settled = false WHERE day IN ('2026-03-02', '2026-03-07')")
         connection.execute("DELETE FROM call_loads WHERE day = '2026-03-09'")
@@ -440,6 +441,7 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
     instance: dg.DagsterInstance,
+    land_once: LandOnce,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Dagster's run retries repeat it. If these fail too, the catch-up does, even if the days had landed before."""
@@ -457,7 +459,8 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
             asset_selection=[dg.AssetKey(["synthflow", table]) for table in LANDED],
             raise_on_error=False,
         )
-        compute(settings)
+        if result.success:
+            compute(settings)
         ran = instance.get_run_by_id(result.run_id)
         assert ran is not None
         return ran
@@ -466,7 +469,7 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
         when = dt.datetime(2026, 3, 11, 9, 45, tzinfo=dt.UTC)
         return list(evaluate_catch_up(definitions, instance, when).run_requests)
 
-    assert fetch(days).is_success
+    land_once(sandbox, settings, "2026-03-08", "2026-03-10", computed=True)
     assert caught_up() == []
     sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={"error_500": 1_000})
     failed = fetch(days)
@@ -493,6 +496,7 @@ def test_a_vanished_warehouse_is_filled_again_from_the_start_date(
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, catch_up_days=5, start_date="2026-03-08")
+    Path(settings.warehouse).unlink()
     definitions = build_synthflow_defs(settings)
     when = dt.datetime(2026, 3, 11, 9, tzinfo=dt.UTC)
     [request] = evaluate_catch_up(definitions, instance, when).run_requests
@@ -501,10 +505,11 @@ def test_a_vanished_warehouse_is_filled_again_from_the_start_date(
 
 
 def test_the_freshness_check_runs_alone_and_notices_that_nothing_ran(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, land_once: LandOnce
 ) -> None:
-    settings = settings_for(start_sandbox())
-    run(settings, instance, "2025-01-05", assets=LANDED)  # a backfill of an old day
+    sandbox = start_sandbox(calls_per_day=20)
+    settings = settings_for(sandbox)
+    land_once(sandbox, settings, "2025-01-05", "2025-01-05")  # a backfill of an old day
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_freshness")
     result = job.execute_in_process(instance=instance, raise_on_error=False)
     checks = evaluations(result)
@@ -555,19 +560,20 @@ def test_runs_of_the_hourly_check_are_deleted_after_a_month(
 
 
 def test_the_hours_of_the_next_day_and_their_export_follow_a_backfill_of_the_day_before(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    land_once: LandOnce,
+    tmp_path: Path,
 ) -> None:
     """The usual order: the schedule lands a day, and a later backfill lands the days before it."""
     # Midnight in Auckland is 11:00 UTC, when the sandbox is busy.
-    settings = settings_for(
-        start_sandbox(agents=1, calls_per_day=1000), export_dir=str(tmp_path / "out"), timezone="Pacific/Auckland"
-    )
-    assets = [*LANDED, "call_load_hourly", "call_load_hourly_export"]
-    other = settings.model_copy(update={"warehouse": str(tmp_path / "other.duckdb"), "export_dir": str(tmp_path / "o")})
+    sandbox = start_sandbox(agents=1, calls_per_day=1000)
+    settings = settings_for(sandbox, export_dir=str(tmp_path / "out"), timezone="Pacific/Auckland")
     for day in ("2026-03-10", "2026-03-09"):
-        assert run(settings, instance, day, assets=assets).success
-    for day in ("2026-03-09", "2026-03-10"):
-        assert run(other, instance, day, assets=assets).success
+        assert run(settings, instance, day, assets=[*LANDED, "call_load_hourly", "call_load_hourly_export"]).success
+    other = settings.model_copy(update={"warehouse": str(tmp_path / "other.duckdb")})
+    land_once(sandbox, other, "2026-03-09", "2026-03-10", computed=True)
     hours, in_order = (Warehouse(one.warehouse).read_frame("call_load_hourly") for one in (settings, other))
     pd.testing.assert_frame_equal(hours, in_order)
     first_hour = hours[hours["hour_start"] == "2026-03-09T11:00Z"]

@@ -19,6 +19,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
+LandOnce = Callable[..., None]
 FIRST, POISONED, LAST = "2026-03-08", "2026-03-09", "2026-03-10"
 LANDED = ("calls", "call_rejects", "call_loads")
 ASSETS = (*LANDED, "call_duration_daily", "disconnect_reasons_daily")
@@ -133,11 +134,11 @@ def test_a_damaged_metric_of_a_good_day_is_reported_if_another_day_fails(
 
 
 def test_a_run_of_checks_alone_fetches_nothing_and_looks_at_all_days(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, land_once: LandOnce
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox)
-    assert run(settings, instance).success
+    land_once(sandbox, settings, FIRST, LAST)
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute(f"UPDATE call_loads SET total_records = total_records + 3 WHERE day = '{FIRST}'")
     sandbox.api.requests.clear()
@@ -244,12 +245,13 @@ def test_calls_and_values_that_vanished_are_removed_only_if_the_run_config_accep
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
     instance: dg.DagsterInstance,
+    land_once: LandOnce,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(loading, "CONFIRM_AFTER_SECONDS", 0.0)
     sandbox = start_sandbox(agents=1, calls_per_day=20, same_volume=True)
     settings = settings_for(sandbox)
-    assert run(settings, instance, LAST, LAST, assets=LANDED).success
+    land_once(sandbox, settings, LAST, LAST)
     sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={"statuses_as_null": 1e9})
     assert "call_status is missing or empty in 20 of 20 calls" in failure(
         run(settings, instance, LAST, LAST, assets=LANDED)
@@ -272,11 +274,11 @@ def test_an_unknown_agent_in_the_run_config_is_one_message(
 
 
 def test_only_missing_asks_again_for_what_is_not_settled(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, land_once: LandOnce
 ) -> None:
     sandbox = start_sandbox(agents=2, calls_per_day=20)
     settings = settings_for(sandbox)
-    assert run(settings, instance, assets=LANDED).success
+    land_once(sandbox, settings, FIRST, LAST)
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute(
             "UPDATE call_loads SET settled = false WHERE day = $day AND model_id = $model_id",

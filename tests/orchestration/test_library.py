@@ -36,6 +36,7 @@ def workspace(sandbox: Sandbox, name: str, file: Path, **values: Any) -> dg.Defi
         warehouse=str(file),
         start_date="2026-03-01",
         export_dir="data/export",
+        previews=False,
     )
     return build_synthflow_defs(settings, key_prefix=name, **values)
 
@@ -72,7 +73,7 @@ def test_merges_with_a_project_that_has_assets_a_duckdb_resource_and_pools_of_it
         executor=dg.multiprocess_executor,
         loggers={"console": dg.colored_console_logger},
     )
-    merged = dg.Definitions.merge(theirs, workspace(start_sandbox(), "synthflow", file))
+    merged = dg.Definitions.merge(theirs, workspace(start_sandbox(calls_per_day=20), "synthflow", file))
     assert merged.executor is dg.multiprocess_executor
     dg.Definitions.validate_loadable(merged)
     assert run(merged, "synthflow_daily", instance).success
@@ -90,8 +91,8 @@ def test_two_workspaces_of_one_location_land_side_by_side(
     start_sandbox: StartSandbox, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     file = tmp_path / "agency.duckdb"
-    acme = start_sandbox(seed=1, agents=1, api_key="key-of-acme")
-    globex = start_sandbox(seed=2, agents=2, api_key="key-of-globex")
+    acme = start_sandbox(seed=1, agents=1, calls_per_day=30, api_key="key-of-acme")
+    globex = start_sandbox(seed=2, agents=2, calls_per_day=30, api_key="key-of-globex")
     both = dg.Definitions.merge(workspace(acme, "acme", file), workspace(globex, "globex", file))
     assert run(both, "acme_daily", instance).success
     assert run(both, "globex_daily", instance).success
@@ -217,9 +218,10 @@ def test_everything_that_may_be_set_reaches_every_asset() -> None:
 def test_own_resources_take_the_place_of_settings(
     start_sandbox: StartSandbox, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    sandbox = start_sandbox(api_key="key-of-the-resource")
+    sandbox = start_sandbox(calls_per_day=20, api_key="key-of-the-resource")
     os.environ["THEIR_KEY"] = "key-of-the-resource"
     definitions = build_synthflow_defs(
+        Settings.of(previews=False),
         synthflow=SynthflowResource(api_key=dg.EnvVar("THEIR_KEY"), base_url=sandbox.url),
         warehouse=WarehouseResource(database=str(tmp_path / "own.duckdb")),
     )
@@ -349,6 +351,7 @@ def test_the_hash_key_is_read_in_the_run_from_its_variable(
         warehouse=str(tmp_path / "hashed.duckdb"),
         pii="hash",
         pii_key=dg.EnvVar("THEIR_HASH_KEY"),
+        previews=False,
     )
     definitions = build_synthflow_defs(settings)
     job = definitions.resolve_job_def("synthflow_daily")

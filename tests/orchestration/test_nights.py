@@ -22,12 +22,12 @@ from synthflow_assets.warehouse.loads import settled_partitions
 from tests.orchestration.test_definitions import evaluate_catch_up
 
 START = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)  # the night before the first daily run
-DAYS = 14
+DAYS = 9
 DELETED_ON = 5
 HOURS_CHECKED = (0, 6, 7, 12)  # before and after the day before is due
 
 
-class Fortnight:
+class Workspace:
     """A workspace whose clock is moved. Its runs load and compute without Dagster, which takes less time."""
 
     def __init__(self, sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,12 +35,12 @@ class Fortnight:
         self.sandbox = sandbox
         self.settings = settings
         self.warehouse = Warehouse.from_settings(settings)
-        fortnight = self
+        workspace = self
 
         class Moved(dt.datetime):
             @classmethod
             def now(cls, tz: dt.tzinfo | None = None) -> Any:
-                return fortnight.now.astimezone(tz)
+                return workspace.now.astimezone(tz)
 
         monkeypatch.setattr(loading.dt, "datetime", Moved)
         monkeypatch.setattr(SynthflowClient, "now_ms", property(lambda _: int(self.now.timestamp() * 1000)))
@@ -71,7 +71,7 @@ class Fortnight:
             ]
 
 
-def test_few_runs_in_two_weeks_and_no_check_is_red_at_night(
+def test_few_runs_in_nine_days_and_no_check_is_red_at_night(
     start_sandbox: Callable[..., Sandbox],
     settings_for: Callable[..., Settings],
     instance: dg.DagsterInstance,
@@ -81,19 +81,19 @@ def test_few_runs_in_two_weeks_and_no_check_is_red_at_night(
     sandbox = start_sandbox(agents=2, calls_per_day=20, same_volume=True)
     settings = settings_for(sandbox, lookback_days=1, start_date=(START - dt.timedelta(1)).date())
     definitions = build_synthflow_defs(settings)
-    fortnight = Fortnight(sandbox, settings, monkeypatch)
+    workspace = Workspace(sandbox, settings, monkeypatch)
     caught_up, red = 0, []
     for hour in range(5, 24 * DAYS):
         day, of_day = divmod(hour, 24)
-        fortnight.now = START + dt.timedelta(hours=hour)
+        workspace.now = START + dt.timedelta(hours=hour)
         faults = {"endless_calls": 1e9} | ({"deleted_agent": 1e9} if day >= DELETED_ON else {})
         sandbox.api.config = dataclasses.replace(sandbox.api.config, faults=faults)
         if of_day == DAILY_RUN_HOUR:
-            fortnight.run([last_closed_day("UTC", fortnight.now)])
+            workspace.run([last_closed_day("UTC", workspace.now)])
         if of_day in HOURS_CHECKED:
-            red += fortnight.red()
+            red += workspace.red()
         if of_day % 3 == 0:
-            tick = fortnight.now + dt.timedelta(minutes=45)
+            tick = workspace.now + dt.timedelta(minutes=45)
             for request in evaluate_catch_up(definitions, instance, tick).run_requests:
                 caught_up += 1
                 first, last = (
@@ -101,7 +101,7 @@ def test_few_runs_in_two_weeks_and_no_check_is_red_at_night(
                     for side in ("start", "end")
                 )
                 every = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
-                fortnight.run(every, only_missing=True)
+                workspace.run(every, only_missing=True)
     # A day with such calls is fetched once more, on the third day after it, when they count as ended.
     assert red == []
     assert 0 < caught_up <= DAYS - 2

@@ -24,6 +24,7 @@ REPORT = dg.AssetKey(["synthflow", "call_report"])
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
+LandOnce = Callable[..., None]
 
 
 def run(settings: Settings, instance: dg.DagsterInstance, assets: list[dg.AssetKey] | None = None) -> Any:
@@ -84,10 +85,11 @@ def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
 
 
 def test_a_control_character_in_a_text_does_not_end_the_run(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, land_once: LandOnce
 ) -> None:
-    settings = settings_for(start_sandbox(), start_date=f"{FIRST}", previews=True)
-    assert run(settings, instance).success
+    sandbox = start_sandbox()
+    settings = settings_for(sandbox, start_date=f"{FIRST}", previews=True)
+    land_once(sandbox, settings_for(sandbox), f"{FIRST}", f"{LAST}", computed=True)
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("UPDATE calls SET end_call_reason = $1", ["said\x0bbye"])
         connection.execute("UPDATE agents SET name = $1 || name", ["\x1b]0;"])
@@ -100,7 +102,7 @@ def test_a_control_character_in_a_text_does_not_end_the_run(
 def test_where_a_day_fails_the_report_says_so(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
-    settings = settings_for(start_sandbox(poisoned_day=dt.date(2026, 3, 9)), start_date=f"{FIRST}")
+    settings = settings_for(start_sandbox(calls_per_day=20, poisoned_day=dt.date(2026, 3, 9)), start_date=f"{FIRST}")
     assert not run(settings, instance).success
     shown = metadata_of(instance, REPORT)
     assert set(shown) == {f"{FIRST}", f"{LAST}"}
@@ -113,11 +115,13 @@ def test_a_report_that_is_too_large_is_shown_with_a_warning(
     start_sandbox: StartSandbox,
     settings_for: MakeSettings,
     instance: dg.DagsterInstance,
+    land_once: LandOnce,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = settings_for(start_sandbox(), start_date=f"{FIRST}")
+    sandbox = start_sandbox()
+    land_once(sandbox, settings_for(sandbox), f"{FIRST}", f"{LAST}", computed=True)
     monkeypatch.setattr(report_module, "LARGEST_BYTES", 100_000)
-    assert run(settings, instance).success
+    assert run(settings_for(sandbox, start_date=f"{FIRST}"), instance, [REPORT]).success
     assert "SYNTHFLOW_REPORT_DAYS" in metadata_of(instance, REPORT)[f"{LAST}"]["warning"].value
 
 
@@ -125,7 +129,7 @@ def test_a_report_that_cannot_be_written_fails_alone(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    settings = settings_for(start_sandbox(), start_date=f"{FIRST}", report="file/report.html")
+    settings = settings_for(start_sandbox(calls_per_day=20), start_date=f"{FIRST}", report="file/report.html")
     result = run(settings, instance)
     failed = [event for event in result.all_events if event.is_step_failure]
     assert [event.step_key for event in failed] == ["synthflow__write_report"]

@@ -290,7 +290,7 @@ def test_a_failure_in_the_middle_leaves_the_old_partition(warehouse: Warehouse) 
 @pytest.mark.slow
 def test_a_file_does_not_grow_with_each_replacement(warehouse: Warehouse) -> None:
     sizes_bytes = []
-    for number in range(20):
+    for number in range(8):
         # Texts that compress badly, and others each time.
         texts = [random.Random(f"{number} {one}").randbytes(400).hex() for one in range(2000)]
         lines = [line for one, text in enumerate(texts) for line in records(f"c{one}", transcript=text)]

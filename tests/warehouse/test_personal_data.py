@@ -3,6 +3,7 @@
 import datetime as dt
 import hmac
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,11 @@ def load(settings: Settings, records: list[dict[str, Any]]) -> None:
             vanished_fields=settings.vanished_fields,
             pii=settings.pii,
         )
+
+
+@pytest.fixture(autouse=True)
+def without_rows(empty_file: Path, tmp_path: Path) -> None:
+    shutil.copy(empty_file, tmp_path / "warehouse.duckdb")
 
 
 def settings(tmp_path: Path, **values: Any) -> Settings:
@@ -254,6 +260,7 @@ def test_a_key_that_matches_no_hash_is_questioned(tmp_path: Path) -> None:
 
 
 def test_a_link_to_a_warehouse_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "warehouse.duckdb").unlink()
     real = tmp_path / "disk" / "real.duckdb"
     real.parent.mkdir()
     load(settings(tmp_path, warehouse=str(real)), RECORDS)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.loading import FailedPartition, load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.quality import CHECKS, find_problems
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -89,16 +91,50 @@ class Workspace:
         return found
 
 
+CONFIG = {"agents": 2, "calls_per_day": 30, "same_volume": True}
+Rows = dict[str, list[Any]]
+Landed = Callable[..., Rows]
+
+
 @pytest.fixture
 def workspace(start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings]) -> Workspace:
-    sandbox = start_sandbox(agents=2, calls_per_day=30, same_volume=True)
+    sandbox = start_sandbox(**CONFIG)
     return Workspace(sandbox, settings_for(sandbox))
 
 
+@pytest.fixture(scope="module")
+def landed_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Rows]]:
+    """Returns a warehouse file with the days as the sandbox lists them, landed with a value of `pii`, and its rows."""
+
+    @cache
+    def land(pii: str) -> tuple[Path, Rows]:
+        file = tmp_path_factory.mktemp(pii) / "warehouse.duckdb"
+        with Sandbox(SandboxConfig(**CONFIG)) as sandbox:
+            settings = Settings.of(api_key=DEFAULT_API_KEY, base_url=sandbox.url, warehouse=str(file))
+            made = Workspace(sandbox, settings)
+            assert not [one for one in made.load(pii=pii) if isinstance(one, FailedPartition)]
+        return file, made.rows()
+
+    return land
+
+
+@pytest.fixture
+def landed(workspace: Workspace, landed_once: Callable[[str], tuple[Path, Rows]]) -> Landed:
+    """Puts a copy of that file into the workspace, and returns its rows."""
+
+    def copy(pii: str = "keep") -> Rows:
+        file, rows = landed_once(pii)
+        shutil.copy(file, workspace.warehouse.location)
+        return rows
+
+    return copy
+
+
 @pytest.mark.parametrize("pii", ["keep", "drop"])
-def test_the_look_back_over_a_type_change_leaves_every_number_as_it_was(workspace: Workspace, pii: str) -> None:
-    workspace.load(pii=pii)
-    before = workspace.rows()
+def test_the_look_back_over_a_type_change_leaves_every_number_as_it_was(
+    workspace: Workspace, landed: Landed, pii: str
+) -> None:
+    before = landed(pii)
     outcomes = workspace.load("durations_as_fractions", pii=pii)
     assert len(outcomes) == 6
     for outcome in outcomes:
@@ -110,10 +146,9 @@ def test_the_look_back_over_a_type_change_leaves_every_number_as_it_was(workspac
 
 
 @pytest.mark.parametrize("pii", ["keep", "drop"])
-def test_records_without_an_id_do_not_replace_calls_that_landed(workspace: Workspace, pii: str) -> None:
+def test_records_without_an_id_do_not_replace_calls_that_landed(workspace: Workspace, landed: Landed, pii: str) -> None:
     """The id of half of the records is blank, so nobody knows which calls they are."""
-    workspace.load(pii=pii)
-    before = workspace.rows()
+    before = landed(pii)
     for outcome in workspace.load("blank_call_ids", pii=pii):
         assert isinstance(outcome, FailedPartition)
         assert isinstance(outcome.error, UnreadableRecordsError)
@@ -123,10 +158,9 @@ def test_records_without_an_id_do_not_replace_calls_that_landed(workspace: Works
 
 @pytest.mark.parametrize("fault", ["no_calls", "missing_calls"])
 def test_calls_that_the_api_does_not_list_any_more_stay_until_that_is_accepted(
-    workspace: Workspace, fault: str
+    workspace: Workspace, landed: Landed, fault: str
 ) -> None:
-    workspace.load()
-    before = workspace.rows()
+    before = landed()
     outcomes = workspace.load(fault)
     assert len(outcomes) == 6
     for outcome in outcomes:
@@ -152,10 +186,9 @@ def test_calls_that_the_api_does_not_list_any_more_stay_until_that_is_accepted(
     ],
 )
 def test_a_field_that_metrics_need_stays_until_its_loss_is_accepted(
-    workspace: Workspace, fault: str, field: str
+    workspace: Workspace, landed: Landed, fault: str, field: str
 ) -> None:
-    workspace.load()
-    before = workspace.rows()
+    before = landed()
     outcomes = workspace.load(fault)
     failed = [outcome for outcome in outcomes if isinstance(outcome, FailedPartition)]
     assert failed
@@ -171,9 +204,8 @@ def test_a_field_that_metrics_need_stays_until_its_loss_is_accepted(
     assert not [one for one in accepted if isinstance(one, FailedPartition)]
 
 
-def test_landed_calls_do_not_move_to_another_day_until_that_is_accepted(workspace: Workspace) -> None:
-    workspace.load()
-    before = workspace.rows()
+def test_landed_calls_do_not_move_to_another_day_until_that_is_accepted(workspace: Workspace, landed: Landed) -> None:
+    before = landed()
     for outcome in workspace.load("starts_a_day_early"):
         assert isinstance(outcome, FailedPartition)
         assert isinstance(outcome.error, VanishedCallsError)
@@ -208,8 +240,8 @@ def test_judges_that_were_late_or_switched_off_do_not_fail_a_day(workspace: Work
     assert not [one for one in workspace.load() if isinstance(one, FailedPartition)]
 
 
-def test_transcripts_that_synthflow_deleted_are_reported(workspace: Workspace) -> None:
-    workspace.load()
+def test_transcripts_that_synthflow_deleted_are_reported(workspace: Workspace, landed: Landed) -> None:
+    landed()
     assert not [one for one in workspace.load("deleted_texts") if isinstance(one, FailedPartition)]
     said = [message.partition(" calls no longer have ")[2] for message in workspace.said]
     keeps = "; SYNTHFLOW_VANISHED_FIELDS=keep keeps what landed"
@@ -223,9 +255,8 @@ def test_transcripts_that_synthflow_deleted_are_reported(workspace: Workspace) -
     assert not [message for message in workspace.said if "no longer have" in message]
 
 
-def test_a_wrong_response_is_asked_for_again_and_does_no_harm(workspace: Workspace) -> None:
-    workspace.load()
-    before = workspace.rows()
+def test_a_wrong_response_is_asked_for_again_and_does_no_harm(workspace: Workspace, landed: Landed) -> None:
+    before = landed()
     outcomes = workspace.load("no_calls", requests=6)
     assert [type(outcome) for outcome in outcomes] == [LoadSummary] * 6
     assert workspace.rows() == before
@@ -246,10 +277,9 @@ def test_a_wrong_response_is_asked_for_again_and_does_no_harm(workspace: Workspa
         *((fault, None) for fault in ("upper_case_statuses", "recording_durations_as_objects")),
     ],
 )
-def test_no_type_change_changes_a_metric(workspace: Workspace, fault: str, problem: str | None) -> None:
+def test_no_type_change_changes_a_metric(workspace: Workspace, landed: Landed, fault: str, problem: str | None) -> None:
     """The day fails, or the value means the same."""
-    workspace.load()
-    before = workspace.rows()
+    before = landed()
     failed = [outcome for outcome in workspace.load(fault) if isinstance(outcome, FailedPartition)]
     assert bool(failed) is (problem is not None)
     for outcome in failed:
@@ -261,17 +291,15 @@ def test_no_type_change_changes_a_metric(workspace: Workspace, fault: str, probl
     assert [row[2] for row in after["calls"]] == [row[2] for row in before["calls"]]
 
 
-def test_starts_in_seconds_are_the_same_starts(workspace: Workspace) -> None:
-    workspace.load()
-    before = {row[2]: row[3] for row in workspace.rows()["calls"]}  # by call_id
+def test_starts_in_seconds_are_the_same_starts(workspace: Workspace, landed: Landed) -> None:
+    before = {row[2]: row[3] for row in landed()["calls"]}  # by call_id
     assert not [one for one in workspace.load("starts_in_seconds") if isinstance(one, FailedPartition)]
     after = {row[2]: row[3] for row in workspace.rows()["calls"]}
     assert after == {call_id: start.replace(microsecond=0) for call_id, start in before.items()}
 
 
-def test_labels_of_another_type_lose_only_the_labels_and_are_reported(workspace: Workspace) -> None:
-    workspace.load()
-    before = workspace.rows()
+def test_labels_of_another_type_lose_only_the_labels_and_are_reported(workspace: Workspace, landed: Landed) -> None:
+    before = landed()
     assert not [one for one in workspace.load("labels_as_objects") if isinstance(one, FailedPartition)]
     after = workspace.rows()
     assert {name: after[name] for name in after if name != "calls"} == {
@@ -469,8 +497,7 @@ def test_batches_of_a_run_are_judged_together(
     pairs = partitions(agents=agents, days=days)
     if over is None:
         pairs = [pairs[0], pairs[3]]  # of different days and agents
-    for pair in pairs:
-        load(warehouse, {pair: of(pair, 3)})
+    load(warehouse, {pair: of(pair, 3) for pair in pairs})
     run = RunLosses()
     lost = {pair: [] if what == "calls" else of(pair, 3, duration=None) for pair in pairs}
     for confirmed in (False, True):
