@@ -31,6 +31,7 @@ from synthflow_assets.errors import (
     AccessDeniedError,
     ApiError,
     AuthenticationError,
+    TransientApiError,
     UnknownHostError,
     WarehouseUnusableError,
 )
@@ -109,7 +110,7 @@ def store_recordings(
         Counts of the calls of this run.
 
     Raises:
-        ApiError: it concerns every call.
+        ApiError: it concerns every call, for example because the API cannot be reached.
         WarehouseError: the target or the tables cannot be written.
     """
     recorder = _Recorder(client, target, warehouse.group_access)
@@ -126,6 +127,8 @@ def store_recordings(
         delete_recordings(recorder.base_location(call) for call in erased)
         _count(counts, {call: outcome for call, outcome in outcomes.items() if call not in erased}, log)
         counts.erased += len(erased)
+        if recorder.outage is not None:
+            raise recorder.outage
     return counts
 
 
@@ -233,6 +236,7 @@ class _Recorder:
         # Absolute, because an erasure may run in another folder.
         self._target = target.rstrip("/") if "://" in target else str(Path(target).absolute())
         self._store, self._base = _open(self._target)
+        self.outage: TransientApiError | None = None  # set if no other recording can be downloaded now
 
     def base_location(self, call: RecordedCall) -> str:
         """Return the location of a recording without its ending."""
@@ -245,12 +249,16 @@ class _Recorder:
             ApiError: it concerns every call.
             WarehouseUnusableError: the target cannot be written.
         """
+        if self.outage is not None:
+            return self.outage
         with tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES) as file:
             try:
                 audio = self._client.fetch_recording(call.call_id, file)  # type: ignore[arg-type]
             except (AuthenticationError, AccessDeniedError, UnknownHostError):
                 raise
             except ApiError as error:
+                if isinstance(error, TransientApiError) and error.outlasted:
+                    self.outage = error
                 return error
             except OSError as error:
                 raise WarehouseUnusableError(
@@ -506,6 +514,8 @@ def _count(counts: RecordingCounts, outcomes: dict[RecordedCall, Outcome], log: 
     """Add the outcomes to the counts, and log failures."""
     for call, outcome in outcomes.items():
         match outcome:
+            case TransientApiError() if outcome.outlasted:
+                counts.failed += 1  # one error for all of them ends the run
             case ApiError():
                 log(f"a recording of {call.day} could not be downloaded: {outcome}")
                 counts.failed += 1

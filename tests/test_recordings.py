@@ -18,7 +18,7 @@ from synthflow_assets import recordings
 from synthflow_assets.api import transport
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.erasure import erase_person
-from synthflow_assets.errors import SettingsError, WarehouseUnusableError
+from synthflow_assets.errors import ConnectionFailedError, SettingsError, WarehouseUnusableError
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.recordings import (
     RecordedCall,
@@ -121,6 +121,23 @@ def test_a_failure_is_logged_and_retried_by_the_next_run(
     second = store(settings, str(tmp_path / "audio"))
     assert (second.stored, second.failed) == (4, 0)
     assert not list((tmp_path / "audio").rglob("*.unfinished"))
+
+
+def test_an_outage_is_one_error_instead_of_one_for_each_recording(
+    landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of recordings were each retried for up to two minutes, and no run repeated them afterwards."""
+    _, settings = landed()
+    monkeypatch.setattr("synthflow_assets.api.retries._SHORTEST_SECONDS", 0.2)
+    messages: list[str] = []
+    unreachable = settings.model_copy(update={"base_url": "http://127.0.0.1:9/v2"})
+    with SynthflowClient.from_settings(unreachable) as client:
+        client.wait_for_outages(0, messages.append)
+        with pytest.raises(ConnectionFailedError) as raised:
+            store_recordings(client, Warehouse(settings.warehouse), str(tmp_path / "audio"), [DAY], messages.append)
+    assert raised.value.outlasted
+    assert messages == []
+    assert store(settings, str(tmp_path / "audio")).stored > 10
 
 
 @pytest.fixture

@@ -148,19 +148,11 @@ class Transport:
             NotFoundError: there is no such file.
             ApiError: permanent errors at once, transient errors after retries.
         """
-        return with_retries(lambda: self._download(path, file), self.throttle, self._closed)
+        return with_retries(lambda: self._download(path, file), self.throttle, self._closed, self.outage)
 
     def _get_body(self, path: str, parameters: dict[str, Any], until_parsed: ExitStack) -> bytes:
-        try:
-            sent = self._send(self._session, self.base_url + path, parameters)
+        with self._send_to_api(path, parameters) as response:
             received_at = time.time()  # not after the body, which may take minutes
-        except UnknownHostError as error:
-            if not self._has_responded:
-                raise
-            # The host exists: it has responded before. So the name server or the network fails.
-            raise ConnectionFailedError(str(error)) from None
-        with sent as response:
-            self._has_responded = True
             body = self._read_body(response, until_parsed)
         if date := response.headers.get("Date"):
             self._server_date = date, received_at
@@ -173,7 +165,7 @@ class Transport:
         file.truncate()
         deadline = time.monotonic() + DOWNLOAD_TIMEOUT_SECONDS
         address = self.base_url + path
-        with self._send(self._session, address) as response:
+        with self._send_to_api(path) as response:
             if response.status_code == HTTPStatus.OK:
                 return self._copy_body(response, file, deadline, self._host)
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
@@ -193,6 +185,17 @@ class Transport:
                         # Signed addresses expire: the next attempt requests a new one.
                         raise ServerError(f"the address of the recording answered {status}; try again later")
         raise UnexpectedResponseError(f"the recording is behind more than {_MAX_REDIRECTS} redirects; try again later")
+
+    def _send_to_api(self, path: str, parameters: dict[str, Any] | None = None) -> requests.Response:
+        try:
+            response = self._send(self._session, self.base_url + path, parameters)
+        except UnknownHostError as error:
+            if not self._has_responded:
+                raise
+            # The host exists: it has responded before. So the name server or the network fails.
+            raise ConnectionFailedError(str(error)) from None
+        self._has_responded = True
+        return response
 
     def _send_to_storage(self, address: str) -> requests.Response:
         try:

@@ -130,7 +130,7 @@ def _fetch(
     from synthflow_assets.loading import resolve_agents
 
     days = days_of(context)
-    with workspace.open_clients(context) as (client, warehouse), _retried_after_outage(context):
+    with workspace.open_clients(context) as (client, warehouse), retried_after_outage(context):
         client.wait_for_outages(60.0 * workspace.settings.outage_minutes, context.log.warning)
         resolved = resolve_agents(client, workspace.settings)
         agents, wanted = resolved.agents, _select(resolved.agents, config.models)
@@ -154,7 +154,7 @@ def _fetch(
 
 
 @contextmanager
-def _retried_after_outage(context: dg.AssetExecutionContext) -> Iterator[None]:
+def retried_after_outage(context: dg.AssetExecutionContext) -> Iterator[None]:
     """If the block fails because of an outage, tag the run, so that Dagster retries it.
 
     Dagster's run retries repeat it, although `dagster.yaml` restricts them to runs whose process died. If the outage

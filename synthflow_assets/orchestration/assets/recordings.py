@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from synthflow_assets.orchestration.assets.calls import retried_after_outage
 from synthflow_assets.orchestration.assets.steps import table_spec
 from synthflow_assets.orchestration.resources import translate_errors
 from synthflow_assets.orchestration.run_days import days_of
@@ -41,7 +42,12 @@ def build_recordings_asset(
     def download(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from synthflow_assets.recordings import store_recordings
 
-        with translate_errors(workspace.settings), workspace.open_clients(context) as (client, warehouse):
+        with (
+            translate_errors(workspace.settings),
+            workspace.open_clients(context) as (client, warehouse),
+            retried_after_outage(context),
+        ):
+            client.wait_for_outages(60.0 * workspace.settings.outage_minutes, context.log.warning)
             counts = store_recordings(client, warehouse, target, days_of(context), context.log.warning)
         if counts.failed:
             raise dg.Failure(
