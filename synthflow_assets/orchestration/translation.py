@@ -67,10 +67,13 @@ def translate_specs(
     for kind, _, spec in specs:
         name = str(spec.metadata[ASSET_NAME])
         result = _translate(SynthflowAssetProps(name, kind, spec), get_asset_spec)
-        same = next((other for other, one in translated.items() if one.key == result.key), None)
-        if same is not None:
-            key = result.key.to_user_string()
-            raise SettingsError(f"the translation gives {same} and {name} the same key, {key}; use props.name in it")
+        for other, one in translated.items():
+            # Dagster names the outputs of a step by these, so `a-b` and `a_b` would be one.
+            if one.key.to_python_identifier() == result.key.to_python_identifier():
+                keys = " or ".join(dict.fromkeys((one.key.to_user_string(), result.key.to_user_string())))
+                raise SettingsError(
+                    f"the translation gives {other} and {name} the same key, {keys}; use props.name in it"
+                )
         translated[name] = result
         renamed[spec.key] = result.key
     own = {str(spec.metadata[ASSET_NAME]): spec for _, _, spec in specs}
@@ -113,7 +116,7 @@ def _invalid_values(spec: dg.AssetSpec) -> Iterator[str]:
     """Yield what is wrong with values that Dagster validates too late to name the asset."""
     for use, key in (("has the key", spec.key), *(("has deps with the key", dep.asset_key) for dep in spec.deps)):
         if not all(re.fullmatch(r"[A-Za-z0-9_.-]+", part) for part in key.path):
-            yield f"{use} {one_line(repr(key.to_user_string()))}; allowed in each part are letters, digits, _, - and ."
+            yield f"{use} {one_line(repr(list(key.path)))}; allowed in each part are letters, digits, _, - and ."
     for name, kind in _TYPES_OF_METADATA.items():
         value = spec.metadata.get(name)
         if value is not None and not isinstance(getattr(value, "value", value), kind):

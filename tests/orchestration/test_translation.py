@@ -155,6 +155,10 @@ def test_what_would_break_the_assets_is_refused_before_anything_is_written(tmp_p
     assert refused(lambda props: props.spec.replace_attributes(key="one")) == same
     with pytest.raises(SettingsError, match=f"^{same}$"):
         load("translation: {key: one}")
+    similar = {"calls": "a-b", "call_rejects": "a_b"}
+    assert "calls and call_rejects the same key, a-b or a_b; use props.name in it" in refused(
+        lambda props: props.spec.replace_attributes(key=similar.get(props.name, props.name))
+    )
     assert "is of the type NoneType" in refused(lambda _: None)
     hourly = dg.HourlyPartitionsDefinition("2026-01-01-00:00")
     assert "changes its partitions" in refused(lambda props: props.spec.replace_attributes(partitions_def=hourly))
@@ -206,9 +210,15 @@ def test_a_dependency_that_splits_the_fetching_step_by_way_of_another_asset_is_r
         ("translation: {deps: crm/leads}", r"translation: deps is 'crm/leads', .* deps is a list of asset keys"),
         ("translation: {kinds: sql}", r"translation: kinds is 'sql', .* kinds is a list, such as \[sql"),
         ("translation: {tags: [a]}", r"translation: tags is \['a'\], .* tags is a mapping, such as {tier: gold}"),
-        ("translation: {key: a b}", "the translation of calls has the key 'a b'; allowed in each part are letters"),
-        ("translation: {key_prefix: ''}", "the translation of calls has the key '/synthflow/calls'; allowed"),
-        ("translation: {deps: ['']}", "the translation of calls has deps with the key ''; allowed"),
+        (
+            "translation: {key: a b}",
+            r"the translation of calls has the key \['a b'\]; allowed in each part are letters",
+        ),
+        (
+            "translation: {key_prefix: ''}",
+            r"the translation of calls has the key \['', 'synthflow', 'calls'\]; allowed",
+        ),
+        ("translation: {deps: ['']}", r"the translation of calls has deps with the key \[''\]; allowed"),
         (
             "translation: {metadata: {dagster/column_schema: {a: b}}}",
             "the translation of calls has the metadata dagster/column_schema of the type dict; allowed is TableSchema",
