@@ -25,7 +25,13 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.copying import back_up
-from synthflow_assets.warehouse.export import outdated_exports, record_exports, recorded_exports, rows_written
+from synthflow_assets.warehouse.export import (
+    export_days,
+    outdated_exports,
+    record_exports,
+    recorded_exports,
+    rows_written,
+)
 from tests.conftest import DAY
 from tests.warehouse.test_personal_data import PERSON, RECORDS, THEIRS, load, names_of, record
 
@@ -73,7 +79,10 @@ def test_on_a_full_disk_forget_says_what_is_left_and_a_later_run_completes_it(
     assert "The data is erased from the tables" in str(caught.value)
     assert "run synthflow-assets maintain" in str(caught.value)
     assert {call_id for call_id, name in names_of(settings).items() if name is None} == THEIRS
-    assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".duckdb", ".wal")] == []
+    # The list is saved first, in case the warehouse is removed to free the disk.
+    assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".duckdb", ".wal")] == [
+        "w.duckdb.synthflow.forgotten"
+    ]
     assert PERSON_BYTES in file.read_bytes()
     match finish:
         case "maintain":
@@ -128,6 +137,16 @@ def backed_up(tmp_path: Path, backed_up_once: Callable[[str], Path]) -> BackedUp
         return Settings.of(**usual, pii=pii, **values), tmp_path / "backup.duckdb"
 
     return copy
+
+
+def test_an_export_on_a_full_disk_is_told_as_such(backed_up: BackedUp) -> None:
+    settings, _ = backed_up()
+    with (
+        Warehouse(settings.warehouse).connect() as connection,
+        small_disk(0),
+        pytest.raises(WarehouseUnusableError, match=r"cannot export to .*: file too large"),
+    ):
+        export_days(connection, "calls", [DAY], Path(str(settings.export_dir)))
 
 
 @pytest.mark.parametrize("pii", ["keep", "hash"])

@@ -200,10 +200,11 @@ class Warehouse:
             unfinished = unfinished_erasures(connection)
             if not unfinished:
                 return False
-            self.engine.compact(connection)
-        with self.connect() as connection:
+            # First, because it needs little space: if the warehouse is removed to free a full disk, the list stays.
             if (copy := self.engine.suppression_copy(self.schema)) is not None:
                 save_suppression_list(connection, copy)
+            self.engine.compact(connection)
+        with self.connect() as connection:
             write(connection, lambda: mark_rewritten(connection, unfinished))
         return True
 

@@ -24,7 +24,7 @@ from synthflow_assets.warehouse.engines.buckets import describe_bucket_error, is
 from synthflow_assets.warehouse.engines.file import is_writable
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import CALLS, EXPORTS, TABLES
-from synthflow_assets.warehouse.statements import execute_named, quoted, sql_file
+from synthflow_assets.warehouse.statements import describe, execute_named, quoted, sql_file
 from synthflow_assets.warehouse.tables import Table
 
 _ABANDONED_SECONDS = 3600.0
@@ -284,7 +284,7 @@ def _export(connection: duckdb.DuckDBPyConnection, query: str, day: dt.date, pat
     except (OSError, duckdb.IOException) as error:
         with suppress(OSError):
             unfinished.unlink()
-        reason = getattr(error, "strerror", None) or "the folder is not writable"
+        reason = describe(error) if isinstance(error, duckdb.Error) else error.strerror
         raise WarehouseUnusableError(f"cannot export to {path.parent}: {reason}. Check SYNTHFLOW_EXPORT_DIR") from None
     return exported
 
