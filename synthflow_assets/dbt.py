@@ -81,9 +81,12 @@ def write_dbt_sources(path: Path, text: str) -> None:
         text: from `dbt_sources`.
 
     Raises:
-        DbtSourcesError: this command did not write the existing file, or the project has another source of the name.
+        DbtSourcesError: the folder does not exist, this command did not write the existing file, or the project has
+            another source of the name.
         OSError: the file cannot be written.
     """
+    if not path.absolute().parent.is_dir():
+        raise DbtSourcesError(f"the folder {path.parent} does not exist: create it, or choose another --output")
     if problem := replacement_error(path, lambda head: head.startswith(_FIRST_LINE.encode())):
         raise DbtSourcesError(f"{path} {problem}: choose another --output")
     source = yaml.safe_load(text)["sources"][0]["name"]

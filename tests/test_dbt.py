@@ -43,6 +43,7 @@ def test_prefix_schema_database_and_source_can_be_chosen() -> None:
     ("arguments", "said"),
     [
         (["--key-prefix", "a//b"], "--key-prefix is 'a//b'"),
+        (["--output", "nowhere/s.yml"], "the folder nowhere does not exist: create it, or choose another --output"),
         (["--database", "my-file"], "--database is 'my-file'"),
         (["--source", ""], "--source is ''"),
     ],
