@@ -33,6 +33,8 @@ class _Value(NamedTuple):
     name: str  # for messages: the field of the API
     column: Column
     condition: str = "coalesce(trim({value}::VARCHAR) <> '', false)"  # SQL: `{value}` is a value
+    change: str | None = None  # SQL: `{landed}` became `{now}`, which means something else; by default, it is no value
+    verb: str = "is missing or empty"  # for messages
     is_deletable: bool = False  # Synthflow may delete it, so a partition lands without it
     changes_metrics: bool = True
     part_of: str | None = None  # another value, without which this one cannot be there
@@ -47,42 +49,83 @@ class _Value(NamedTuple):
         Args:
             keeps: whether landing keeps a personal or derived value that is NULL now.
         """
-        lost = f"{self.is_in('landed')} AND NOT {self.is_in('now')}"
+        landed, now = f"landed.{self.column.name}", f"now.{self.column.name}"
+        if self.change is None:
+            change = f"NOT {self.is_in('now')}"
+        else:
+            change = self.change.replace("{landed}", landed).replace("{now}", now)
+        lost = f"{self.is_in('landed')} AND {change}"
         is_kept = keeps and (self.column.personal or self.column.source is None)
-        return f"{lost} AND now.{self.column.name} IS NOT NULL" if is_kept else lost
+        return f"{lost} AND {now} IS NOT NULL" if is_kept else lost
+
+
+def _value(column: Column) -> _Value:
+    """Return the value of a field. Another unit of a number, and another time zone of a start, are losses too."""
+    match column.kind:
+        case Kind.WHOLE_NUMBER:
+            return _Value(
+                str(column.source),
+                column,
+                "coalesce({value} > 0, false)",
+                "NOT coalesce({now} * 10 > {landed} AND {now} < {landed} * 10, false)",
+                "is missing or changed tenfold",
+            )
+        case Kind.EPOCH_MS:
+            return _Value(
+                str(column.source),
+                column,
+                # Calls that start on another day are counted apart.
+                change="now.day = landed.day AND abs(epoch_ms({now}) - epoch_ms({landed})) > 60000",
+                verb="differs by more than a minute",
+            )
+    return _Value(str(column.source), column)
+
+
+def _entry(condition: str) -> str:
+    """Return an SQL condition: an entry of a list has a property."""
+    return f"coalesce(len(list_filter({{value}}, lambda entry: {condition})) > 0, false)"
 
 
 _COLUMNS = {column.name: column for column in CALLS.columns}
-
-
-def _variables_from(source: str) -> str:
-    return f"coalesce(len(list_filter({{value}}, lambda variable: variable.source = '{source}')) > 0, false)"
-
-
 _VALUES = (
+    _value(_COLUMNS["start_time"]),
     *(
-        _Value(str(column.source), column)
+        _value(column)
         for column in CALL_FIELDS
         if column.name in NEEDED_COLUMNS and not (column.personal or column.required)
     ),
-    _Value("judge_results", _COLUMNS["judge_verdicts"], "coalesce(cardinality({value}) > 0, false)"),
+    # `other` is a text that is not understood.
+    _Value(
+        "judge_results",
+        _COLUMNS["judge_verdicts"],
+        "coalesce(len(list_filter(map_values({value}), lambda verdict: verdict <> 'other')) > 0, false)",
+    ),
     *(
         _Value(f"{name} in judge_results", _COLUMNS[name], part_of="judge_results")
         for name in ("judge_found_full_error", "judge_found_partial_or_error")
     ),
+    _Value("executed_actions", _COLUMNS["actions"], _entry("entry.action_type <> ''")),
     _Value(
-        "executed_actions",
+        "the status of transfers in executed_actions",
         _COLUMNS["actions"],
-        "coalesce(len(list_filter({value}, lambda action: action.action_type <> '')) > 0, false)",
+        _entry("entry.status <> 'other'"),
+        part_of="executed_actions",
     ),
-    _Value("collected_variables", _COLUMNS["variables"], _variables_from("variable")),
+    _Value("collected_variables", _COLUMNS["variables"], _entry("entry.source = 'variable' AND entry.collected")),
     _Value(
         "what extractors found in executed_actions",
         _COLUMNS["variables"],
-        _variables_from("extractor"),
+        _entry("entry.source = 'extractor' AND entry.collected"),
         part_of="executed_actions",
     ),
     _Value("transcript", _COLUMNS["human_turns"], is_deletable=True),
+    _Value(
+        "human: in transcript",
+        _COLUMNS["human_turns"],
+        "coalesce({value} > 0, false)",
+        "coalesce({now} = 0, false)",
+        "is missing",
+    ),
     _Value("error_message", _COLUMNS["telephony_error_code"], is_deletable=True),
     _Value("caller_key", _COLUMNS["caller_key"], is_deletable=True),
     # Long texts and JSON are compared by what is derived from them, because reading them takes long.
@@ -192,8 +235,9 @@ def find_losses(
     * More than three calls that landed before, and more than a tenth of them, are not listed now. If the response says
       that there are no calls but states no total, one call suffices.
     * As many calls that landed before start on another day now. Then the API may have shifted all starts.
-    * As many calls lack a value now that landed with it and that metrics read. But Synthflow may delete transcripts,
-      error messages and numbers, so these and what is derived from them may vanish.
+    * As many calls lack a value now that landed with it and that metrics read, or have another time, or a number that
+      changed tenfold, as with another unit. But Synthflow may delete transcripts, error messages and numbers of
+      callers, so these and what is derived from them may vanish.
     * It has rejected records or loses calls or values, and over its day, its agent or the run, these are too many: of
       rejected records that landed before, more than a tenth.
 
@@ -323,18 +367,17 @@ class _Judged:
                 "the day with `accept_deleted` in the run config; otherwise leave the day as it is"
             )
         refused = [value for value in _VALUES if not value.is_deletable and self.is_refused(value.name)]
-        names = [value.name for value in refused]
-        names = [value.name for value in refused if value.part_of not in names]
-        if not names:
+        if not refused:
             return None
+        names = [value.name for value in refused]
         gone = ", ".join(
-            f"{name} is missing or empty in {self.losses[name]} calls that landed with it{self.in_all(name)}"
-            for name in names
+            f"{value.name} {value.verb} in {self.losses[value.name]} calls that landed with it{self.in_all(value.name)}"
+            for value in refused
+            if value.part_of not in names
         )
         return VanishedCallsError(
             f"{gone}. Nothing of this day was replaced. The API may have changed: pip install --upgrade "
-            f"synthflow-assets. To land the day without {', '.join(names)}, run it with `accept_deleted` in the run "
-            "config"
+            "synthflow-assets. To accept it, run the day with `accept_deleted` in the run config"
         )
 
     def is_refused(self, what: str) -> bool:
@@ -354,25 +397,26 @@ def _removed(landing: Mapping[Partition, Mapping[str, _Loss]]) -> list[str]:
     """Return messages about what partitions lose that land."""
     sums: dict[tuple[dt.date, str], _Loss] = {}
     deleted: Counter[str] = Counter()
-    deletable = {value.name: value for value in _VALUES if value.is_deletable}
+    values = {value.name: value for value in _VALUES}
     for partition, losses in sorted(landing.items()):
         for what, loss in losses.items():
-            if what in deletable:
+            if what in values and values[what].is_deletable:
                 deleted[what] += loss.lost
             elif what not in (_REJECTED, _REPLACED):
                 earlier = sums.get((partition.day, what), _Loss())
                 sums[partition.day, what] = _Loss(earlier.lost + loss.lost, earlier.before + loss.before)
     messages = []
     for (day, what), loss in sums.items():
-        texts = {
-            _CALLS: f"the API no longer lists {loss} calls, which are removed",
-            _STARTS: f"{loss} calls that landed before start on another day now",
-        }
-        text = texts.get(what, f"{what} is missing or empty in {loss} calls that landed with it")
+        if what in values:
+            text = f"{what} {values[what].verb} in {loss} calls that landed with it"
+        elif what == _CALLS:
+            text = f"the API no longer lists {loss} calls, which are removed"
+        else:
+            text = f"{loss} calls that landed before start on another day now"
         if loss.lost:
             messages.append(f"{day}: {text}")
     for what, calls in (+deleted).items():
-        metrics = ", which changes their metrics" if deletable[what].changes_metrics else ""
+        metrics = ", which changes their metrics" if values[what].changes_metrics else ""
         messages.append(
             f"{calls:,} calls no longer have {what}{metrics}; SYNTHFLOW_VANISHED_FIELDS=keep keeps what landed"
         )

@@ -515,7 +515,9 @@ def test_a_few_values_that_vanish_are_reported(warehouse: Warehouse) -> None:
     [pair] = partitions()
     load(warehouse, {pair: of(pair, 40)})
     found = losses(warehouse, {pair: [*of(pair, 3, duration=None), *of(pair, 40)[3:]]})
-    assert found == Losses(removed=["2026-03-10: duration is missing or empty in 3 of 40 calls that landed with it"])
+    assert found == Losses(
+        removed=["2026-03-10: duration is missing or changed tenfold in 3 of 40 calls that landed with it"]
+    )
     # Not those of a partition that does not land, for example because a value vanished everywhere.
     found = losses(warehouse, {pair: of(pair, 40, duration=None)[3:]})
     assert (list(found.refused), found.removed) == ([pair], [])
@@ -537,39 +539,54 @@ def test_numbers_that_vanish_are_reported(warehouse: Warehouse, pii: str, gone: 
 
 
 EXTRACTOR = {"find": {"action_type": "extract_info_action_type", "return_value": {"extract_info_city": "Rome"}}}
+TRANSFER = {"call": {"action_type": "transfer_call_action_type", "return_value": {"status": "transfer-success"}}}
 JUDGED = {"goal": "true", "judge_found_full_error": "false", "judge_found_partial_or_error": "false"}
+CITY = {"city": {"value": "Rome", "collected": True}}
+EMPTY, TENFOLD = "is missing or empty", "is missing or changed tenfold"
+SHIFTED = "differs by more than a minute"
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "gone"),
+    ("field", "before", "now", "said"),
     [
-        ({"executed_actions": EXTRACTOR}, {"executed_actions": None}, "executed_actions"),
+        ("duration", 25, 0, f"duration {TENFOLD}"),
+        ("duration", 25, 25_000, f"duration {TENFOLD}"),
+        ("start_time", START_MS, START_MS + 7_200_000, f"start_time {SHIFTED}"),
+        ("telephony_duration", 25_000, 25, f"telephony_duration {TENFOLD}"),
+        ("executed_actions", EXTRACTOR | TRANSFER, None, f"executed_actions {EMPTY}"),
         (
-            {"executed_actions": EXTRACTOR},
-            {"executed_actions": {"find": {"action_type": "extract_info_action_type"}}},
-            "what extractors found in executed_actions",
+            "executed_actions",
+            TRANSFER,
+            {"call": {"action_type": "transfer_call_action_type", "return_value": "done"}},
+            f"the status of transfers in executed_actions {EMPTY}",
         ),
         (
-            {"executed_actions": EXTRACTOR, "collected_variables": {"city": {"value": "Rome"}}},
-            {"executed_actions": EXTRACTOR},
-            "collected_variables",
+            "executed_actions",
+            EXTRACTOR,
+            {"find": {"action_type": "extract_info_action_type"}},
+            f"what extractors found in executed_actions {EMPTY}",
         ),
-        ({"judge_results": JUDGED}, {"judge_results": {}}, "judge_results"),
+        ("collected_variables", CITY, None, f"collected_variables {EMPTY}"),
+        ("collected_variables", CITY, {"city": {"answer": "Rome"}}, f"collected_variables {EMPTY}"),
+        ("judge_results", JUDGED, {}, f"judge_results {EMPTY}"),
+        ("judge_results", {"goal": "true"}, {"goal": {"verdict": "true"}}, f"judge_results {EMPTY}"),
         (
-            {"judge_results": JUDGED},
-            {"judge_results": {"goal": "true", "judge_found_full_error": "false"}},
-            "judge_found_partial_or_error in judge_results",
+            "judge_results",
+            JUDGED,
+            {"goal": "true", "judge_found_full_error": "false"},
+            f"judge_found_partial_or_error in judge_results {EMPTY}",
         ),
+        ("transcript", "bot: Hi\nhuman: Hi", "agent: Hi\nuser: Hi", "human: in transcript is missing"),
     ],
 )
-def test_only_what_is_gone_is_named(
-    warehouse: Warehouse, before: dict[str, Any], now: dict[str, Any], gone: str
+def test_what_is_gone_or_means_something_else_is_named_and_nothing_more(
+    warehouse: Warehouse, field: str, before: Any, now: Any, said: str
 ) -> None:
     [pair] = partitions()
-    load(warehouse, {pair: of(pair, 5, **before)})
-    [error] = losses(warehouse, {pair: of(pair, 5, **now)}).refused.values()
-    assert str(error).startswith(f"{gone} is missing or empty in 5 of 5 calls that landed with it. Nothing")
-    assert f"To land the day without {gone}, run it" in str(error)
+    load(warehouse, {pair: of(pair, 5, **{field: before})})
+    [error] = losses(warehouse, {pair: of(pair, 5, **{field: now})}).refused.values()
+    assert str(error).startswith(f"{said} in 5 of 5 calls that landed with it. Nothing")
+    assert losses(warehouse, {pair: of(pair, 5, **{field: before})}) == Losses()
 
 
 # Strays, when only the day that lists them is fetched again
