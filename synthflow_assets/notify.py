@@ -48,7 +48,7 @@ def post_to_webhook(address: str, alert: Alert) -> None:
     """
     import requests  # late: it takes time to import
 
-    from synthflow_assets.api.connections import CuttableAdapter
+    from synthflow_assets.api.connections import CuttableAdapter, DirectSession
 
     # The subject and details are escaped too, because receivers pass them on to a chat.
     content = {
@@ -60,7 +60,7 @@ def post_to_webhook(address: str, alert: Alert) -> None:
     }
     adapter = CuttableAdapter(max_connections=1, header_seconds=TIMEOUT_SECONDS)
     try:
-        with requests.Session() as session:
+        with DirectSession() as session:
             session.mount("https://", adapter)
             session.mount("http://", adapter)
             # The body of the response is never read, however long it is.

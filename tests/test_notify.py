@@ -173,6 +173,15 @@ def test_a_webhook_that_never_ends_its_answer_is_given_up(monkeypatch: pytest.Mo
     assert time.monotonic() - started < 5
 
 
+def test_a_redirect_of_a_webhook_is_neither_followed_nor_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "TIMEOUT_SECONDS", 5.0)
+    head = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 100000\r\n\r\n"
+    started = time.monotonic()
+    with ExitStack() as stack, pytest.raises(AlertError, match=r"^the webhook answered 302$"):
+        post_to_webhook(serve_raw(stack, drip(head)), ALERT)
+    assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize("head", [b"220", b"220 a\r\n250-"])
 def test_a_mail_server_that_never_ends_its_reply_is_given_up(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
     monkeypatch.setattr(notify, "_MAIL_SECONDS", 0.3)

@@ -15,12 +15,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _MAX_INTERIM_RESPONSES = 20
 _FIRST_INTERIM = 102  # http.client skips 100 (Continue); 101 (Switching Protocols) is never requested
+
+
+class DirectSession(requests.Session):
+    """A session that never handles redirects.
+
+    Even if redirects are switched off, requests parses the address and reads the whole body. An invalid address raised
+    a ValueError, and an endless body was read for ever.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None, whatever the response."""
 
 
 class CuttableAdapter(HTTPAdapter):
@@ -127,7 +139,16 @@ class _ThreadState(threading.local):
 
 
 class _Response(http.client.HTTPResponse):
-    """A response that skips all interim responses; http.client skips only 100 (Continue)."""
+    """A response that skips all interim responses; http.client skips only 100 (Continue).
+
+    It keeps no headers that cannot be parsed: urllib3 would log them, and the address of the request, as a warning.
+    """
+
+    def begin(self) -> None:
+        """Read the headers."""
+        super().begin()
+        self.msg.defects.clear()
+        self.msg.set_payload("")
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MAX_INTERIM_RESPONSES):

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from synthflow_assets.api.connections import CuttableAdapter
+from synthflow_assets.api.connections import CuttableAdapter, DirectSession
 from synthflow_assets.api.http_errors import connection_error, host_of, status_error
 from synthflow_assets.api.retries import Outage, with_retries
 from synthflow_assets.api.throttle import Throttle
@@ -307,19 +307,8 @@ def _redirect_address(address: str, response: requests.Response) -> str:
     return target
 
 
-class _Session(requests.Session):
-    """A session that never handles redirects.
-
-    Even if redirects are switched off, requests parses the address and reads the whole body. An invalid address raised
-    a ValueError, and an endless body was read for ever.
-    """
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
-        return None
-
-
 def _session(base_url: str, adapter: CuttableAdapter) -> requests.Session:
-    session = _Session()
+    session = DirectSession()
     # Proxies and CA bundles of the environment apply, but are looked up once: requests would do so for each request.
     environment = session.merge_environment_settings(base_url, {}, None, None, None)
     session.proxies, session.verify = environment["proxies"], environment["verify"]

@@ -9,7 +9,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -397,6 +397,19 @@ def test_interim_responses_are_skipped(monkeypatch: pytest.MonkeyPatch, interim:
         client = stack.enter_context(SynthflowClient("key", url))
         with pytest.raises(ConnectionFailedError):
             client.list_calls("m")
+
+
+@pytest.mark.parametrize("line", [b": Ada 4155550100", b"Ada 4155550100", b" Ada 4155550100"])
+def test_headers_that_cannot_be_parsed_are_not_logged(caplog: pytest.LogCaptureFixture, line: bytes) -> None:
+    """urllib3 warns of them with their text and the address, which may be that of a recording or a webhook."""
+    _, body = page([], 7)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\nX: y\r\n\r\n%s" % (len(body), line, body)
+    with ExitStack() as stack:
+        url = serve_raw(stack, lambda connection: connection.sendall(answer))
+        client = stack.enter_context(SynthflowClient("key", url))
+        with suppress(MalformedResponseError):
+            assert client.list_calls("m").total_records == 7
+    assert not caplog.records
 
 
 def test_cookies_are_not_kept() -> None:
