@@ -100,7 +100,7 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
         run = server.launch("synthflow_daily", executionMetadata=day)
         server.wait_until(lambda: server.status_of(run) == "SUCCESS", "the run")
         server.set_config(latency_seconds=3.0)
-        killed = server.launch("synthflow_daily", executionMetadata=day)
+        killed = server.launch("synthflow_daily", ["calls", "call_duration_daily"], executionMetadata=day)
         server.wait_until(lambda: server.status_of(killed) == "STARTED", "the run that is to be killed")
         end(processes["code"])
         server.set_config(latency_seconds=0.0)
