@@ -81,6 +81,8 @@ class Transport:
         self._large_body = threading.Lock()
         self.outage = Outage(self._is_alive)
         self._has_responded = False
+        self._requested: set[str] = set()  # paths below the base URL
+        self._answered: set[str] = set()  # those of them that the API has answered, if only with a permanent error
 
     @property
     def clock_ahead_seconds(self) -> float | None:
@@ -119,10 +121,23 @@ class Transport:
             with ExitStack() as until_parsed:
                 return parse(self._get_body(path, parameters, until_parsed))
 
-        return with_retries(attempt, self.throttle, self._closed, self.outage)
+        self._requested.add(path)
+        try:
+            result = with_retries(attempt, self.throttle, self._closed, self.outage)
+        except ApiError as error:
+            if not (isinstance(error, TransientApiError) and error.is_outage):
+                self._answered.add(path)
+            raise
+        self._answered.add(path)
+        return result
 
     def _is_alive(self) -> bool:
-        """Return whether the API answers a small request."""
+        """Return whether the API answers a small request.
+
+        If it has never answered a path that was requested, such as `/calls`, the answer of another proves nothing.
+        """
+        if self._requested - self._answered:
+            return False
         self.throttle.wait_for_slot()
         try:
             with ExitStack() as until_read:

@@ -34,7 +34,7 @@ from synthflow_assets.errors import (
 )
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY
 from synthflow_assets.sandbox.server import Sandbox
-from tests.api.servers import drip, page, serve_raw, serving
+from tests.api.servers import agents_page, drip, page, serve_raw, serving
 
 StartSandbox = Callable[..., Sandbox]
 
@@ -194,6 +194,29 @@ def test_a_closed_port_is_named_and_retried_for_a_limited_time(monkeypatch: pyte
     ):
         client.list_agents()
     assert client.requests_sent > 1
+
+
+@pytest.mark.parametrize("has_answered", [False, True])
+def test_5xx_for_calls_alone_are_an_outage_unless_calls_were_answered_before(
+    monkeypatch: pytest.MonkeyPatch, has_answered: bool
+) -> None:
+    """The list of agents worked meanwhile, so runs failed after two minutes, and no run repeated them."""
+    monkeypatch.setattr("synthflow_assets.api.retries._SHORTEST_SECONDS", 0.2)
+    answers = [page([], 0)] if has_answered else []
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes]:
+        if "assistants" in query["path"]:
+            return agents_page(["m"], 1)
+        return answers.pop() if answers else (500, b"")
+
+    with serving(respond) as url, SynthflowClient("key", url) as client:
+        client.wait_for_outages(0, lambda _: None)
+        client.list_agents()
+        if has_answered:
+            client.list_calls("m")
+        with pytest.raises(ServerError) as raised:
+            client.list_calls("m")
+    assert raised.value.outlasted is not has_answered
 
 
 def test_errors_quote_neither_address_nor_phone_number(
