@@ -445,7 +445,7 @@ def test_a_run_that_failed_in_an_outage_is_repeated_automatically(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Dagster's run retries repeat it. If these fail too, the catch-up does, even if the days had landed before."""
-    monkeypatch.setattr(ServerError, "retry_for_seconds", 0.05)
+    monkeypatch.setattr("synthflow_assets.api.retries._SHORTEST_SECONDS", 0.05)
     sandbox = start_sandbox(agents=1, calls_per_day=5)
     settings = settings_for(sandbox, outage_minutes=0)
     definitions = build_synthflow_defs(settings)
