@@ -50,4 +50,6 @@ def test_a_fault_is_found(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
         case _:
             monkeypatch.setattr(decoding, "private_sql", lambda column, *_: column.name)
     with pytest.raises((AssertionError, ExceptionGroup)):
-        fuzz.PROPERTIES[-1].run(seed_number=0, count=40, shrink=False)
+        # It ends at the first one found. Which examples a seed gives depends on the imported modules, whose constants
+        # Hypothesis tries: with 40 examples, some selections of tests did not find a fault.
+        fuzz.PROPERTIES[-1].run(seed_number=0, count=1000, shrink=False)
