@@ -10,6 +10,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+import duckdb
+
 from synthflow_assets.agents import Agent
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.api.events import CallWindow, FailedWindow, FetchedPage, FetchedWindow, FetchProgress
@@ -362,11 +364,16 @@ class _Loader:
         yield from self.load(list(strays), confirmed=True)
 
     def land_listing(self) -> None:
+        """Land the listed agents, unless they landed with a batch."""
+        if not self._has_landed_listing:
+            with self._warehouse.connect() as connection:
+                self._land_listing(connection)
+
+    def _land_listing(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Land the listed agents once, and log those that are no longer listed."""
         if self._has_landed_listing:
             return
-        with self._warehouse.connect() as connection:
-            gone = land_agents(connection, self._listed, dt.datetime.now(dt.UTC))
+        gone = land_agents(connection, self._listed, dt.datetime.now(dt.UTC))
         self._has_landed_listing = True
         for agent in gone:
             self._log(
@@ -427,7 +434,7 @@ class _Loader:
                 pii=self._settings.pii,
                 accept_deleted=self._accept_deleted,
             )
-        self.land_listing()
+            self._land_listing(connection)
         self._last_landing = time.monotonic()
         self._log(f"landed {sum(summary.landed for summary in landed):,} calls of {len(landed):,} (day, agent) pairs")
         failed = [
