@@ -225,6 +225,7 @@ def test_base_url_wins_over_region() -> None:
         "X=1 SYNTHFLOW_PII:drop",
         "X=bar SYNTHFLOW_PII drop",
         "X=1 Y=2 SYNTHFLOW_PII=drop",
+        "X=it's SYNTHFLOW_PII=drop",
         "let SYNTHFLOW_PII=drop",
         # Behind a character that an editor shows as the end of a line.
         *(f"X=1{end}SYNTHFLOW_PII=drop" for end in "\0\x0b\x0c\x1c\x85\u2028\u2029"),
@@ -378,6 +379,20 @@ def test_an_empty_treatment_in_the_environment_or_in_python_is_refused(
 def test_a_folder_called_env_is_a_virtual_environment(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
     assert Settings.load().model_dump() == Settings.of().model_dump()
+
+
+def test_an_env_file_that_cannot_be_read_is_not_ignored(tmp_path: Path) -> None:
+    (tmp_path / ".env").symlink_to("not-mounted")
+    with pytest.raises(SettingsError, match=r"^\.env is a link to a file that does not exist; "):
+        Settings.load()
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").symlink_to(".env")
+    with pytest.raises(SettingsError, match=r"^\.env cannot be read: Too many levels of symbolic links; "):
+        Settings.load()
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").write_text("SYNTHFLOW_PII=drop", encoding="utf-16")
+    with pytest.raises(SettingsError, match=r"^\.env cannot be read; save it as UTF-8 text"):
+        Settings.load()
 
 
 def test_the_env_file_may_be_a_pipe(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ _OTHER_PREFIX = re.compile(r"[^\W_][\W_]+synthflow", re.IGNORECASE)
 _ALIKE = 0.9  # of the letters, as `SYNTHLFOW_PII` and `SYNTHFLOW_PII` have
 # The first word of a line within a quoted value. In JSON, a name has quotes.
 _FIRST_WORD = re.compile(r"[\s-]*((?:export|set)\s+)?([^\s=:#\"']+)")
-_QUOTED = re.compile(r"""'(\\.|[^'])*'?|"(\\.|[^"])*"?""")
+_QUOTED_VALUE = re.compile(r"""^\s*('(\\.|[^'])*'?|"(\\.|[^"])*"?)""")
 # What editors show as the end of a line, and the parser takes for a part of it; and characters that no line needs.
 _CONTROL_CHARACTER = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -131,10 +131,18 @@ def read_environment(fields: Iterable[str]) -> dict[str, str]:
 def _load_env_file(path: Path, known: Mapping[str, str]) -> None:
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError):  # .env may be the folder of a virtual environment
+    except IsADirectoryError:  # the folder of a virtual environment
         return
-    except (ValueError, OSError) as error:
-        raise SettingsError(f".env cannot be read ({type(error).__name__}): save it as UTF-8 text") from None
+    except FileNotFoundError:
+        if path.is_symlink():  # for example into a folder of secrets that is not mounted
+            raise SettingsError(
+                ".env is a link to a file that does not exist; create the file, or remove the link"
+            ) from None
+        return
+    except OSError as error:
+        raise SettingsError(f".env cannot be read: {error.strerror}; make it readable, or remove it") from None
+    except ValueError:
+        raise SettingsError(".env cannot be read; save it as UTF-8 text") from None
     _validate_characters(text)
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
@@ -240,9 +248,9 @@ def _first_line(binding: Binding) -> int:
 def _has_setting(text: str, known: Iterable[str]) -> bool:
     """Return whether a value has a setting after a space, as in `OTHER=1 SYNTHFLOW_PII=drop`.
 
-    Quoted text and comments may be anything, and a command may pass a setting on: `docker run -e SYNTHFLOW_PII=x`.
+    A quoted value and a comment may be any text, and a command may pass a setting on: `docker run -e SYNTHFLOW_PII=x`.
     """
-    unquoted = re.sub(r"(?:^|\s)#.*", "", _QUOTED.sub("x", text)).strip()
+    unquoted = re.sub(r"(?:^|\s)#.*", "", _QUOTED_VALUE.sub("x", text)).strip()
     names = "|".join(known)
     misspelt = names.replace("_", "[_-]?")
     return bool(re.search(rf"(?i)[\s;](?<!-e )(?<!--env )(({names})(?!\w)|({misspelt})\s*=)", unquoted))
