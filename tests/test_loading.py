@@ -413,7 +413,7 @@ def test_a_call_that_only_another_day_lists_lands_on_its_own(run: Callable[..., 
 
 def test_a_call_whose_filtered_time_is_more_than_a_margin_from_its_start_is_not_lost(run: Callable[..., Run]) -> None:
     """It starts within two margins of the day that lists it, and the window of its own day does not list it."""
-    one = run(agents=1, calls_per_day=900, window_filters="early_creation")
+    one = run(agents=1, calls_per_day=300, window_filters="early_creation")
     one.load()
     stored = one.warehouse.read_frame("calls")
     for day in DAYS[1:]:

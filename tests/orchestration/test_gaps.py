@@ -24,6 +24,7 @@ from tests.orchestration.test_definitions import LANDED, evaluate_catch_up, run
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
 LandOnce = Callable[..., None]
+ROOT = Path(__file__).parents[2]
 FIRST, LAST = "2026-03-09", "2026-03-10"
 DAYS = [dt.date(2026, 3, 9), dt.date(2026, 3, 10)]
 TICK = dt.datetime(2026, 3, 11, 9, 45, tzinfo=dt.UTC)
@@ -75,6 +76,7 @@ def test_a_run_that_was_killed_before_the_metrics_is_completed_without_fetching(
     settings = settings_for(sandbox, export_dir=str(tmp_path / "exports"), report=str(tmp_path / "report.html"))
     home = tmp_path / "home"
     home.mkdir()
+    (home / "dagster.yaml").symlink_to(ROOT / "synthflow_assets" / "dagster.yaml")
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(home),
@@ -86,6 +88,7 @@ def test_a_run_that_was_killed_before_the_metrics_is_completed_without_fetching(
     killed = subprocess.run([sys.executable, "-c", KILLED_RUN], env=environment, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     definitions = build_synthflow_defs(settings)
+    os.environ["DAGSTER_HOME"] = str(home)  # for `dagster.yaml`; removed by clean_environment
     with dg.DagsterInstance.from_config(str(home)) as instance:
         [dead] = instance.get_runs()
         started = instance.get_run_record_by_id(dead.run_id)

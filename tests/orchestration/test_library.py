@@ -41,8 +41,12 @@ def workspace(sandbox: Sandbox, name: str, file: Path, **values: Any) -> dg.Defi
     return build_synthflow_defs(settings, key_prefix=name, **values)
 
 
-def run(definitions: dg.Definitions, job: str, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    return definitions.resolve_job_def(job).execute_in_process(instance=instance, partition_key=DAY)
+def run(definitions: dg.Definitions, job: str, instance: dg.DagsterInstance, *assets: str) -> dg.ExecuteInProcessResult:
+    """Run a job for a day, or some assets of it, which are named with their prefix."""
+    selection = [dg.AssetKey(name.split("/")) for name in assets] or None
+    return definitions.resolve_job_def(job).execute_in_process(
+        instance=instance, partition_key=DAY, asset_selection=selection
+    )
 
 
 def test_merges_with_a_project_that_has_assets_a_duckdb_resource_and_pools_of_its_own(
@@ -94,8 +98,9 @@ def test_two_workspaces_of_one_location_land_side_by_side(
     acme = start_sandbox(seed=1, agents=1, calls_per_day=30, api_key="key-of-acme")
     globex = start_sandbox(seed=2, agents=2, calls_per_day=30, api_key="key-of-globex")
     both = dg.Definitions.merge(workspace(acme, "acme", file), workspace(globex, "globex", file))
-    assert run(both, "acme_daily", instance).success
-    assert run(both, "globex_daily", instance).success
+    for name in ("acme", "globex"):
+        assets = ("calls", "call_rejects", "call_loads", "call_duration_daily", "calls_export")
+        assert run(both, f"{name}_daily", instance, *(f"{name}/{asset}" for asset in assets)).success
     start = int(dt.datetime(2026, 3, 10, tzinfo=dt.UTC).timestamp() * 1000)
     for sandbox, schema in ((acme, "acme"), (globex, "globex")):
         landed = Warehouse(str(file), schema).read_frame("calls")
@@ -225,7 +230,7 @@ def test_own_resources_take_the_place_of_settings(
         synthflow=SynthflowResource(api_key=dg.EnvVar("THEIR_KEY"), base_url=sandbox.url),
         warehouse=WarehouseResource(database=str(tmp_path / "own.duckdb")),
     )
-    assert run(definitions, "synthflow_daily", instance).success
+    assert run(definitions, "synthflow_daily", instance, "synthflow/calls", "synthflow/call_duration_daily").success
     assert len(Warehouse(str(tmp_path / "own.duckdb")).read_frame("calls")) > 0
     with pytest.raises(SettingsError, match=r"schema_name synthflow.*are in acme"):
         build_synthflow_defs(key_prefix="acme", warehouse=WarehouseResource(database="x.duckdb"))
