@@ -107,9 +107,7 @@ class FileEngine(Engine):
         path = Path(self.location)
         if path.exists() and not (path.is_file() or path.is_dir()):
             # DuckDB would wait for a named pipe for ever.
-            raise WarehouseUnusableError(
-                f"{self.location} is not a regular file; set SYNTHFLOW_WAREHOUSE to another path"
-            )
+            raise WarehouseUnusableError(f"{self.location} is not a regular file; give the path of a DuckDB file")
         connection.execute(f"SET storage_compatibility_version = '{_NEW_FILE_FORMAT}'")
         options = "READ_ONLY" if read_only else _NEW_FILE
         attach_when_free(
