@@ -56,8 +56,8 @@ handle time. The API has no queue, so there is no abandonment rate.
   the same caller. A number without its country code is another caller, because the country is not known.
 * A withheld number has no key. It comes as a word such as `anonymous` or `restricted`, or as that word on a keypad,
   such as `+266696687`.
-* A number with letters, with fewer than 7 or more than 15 digits, or with only zeros has no key. Nor has the agent's
-  own number: an agent that calls itself reaches nobody.
+* A number with letters, with fewer than 7 or more than 15 digits, or with only zeros has no key. The agent's own
+  number has no key either, because an agent that calls itself reaches no person.
 * With `SYNTHFLOW_PII=hash`, the key is the keyed hash of the digits, so the numbers of callers are the same. With
   `drop`, there is no key: callers are NULL, and attempts are empty.
 * If you change `SYNTHFLOW_PII` or its key, a caller's earlier and later keys differ. To match them, fetch old days
@@ -156,8 +156,9 @@ def settings_page() -> str:
         "unknown, nothing runs, and one line says what is allowed.\n\n"
         "In `.env`, write each setting on a line of its own. A line is refused if it cannot be read, if it refers to\n"
         "a variable that is not set, or if it leaves a setting empty that the environment or an earlier line sets.\n"
-        "A name is refused if it begins with `SYNTHFLOW` in any case, or differs from a setting by a letter, and is\n"
-        "no setting. If a value of another program has a setting after a space, put the value in quotes.\n\n"
+        "A name that is no setting is refused if it begins with `SYNTHFLOW`, in upper or lower case, or is nearly the\n"
+        "name of a setting. If the value of another variable contains a setting after a space, put the value in\n"
+        "quotes.\n\n"
         "In a `defs.yaml`, the settings are [attributes](component.md). In Python, they are arguments of\n"
         "[`Settings.of`](python.md). Both use lower case without the prefix, and do not read the environment.\n\n"
         "| variable | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"

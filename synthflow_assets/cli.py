@@ -85,7 +85,7 @@ def agents() -> None:
 def alert(test: bool) -> None:
     """Send a test alert through every channel.
 
-    Prints what came back. Exits with 1 if a channel does not accept it, or if none is set.
+    Prints the result of each channel. Exits with 1 if a channel does not accept it, or if none is set.
     """
     from synthflow_assets.orchestration.sensors.channels import send_test_alert
     from synthflow_assets.settings import Settings
@@ -109,7 +109,7 @@ def alert(test: bool) -> None:
 def doctor(debug: bool, alerts: bool) -> None:
     """Examine settings, API and warehouse, and report problems.
 
-    Every problem comes with what to do. Exits with 1 if there is one.
+    Shows a remedy for each problem. Exits with 1 if there is a problem.
     """
     from synthflow_assets.doctor import Verdict, examine
     from synthflow_assets.settings import Settings
@@ -221,7 +221,7 @@ def _compute_and_export(connection: DuckDBPyConnection, days: list[dt.date], set
 @click.option("--phone", required=True, help="The person's number with its country code, such as +14155550100.")
 @click.option("--yes", is_flag=True, help="Erase without a prompt.")
 def forget(phone: str, yes: bool) -> None:
-    """Erase one person's data, and keep fetches from restoring it.
+    """Erase one person's data, and keep it from being fetched again.
 
     Covers all tables, exports and recordings. Calls stay, with their times, durations and reasons.
     """

@@ -1,7 +1,7 @@
 """Examine everything that a fetch depends on, and report what is wrong and how to correct it.
 
-Nothing is written, neither to the API nor to the warehouse nor to temporary files. The warehouse is examined even if
-the API fails.
+Nothing is written to the API, the warehouse or temporary files. A bucket of exports gets one small object, which shows
+that the bucket accepts writes. The warehouse is examined even if the API fails.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ def _examine_fetch(
 ) -> Iterator[Finding]:
     """Yield findings about fetching and decoding a day of an agent by the code that a run uses. Nothing lands.
 
-    If the last day has no calls, it is an earlier day that has some.
+    If the last day has no calls, an earlier day with calls is fetched instead.
     """
     start_ms = counts[agent].start_ms
     if start_ms is not None:

@@ -7,7 +7,7 @@
     │   │   ├── AuthenticationError      401: wrong key, or wrong region
     │   │   ├── AccessDeniedError        403: the key lacks a permission
     │   │   ├── NotFoundError            404: no such path or agent
-    │   │   │   └── NoCallsFoundError        404 or 400: the agent has no calls in this window
+    │   │   │   └── NoCallsFoundError        404, 400, 410 or 422: no calls in this window
     │   │   ├── BadRequestError          400, 422 and other 4xx
     │   │   ├── UnknownHostError         no such host, or an untrusted certificate
     │   │   └── UnexpectedResponseError  a redirect, an ignored window, calls of another agent
@@ -23,8 +23,9 @@
     ├── WarehouseError
     │   ├── WarehouseLockedError     another process holds the file
     │   └── WarehouseUnusableError   the location cannot be opened or written
+    │       └── BucketUnreachableError   the server of a bucket cannot be reached just now
     ├── UnreadableRecordsError       a field changed its type; nothing of the day was replaced
-    ├── VanishedCallsError           calls that landed, or their fields, are gone; nothing of the day was replaced
+    ├── VanishedCallsError           landed calls or values are gone or moved; nothing of the day was replaced
     ├── ReportError                  the report cannot be built or written
     └── AlertError                   an alert could not be delivered; it is sent again later
 
@@ -186,7 +187,7 @@ class UnreadableRecordsError(SynthflowError):
 
 
 class VanishedCallsError(SynthflowError):
-    """The API no longer lists many calls of a day that landed before, or no longer sends a field of them."""
+    """The API no longer lists calls that landed before, moves them to another day, or no longer sends their values."""
 
 
 class ReportError(SynthflowError):

@@ -60,7 +60,7 @@ class FailedPartition:
 
     @property
     def is_about_vanished_calls(self) -> bool:
-        """Whether the API no longer lists calls that landed before."""
+        """Whether the pair would lose calls or values that landed before."""
         return isinstance(self.error, VanishedCallsError)
 
     def __str__(self) -> str:
@@ -179,7 +179,7 @@ def load_calls(
         run_id: the value of `run_id` in `call_loads`.
         skipped: pairs that are not fetched.
         listed: all agents that the API lists and the settings select; by default `agents`.
-        accept_deleted: whether calls that the API no longer lists are removed, however many they are.
+        accept_deleted: whether a pair lands even if it loses many calls or values that landed before.
         log: gets messages for people.
 
     Yields:
@@ -223,7 +223,7 @@ def load_calls(
                 loader.land_listing()
                 return
         except SuppressionListChangedError:
-            log("a person was erased meanwhile; fetching what has not landed again, without that person")
+            log("a person was erased meanwhile; the pairs that have not landed are fetched again, without that person")
 
 
 class _LandingThread:
@@ -292,7 +292,8 @@ class _Loader:
 
         Args:
             pairs: to fetch.
-            confirmed: whether they are fetched again. If not, no pair lands that lacks what landed before.
+            confirmed: whether the pairs are fetched for the second time. If not, a pair does not land if it lacks calls
+                or values that landed before.
 
         Raises:
             SuppressionListChangedError: a person was erased; what has not been yielded has not landed.
@@ -341,9 +342,9 @@ class _Loader:
             raise error_of_all
 
     def load_strays(self, landed: Collection[Partition]) -> Iterator[LoadSummary | FailedPartition]:
-        """Fetch pairs again that list calls of another day, which the window of their own day did not list.
+        """Fetch pairs again if they listed calls of another day that the window of that day did not list.
 
-        The API filters a time of these calls that is more than a margin from their start. They land as strays.
+        The API filters these calls by a time that is more than a margin from their start. They land as strays.
 
         Args:
             landed: the pairs that landed.
@@ -382,7 +383,7 @@ class _Loader:
             )
 
     def _now_ms(self) -> int:
-        """Return the present, by the earlier of both clocks; say so if they differ."""
+        """Return the present by the earlier of both clocks; log a difference of more than a minute."""
         if ahead := self._client.clock_correction_seconds:
             direction = "ahead of" if ahead > 0 else "behind"
             self._log(

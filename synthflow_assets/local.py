@@ -195,7 +195,7 @@ def _run_dev(home: Path, host: str, port: int, environment: dict[str, str], fold
         try:
             return server.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            # If one of Dagster's processes hangs, none may stay behind.
+            # If one of Dagster's processes hangs, end all of them.
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
             return server.wait()

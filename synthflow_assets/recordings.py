@@ -199,8 +199,8 @@ def validate_mounted(locations: Iterable[str], deleted: Collection[str]) -> None
         # A location without an ending is of a file that may never have been written.
         if PurePath(location).suffix and PurePath(location).stem not in gone and _is_unmounted(location):
             raise WarehouseUnusableError(
-                f"the folder of recordings {_folder_of(location)} does not exist here, and it holds recordings of this "
-                "person; mount it, or create it if the recordings were deleted"
+                f"recordings of this person are in {_folder_of(location)}, which does not exist here; mount this "
+                "folder, or create it if the recordings were deleted"
             )
 
 

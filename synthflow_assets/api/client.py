@@ -239,7 +239,7 @@ class SynthflowClient:
 
     @property
     def clock_correction_seconds(self) -> float:
-        """`clock_ahead_seconds`; 0 if it is less than a minute either way, which needs no correction of a clock."""
+        """`clock_ahead_seconds`; 0 if the clocks differ by at most a minute, which needs no correction."""
         ahead = self.clock_ahead_seconds or 0.0
         return ahead if abs(ahead) > _MAX_CLOCK_DIFFERENCE_SECONDS else 0.0
 

@@ -3,8 +3,9 @@
 One thread decides what to request (`window`), a pool of threads sends the requests, as many at once as the API answers
 without slowing down (`concurrency`). A window that fails does not stop the others.
 
-The order is by what ends the fetch soonest. First pages come first, because they state how many pages follow. Then
-comes the window with the most calls, because it may have to be read again, or in slices whose totals are not known yet.
+Requests are sent in the order that ends the fetch soonest. First pages come first, because they state how many pages
+follow. Then comes the window with the most calls, because it may have to be read again, or in slices whose totals are
+not known yet.
 Windows start in the given order and finish in any order.
 """
 

@@ -141,7 +141,7 @@ def parse_calls(body: bytes) -> CallPage:
     Records with a lone surrogate or NUL, and pages with NaN, invalid UTF-8 or control characters, are parsed a second,
     slower time: what no database stores becomes U+FFFD, NaN becomes null. So these calls land too.
 
-    A body without calls may lack the list, the total, or the whole response, or say in words that there are no calls.
+    If there are no calls, the body may lack the list, the total or the whole response, or say so in words.
 
     Raises:
         MalformedResponseError: the body is not the JSON that the reference describes.
@@ -191,7 +191,7 @@ def parse_agents(body: bytes) -> AgentPage:
 
 
 def _decode(decoder: msgspec.json.Decoder[Page], body: bytes, what: str) -> tuple[Page, bool]:
-    """Return the decoded page, and whether its records hold only what a database stores. Otherwise, it is not known."""
+    """Return the decoded page, and whether its records are known to hold only what a database stores."""
     try:
         body = body.removeprefix(codecs.BOM_UTF8)
         if not body.isascii():
@@ -218,10 +218,11 @@ def _unexpected_json(body: bytes, what: str) -> MalformedResponseError:
 def _is_empty(body: bytes) -> bool:
     """Return whether a body without a total says clearly that there are no calls.
 
-    It is an empty list, it states only that the request succeeded, its list of calls is empty, or it says so in words.
+    The body does so in four forms: it is an empty list, it states only that the request succeeded, its list of calls is
+    empty, or it says so in words.
 
     Raises:
-        MalformedResponseError: it holds neither calls nor anything else. A gateway may have lost the response.
+        MalformedResponseError: the body has neither calls nor such a statement. A gateway may have lost a part of it.
     """
     try:
         tree = json.loads(body) if body.strip() else None
@@ -244,8 +245,8 @@ def _is_empty(body: bytes) -> bool:
         return True
     raise MalformedResponseError(
         f"the response to the list of calls has neither calls nor their total ({len(body):,} bytes), so a part may "
-        "have been lost; try again later, or check that SYNTHFLOW_BASE_URL ends in /v2. If it stays so and the "
-        "dashboard shows no calls either, tell the maintainers"
+        "have been lost; try again later, or check that SYNTHFLOW_BASE_URL ends in /v2. If this lasts and "
+        "Synthflow's dashboard shows no calls either, tell the maintainers"
     )
 
 
@@ -259,7 +260,7 @@ def _parse_call(raw: bytes) -> CallRecord:
         key = _key_decoder.decode(raw)
         return CallRecord(_text(key.call_id), _text(key.model_id), _start_ms(key.start_time), raw)
     except _DECODING_ERRORS:
-        # A wrong type in one field must not cost the others: each is parsed by itself, and landing judges the record.
+        # If one field has a wrong type, the others are still needed. So each is parsed separately.
         pass
     try:
         fields = _raw_key_decoder.decode(raw)

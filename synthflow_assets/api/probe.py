@@ -1,7 +1,7 @@
 """Find out by experiment what the reference of "List calls" does not specify, on some recent calls of one agent.
 
-Fetching is complete under every one of these readings. The present one explains unexpected numbers, such as calls
-outside the window, and shows what to ask Synthflow about.
+Fetching is complete however the API behaves. The result explains unexpected numbers, such as calls outside the window,
+and shows what to ask Synthflow about.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class ApiReading:
 
     `from_filters` and `to_filters`: the time of a call that `from_date` and `to_date` are compared with. A time before
     the start is the scheduled start if it is a full minute for all samples; otherwise it is the creation.
-    `lead_seconds`: the longest time from there to the start of a sample, at most a second more than a day; 0 if no
-    sample is filtered by a time before its start. `examined`: the number of calls that show it.
+    `lead_seconds`: the longest time from the filtered time to the start of a sample, at most a second more than a day;
+    0 if no sample is filtered by a time before its start. `examined`: the number of calls that were examined for it.
     `from_inclusive` and `to_inclusive`: whether a call that starts at exactly that millisecond is listed.
     """
 
@@ -185,7 +185,7 @@ class _Experiments:
         self._model_id = model_id
 
     def from_side(self, sample: _Sample) -> Side:
-        """From its middle on, a call is listed only if `from_date` is compared with its end."""
+        """Return what `from_date` filters: if a window from the middle of a call lists the call, it is the end."""
         if self._lists(sample, sample.middle_ms, sample.after_ms):
             return "end"
         return "start" if self._lists(sample, sample.start_ms - _SLACK_MS, sample.after_ms) else "before"
@@ -236,7 +236,7 @@ class _Experiments:
         return self._lists(sample, sample.start_ms - 1000, sample.start_ms)
 
     def honours_window(self, now_ms: int) -> bool:
-        """A window in ten years has no calls."""
+        """Return whether the API filters by the window: one in ten years must have no calls."""
         future = now_ms + _FUTURE_DAYS * _DAY_MS
         page = self._client.list_calls(self._model_id, limit=1, from_date=future, to_date=future + _DAY_MS)
         return page.total_records == 0 and not page.calls

@@ -2,9 +2,10 @@
 
 After attempt n (from 0), the client waits `min(30, 0.5 * 2**n)` seconds times a random factor between 0.5 and 1.5, or
 for as long as `Retry-After` says. It gives up when errors of one class have been retried for their `retry_for_seconds`.
-After a 429 or 503 all connections of the client wait, because the limit is the account's. A client may also wait
-for outages: if the API cannot be reached or answers 5xx, it retries until no request has succeeded for that time, no
-longer and no shorter. If the API answers other requests, the error's own time limit applies.
+After a 429 or 503 all connections of the client wait, because the limit is the account's.
+
+A client may also wait for outages, for a set time. If the API cannot be reached or answers 5xx, the client gives up
+only when no request has succeeded for this time. If the API answers other requests, the error's own time limit applies.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from synthflow_assets.errors import ClientClosedError, TransientApiError
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
-_SILENT_SECONDS = 5.0  # a single error that a retry mends is not worth a message
+_SILENT_SECONDS = 5.0  # if a retry succeeds within this time, nothing is logged
 _MESSAGE_SECONDS = 60.0
 _SHORTEST_SECONDS = 10.0  # of the wait for an outage
 _DAY_SECONDS = 86_400
@@ -102,7 +103,7 @@ class Outage:
             return self._start + (self._limit_seconds or 0.0) - now
 
     def _is_message_due(self, failure: Failure) -> bool:
-        """Return whether the trouble is to be logged; if so, no other thread does so for a minute."""
+        """Return whether to log the errors now. If so, no other thread logs errors for a minute."""
         with self._lock:
             now = time.monotonic()
             is_due = now - failure.attempted_at >= _SILENT_SECONDS and now >= self._next_message
@@ -126,7 +127,7 @@ class Failure:
 
     @property
     def seconds(self) -> float:
-        """The seconds that have passed since."""
+        """Seconds since the first attempt failed."""
         return time.monotonic() - self.failed_at
 
     def next_wait(self, limit_seconds: float, wait_seconds: float) -> float | None:
@@ -147,7 +148,7 @@ def with_retries(
         attempt: sends one request.
         throttle: gives each attempt a connection and a slot, and holds the pauses of all connections.
         closed: set when the client is closed, which ends the waiting.
-        outage: of the client; None: it does not wait for outages.
+        outage: the client's wait for outages; None if it does not wait for them.
 
     Raises:
         ApiError: permanent errors at once, transient errors after retries.

@@ -241,7 +241,7 @@ class Transport:
 
         Args:
             response: whose headers were read.
-            until_parsed: the caller's stack. If the body is large, no other large body is read until it is closed.
+            until_parsed: the caller's stack. If the body is large, no other large body is read until the stack closes.
         """
         # Directly from urllib3: requests reads in steps of 10 kB, too small for pages of 200 kB.
         chunks, size, is_large = [], 0, False

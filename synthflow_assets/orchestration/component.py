@@ -164,7 +164,7 @@ class SynthflowCallsComponent(dg.Component, _Settings, dg.Resolvable):
         try:
             spec = self.translation(props.spec, props)
         except Exception as error:  # noqa: BLE001 (a template may raise anything)
-            # Without its cause: somebody's template has no line in Python.
+            # Without its cause, because a template has no line in Python.
             raise translation_error(props, error) from None
         # Dagster turns an empty `code_version:` into this text.
         return spec.replace_attributes(code_version=None) if spec.code_version == "None" else spec

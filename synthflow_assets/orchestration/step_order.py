@@ -17,7 +17,7 @@ Parents = Callable[[dg.AssetKey], Iterable[dg.AssetKey]]
 
 
 def validate_whole_steps(steps: Mapping[dg.AssetKey, str], parents: Parents) -> None:
-    """Refuse an asset that depends on its own step by way of an asset of another step.
+    """Refuse an asset that depends on its own step through an asset of another step.
 
     Args:
         steps: the step that writes each asset.
@@ -33,7 +33,7 @@ def validate_whole_steps(steps: Mapping[dg.AssetKey, str], parents: Parents) -> 
                 one, other, same = (each.to_user_string() for each in (key, parent, own))
                 raise SettingsError(
                     f"{one} depends on {other}, but one step writes {one} and {same}, from which {other} is computed; "
-                    "remove it from the dependencies"
+                    f"remove {other} from the dependencies of {one}"
                 )
 
 

@@ -3,8 +3,8 @@
 Tables of the same name in two warehouses are refused as well: data catalogues, and Dagster itself, identify a table by
 `dagster/table_name`.
 
-Each workspace is built on its own, so only Dagster knows all of them. The same holds for dependencies by way of assets
-of the user's own, which may split a step; see `step_order`. The checks run when Dagster resolves the job of a
+Each workspace is built on its own, so only Dagster knows all of them. Only Dagster also knows dependencies through the
+user's own assets, which may split a step; see `step_order`. The checks run when Dagster resolves the job of a
 workspace, which a code server does while it loads. They run again in each run.
 """
 

@@ -28,7 +28,8 @@ def known_values() -> Check:
         "calls",
         "known_values",
         "Every status, type and reason is documented. Hyphens and underscores count as the same.",
-        "Tell the maintainers. Until a status is known, it counts as neither connected nor open",
+        "Tell the maintainers. Until a status is known, its calls do not count as connected; those without an end "
+        "count as open",
         query=" UNION ALL ".join(queries) + " ORDER BY ALL LIMIT 100",
     )
 

@@ -179,8 +179,8 @@ class Settings(BaseModel):
         ge=0,
         le=1440,
         description=(
-            "Minutes for which a run retries if the API cannot be reached or answers 5xx; with 0, it retries for 10 "
-            "seconds. Then the run fails, and Dagster or the catch-up schedule fetches its days again."
+            "Minutes for which a run retries if the API cannot be reached or answers 5xx; 0 means 10 seconds. After "
+            "that, the run fails, and Dagster or the catch-up schedule fetches its days again."
         ),
     )
     window_margin_seconds: int = Field(

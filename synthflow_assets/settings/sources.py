@@ -173,8 +173,9 @@ def _validate_characters(text: str) -> None:
 def _validate_lines(binding: Binding, known: Mapping[str, str]) -> None:
     """Refuse a wrong line: the parser skips it with a warning, and without SYNTHFLOW_PII personal data would be kept.
 
-    A line is wrong if its name is meant for this package, and it is not the NAME=value of a setting; or if its value
-    has a setting after a space, or on a line of its own. A value in quotes on one line may have any text.
+    A line is wrong if its name is meant for this package, but the line is not the NAME=value of a setting. It is also
+    wrong if its value contains a setting after a space or on a line of its own. A quoted value on one line may contain
+    any text.
 
     Args:
         binding: what the parser made of one line, or of several lines if a quoted value spans them.
@@ -220,7 +221,7 @@ def _resolved(binding: Binding, values: Mapping[str, str], known: Mapping[str, s
             # The name is not shown, because the value may be a secret that has a dollar sign.
             raise SettingsError(
                 f"line {_first_line(binding)} of .env: {binding.key} refers to a variable by ${{...}} that is not "
-                "set; set it in a line before, or remove the reference"
+                "set; set the variable in an earlier line, or remove the reference"
             )
     return "".join(part.resolve(environment) for part in parts)
 

@@ -162,7 +162,7 @@ class _Loss(NamedTuple):
 class RunLosses:
     """What the partitions of a run lose, summed over each day, over each agent, and over the run.
 
-    20 agents of which each loses 3 of 3 calls exceed no limit of a partition.
+    If each of 20 agents loses 3 of 3 calls, no partition exceeds its limit, but the sums do.
     """
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class RunLosses:
     def find(
         self, partition: Partition, what: str, is_too_much: Callable[[_Loss], bool] = lambda loss: loss.is_many
     ) -> str | None:
-        """Return a text about a sum that is too much and that includes the partition; None if none is."""
+        """Return a text about the first sum that includes the partition and is too large; None if there is none."""
         for scope, text in _scopes(partition).items():
             loss = _Loss(self._lost[scope, what], self._before[scope, what])
             if is_too_much(loss):
@@ -230,16 +230,18 @@ def find_losses(
 
     A partition must not land in these cases:
 
-    * More than three records are rejected that landed before, or more than three and nearly all records. A rejected
+    * More than three records that landed before are rejected, or more than three and nearly all records. A rejected
       record without an id may be any call that landed and is not listed now.
     * More than three calls that landed before, and more than a tenth of them, are not listed now. If the response says
       that there are no calls but states no total, one call suffices.
-    * As many calls that landed before start on another day now. Then the API may have shifted all starts.
-    * As many calls lack a value now that landed with it and that metrics read, or have another time, or a number that
-      changed tenfold, as with another unit. But Synthflow may delete transcripts, error messages and numbers of
-      callers, so these and what is derived from them may vanish.
-    * It has rejected records or loses calls or values, and over its day, its agent or the run, these are too many: of
-      rejected records that landed before, more than a tenth.
+    * More than three calls that landed before, and more than a tenth of them, start on another day now. Then the API
+      may have shifted all starts.
+    * More than three calls, and more than a tenth of those that landed with a value that metrics read, lack this value
+      now, have another time, or have a number that changed tenfold, as with another unit. Transcripts, error messages,
+      numbers of callers and what is derived from them do not count, because Synthflow may delete them.
+    * The partition has losses below these limits, but a sum exceeds them: over all agents of its day, over all days of
+      its agent, or over the run. In sums, the rejected records that landed before must also be more than a tenth of all
+      records.
 
     Calls that had not ended do not count, because they may start on another day after all.
 
@@ -248,8 +250,8 @@ def find_losses(
         batch: the staged partitions.
         decoded: SQL for the relation of the decoded records.
         run: the losses of the run so far, to which those of the batch are added.
-        confirmed: whether the API sent the same before. If not, a partition that loses a single call or value must not
-            land: the sums over the run are known only when all partitions have been fetched.
+        confirmed: whether the partitions are fetched for the second time. If not, a partition that loses a single call
+            or value must not land: the sums over the run are known only when all partitions have been fetched.
         vanished_fields: `keep` keeps what is derived from a personal field, if that is NULL now; `mirror` does not.
         pii: how personal data of the batch was treated: keep, hash or drop.
         accept_deleted: whether calls and values may vanish.
@@ -291,7 +293,7 @@ def _count_calls(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decod
 def _count_values(
     connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str, *, keeps: bool, drops: bool
 ) -> dict[Partition, dict[str, _Loss]]:
-    # Under `drop`, it is the setting that removes personal values, not the API.
+    # With `drop`, the setting removes personal values, not the API.
     compared = [value for value in _VALUES if not (drops and value.column.personal)]
     had = [f"count_if({value.is_in('landed')})" for value in compared]
     lost = [f"count_if({value.is_lost(keeps=keeps)})" for value in compared]
@@ -322,7 +324,7 @@ def _losses(counts: _Counts, values: dict[str, _Loss]) -> dict[str, _Loss]:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A partition that may lose something."""
+    """What a partition loses, and whether it must not land because of that."""
 
     partition: Partition
     losses: Mapping[str, _Loss]
@@ -334,7 +336,7 @@ class _Judged:
         """Return why the partition must not land because of records that cannot be decoded.
 
         Args:
-            problem: the most frequent one.
+            problem: the most frequent reason why a record cannot be decoded.
         """
         rejected, replaced = self.losses[_REJECTED], self.losses[_REPLACED]
         if not rejected.lost:
@@ -381,7 +383,7 @@ class _Judged:
         )
 
     def is_refused(self, what: str) -> bool:
-        """Return whether the partition may not lose this."""
+        """Return whether the partition must not land because it loses this."""
         loss = self.losses.get(what, _Loss())
         if not loss.lost:
             return False
@@ -394,7 +396,7 @@ class _Judged:
 
 
 def _removed(landing: Mapping[Partition, Mapping[str, _Loss]]) -> list[str]:
-    """Return messages about what partitions lose that land."""
+    """Return messages about what the landing partitions lose."""
     sums: dict[tuple[dt.date, str], _Loss] = {}
     deleted: Counter[str] = Counter()
     values = {value.name: value for value in _VALUES}

@@ -269,8 +269,8 @@ CALL_LOADS = Table(
         Column(
             "open_calls",
             "BIGINT",
-            "Landed calls that had not ended. If their status is not documented, those that have no end: no "
-            "`telephony_end`, `end_call_reason`, `telephony_disconnect_reason` or `telephony_hangup`.",
+            "Landed calls that had not ended. A call whose status is not documented counts if `telephony_end`, "
+            "`end_call_reason`, `telephony_disconnect_reason` and `telephony_hangup` are all empty.",
             "calls",
         ),
         Column("requests", "BIGINT", "Requests that were sent.", "requests"),

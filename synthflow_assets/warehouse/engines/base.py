@@ -85,7 +85,7 @@ class Engine(ABC):
         return None
 
     def owns(self, path: Path) -> bool:  # noqa: ARG002
-        """Return whether a path leads to a file of the warehouse on this machine, now or later."""
+        """Return whether a path leads to a file of the warehouse on this machine, or to one that it may create."""
         return False
 
     def prepare(self) -> None:

@@ -185,7 +185,7 @@ numbered AS (
     FROM extracted
 ),
 faced AS (
-    -- Without the agent's own number: an agent that calls itself reaches nobody.
+    -- Without the agent's own number: an agent that calls itself reaches no person.
     SELECT *, coalesce(nullif(numbers[1], numbers[3]), nullif(numbers[2], numbers[3])) AS other_side
     FROM numbered
 )

@@ -1,5 +1,5 @@
--- For each partition: in how many calls that landed before and are listed again each value was there, and in how many of these
--- it is not now. Calls that had not ended do not count.
+-- For each partition and value: how many calls that are listed again had the value when they landed, and how many of these
+-- lack it now. Calls that had not ended do not count.
 SELECT now.day, now.model_id, [{had}] AS had, [{vanished}] AS vanished
 FROM {decoded} AS now
 JOIN calls AS landed USING (call_id)
