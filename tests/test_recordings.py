@@ -284,7 +284,7 @@ def test_forget_does_not_give_up_recordings_that_are_not_mounted(
     theirs, other = list(audio_files(tmp_path / "audio"))[:2]
     phone = phone_of(settings, theirs)
     (tmp_path / "audio").rename(tmp_path / "unmounted")
-    with pytest.raises(WarehouseUnusableError, match=r"audio does not exist here, .*mount it.* run the command again"):
+    with pytest.raises(WarehouseUnusableError, match=r"audio, which does not exist here; .* run the command again"):
         list(erase_person(settings, phone))
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("DELETE FROM calls WHERE call_id = $1", [other])
