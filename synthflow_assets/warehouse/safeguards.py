@@ -94,6 +94,8 @@ _VALUES = (
         for column in CALL_FIELDS
         if column.name in NEEDED_COLUMNS and not (column.personal or column.required)
     ),
+    # Only calls that had ended are compared.
+    _Value("call_outcome", _COLUMNS["call_outcome"], change="{now} = 'open'", verb="became open"),
     # `other` is a text that is not understood.
     _Value(
         "judge_results",

@@ -27,7 +27,7 @@ from synthflow_assets.warehouse.statements import describe
 _DECODED = "temp.decoded"
 # The columns of `calls` that the safeguards compare.
 LANDED_COLUMNS = (
-    *("call_id", "day", "model_id", "listed_day", "call_outcome"),
+    *("call_id", "day", "model_id", "listed_day"),
     *(column.name for column in COMPARED_COLUMNS),
 )
 

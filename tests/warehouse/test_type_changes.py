@@ -553,6 +553,7 @@ SHIFTED = "differs by more than a minute"
         ("duration", 25, 25_000, f"duration {TENFOLD}"),
         ("start_time", START_MS, START_MS + 7_200_000, f"start_time {SHIFTED}"),
         ("telephony_duration", 25_000, 25, f"telephony_duration {TENFOLD}"),
+        ("call_status", "completed", "in-progress", "call_outcome became open"),
         ("executed_actions", EXTRACTOR | TRANSFER, None, f"executed_actions {EMPTY}"),
         (
             "executed_actions",
