@@ -1,6 +1,6 @@
 """Fetch the calls of windows in parallel: complete, each call once.
 
-One thread decides what to request (`window`), a pool of threads sends the requests, as many at once as the API answers
+One thread decides what to request (`window`). A pool of threads sends the requests, as many at once as the API answers
 without slowing down (`concurrency`). A window that fails does not stop the others.
 
 Requests are sent in the order that ends the fetch soonest. First pages come first, because they state how many pages

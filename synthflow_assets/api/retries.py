@@ -1,8 +1,9 @@
 """Repeat a request that failed with a transient error.
 
-After attempt n (from 0), the client waits `min(30, 0.5 * 2**n)` seconds times a random factor between 0.5 and 1.5, or
-for as long as `Retry-After` says. It gives up when errors of one class have been retried for their `retry_for_seconds`.
-After a 429 or 503 all connections of the client wait, because the limit is the account's.
+After attempt n (from 0), the client waits `min(30, 0.5 * 2**n)` seconds times a random factor between 0.5 and 1.5. If
+the response has a `Retry-After`, the client waits for that time instead. It gives up when errors of one class have been
+retried for their `retry_for_seconds`. After a 429 or 503 all connections of the client wait, because the limit is the
+account's.
 
 A client may also wait for outages, for a set time. If the API cannot be reached or answers 5xx, the client gives up
 only when no request has succeeded for this time. If the API answers other requests, the error's own time limit applies.

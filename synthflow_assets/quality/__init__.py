@@ -97,9 +97,9 @@ CHECKS = (
     Check(
         "calls",
         "plausible_times",
-        "For each agent and day, most calls are shorter than a day and than a hundred times their connection, and not "
-        "all calls start on another day than the API listed them for. Otherwise the API may have changed a unit or a "
-        "time. It needs more than three calls.",
+        "For each agent and day, most calls are shorter than a day and than a hundred times their connection. At least "
+        "one call starts on the day that the API listed it for. Otherwise the API may have changed a unit or a time. "
+        "The check needs more than three calls.",
         "Compare some calls with Synthflow's dashboard. If they differ, tell the maintainers, and fetch the day again "
         "after an upgrade: {fetch}",
     ),

@@ -1,7 +1,7 @@
 """Export tables as Parquet, one file a day, into a folder or a bucket.
 
-Files are replaced atomically; readers never block writers. In a folder, a new file is renamed. A bucket has no rename,
-but an upload replaces its object as a whole when it is complete, so a day always has the same name.
+Files are replaced atomically; readers never block writers. In a folder, a new file is renamed. A bucket has no rename.
+But an upload replaces its object as a whole when it is complete, so a day always has the same name.
 """
 
 from __future__ import annotations

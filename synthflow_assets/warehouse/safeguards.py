@@ -238,9 +238,10 @@ def find_losses(
       that there are no calls but states no total, one call suffices.
     * More than three calls that landed before, and more than a tenth of them, start on another day now. Then the API
       may have shifted all starts.
-    * More than three calls, and more than a tenth of those that landed with a value that metrics read, lack this value
-      now, have another time, or have a number that changed tenfold, as with another unit. Transcripts, error messages,
-      numbers of callers and what is derived from them do not count, because Synthflow may delete them.
+    * The value of a column that metrics read has changed in more than three calls, and in more than a tenth of those
+      that landed with it: it is missing, another time, or a number that changed tenfold, as with another unit.
+      Transcripts, error messages, numbers of callers and what is derived from them do not count, because Synthflow
+      may delete them.
     * The partition has losses below these limits, but a sum exceeds them: over all agents of its day, over all days of
       its agent, or over the run. In sums, the rejected records that landed before must also be more than a tenth of all
       records.

@@ -229,9 +229,9 @@ def _failures_to_wait_for(
 ) -> int:
     """Return how many runs of the catch-up failed in a row, if it is too early to try again; otherwise 0.
 
-    A run and Dagster's retries of it count once. A run that computed one of the days counts as failed if the day is
-    still to be computed, for example because the exports are written to a disk that this process does not see. After
-    one failure, the schedule waits for 3 hours, then for 6, 12 and 24 hours.
+    A run and Dagster's retries of it count once. A run that computed one of the days counts as failed if the day must
+    still be computed. For example, the run may write exports to a disk that this process does not see. After one
+    failure, the schedule waits for 3 hours, then for 6, 12 and 24 hours.
     """
 
     def has_failed(record: dg.RunRecord) -> bool:
