@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -75,6 +76,8 @@ def agents() -> None:
     from synthflow_assets.texts import one_line
 
     with SynthflowClient.from_settings(Settings.load()) as client:
+        # Somebody waits: 5xx would be retried silently for two minutes.
+        client.wait_for_outages(0, partial(click.echo, err=True))
         for agent in discover_agents(client):
             name = agent.label if agent.name else "-"
             click.echo(f"{one_line(agent.model_id)}  {one_line(agent.type or '-'):<10}  {name}")

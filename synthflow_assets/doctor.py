@@ -162,6 +162,7 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
         yield Finding(Verdict.TROUBLE, "key", text, _set("api_key", "YOUR_KEY"))
         return
     with SynthflowClient.from_settings(settings.model_copy(update={"base_url": url})) as client:
+        client.wait_for_outages(0, lambda _: None)  # somebody waits for the finding
         try:
             resolved = resolve_agents(client, settings)
         except AuthenticationError:
@@ -210,6 +211,7 @@ def _examine_regions(settings: Settings, region_urls: Mapping[str, str]) -> Find
         if region == settings.region:
             continue
         with SynthflowClient.from_settings(settings.model_copy(update={"base_url": url})) as client:
+            client.wait_for_outages(0, lambda _: None)
             try:
                 client.list_agents()
             except AuthenticationError:

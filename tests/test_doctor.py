@@ -86,12 +86,21 @@ def test_no_key_and_no_host() -> None:
     assert "Check SYNTHFLOW_BASE_URL, and network" in troubles(Settings.of(base_url=unknown))["host"]
 
 
-def test_a_closed_port(fast_retries: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
-    monkeypatch.setattr("synthflow_assets.errors.ConnectionFailedError.retry_for_seconds", 0.05)
+def test_a_closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthflow_assets.api.retries._SHORTEST_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     settings = Settings.of(api_key="key", base_url=f"http://127.0.0.1:{port}/v2")
     assert troubles(settings)["API"].startswith("Cannot connect to 127.0.0.1")
+
+
+def test_5xx_are_reported_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were retried silently for two minutes."""
+    monkeypatch.setattr("synthflow_assets.api.retries._SHORTEST_SECONDS", 0.05)
+    requests: list[dict[str, str]] = []
+    with serving(lambda _: (503, b""), requests) as url:
+        assert troubles(Settings.of(api_key="key", base_url=url))["API"].startswith("Server overloaded (503)")
+    assert len(requests) < 5
 
 
 def test_clock(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:

@@ -75,7 +75,7 @@ class Outage:
             within_limit = failure.next_wait(error.retry_for_seconds, wait_seconds)
             if within_limit is not None and self._is_message_due(failure):
                 left = _duration(error.retry_for_seconds - failure.seconds)
-                self._log(f"{error}. The request is retried for at most another {left}")
+                self._log(f"{error}. Retrying for at most another {left}")
             return within_limit
         limit_seconds = min(error.retry_for_seconds, self._limit_seconds)
         within_limit = failure.next_wait(limit_seconds, wait_seconds)
@@ -86,14 +86,14 @@ class Outage:
             self.end()
             if is_due and within_limit is not None:
                 left = _duration(limit_seconds - failure.seconds)
-                self._log(f"{error}. The API answers other requests; this one is retried for at most another {left}")
+                self._log(f"{error}. The API answers other requests. Retrying for at most another {left}")
             return within_limit
         left_seconds = self._seconds_left()
         error.outlasted = left_seconds <= 0 or (error.retry_after_seconds or 0.0) > left_seconds
         if error.outlasted:
             return None
         if is_due:
-            self._log(f"{error}. The run retries for another {_duration(left_seconds)}")
+            self._log(f"{error}. Retrying for another {_duration(left_seconds)}")
         return min(wait_seconds, left_seconds)
 
     def _seconds_left(self) -> float:

@@ -161,7 +161,7 @@ def test_requests_are_retried_during_an_outage_and_messages_are_logged(clock: Cl
     attempts = Attempts(clock, *[error] * 24, None)
     assert with_retries(attempts, Throttle(None, clock), clock, outage) == "done"
     assert 500 < attempts.times[-1] < 600
-    assert re.fullmatch("x. The run retries for another (9|10) min", said[0])
+    assert re.fullmatch("x. Retrying for another (9|10) min", said[0])
     assert 6 <= len(said) <= 10
     # The next outage is another one.
     with pytest.raises(type(error), match="gave up after") as caught:
@@ -191,7 +191,7 @@ def test_a_response_that_never_comes_is_logged_at_its_first_time_out(clock: Cloc
     outage, said = Outage(lambda: False), list[str]()
     outage.wait_for(600, said.append)
     assert with_retries(Attempts(clock, ServerError("x"), None, seconds=60), Throttle(None, clock), clock, outage)
-    assert said == ["x. The run retries for another 10 min"]
+    assert said == ["x. Retrying for another 10 min"]
 
 
 def test_a_request_that_fails_while_the_api_answers_others_is_no_outage(clock: Clock) -> None:
@@ -203,7 +203,7 @@ def test_a_request_that_fails_while_the_api_answers_others_is_no_outage(clock: C
         with_retries(attempts, Throttle(None, clock), clock, outage)
     assert attempts.times[-1] < 120
     assert not caught.value.outlasted
-    assert said == ["x. The API answers other requests; this one is retried for at most another 2 min"]
+    assert said == ["x. The API answers other requests. Retrying for at most another 2 min"]
 
 
 def test_all_requests_share_an_outage(clock: Clock) -> None:
@@ -230,7 +230,7 @@ def test_other_errors_are_not_retried_for_longer(clock: Clock, error: TransientA
     minutes = error.retry_for_seconds // 60
     assert bool(said) == bool(minutes)
     assert len(said) <= minutes
-    assert said[:1] in ([], ["x. The request is retried for at most another 10 min"])
+    assert said[:1] in ([], ["x. Retrying for at most another 10 min"])
     assert not caught.value.outlasted
 
 
