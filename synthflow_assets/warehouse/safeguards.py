@@ -33,7 +33,7 @@ class _Value(NamedTuple):
     name: str  # for messages: the field of the API
     column: Column
     condition: str = "coalesce(trim({value}::VARCHAR) <> '', false)"  # SQL: `{value}` is a value
-    change: str | None = None  # SQL: `{landed}` became `{now}`, which means something else; by default, it is no value
+    change: str | None = None  # SQL: `{now}` replaces `{landed}` and is a loss; by default, if it is no value
     verb: str = "is missing or empty"  # for messages
     is_deletable: bool = False  # Synthflow may delete it, so a partition lands without it
     changes_metrics: bool = True
@@ -44,7 +44,7 @@ class _Value(NamedTuple):
         return self.condition.replace("{value}", f"{row}.{self.column.name}")
 
     def is_lost(self, *, keeps: bool) -> str:
-        """Return an SQL condition: the call landed with the value, and lands without it.
+        """Return an SQL condition: the call landed with the value, and lands without it or with a changed one.
 
         Args:
             keeps: whether landing keeps a personal or derived value that is NULL now.
@@ -239,7 +239,7 @@ def find_losses(
     * More than three calls that landed before, and more than a tenth of them, start on another day now. Then the API
       may have shifted all starts.
     * The value of a column that metrics read has changed in more than three calls, and in more than a tenth of those
-      that landed with it: it is missing, another time, or a number that changed tenfold, as with another unit.
+      that landed with it: it is missing, another time, a number that changed tenfold, or an outcome that is open again.
       Transcripts, error messages, numbers of callers and what is derived from them do not count, because Synthflow
       may delete them.
     * The partition has losses below these limits, but a sum exceeds them: over all agents of its day, over all days of
@@ -382,7 +382,7 @@ class _Judged:
         )
         return VanishedCallsError(
             f"{gone}. Nothing of this day was replaced. The API may have changed: pip install --upgrade "
-            "synthflow-assets. To accept it, run the day with `accept_deleted` in the run config"
+            "synthflow-assets. To land the day with these changes, run it with `accept_deleted` in the run config"
         )
 
     def is_refused(self, what: str) -> bool:

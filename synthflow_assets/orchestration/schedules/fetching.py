@@ -187,7 +187,7 @@ def _delete_superseded_runs(workspace: Workspace, instance: dg.DagsterInstance) 
     """Delete old runs of the current day, if later runs fetched their days again.
 
     Each takes more than a megabyte in SQLite, so 24 a day would fill the disk. Deleting a run deletes its
-    materializations, so the last one of a day is kept until another run, such as the daily one, has fetched the day.
+    materializations. So the last run of a day is kept until another run, such as the daily one, has fetched the day.
     """
     filters = dg.RunsFilter(
         job_name=workspace.named("daily"),
