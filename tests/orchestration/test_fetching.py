@@ -199,7 +199,7 @@ def test_a_failed_agent_does_not_cost_the_others(
     computed = Warehouse(settings.warehouse).read_frame("call_duration_daily")
     assert computed["model_id"].tolist() == [good] * 3
     assert days_of(instance, "calls") == set()  # no day is whole
-    assert run(settings, instance, models=[good]).success
+    assert run(settings, instance, assets=LANDED, models=[good]).success
 
 
 def test_a_deleted_agent_does_not_cost_the_others(
@@ -213,12 +213,13 @@ def test_a_deleted_agent_does_not_cost_the_others(
     assert asked_agents(sandbox) == {good}
     for table in ("calls", "call_duration_daily"):
         assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
-    assert run(settings, instance, models=[good]).success
+    assert run(settings, instance, assets=LANDED, models=[good]).success
     sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=dt.date.fromisoformat(POISONED))
-    both = failure(run(settings, instance))
+    both = failure(run(settings, instance, assets=LANDED))
     assert "1 of 3 (day, agent) pairs failed" in both
     assert message in both
-    assert message in failure(run(settings_for(sandbox, model_ids="deleted"), instance, POISONED, POISONED))
+    alone = settings_for(sandbox, model_ids="deleted")
+    assert message in failure(run(alone, instance, POISONED, POISONED, assets=LANDED))
 
 
 def test_an_agent_that_was_added_later_is_backfilled_alone(
