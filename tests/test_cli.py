@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import click
+import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
@@ -157,6 +158,19 @@ def test_an_existing_backup_is_replaced_only_if_forced(warehouse: Warehouse, tmp
     assert calls_in(path) == 1
     assert run("backup", "--to", str(path), "--force").exit_code == 0
     assert calls_in(path) == 0
+
+
+def test_a_backup_replaces_no_other_database(warehouse: Warehouse) -> None:  # noqa: ARG001
+    """`--force` replaced any DuckDB file."""
+    with duckdb.connect("other.duckdb") as connection:
+        # Migration tools have a table of this name too.
+        connection.execute("CREATE TABLE precious AS SELECT 1 AS one; CREATE TABLE schema_version (version INTEGER)")
+    Path("damaged.duckdb").write_bytes(b"\0" * 8 + b"DUCK" + b"\xff" * 5000)
+    before = {name: Path(name).read_bytes() for name in ("other.duckdb", "damaged.duckdb")}
+    said = refusal("backup", "--to", "other.duckdb", "--force")
+    assert said == "Error: other.duckdb was not written by this command; name another file\n"
+    assert "damaged.duckdb cannot be opened (" in refusal("backup", "--to", "damaged.duckdb", "--force")
+    assert {name: Path(name).read_bytes() for name in before} == before
 
 
 def test_a_name_that_the_terminal_cannot_show_is_no_traceback(warehouse: Warehouse) -> None:  # noqa: ARG001

@@ -16,9 +16,10 @@ import duckdb
 from synthflow_assets.errors import WarehouseUnusableError
 from synthflow_assets.files import replace_file, replacement_error
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.engines.base import new_connection
 from synthflow_assets.warehouse.erasure import Erasure, mark_rewritten, merge_suppression_list
-from synthflow_assets.warehouse.schema import FORGOTTEN, LANDED_TABLES, TABLES
-from synthflow_assets.warehouse.statements import transaction
+from synthflow_assets.warehouse.schema import CALLS, FORGOTTEN, LANDED_TABLES, TABLES, VERSION
+from synthflow_assets.warehouse.statements import describe, quoted, transaction
 
 
 class CopiedTable(NamedTuple):
@@ -150,7 +151,7 @@ def _validate_backup_path(warehouse: Warehouse, path: Path, unfinished: Path, *,
     if any(map(warehouse.engine.owns, (path, unfinished))):
         raise WarehouseUnusableError(f"{path} belongs to the warehouse itself; name another file")
     validate_folder(path)
-    if problem := replacement_error(path, _is_database):
+    if problem := replacement_error(path, lambda head: _is_database(head) and _holds_warehouse(path)):
         raise WarehouseUnusableError(f"{path} {problem}; name another file")
     if path.exists() and not replace:
         raise WarehouseUnusableError(f"{path} exists; name another file, or add --force to replace it")
@@ -159,6 +160,25 @@ def _validate_backup_path(warehouse: Warehouse, path: Path, unfinished: Path, *,
 def _is_database(head: bytes) -> bool:
     # https://duckdb.org/docs/stable/internals/storage: a checksum of eight bytes, then this word.
     return head[8:12] == b"DUCK"
+
+
+def _holds_warehouse(path: Path) -> bool:
+    """Return whether a DuckDB file has the tables of a warehouse in any schema. Other databases are never replaced.
+
+    Raises:
+        WarehouseUnusableError: DuckDB cannot open the file.
+    """
+    query = (
+        "SELECT count(DISTINCT table_name) FROM duckdb_tables() WHERE database_name = 'existing' "
+        "AND table_name IN ($1, $2) GROUP BY schema_name ORDER BY 1 DESC LIMIT 1"
+    )
+    with new_connection() as connection:
+        try:
+            connection.execute(f"ATTACH {quoted(str(path.absolute()))} AS existing (READ_ONLY)")
+            # Two tables, because migration tools have a `schema_version` as well.
+            return connection.execute(query, [VERSION.name, CALLS.name]).fetchall() == [(2,)]
+        except duckdb.Error as error:
+            raise WarehouseUnusableError(f"{path} cannot be opened ({describe(error)}); name another file") from None
 
 
 def _compare(expected: list[CopiedTable], found: list[CopiedTable], remedy: str) -> None:
