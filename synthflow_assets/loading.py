@@ -407,6 +407,8 @@ class _Loader:
         return CallWindow(pair.model_id, *day_bounds_ms(pair.day, self._settings.timezone), strays)
 
     def _is_landing_due(self, staging: Staging) -> bool:
+        if self._confirmed:  # as one batch, because what pairs lose is summed over all of them
+            return False
         if staging.ready_partitions >= LAND_AT_PARTITIONS:
             return True
         return staging.ready_partitions > 0 and time.monotonic() - self._last_landing > LAND_EVERY_SECONDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -178,15 +178,23 @@ class RunLosses:
         self._of_partitions[partition] = losses
         self._add(partition, losses, 1)
 
-    def find(
-        self, partition: Partition, what: str, is_too_much: Callable[[_Loss], bool] = lambda loss: loss.is_many
-    ) -> str | None:
+    def many(self, partition: Partition, what: str) -> str | None:
         """Return a text about the first sum that includes the partition and is too large; None if there is none."""
         for scope, text in _scopes(partition).items():
-            loss = _Loss(self._lost[scope, what], self._before[scope, what])
-            if is_too_much(loss):
+            if (loss := self._sum(scope, what)).is_many:
                 return f"{loss} {text}"
         return None
+
+    def nearly_all_rejected(self, partition: Partition) -> str | None:
+        """Return a text if nearly all records of the day are rejected; None if not.
+
+        The sum over an agent or the run does not count: if an agent has one odd call a day, each day can land alone.
+        """
+        loss = self._sum(partition.day, _REJECTED)
+        return f"{loss} {_scopes(partition)[partition.day]}" if loss.is_nearly_all else None
+
+    def _sum(self, scope: object, what: str) -> _Loss:
+        return _Loss(self._lost[scope, what], self._before[scope, what])
 
     def _add(self, partition: Partition, losses: Mapping[str, _Loss], sign: int) -> None:
         for what, loss in losses.items():
@@ -244,7 +252,9 @@ def find_losses(
       may delete them.
     * The partition has losses below these limits, but a sum exceeds them: over all agents of its day, over all days of
       its agent, or over the run. In sums, the rejected records that landed before must also be more than a tenth of all
-      records.
+      records. Rejected records that did not land before are summed over the day only.
+
+    What a refused partition would lose does not count in the sums: it stays, so it is no reason to refuse others.
 
     Calls that had not ended do not count, because they may start on another day after all.
 
@@ -263,16 +273,25 @@ def find_losses(
     counts = _count_calls(connection, batch, decoded)
     values = _count_values(connection, batch, decoded, keeps=vanished_fields == "keep", drops=pii == "drop")
     all_losses = {partition: _losses(counts[partition], values.get(partition, {})) for partition in batch.partitions}
-    for partition, of_partition in all_losses.items():
-        run.put(partition, of_partition)
     losses = Losses()
-    for partition, result in batch.partitions.items():
-        judged = _Judged(partition, all_losses[partition], run, confirmed=confirmed, states_total=result.states_total)
+
+    def judge(partition: Partition, run: RunLosses | None) -> None:
+        states_total = batch.partitions[partition].states_total
+        judged = _Judged(partition, all_losses[partition], run, confirmed=confirmed, states_total=states_total)
         error: SynthflowError | None = judged.unreadable_error(counts[partition].most_frequent_problem)
         if error is None and not accept_deleted:
             error = judged.vanished_error()
         if error is not None:
             losses.refused[partition] = error
+
+    for partition in batch.partitions:
+        judge(partition, None)
+        # A partition that does not land loses nothing. Its rejected records are a sign of a changed type nevertheless.
+        is_refused = partition in losses.refused
+        run.put(partition, {_REJECTED: all_losses[partition][_REJECTED]} if is_refused else all_losses[partition])
+    for partition in batch.partitions:
+        if partition not in losses.refused:
+            judge(partition, run)
     landing = [partition for partition in batch.partitions if partition not in losses.refused]
     losses.removed = _removed({partition: all_losses[partition] for partition in landing})
     return losses
@@ -288,7 +307,9 @@ def _count_calls(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decod
         "to_ms": [to_ms for _, to_ms in bounds],
         "another_day": ANOTHER_DAY,
     }
-    query = sql_file(_SQL, "losses.sql").replace("{decoded}", decoded)
+    query = (
+        sql_file(_SQL, "losses.sql").replace("{decoded}", decoded).replace("{is_open}", sql_file(_SQL, "is_open.sql"))
+    )
     rows = execute_named(connection, query, parameters).fetchall()
     return {Partition(*row[:2]): _Counts(*row[2:]) for row in rows}
 
@@ -301,6 +322,7 @@ def _count_values(
     had = [f"count_if({value.is_in('landed')})" for value in compared]
     lost = [f"count_if({value.is_lost(keeps=keeps)})" for value in compared]
     query = sql_file(_SQL, "vanished_values.sql").replace("{decoded}", decoded)
+    query = query.replace("{is_open}", sql_file(_SQL, "is_open.sql"))
     query = query.replace("{had}", ", ".join(had)).replace("{vanished}", ", ".join(lost))
     parameters = {
         "files": [str(path) for path in batch.files],
@@ -331,7 +353,7 @@ class _Judged:
 
     partition: Partition
     losses: Mapping[str, _Loss]
-    run: RunLosses
+    run: RunLosses | None  # judges by the sums; None judges by the limits of a partition
     confirmed: bool
     states_total: bool
 
@@ -342,12 +364,13 @@ class _Judged:
             problem: the most frequent reason why a record cannot be decoded.
         """
         rejected, replaced = self.losses[_REJECTED], self.losses[_REPLACED]
-        if not rejected.lost:
-            return None
         in_all = ""
-        if replaced.lost <= _FEW and not rejected.is_nearly_all:
-            found = self.run.find(self.partition, _REJECTED, lambda loss: loss.is_nearly_all)
-            found = found or (self.run.find(self.partition, _REPLACED) if replaced.lost else None)
+        if self.run is None:
+            if replaced.lost <= _FEW and not rejected.is_nearly_all:
+                return None
+        else:
+            found = self.run.nearly_all_rejected(self.partition) if rejected.lost else None
+            found = found or (self.run.many(self.partition, _REPLACED) if replaced.lost else None)
             if found is None:
                 return None
             in_all = f" ({found})"
@@ -390,11 +413,13 @@ class _Judged:
         loss = self.losses.get(what, _Loss())
         if not loss.lost:
             return False
-        return not self.confirmed or loss.is_many or self.run.find(self.partition, what) is not None
+        if self.run is None:
+            return not self.confirmed or loss.is_many
+        return self.run.many(self.partition, what) is not None
 
     def in_all(self, what: str) -> str:
         """Return a text about the sum that exceeds the limits, if the partition alone does not."""
-        found = None if self.losses[what].is_many else self.run.find(self.partition, what)
+        found = self.run and self.run.many(self.partition, what)
         return f" ({found})" if found else ""
 
 

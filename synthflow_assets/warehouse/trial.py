@@ -25,9 +25,9 @@ from synthflow_assets.warehouse.staging import (
 from synthflow_assets.warehouse.statements import describe
 
 _DECODED = "temp.decoded"
-# The columns of `calls` that the safeguards compare.
+# The columns of `calls` that the safeguards read: `telephony_end` tells whether a call had ended.
 LANDED_COLUMNS = (
-    *("call_id", "day", "model_id", "listed_day"),
+    *("call_id", "day", "model_id", "listed_day", "telephony_end"),
     *(column.name for column in COMPARED_COLUMNS),
 )
 

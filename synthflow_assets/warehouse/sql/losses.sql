@@ -19,7 +19,7 @@ records AS (
     FROM {decoded}
 ),
 landed AS (
-    SELECT call_id, day, model_id, start_time, listed_day, call_outcome
+    SELECT call_id, day, model_id, start_time, listed_day, coalesce({is_open}, false) AS is_open
     FROM calls
     WHERE day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[]) + 7
 ),
@@ -51,7 +51,7 @@ expected AS (
         epoch_ms(start_time) >= from_ms
         AND epoch_ms(start_time) < to_ms
         AND listed_day IS NULL
-        AND call_outcome <> 'open'
+        AND NOT is_open
     GROUP BY day, model_id
 )
 SELECT

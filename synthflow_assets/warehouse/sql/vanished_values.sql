@@ -2,10 +2,10 @@
 -- lack it now. Calls that had not ended do not count.
 SELECT now.day, now.model_id, [{had}] AS had, [{vanished}] AS vanished
 FROM {decoded} AS now
-JOIN calls AS landed USING (call_id)
+JOIN (SELECT *, coalesce({is_open}, false) AS is_open FROM calls) AS landed USING (call_id)
 WHERE
     now.reason IS NULL
     AND landed.day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[]) + 7
-    AND landed.call_outcome <> 'open'
+    AND NOT landed.is_open
 GROUP BY now.day, now.model_id
 ORDER BY now.day, now.model_id
