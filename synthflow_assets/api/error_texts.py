@@ -36,11 +36,12 @@ _NO_CALLS = re.compile(
 )
 # What an error that says "no calls" may say as well: the kind of error, and the status.
 _NEUTRAL = re.compile(
-    "ok|success|error|fail(?:ed)?|not[ _]found|bad[ _]request|validation|no_(?:calls|data|results)(?:_found)?"
-    "|200|400|404|410|422",
+    "ok|success|error|fail(?:ed)?|not[ _]found|bad[ _]request|validation|no_(?:calls|data|results)(?:_found)?",
     re.IGNORECASE,
 )
 _NEUTRAL_FIELDS = ("timestamp", "request_id", "loc")
+_STATUS_FIELDS = ("status", "code", "status_code", "statusCode")
+_STATUSES = ("200", "400", "404", "410", "422")
 
 
 def parse_error(body: bytes) -> Any:
@@ -95,7 +96,8 @@ def _statements(tree: Any) -> Iterator[str]:
     """Yield each text and number of a JSON value; an empty text for an entry of a list that has none."""
     if isinstance(tree, dict):
         for name, value in tree.items():
-            if name not in _NEUTRAL_FIELDS:
+            is_status = name in _STATUS_FIELDS and str(value) in _STATUSES
+            if name not in _NEUTRAL_FIELDS and not is_status:
                 yield from _statements(value)
     elif isinstance(tree, list):
         for item in tree:

@@ -42,7 +42,7 @@ _MAX_DIGITS = 4000  # of an integer; Python refuses to parse longer ones
 
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")
 _FIELDS_OF_A_BODY = {"status", "response", "request_id", "timestamp"}
-_FAILURES = ("error", "failed", "failure")  # values of `status`
+_SUCCESSES = (None, "", "ok", "success", "200")  # values of `status`, in lower case
 
 Page = TypeVar("Page")
 
@@ -90,6 +90,9 @@ class _RawCalls(msgspec.Struct):
 class _CallsBody(msgspec.Struct):
     response: _RawCalls
     status: Any = None
+    error: Any = None
+    errors: Any = None
+    detail: Any = None
 
 
 class _Key(msgspec.Struct, gc=False):
@@ -161,13 +164,18 @@ def parse_calls(body: bytes) -> CallPage:
     if total < 0:
         raise MalformedResponseError("the API states a negative total of calls; try again later")
     calls = response.calls or []
-    if not calls and parsed.status in _FAILURES:
-        raise MalformedResponseError(
-            f"the response to the list of calls has no calls, but the status {parsed.status}; try again later"
-        )
+    if not calls and _is_failure(parsed):
+        raise MalformedResponseError("the response to the list of calls has no calls, but an error; try again later")
     # One search of the page is faster than one for each of its records.
     has_unstorable = not is_storable and _UNSTORABLE.search(body) is not None
     return CallPage(total, [_parse_call(_storable(bytes(raw)) if has_unstorable else bytes(raw)) for raw in calls])
+
+
+def _is_failure(body: _CallsBody) -> bool:
+    """Return whether a page reports an error besides its list of calls."""
+    status = None if body.status is None else str(body.status).lower()
+    errors = [one for one in (body.error, body.errors, body.detail) if one not in (*_EMPTY, False)]
+    return status not in _SUCCESSES or not all(map(says_no_calls, errors))
 
 
 def parse_agents(body: bytes) -> AgentPage:

@@ -145,15 +145,25 @@ def test_a_negative_total_is_refused(total: int) -> None:
         parse_calls(page([], total)[1])
 
 
-def test_an_error_that_looks_like_an_empty_page_is_refused() -> None:
-    with pytest.raises(MalformedResponseError, match=r"no calls, but the status error; try again later$"):
-        parse_calls(b'{"status":"error","response":{"pagination":{"total_records":0},"calls":[]}}')
+@pytest.mark.parametrize(
+    "also",
+    [
+        *({"status": status} for status in ("error", "ERROR", "partial", "timeout", 500)),
+        *({"status": "ok", name: "upstream timed out"} for name in ("error", "errors", "detail")),
+    ],
+)
+def test_an_error_that_looks_like_an_empty_page_is_refused(also: dict[str, Any]) -> None:
+    body = {"response": {"pagination": {"total_records": 0}, "calls": []}} | also
+    with pytest.raises(MalformedResponseError, match=r"has no calls, but an error; try again later$"):
+        parse_calls(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(
     ("body", "states_total"),
     [
         (b'{"response":{"pagination":{"total_records":0},"calls":null}}', True),
+        (b'{"status":"OK","error":null,"detail":[],"response":{"pagination":{"total_records":0},"calls":[]}}', True),
+        (b'{"status":200,"detail":"No calls found","response":{"pagination":{"total_records":0},"calls":[]}}', True),
         (b'{"response":{"pagination":{"total_records":"0"}}}', True),
         (b'{"response":{"pagination":{"total_records":null},"calls":[]}}', False),
         (b'{"response":{"pagination":null,"calls":[]}}', False),
@@ -206,6 +216,10 @@ def test_null_instead_of_calls_does_not_change_the_total() -> None:
         ),
         (b'{"status":"ok","response":{"items":[]}}', "not the expected JSON"),
         (b'{"response":{"message":"No calls found","calls":[{}]}}', "not the expected JSON"),
+        (
+            b'{"response":{"pagination":{"total_records":200},"message":"No calls found","calls":{}}}',
+            "not the expected JSON",
+        ),
         (b'{"response":{"calls":[{}]}}', "not the expected JSON"),  # without a total, more may follow
         (b'{"status":"ok","response":{"calls":[null]}}', "not the expected JSON"),
         (b'{"response":{"pagination":{"total_records":1.5},"calls":[]}}', "not the expected JSON"),
