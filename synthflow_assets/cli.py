@@ -141,7 +141,9 @@ def doctor(debug: bool, alerts: bool) -> None:
     "--model", "models", multiple=True, metavar="ID_OR_NAME", help="An agent; repeatable. Default: all agents."
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The HTML file. Default: SYNTHFLOW_REPORT."
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The HTML file, in an existing folder. Default: SYNTHFLOW_REPORT.",
 )
 @click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
 def report(
@@ -152,7 +154,10 @@ def report(
     from synthflow_assets.report import last_days, write_report
     from synthflow_assets.settings import Settings
     from synthflow_assets.warehouse.connection import Warehouse
+    from synthflow_assets.warehouse.copying import validate_folder
 
+    if output is not None:
+        validate_folder(output)
     settings = Settings.load()
     warehouse = Warehouse.from_settings(settings)
     if to_day is not None and to_day > last_closed_day(settings.timezone):

@@ -32,6 +32,7 @@ from synthflow_assets.days import day_bounds_ms, last_closed_day, last_due_day
 from synthflow_assets.errors import ApiError, AuthenticationError, SettingsError, WarehouseError
 from synthflow_assets.loading import resolve_agents
 from synthflow_assets.orchestration.sensors.channels import send_test_alert
+from synthflow_assets.report import report_path_error
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.export import examine_export_folder
@@ -91,6 +92,7 @@ def examine(
     yield _examine_timezone(settings)
     yield from _examine_api(settings, region_urls)
     yield from _examine_warehouse(settings)
+    yield from _examine_report(settings)
     if settings.export_folder is not None:
         yield _examine_exports(settings.export_folder)
     if send_alerts:
@@ -484,6 +486,16 @@ def _examine_exports(folder: str) -> Finding:
     except WarehouseError as error:
         return Finding(Verdict.TROUBLE, "exports", _sentence(error))
     return Finding(Verdict.OK, "exports", f"{folder} is writable.")
+
+
+def _examine_report(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding if each run would fail at its last step, because the report must not replace a file."""
+    try:
+        problem = report_path_error(_warehouse(settings), settings, settings.report_path)
+    except WarehouseError:
+        return  # the finding about the warehouse reports it
+    if problem is not None:
+        yield Finding(Verdict.TROUBLE, "report", f"The report cannot be written: {problem}.")
 
 
 def _warehouse(settings: Settings) -> Warehouse:

@@ -91,7 +91,9 @@ def replace_file(fresh: Path, target: Path) -> None:
     fresh.replace(target)
 
 
-def replacement_error(path: Path, is_ours: Callable[[bytes], bool]) -> str | None:
+def replacement_error(
+    path: Path, is_ours: Callable[[bytes], bool], otherwise: str = "was not written by this command"
+) -> str | None:
     """Return why a command must not write to a path that a user names; None if it may.
 
     A mistyped path must not replace a key file, a database or a device. So what exists must be a file that the same
@@ -100,6 +102,7 @@ def replacement_error(path: Path, is_ours: Callable[[bytes], bool]) -> str | Non
     Args:
         path: of the new file.
         is_ours: whether a file that begins with these bytes was written by the command.
+        otherwise: what to say about another file.
 
     Raises:
         OSError: the existing file cannot be read.
@@ -110,7 +113,7 @@ def replacement_error(path: Path, is_ours: Callable[[bytes], bool]) -> str | Non
         return "is not a regular file"
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    return None if not head or is_ours(head) else "was not written by this command"
+    return None if not head or is_ours(head) else otherwise
 
 
 def file_time(path: Path) -> dt.datetime | None:

@@ -121,12 +121,14 @@ def test_a_command_replaces_only_what_it_wrote(warehouse: Warehouse, command: tu
     assert run(*command, "empty").exit_code == 0
     Path(".env").write_text("OTHER=key\n")
     Path("data.bin").write_bytes(b"\xff" * 500)
-    Path("page.html").write_text("<!doctype html><title>Theirs</title>")
+    policy = '<meta http-equiv="Content-Security-Policy" content="default-src self">'
+    Path("page.html").write_text(f"<!doctype html><html><head>{policy}<title>Theirs</title>")
     shutil.copy(LOCATION, "other.duckdb")
     files = [".env", "data.bin", "page.html", *(["other.duckdb"] if command[0] != "backup" else [])]
     before = [Path(name).read_bytes() for name in files]
     for name in files:
-        assert f"{name} was not written by this command" in refusal(*command, name)
+        said = "is not a report" if command[0] == "report" else "was not written by this command"
+        assert f"{name} {said}" in refusal(*command, name)
     assert [Path(name).read_bytes() for name in files] == before
     os.mkfifo("fifo")
     Path("link").symlink_to("nowhere")
@@ -143,7 +145,7 @@ def test_the_setting_of_the_report_replaces_nothing_else(
     Path(".env").write_text("OTHER=key\n")
     os.mkfifo("fifo")
     monkeypatch.setenv("SYNTHFLOW_REPORT", path)
-    assert "give another path for the report" in refusal("report")
+    assert "set SYNTHFLOW_REPORT to another path" in refusal("report")
     assert Path(".env").read_text() == "OTHER=key\n"
     assert Path("fifo").is_fifo()
     assert calls_in(Path(warehouse.location)) == 1

@@ -334,6 +334,21 @@ def test_warehouse(start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_p
     assert "it is not writable" in troubles(settings_for(sandbox, export_dir="/proc/none"))["exports"]
 
 
+def test_a_report_that_would_replace_another_file_is_trouble(tmp_path: Path) -> None:
+    """Each run failed at its last step, and the doctor found nothing wrong."""
+    path = tmp_path / "warehouse.duckdb"
+    settings = Settings.of(warehouse=str(path), report=str(path))
+    urls = {"us": "http://no-such-host.invalid/v2"}
+    said = f"The report cannot be written: {path} belongs to the warehouse; set SYNTHFLOW_REPORT to another path."
+    assert troubles(settings, urls)["report"] == said
+    notes = tmp_path / "notes.html"
+    notes.write_text("mine")
+    assert (
+        "notes.html is not a report; set"
+        in troubles(settings.model_copy(update={"report": str(notes)}), urls)["report"]
+    )
+
+
 def test_the_default_file_of_earlier_versions_is_named(
     start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,11 +17,12 @@ from synthflow_assets.report.page import render
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 
-__all__ = ["Report", "Span", "last_days", "write_report"]
+__all__ = ["Report", "Span", "last_days", "report_path_error", "write_report"]
 
 # Mail servers accept more, but an attachment grows by a third in transit.
 LARGEST_BYTES = 3_000_000
-_ONLY_HERE = b"Content-Security-Policy"  # near the beginning of a report, but hardly of another page
+# The beginning of the template. Many other pages have a doctype and a Content-Security-Policy.
+_MARKER = b'<meta name="generator" content="synthflow-assets">'
 # Tried one after the other until the page is small enough: (with the days before the span, percent by which durations
 # may differ to be counted as one).
 _REDUCTIONS = ((True, 0), (False, 0), (False, 1), (False, 2), (False, 5), (False, 10))
@@ -105,22 +106,40 @@ def write_report(
         ReportError: an agent is unknown, or the file cannot be written, or it would replace anything but a report.
         WarehouseError: the warehouse cannot be read.
     """
-    _validate_path(warehouse, path)
+    if problem := report_path_error(warehouse, settings, path):
+        raise ReportError(problem)
     span = Span(from_day, to_day)
     page, content = _render_small_enough(warehouse, settings, span, agents, made_at or dt.datetime.now(dt.UTC))
-    _replace(path, page, settings.group_access)
+    try:
+        _replace(path, page, settings.group_access)
+    except OSError as error:
+        remedy = _remedy(settings, path)
+        raise ReportError(f"cannot write the report to {path}: {error.strerror}; {remedy}") from None
     return Report(path, len(page), span.days, len(content.facts["agents"]), content.headline())
 
 
-def _validate_path(warehouse: Warehouse, path: Path) -> None:
-    if warehouse.engine.owns(path):
-        raise ReportError(f"{path} belongs to the warehouse; give another path for the report")
+def report_path_error(warehouse: Warehouse, settings: Settings, path: Path) -> str | None:
+    """Return why the report must not be written to a path, and what to do; None if it may.
+
+    Args:
+        warehouse: whose files are not replaced.
+        settings: for the path that they name, so that the message names the setting.
+        path: of the HTML file.
+    """
     try:
-        problem = replacement_error(path, lambda head: b"<!doctype html>" in head and _ONLY_HERE in head)
+        if warehouse.engine.owns(path):
+            problem: str | None = "belongs to the warehouse"
+        else:
+            problem = replacement_error(path, lambda head: _MARKER in head, otherwise="is not a report")
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
-    if problem:
-        raise ReportError(f"{path} {problem}; give another path for the report")
+    return f"{path} {problem}; {_remedy(settings, path)}" if problem else None
+
+
+def _remedy(settings: Settings, path: Path) -> str:
+    if path == settings.report_path:
+        return "set SYNTHFLOW_REPORT to another path"
+    return "give another path for the report"
 
 
 def _render_small_enough(
@@ -140,17 +159,14 @@ def _render_small_enough(
 
 def _replace(path: Path, page: bytes, group_access: GroupAccess) -> None:
     """Write the page beside `path` and rename it, so that readers see the old or the new page as a whole."""
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with private_files(group_access):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with unfinished.open("xb") as file:
-                    file.write(page)
-            replace_file(unfinished, path)
-        except OSError:
-            with suppress(OSError):
-                unfinished.unlink()
-            raise
-    except OSError as error:
-        raise ReportError(f"cannot write the report to {path}: {error.strerror}; give another path") from None
+        with private_files(group_access):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("xb") as file:
+                file.write(page)
+        replace_file(unfinished, path)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise

@@ -29,6 +29,7 @@ def run(*arguments: str, warehouse: Warehouse, code: int = 0) -> str:
 
 
 def test_the_command_writes_to_the_output_and_prints_it(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
     said = run("--from", "2026-08-11", "--to", "2026-08-20", "--output", "out/calls.html", warehouse=warehouse)
     path = tmp_path / "out" / "calls.html"
     assert said.startswith("out/calls.html  (10 days, 5 agents, ")
@@ -69,10 +70,21 @@ def test_agents_by_id_and_by_name(warehouse: Warehouse, tmp_path: Path) -> None:
     assert "\n" not in said
 
 
-def test_errors_are_one_line(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_mistyped_folder_is_not_created(tmp_path: Path) -> None:
+    """It is refused first, even if there is no warehouse."""
+    nowhere = Warehouse(str(tmp_path / "none.duckdb"))
+    said = run("--output", "nodir/x/d.html", warehouse=nowhere, code=1)
+    assert said == "Error: the folder nodir/x does not exist; create it, or name another file"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_are_one_line(warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    said = run("--output", "file/report.html", warehouse=warehouse, code=1)
-    assert re.fullmatch(r"Error: cannot write the report to file/report\.html: [A-Za-z ]+; give another path", said)
+    with monkeypatch.context() as patch:
+        patch.setenv("SYNTHFLOW_REPORT", "file/report.html")
+        said = run(warehouse=warehouse, code=1)
+    wanted = r"Error: cannot write the report to file/report\.html: [A-Za-z ]+; set SYNTHFLOW_REPORT to another path"
+    assert re.fullmatch(wanted, said)
     assert "2026-09-02 is after 2026-09-01" in run(
         "--from", "2026-09-02", "--to", "2026-09-01", warehouse=warehouse, code=2
     )
