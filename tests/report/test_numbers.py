@@ -84,6 +84,9 @@ def test_headline(warehouse: Warehouse, report: OpenReport, first: dt.date, last
     assert report.page.inner_text("#headline-connected") == f"{wanted['connected']:.1%}".replace("%", " %")
 
 
+NOT_COMPARED = "No changes are shown: data is missing for too many of the selected days or the days before."
+
+
 def shown_change(now: float, before: float) -> str:
     change = 100 * (now - before) / before
     return f"{'▲' if change > 0 else '▼'} {abs(change):.1f} %"
@@ -112,19 +115,44 @@ def test_changes_compare_as_many_days_as_there_are(warehouse: Warehouse, report:
     assert said.startswith(
         "Changes compare the last 20 days (21 Aug to 9 Sept 2026) with the 20 days before (1 Aug to 20 Aug 2026), "
     )
-    assert said.endswith("Data is missing, so changes may be wrong.")
+    assert said.endswith("Days of some agents are missing, so changes may be wrong.")
     # Of days 2 to 32 the last 16 have 16 days before them, because the page has day 1 as well.
     report.choose_days(FIRST + DAY, FIRST + 31 * DAY)
     assert "the last 16 days (17 Aug to 1 Sept 2026)" in report.page.inner_text("#compared")
+    # Of days 2 to 39 two spans of 19 days can be compared: the later one is.
+    report.choose_days(FIRST + DAY, FIRST + 38 * DAY)
+    assert "the last 19 days (21 Aug to 8 Sept 2026)" in report.page.inner_text("#compared")
     # `agent-4` has days 19 to 21 missing: of its last 10 days none can be compared with as many landed ones.
     report.choose_agents("Agent 4")
     report.choose_days(FIRST + 21 * DAY, FIRST + 31 * DAY)
     assert report.page.is_hidden("#headline-calls-change")
-    assert report.page.inner_text("#compared") == (
-        "No changes are shown: too few of the days before have been fetched."
-    )
+    assert report.page.inner_text("#compared") == NOT_COMPARED
     report.choose_days(FIRST, FIRST)
     assert report.page.is_hidden("#headline-calls-change")
+
+
+def test_changes_compare_no_span_with_a_gap(warehouse: Warehouse, report: OpenReport) -> None:
+    """A span with fewer landed days has fewer calls. `agent-4` has 10 to 19 August, and then none of three days."""
+    report.choose_agents("Agent 4")
+    report.choose_days(dt.date(2026, 8, 17), dt.date(2026, 8, 22))
+    now = headline(warehouse, dt.date(2026, 8, 17), dt.date(2026, 8, 19), ["agent-4"])
+    before = headline(warehouse, dt.date(2026, 8, 14), dt.date(2026, 8, 16), ["agent-4"])
+    assert report.headline()["calls"] == now["calls"]
+    assert report.page.inner_text("#headline-calls-change") == shown_change(now["calls"], before["calls"])
+    assert report.page.inner_text("#compared") == (
+        "Changes compare 3 days (17 Aug to 19 Aug 2026) with the 3 days before (14 Aug to 16 Aug 2026), "
+        "because data for other days is missing."
+    )
+    # The gap is inside the selection, and less than half of the days are on either side of it.
+    report.choose_days(dt.date(2026, 8, 17), dt.date(2026, 8, 26))
+    assert report.page.is_hidden("#headline-calls-change")
+    assert report.page.inner_text("#compared") == NOT_COMPARED
+    # The other agents have landed on each day: the changes are shown with a warning.
+    report.choose_agents("Agent 0", "Agent 4")
+    assert report.page.inner_text("#compared") == (
+        "Changes compare with the 10 days before (7 Aug to 16 Aug 2026). "
+        "Days of some agents are missing, so changes may be wrong."
+    )
 
 
 def test_days_before_the_report_are_in_it_for_comparison(warehouse: Warehouse, open_report: Open) -> None:

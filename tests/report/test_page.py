@@ -279,6 +279,18 @@ def test_a_day_whose_metrics_are_older_than_its_calls_is_incomplete(
     assert columns_of(report.path)["state"] == [NOT_COMPUTED, COMPLETE]
 
 
+def test_changes_compare_no_day_without_metrics(make_named: Named, open_report: Open) -> None:
+    warehouse = make_named(["Front Desk"], days=3)
+    second, last = FIRST + dt.timedelta(days=1), FIRST + dt.timedelta(days=2)
+    with warehouse.connect() as connection:
+        connection.execute("DELETE FROM metric_computations WHERE day = $1", [last])
+    report = open_report(warehouse, FIRST, last)
+    report.choose_days(second, last)
+    assert report.page.inner_text("#compared") == (
+        "Changes compare 1 day (2 Aug 2026) with the day before (1 Aug 2026), because data for other days is missing."
+    )
+
+
 def test_the_filter_shows_what_is_selected(report: OpenReport) -> None:
     report.choose_agents("Agent 1")
     report.choose_days(FIRST, FIRST)

@@ -203,6 +203,16 @@ class Numbers {
     return landed;
   }
 
+  /** For each day, whether any selected agent has landed and has metrics. */
+  computedDays(first, last, selected) {
+    const computed = Array(last - first + 1).fill(false);
+    this.#each(first, last, selected, (cell, day) => {
+      const state = this.columns.state[cell];
+      computed[day - first] ||= state >= STATE.COMPLETE && state !== STATE.NOT_COMPUTED;
+    });
+    return computed;
+  }
+
   /** Calls started in each hour of the week, Monday first, and those that reached a person; the landed days of each
    * weekday; how many landed days are incomplete. */
   hoursOfWeek(first, last, selected) {

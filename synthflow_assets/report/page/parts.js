@@ -146,17 +146,18 @@ function drawToday({ numbers, selected }) {
 
 /** Which days the changes compare. */
 function comparisonText({ numbers, first, last, compared }) {
-  if (!compared) return "No changes are shown: too few of the days before have been fetched.";
+  if (!compared) return "No changes are shown: data is missing for too many of the selected days or the days before.";
   const { days } = compared;
   const nameOf = (day) => daysText(numbers.firstDay + day, numbers.firstDay + day + days - 1);
   const before = `${days === 1 ? "the day" : `the ${days} days`} before (${nameOf(compared.before)})`;
-  const text =
-    compared.first === first
-      ? `Changes compare with ${before}.`
-      : `Changes compare the last ${plural(days, "day")} (${nameOf(last - days + 1)}) with ${before}, ` +
-        "because earlier days have not been fetched.";
+  const lastDays = days === 1 ? "the last day" : `the last ${days} days`;
+  const which = compared.last === last ? lastDays : plural(days, "day");
+  const isWhole = compared.first === first && compared.last === last;
+  const text = isWhole
+    ? `Changes compare with ${before}.`
+    : `Changes compare ${which} (${nameOf(compared.first)}) with ${before}, because data for other days is missing.`;
   const isMissing = compared.now.missing + compared.earlier.missing + compared.now.uncomputed + compared.earlier.uncomputed;
-  return isMissing ? `${text} Data is missing, so changes may be wrong.` : text;
+  return isMissing ? `${text} Days of some agents are missing, so changes may be wrong.` : text;
 }
 
 /** Whether there are agents, and none of them is selected. */

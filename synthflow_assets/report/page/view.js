@@ -89,22 +89,29 @@ function totalOf(numbers, first, last, selected) {
   return total;
 }
 
-/** The sums of the two spans that changes compare: the last days of the view, and as many days before them.
- * They are as long as possible: all days of the view if those before have landed, but at least half of them; else null.
+/** The sums of the two spans that changes compare: days of the view, and as many days before them; null if there are none.
+ * All days of both have data: a span with a gap has fewer calls than one without. The longest such span is taken, and the
+ * latest of these. It has at least half of the days of the view.
  */
 function comparedSpans(numbers, first, last, selected) {
   const length = last - first + 1;
   const start = Math.max(0, first - length);
-  const landed = numbers.landedDays(start, last, selected);
+  const withoutGap = []; // for each day, the number of days with data up to it
+  for (const hasData of numbers.computedDays(start, last, selected)) {
+    withoutGap.push(hasData ? (withoutGap.at(-1) ?? 0) + 1 : 0);
+  }
   for (let days = length; 2 * days >= length; days--) {
-    const before = last - 2 * days + 1;
-    if (before >= start && landed.slice(before - start, before - start + days).every(Boolean)) {
+    for (let end = last; end - days + 1 >= first; end--) {
+      if (withoutGap[end - start] < 2 * days) continue;
+      const now = end - days + 1;
+      const before = now - days;
       return {
         days,
-        first: before + days,
+        first: now,
+        last: end,
         before,
-        now: totalOf(numbers, before + days, last, selected),
-        earlier: totalOf(numbers, before, before + days - 1, selected),
+        now: totalOf(numbers, now, end, selected),
+        earlier: totalOf(numbers, before, now - 1, selected),
       };
     }
   }
