@@ -36,6 +36,7 @@ from synthflow_assets.errors import (
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # for each read of the socket
+ALIVE_TIMEOUT_SECONDS = 10.0  # the same, for the request that finds out whether the API answers anything
 RESPONSE_TIMEOUT_SECONDS = 120.0  # for the headers of a response, and again for its body
 MAX_BODY_BYTES = 64 * 2**20  # decoded; a page of 100 calls is about 200 kB
 LARGE_BODY_BYTES = 4 * 2**20  # larger bodies are read one at a time, whatever the number of connections
@@ -141,7 +142,7 @@ class Transport:
         self.throttle.wait_for_slot()
         try:
             with ExitStack() as until_read:
-                self._get_body("/assistants/", {"limit": 1}, until_read)
+                self._get_body("/assistants/", {"limit": 1}, until_read, ALIVE_TIMEOUT_SECONDS)
         except TransientApiError as error:
             return not error.is_outage
         except UnknownHostError:
@@ -165,8 +166,10 @@ class Transport:
         """
         return with_retries(lambda: self._download(path, file), self.throttle, self._closed, self.outage)
 
-    def _get_body(self, path: str, parameters: dict[str, Any], until_parsed: ExitStack) -> bytes:
-        with self._send_to_api(path, parameters) as response:
+    def _get_body(
+        self, path: str, parameters: dict[str, Any], until_parsed: ExitStack, read_seconds: float | None = None
+    ) -> bytes:
+        with self._send_to_api(path, parameters, read_seconds) as response:
             received_at = time.time()  # not after the body, which may take minutes
             body = self._read_body(response, until_parsed)
         if date := response.headers.get("Date"):
@@ -201,9 +204,11 @@ class Transport:
                         raise ServerError(f"the address of the recording answered {status}; try again later")
         raise UnexpectedResponseError(f"the recording is behind more than {_MAX_REDIRECTS} redirects; try again later")
 
-    def _send_to_api(self, path: str, parameters: dict[str, Any] | None = None) -> requests.Response:
+    def _send_to_api(
+        self, path: str, parameters: dict[str, Any] | None = None, read_seconds: float | None = None
+    ) -> requests.Response:
         try:
-            response = self._send(self._session, self.base_url + path, parameters)
+            response = self._send(self._session, self.base_url + path, parameters, read_seconds)
         except UnknownHostError as error:
             if not self._has_responded:
                 raise
@@ -220,14 +225,18 @@ class Transport:
             raise UnexpectedResponseError("the host of the recording cannot be reached; try again later") from None
 
     def _send(
-        self, session: requests.Session, address: str, parameters: dict[str, Any] | None = None
+        self,
+        session: requests.Session,
+        address: str,
+        parameters: dict[str, Any] | None = None,
+        read_seconds: float | None = None,
     ) -> requests.Response:
         self.requests_sent += 1
         try:
             return session.get(
                 address,
                 params=parameters,
-                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                timeout=(CONNECT_TIMEOUT_SECONDS, read_seconds or READ_TIMEOUT_SECONDS),
                 # A redirect would carry the query, and on the same host the key, to an address that is not configured.
                 allow_redirects=False,
                 stream=True,

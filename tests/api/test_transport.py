@@ -219,6 +219,28 @@ def test_5xx_for_calls_alone_are_an_outage_unless_calls_were_answered_before(
     assert raised.value.outlasted is not has_answered
 
 
+def test_an_api_that_hangs_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it answers other requests is found out in seconds, not in the time that a page may take."""
+    monkeypatch.setattr("synthflow_assets.api.retries._SHORTEST_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "ALIVE_TIMEOUT_SECONDS", 0.2)
+    hangs = False
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes]:
+        if "assistants" in query["path"]:
+            time.sleep(1.0 if hangs else 0.0)
+            return agents_page(["m"], 1)
+        return (500, b"") if hangs else page([], 0)
+
+    with serving(respond) as url, SynthflowClient("key", url) as client:
+        client.wait_for_outages(0, lambda _: None)
+        client.list_agents()
+        client.list_calls("m")
+        hangs = True
+        with pytest.raises(ServerError) as raised:
+            client.list_calls("m")
+    assert raised.value.outlasted
+
+
 def test_errors_quote_neither_address_nor_phone_number(
     start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
