@@ -12,9 +12,9 @@ import shlex
 import socket
 import urllib.request
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -31,12 +31,15 @@ from synthflow_assets.api.probe import ApiReading, probe
 from synthflow_assets.days import day_bounds_ms, last_closed_day, last_due_day
 from synthflow_assets.errors import ApiError, AuthenticationError, SettingsError, WarehouseError
 from synthflow_assets.loading import resolve_agents
+from synthflow_assets.orchestration.checks import launch_commands
 from synthflow_assets.orchestration.sensors.channels import send_test_alert
+from synthflow_assets.orchestration.workspace import Workspace
+from synthflow_assets.quality import NO_GAPS, Problem, find_problems, merge_days
 from synthflow_assets.report import report_path_error
 from synthflow_assets.settings import REGION_URLS, Settings, variable
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.export import examine_export_folder
-from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES
+from synthflow_assets.warehouse.schema import CALL_FIELDS, OPEN_STATUSES, SCHEMA_VERSION, VERSION
 from synthflow_assets.warehouse.staging import Partition
 from synthflow_assets.warehouse.trial import LANDED_COLUMNS, LandingTrial, TrialResult
 from synthflow_assets.zone_data import examine_zone_data
@@ -157,11 +160,10 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
     url = settings.base_url or region_urls[settings.region]
     host = _examine_host(url, "SYNTHFLOW_BASE_URL, and " if settings.base_url else "")
     yield host
-    if host.verdict is Verdict.TROUBLE:
-        return
     if settings.api_key is None:
         text = f"{variable('api_key')} is not set. Synthflow's dashboard shows the key under Settings, API keys."
         yield Finding(Verdict.TROUBLE, "key", text, _set("api_key", "YOUR_KEY"))
+    if host.verdict is Verdict.TROUBLE or settings.api_key is None:
         return
     with SynthflowClient.from_settings(settings.model_copy(update={"base_url": url})) as client:
         client.wait_for_outages(0, lambda _: None)  # somebody waits for the finding
@@ -467,6 +469,7 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
                 yield Finding(Verdict.TROUBLE, "warehouse", text, _set("warehouse", default))
             return
         loads = warehouse.read_frame("call_loads")
+        gaps = _gaps(warehouse, settings)
     except WarehouseError as error:
         yield Finding(Verdict.TROUBLE, "warehouse", _sentence(error))
         return
@@ -477,7 +480,9 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
     elif loads.empty:
         yield _nothing_landed(settings, f"{settings.warehouse} exists. Nothing has landed yet.")
     else:
-        yield _landed(settings, int(loads["landed"].sum()), loads["day"].min().date(), loads["day"].max().date())
+        first, last = loads["day"].min().date(), loads["day"].max().date()
+        text = f"{settings.warehouse} has {int(loads['landed'].sum()):,} calls from {first} to {last}."
+        yield _landed(settings, text, gaps)
 
 
 def _examine_exports(folder: str) -> Finding:
@@ -524,21 +529,34 @@ def _nothing_landed(settings: Settings, text: str) -> Finding:
     if "start_date" not in settings.model_fields_set or settings.start_date > expected:
         return Finding(Verdict.OK, "warehouse", text)
     text += f" The days from {settings.start_date} to {expected} are missing."
-    return Finding(Verdict.NOTE, "warehouse", text, _fetch(settings, settings.start_date, expected))
+    return Finding(Verdict.NOTE, "warehouse", text, _launch(settings, "fetch", settings.start_date, expected))
 
 
-def _landed(settings: Settings, calls: int, first: dt.date, last: dt.date) -> Finding:
-    text = f"{settings.warehouse} has {calls:,} calls from {first} to {last}."
-    expected = last_due_day(settings.timezone)
-    if last >= expected:
+def _gaps(warehouse: Warehouse, settings: Settings) -> list[Problem] | None:
+    """Return what the check `no_gaps` finds, with consecutive days as one; None if the tables are not migrated yet."""
+    with warehouse.connect(read_only=True) as connection:
+        [(version,)] = connection.execute(f"SELECT max(version) FROM {VERSION.name}").fetchall()  # noqa: S608 (our name)
+        if version is None or version < SCHEMA_VERSION:
+            return None
+        return merge_days(find_problems(connection, NO_GAPS, None, settings, last_due_day(settings.timezone)))
+
+
+def _landed(settings: Settings, text: str, gaps: Sequence[Problem] | None) -> Finding:
+    """Return the finding about a warehouse with days, and the command that repairs all gaps."""
+    if gaps is None:
+        text = f"{text} Its tables are of an earlier version. The next run migrates them; then run the doctor again."
+        return Finding(Verdict.NOTE, "warehouse", text)
+    if not gaps:
         return Finding(Verdict.OK, "warehouse", text)
-    command = _fetch(settings, last + dt.timedelta(days=1), expected)
-    return Finding(Verdict.NOTE, "warehouse", f"{text} {expected} has not landed yet.", command)
+    days = {gap.day + dt.timedelta(days=number) for gap in gaps if gap.day for number in range(gap.days)}
+    first, last = min(days), max(days)
+    place = f"1 day has gaps, {first}" if len(days) == 1 else f"{len(days):,} days have gaps, from {first} to {last}"
+    others = f" (and {len(gaps) - 1:,} more)" if len(gaps) > 1 else ""
+    text = f"{text} {place}. {gaps[0]}{others}. If a run is in progress, wait until it ends, then try again."
+    return Finding(Verdict.TROUBLE, "warehouse", text, _launch(settings, "fetch_missing", first, last))
 
 
-def _fetch(settings: Settings, first: dt.date, last: dt.date) -> str:
-    """Return the command that fetches these days."""
-    return (
-        f"dg launch -m synthflow_assets.definitions --assets group:{settings.warehouse_schema} "
-        f"--partition-range {first}...{last}"
-    )
+def _launch(settings: Settings, command: str, first: dt.date, last: dt.date) -> str:
+    """Return the command that fetches these days: all with `fetch`, what is missing of them with `fetch_missing`."""
+    workspace = replace(Workspace.of(settings), launch_command="dg launch -m synthflow_assets.definitions")
+    return launch_commands(workspace, NO_GAPS, f"{first}", f"{last}")[command].strip("`")

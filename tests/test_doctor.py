@@ -19,8 +19,9 @@ from synthflow_assets import doctor
 from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.api.probe import probe
 from synthflow_assets.days import day_bounds_ms, last_closed_day, last_due_day
-from synthflow_assets.doctor import Finding, Verdict, _examine_timezone, _landed, _margin, examine
+from synthflow_assets.doctor import Finding, Verdict, _examine_timezone, _examine_warehouse, _margin, examine
 from synthflow_assets.loading import load_calls, resolve_agents
+from synthflow_assets.metrics import replace_metrics
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import REGION_URLS, Settings
 from synthflow_assets.warehouse.connection import Warehouse
@@ -82,7 +83,9 @@ def test_a_key_is_not_shown_to_regions_that_its_owner_did_not_choose(
 def test_no_key_and_no_host() -> None:
     assert "is not set" in troubles(Settings.of(), {"us": "http://127.0.0.1:9/v2"})["key"]
     unknown = "http://no-such-host.invalid/v2"
-    assert re.search("cannot be resolved .*Check network", troubles(Settings.of(), {"us": unknown})["host"])
+    said = troubles(Settings.of(), {"us": unknown})
+    assert re.search("cannot be resolved .*Check network", said["host"])
+    assert "is not set" in said["key"]
     assert "Check SYNTHFLOW_BASE_URL, and network" in troubles(Settings.of(base_url=unknown))["host"]
 
 
@@ -366,13 +369,45 @@ def test_the_default_file_of_earlier_versions_is_named(
     assert "Nothing has landed yet" in findings(settings)["warehouse"].text
 
 
-@pytest.mark.parametrize(("hour", "verdict"), [(6, Verdict.OK), (7, Verdict.NOTE)])
-def test_yesterday_is_not_missed_before_it_is_due(monkeypatch: pytest.MonkeyPatch, hour: int, verdict: Verdict) -> None:
-    now = dt.datetime(2026, 3, 10, hour, 30, tzinfo=dt.UTC)
+def warehouse_at(settings: Settings, monkeypatch: pytest.MonkeyPatch, now: dt.datetime) -> Finding:
+    """What the doctor says about the warehouse at this time."""
     monkeypatch.setattr(doctor, "last_due_day", partial(last_due_day, now=now))
-    found = _landed(Settings.of(), 5, dt.date(2026, 3, 1), dt.date(2026, 3, 8))
-    assert found.verdict is verdict
-    assert ("2026-03-09 has not landed yet" in found.text) is (verdict is Verdict.NOTE)
+    [finding] = _examine_warehouse(settings)
+    return finding
+
+
+def test_gaps_are_trouble_and_the_command_repairs_them(
+    start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The days before the first that landed and between others were not noticed, nor a day that was not due yet."""
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=2), start_date=dt.date(2026, 3, 1))
+    with SynthflowClient.from_settings(settings) as client:
+        agents = resolve_agents(client, settings).agents
+        landed = [dt.date(2026, 3, 5), dt.date(2026, 3, 7), dt.date(2026, 3, 8)]
+        list(load_calls(client, Warehouse(settings.warehouse), settings, agents, landed, log=print))
+    with Warehouse(settings.warehouse).connect() as connection:
+        replace_metrics(connection, landed, settings)
+    due, early = dt.datetime(2026, 3, 9, 7, 30, tzinfo=dt.UTC), dt.datetime(2026, 3, 10, 6, 30, tzinfo=dt.UTC)
+    for now in (due, early):
+        found = warehouse_at(settings, monkeypatch, now)
+        assert found.verdict is Verdict.TROUBLE
+        assert " calls from 2026-03-05 to 2026-03-08. 5 days have gaps, from 2026-03-01 to 2026-03-06." in found.text
+        assert "2026-03-01 to 2026-03-04 " in found.text
+        assert ": never landed (and 1 more)" in found.text
+    assert found.remedy == (
+        "dg launch -m synthflow_assets.definitions --assets 'group:synthflow' "
+        "--partition-range 2026-03-01...2026-03-06 "
+        """--config-json '{"ops": {"synthflow__fetch_calls": {"config": {"only_missing": true}}}}'"""
+    )
+    from_7 = settings.model_copy(update={"start_date": dt.date(2026, 3, 7), "model_ids": (agents[0].model_id,)})
+    assert warehouse_at(from_7, monkeypatch, early).verdict is Verdict.OK
+    assert "1 day has gaps, 2026-03-09. " in warehouse_at(from_7, monkeypatch, early + dt.timedelta(hours=1)).text
+    exporting = from_7.model_copy(update={"export_dir": str(tmp_path / "exports")})
+    assert "no export is as new as its table" in warehouse_at(exporting, monkeypatch, early).text
+    with duckdb.connect(settings.warehouse) as connection:
+        connection.execute("DROP TABLE synthflow.metric_computations; UPDATE synthflow.schema_version SET version = 7")
+    found = warehouse_at(from_7, monkeypatch, early)
+    assert (found.verdict, "The next run migrates them" in found.text) == (Verdict.NOTE, True)
 
 
 def test_a_margin_shorter_than_the_time_before_some_starts_is_trouble(

@@ -174,11 +174,11 @@ def _headline(workspace: Workspace, check: Check, merged: Sequence[Problem]) -> 
     first_days = [problem.day for problem in merged if problem.day]
     last_days = [problem.day + dt.timedelta(days=problem.days - 1) for problem in merged if problem.day]
     span = ("", "") if not first_days else (f"{min(first_days)}", f"{max(last_days)}")
-    return f"{markdown(str(merged[0]))}{others}. {check.remedy.format(**_commands(workspace, check, *span))}"
+    return f"{markdown(str(merged[0]))}{others}. {check.remedy.format(**launch_commands(workspace, check, *span))}"
 
 
-def _commands(workspace: Workspace, check: Check, first: str, last: str) -> dict[str, str]:
-    """Return the commands that a remedy may name, for the days from the first to the last."""
+def launch_commands(workspace: Workspace, check: Check, first: str, last: str) -> dict[str, str]:
+    """Return the commands that a remedy may name, as Markdown, for the days from the first to the last."""
     days = f"--partition {first}" if first == last else f"--partition-range {first}...{last}"
     fetch = f"{workspace.launch_command} --assets '{workspace.selection}' {days}"
     only_missing = {"ops": {workspace.step("fetch_calls"): {"config": {"only_missing": True}}}}
