@@ -11,6 +11,7 @@ import fcntl
 import importlib.resources
 import importlib.util
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -174,7 +175,7 @@ def _validate_address(host: str, port: int) -> None:
 
 def _run_dev(home: Path, host: str, port: int, environment: dict[str, str], folder: Path) -> int:
     """Run `dg dev` until a signal or the end of the terminal stops it, or until it ends. Return the exit code."""
-    is_stopped = threading.Event()
+    is_stopped, terminal = threading.Event(), _foreground_terminal()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         # `nohup` ignores SIGHUP on purpose. Background jobs of a shell ignore SIGINT, but something must stop them.
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
@@ -186,7 +187,9 @@ def _run_dev(home: Path, host: str, port: int, environment: dict[str, str], fold
     server = subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True)
     is_announced = False
     while server.poll() is None and not is_stopped.wait(_POLL_SECONDS):
-        if not is_announced and _answers(host, port):
+        if any(events & select.POLLHUP for _, events in terminal.poll(0)):
+            is_stopped.set()
+        elif not is_announced and _answers(host, port):
             is_announced = True
             click.echo(f"The Dagster UI is at http://{host}:{port}. To stop it, press Ctrl-C.")
     if is_stopped.is_set():
@@ -201,6 +204,19 @@ def _run_dev(home: Path, host: str, port: int, environment: dict[str, str], fold
             return server.wait()
     click.echo("Error: Dagster ended by itself; see the messages above", err=True)
     return 1
+
+
+def _foreground_terminal() -> select.poll:
+    """Return what to poll for the end of the terminal in whose foreground this process runs; nothing if there is none.
+
+    The end sends SIGHUP only to the first process of the terminal. If that is `make`, it does not forward the signal.
+    """
+    terminal = select.poll()
+    # Standard input is not the controlling terminal of a service, nor after `setsid`.
+    with suppress(OSError):
+        if os.tcgetpgrp(0) == os.getpgrp() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            terminal.register(0, 0)  # no input is read; POLLHUP is always reported
+    return terminal
 
 
 def _answers(host: str, port: int) -> bool:

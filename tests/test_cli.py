@@ -3,11 +3,14 @@
 import datetime as dt
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import click
@@ -290,3 +293,30 @@ def test_a_dagster_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pyte
         stop.cancel()
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def test_dev_ends_with_its_terminal_if_make_does_not_forward_sighup(tmp_path: Path) -> None:
+    """`make` is the first process of a terminal that runs only `make dev`. It waits for its child processes."""
+    started = tmp_path / "pid"
+    server = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(f'{{os.getpid()}}'); time.sleep(90)"
+    dev = (
+        "import os, sys; from pathlib import Path; from synthflow_assets import local; "
+        f"local._dg = lambda *_: [sys.executable, '-c', {server!r}]; "
+        "local._run_dev(Path(), '127.0.0.1', 9, dict(os.environ), Path())"
+    )
+    main_end, terminal = pty.openpty()
+    # The first terminal that the first process of a session opens becomes its controlling terminal.
+    like_make = f'exec < {os.ttyname(terminal)} > {os.ttyname(terminal)} 2>&1; trap : HUP; "$@"; exit'
+    command = ["sh", "-c", like_make, "make", sys.executable, "-c", dev]
+    with subprocess.Popen(command, start_new_session=True) as made:
+        while not (started.exists() and started.read_text()):
+            assert made.poll() is None
+            time.sleep(0.1)
+        os.close(terminal)
+        os.close(main_end)
+        try:
+            made.wait(20)
+        finally:
+            made.kill()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
