@@ -203,6 +203,8 @@ def rejects(retry: bool) -> None:
             )
         count = sum(landed.values())
         click.echo(f"{count:,} records landed now, on {len(landed):,} days; their metrics and exports are up to date")
+        if landed:
+            _write_report_again(warehouse, settings)
     with warehouse.connect(read_only=True) as connection:
         found = list_rejects(connection)
     for one in found:
@@ -235,6 +237,7 @@ def forget(phone: str, yes: bool) -> None:
     """
     from synthflow_assets.erasure import count_person, erase_person
     from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
 
     settings = Settings.load()
     calls, rejects = count_person(settings, phone)
@@ -243,6 +246,25 @@ def forget(phone: str, yes: bool) -> None:
         click.confirm("This cannot be undone. Erase this person's data?", abort=True)
     for line in erase_person(settings, phone):
         click.echo(line)
+    _write_report_again(Warehouse.from_settings(settings), settings)
+
+
+def _write_report_again(warehouse: Warehouse, settings: Settings) -> None:
+    """Write the report of the runs again, if there is one here. It would be older than the metrics until the next run.
+
+    A failure is only a warning, because what the command had to do is done.
+    """
+    from synthflow_assets.report import last_days, write_report
+
+    if not settings.report_path.exists():
+        return
+    try:
+        span = last_days(warehouse, settings)
+        write_report(warehouse, settings, settings.report_path, span.from_day, span.to_day)
+    except (SynthflowError, OSError) as error:
+        click.echo(f"Warning: the report shows the earlier numbers until the next run: {error}", err=True)
+    else:
+        click.echo(f"The report was written again: {settings.report_path}")
 
 
 @main.command()

@@ -23,6 +23,8 @@ from synthflow_assets.cli import main
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.local import LocalRunError, validate_installed
+from synthflow_assets.metrics import replace_metrics
+from synthflow_assets.quality import NO_GAPS, find_problems
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land
@@ -244,6 +246,26 @@ def test_forget_says_that_a_number_occurs_nowhere_and_is_on_the_list(warehouse: 
     assert "on the suppression list: later fetches drop this person's data" in said
     with warehouse.connect(read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM forgotten").fetchone() == (1,)
+
+
+def test_forget_writes_the_report_again_if_there_is_one(warehouse: Warehouse) -> None:
+    """The report would be older than the metrics, which `no_gaps` reports until the next run."""
+    with warehouse.connect() as connection:
+        replace_metrics(connection, [DAY], Settings.of())
+
+    def gaps() -> list[str]:
+        with warehouse.connect(read_only=True) as connection:
+            return [str(one) for one in find_problems(connection, NO_GAPS, [DAY], Settings.of(), DAY)]
+
+    assert run("report", "--from", "2026-03-10", "--to", "2026-03-10").exit_code == 0
+    said = run("forget", "--phone", PHONE, "--yes")
+    assert "The report was written again" in said.output
+    assert gaps() == []
+    Settings.of().report_path.write_text("notes")
+    said = run("forget", "--phone", PHONE, "--yes")
+    assert said.exit_code == 0
+    [warning] = said.stderr.splitlines()
+    assert warning.startswith("Warning: the report shows the earlier numbers until the next run: ")
 
 
 def test_a_report_to_a_future_day_ends_at_the_last_landed_day(warehouse: Warehouse) -> None:  # noqa: ARG001
