@@ -154,9 +154,11 @@ def test_a_bucket_that_is_not_there_fails_the_run_before_anything_is_fetched_or_
     bucket: Any,  # noqa: ARG001
     start_sandbox: Callable[..., Sandbox],
     settings_for: Callable[..., Settings],
+    tmp_path: Path,
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=5)
-    settings = settings_for(sandbox, export_dir="s3://nobodys/x", previews=False)
+    none = str(tmp_path / "none.duckdb")
+    settings = settings_for(sandbox, warehouse=none, export_dir="s3://nobodys/x", previews=False)
     success, message, written = run_a_day(settings)
     assert not success
     assert "cannot export to s3://nobodys/x: there is no such bucket. Check export_dir" in message
