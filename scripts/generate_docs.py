@@ -77,7 +77,8 @@ FROM synthflow.caller_summary_by('2026-11-01', '2026-11-30', model_id);
 ```
 
 Whether a caller is new depends on all earlier days, and attempts on later ones. So a run also computes `callers_daily`
-for all later days, and `attempts_daily` for all days. Over 1,000,000 calls in a year, both take 3 s of processor time.
+for all later days, and `attempts_daily` for all days. In a year of 1,000,000 calls, computing both for a new day takes
+0.4 s on two cores.
 
 ## Comparing two versions
 
