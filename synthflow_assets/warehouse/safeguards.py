@@ -264,7 +264,8 @@ def find_losses(
         decoded: SQL for the relation of the decoded records.
         run: the losses of the run so far, to which those of the batch are added.
         confirmed: whether the partitions are fetched for the second time. If not, a partition that loses a single call
-            or value must not land: the sums over the run are known only when all partitions have been fetched.
+            or value must not land. All such partitions of a run are fetched again and judged in one batch, because the
+            sums are known only then.
         vanished_fields: `keep` keeps what is derived from a personal field, if that is NULL now; `mirror` does not.
         pii: how personal data of the batch was treated: keep, hash or drop.
         accept_deleted: whether calls and values may vanish.
