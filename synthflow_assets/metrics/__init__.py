@@ -157,8 +157,7 @@ def metric_query(table: str) -> str:
     Args:
         table: name of the metric table.
     """
-    query = sql_file(__name__, f"{table}.sql")
-    return query.replace("{traffic}", f"\n{sql_file(__name__, 'traffic.sql')}")
+    return sql_file(__name__, f"{table}.sql", "traffic")
 
 
 def code_version(table: str, settings: Settings) -> str:

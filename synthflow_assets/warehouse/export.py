@@ -152,7 +152,7 @@ def outdated_exports(
 
 def outdated_exports_sql() -> str:
     """Return a query for `table_name`, `day`, `written_at` and `exists_at_all` of outdated exports."""
-    return sql_file(_SQL, "outdated_exports.sql").replace("{rows_written}", sql_file(_SQL, "rows_written.sql"))
+    return sql_file(_SQL, "outdated_exports.sql", "rows_written")
 
 
 def export_parameters(folder: str | Path, existing: Sequence[ExistingExport]) -> dict[str, Any]:

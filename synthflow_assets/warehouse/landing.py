@@ -110,9 +110,7 @@ def land(
     }
 
     def execute(name: str) -> duckdb.DuckDBPyConnection:
-        query = sql_file(_SQL, f"{name}.sql").replace("{staged}", sql_file(_SQL, "staged.sql"))
-        query = query.replace("{is_open}", sql_file(_SQL, "is_open.sql"))
-        return execute_named(connection, query, parameters)
+        return execute_named(connection, sql_file(_SQL, f"{name}.sql", "staged", "is_open"), parameters)
 
     def replace() -> None:
         # An erasure between this check and the commit would conflict, and `write` would run this check again.

@@ -73,8 +73,7 @@ def retry_rejects(
             "now() AS loaded_at "
             "FROM temp.typed WHERE outcome = 'landed'"
         )
-        recount = sql_file(_SQL, "recount_loads.sql").replace("{is_open}", sql_file(_SQL, "is_open.sql"))
-        connection.execute(recount, {"final_after_days": FINAL_AFTER_DAYS})
+        connection.execute(sql_file(_SQL, "recount_loads.sql", "is_open"), {"final_after_days": FINAL_AFTER_DAYS})
         connection.execute("DELETE FROM call_rejects WHERE record IS NOT NULL")
         connection.execute(
             "INSERT INTO call_rejects BY NAME "

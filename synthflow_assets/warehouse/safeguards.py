@@ -308,9 +308,7 @@ def _count_calls(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decod
         "to_ms": [to_ms for _, to_ms in bounds],
         "another_day": ANOTHER_DAY,
     }
-    query = (
-        sql_file(_SQL, "losses.sql").replace("{decoded}", decoded).replace("{is_open}", sql_file(_SQL, "is_open.sql"))
-    )
+    query = sql_file(_SQL, "losses.sql", "is_open").replace("{decoded}", decoded)
     rows = execute_named(connection, query, parameters).fetchall()
     return {Partition(*row[:2]): _Counts(*row[2:]) for row in rows}
 
@@ -322,8 +320,7 @@ def _count_values(
     compared = [value for value in _VALUES if not (drops and value.column.personal)]
     had = [f"count_if({value.is_in('landed')})" for value in compared]
     lost = [f"count_if({value.is_lost(keeps=keeps)})" for value in compared]
-    query = sql_file(_SQL, "vanished_values.sql").replace("{decoded}", decoded)
-    query = query.replace("{is_open}", sql_file(_SQL, "is_open.sql"))
+    query = sql_file(_SQL, "vanished_values.sql", "is_open").replace("{decoded}", decoded)
     query = query.replace("{had}", ", ".join(had)).replace("{vanished}", ", ".join(lost))
     parameters = {
         "files": [str(path) for path in batch.files],

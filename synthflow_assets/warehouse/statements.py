@@ -110,9 +110,18 @@ def describe(error: duckdb.Error) -> str:
 
 
 @cache
-def sql_file(package: str, name: str) -> str:
-    """Return the text of a `.sql` file of a package, such as `sql_file("synthflow_assets.metrics", "a.sql")`."""
-    return files(package).joinpath(name).read_text(encoding="utf-8")
+def sql_file(package: str, name: str, *included: str) -> str:
+    """Return the text of a `.sql` file of a package, such as `sql_file("synthflow_assets.metrics", "a.sql")`.
+
+    Args:
+        package: name of the package.
+        name: name of the file.
+        included: names of files of the package, without `.sql`. The text of `b.sql` replaces each `{b}`.
+    """
+    text = files(package).joinpath(name).read_text(encoding="utf-8")
+    for other in included:
+        text = text.replace(f"{{{other}}}", sql_file(package, f"{other}.sql"))
+    return text
 
 
 def without_comments(query: str) -> str:
