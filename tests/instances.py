@@ -19,6 +19,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import NullPool
 
+from synthflow_assets.orchestration.instance.event_log import KnownSchemaStorage
+
 
 class _Database:
     """A SQLite database in memory, which can be emptied. Dagster keeps a connection to it open."""
@@ -33,8 +35,8 @@ class _Database:
         self._empty.backup(self._database)
 
 
-class _Events(InMemoryEventLogStorage):
-    """Events in memory, over one connection. For each event, Dagster opens several and asks which tables exist."""
+class _Events(KnownSchemaStorage, InMemoryEventLogStorage):
+    """Events in memory, over one connection; Dagster would open several for each event."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,24 +45,12 @@ class _Events(InMemoryEventLogStorage):
         self._engine = create_engine(self._engine.url, poolclass=NullPool, connect_args={"check_same_thread": False})
         self._held_conn = self._engine.connect()
         one_thread.close()
-        self._tables: set[str] = set()
-        self._columns: set[str] = set()
         self.database = _Database(self._held_conn)
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
         with self._db_lock, self._held_conn.begin():
             yield self._held_conn
-
-    def has_table(self, table_name: str) -> bool:
-        if table_name not in self._tables and super().has_table(table_name):
-            self._tables.add(table_name)
-        return table_name in self._tables
-
-    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
-        if column_name not in self._columns and super()._has_asset_key_col_on_connection(conn, column_name):
-            self._columns.add(column_name)
-        return column_name in self._columns
 
 
 class SharedInstance:

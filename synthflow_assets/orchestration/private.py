@@ -9,8 +9,9 @@ name is imported only when the feature that needs it is used. Each of these feat
 `dg.DefaultRunLauncher` never reports that the process of a run is gone |
 | `CanCancelExecutionRequest`, `CanCancelExecutionResult`, `deserialize_value`, `DagsterUserCodeUnreachableError` | \
 with `ask_code_server`, the launcher asks the code server whether it still has the process | none |
-| `SqliteEventLogStorage`, `INDEX_SHARD_NAME`, `AssetCheckEvaluationPlanned` | the event log of `dagster.yaml` extends \
-the storage that has the files | none: leave `event_log_storage` out, and a year's backfill takes three times as long |
+| `SqlEventLogStorage`, `SqliteEventLogStorage`, `INDEX_SHARD_NAME`, `AssetCheckEvaluationPlanned` | the event log of \
+`dagster.yaml` extends the storage that has the files | none: leave `event_log_storage` out, and a year's backfill \
+takes three times as long |
 | `AssetCheckExecutionRecordStatus` | the alert sensor reads the failed evaluations of a check | \
 `get_latest_asset_check_evaluation_record`, which misses a check that failed and passed between two ticks |
 """
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dagster._core.storage.asset_check_execution_record import (
         AssetCheckExecutionRecordStatus as AssetCheckExecutionRecordStatus,
     )
+    from dagster._core.storage.event_log import SqlEventLogStorage as SqlEventLogStorage
     from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
     from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME as INDEX_SHARD_NAME
     from dagster._grpc.types import CanCancelExecutionRequest as CanCancelExecutionRequest
@@ -50,6 +52,7 @@ _MODULES = {
     "CheckRunHealthResult": "dagster._core.launcher",
     "DagsterUserCodeUnreachableError": "dagster._core.errors",
     "INDEX_SHARD_NAME": "dagster._core.storage.event_log.sqlite.sqlite_event_log",
+    "SqlEventLogStorage": "dagster._core.storage.event_log",
     "SqliteEventLogStorage": "dagster._core.storage.event_log",
     "WorkerStatus": "dagster._core.launcher",
     "deserialize_value": "dagster._serdes",

@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,7 +35,32 @@ _RUN_ENDS = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, d
 _KEPT_ENGINES = 8  # they hold compiled statements, but no file
 
 
-class BatchedEventLogStorage(private.SqliteEventLogStorage):
+class KnownSchemaStorage(private.SqlEventLogStorage):
+    """Remember which tables and columns exist, because Dagster asks for each event.
+
+    The base class of a storage, before the one that has `has_table`.
+    """
+
+    @cached_property
+    def _known(self) -> set[tuple[str, str]]:
+        return set()
+
+    def has_table(self, table_name: str) -> bool:
+        """Return whether the table exists."""
+        known = ("table", table_name)
+        if known not in self._known and super().has_table(table_name):  # type: ignore[safe-super]
+            self._known.add(known)
+        return known in self._known
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        """Return whether the index of assets has a column."""
+        known = ("column", column_name)
+        if known not in self._known and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._known.add(known)
+        return known in self._known
+
+
+class BatchedEventLogStorage(KnownSchemaStorage, private.SqliteEventLogStorage):
     """The storage for `event_log_storage` in `dagster.yaml`.
 
     Args:
@@ -46,8 +72,6 @@ class BatchedEventLogStorage(private.SqliteEventLogStorage):
         private.warn_if_untested("The event log BatchedEventLogStorage in dagster.yaml")
         os.environ.setdefault(_BATCH_SIZE_VARIABLE, _BATCH_SIZE)
         self._held = threading.local()
-        self._tables: set[str] = set()
-        self._columns: set[str] = set()
         self._engines: dict[str, Engine] = {}
         super().__init__(base_dir, inst_data)
 
@@ -93,18 +117,6 @@ class BatchedEventLogStorage(private.SqliteEventLogStorage):
             whole = private.AssetCheckEvaluationPlanned(asset_key=planned.asset_key, check_name=planned.check_name)
             event = event._replace(dagster_event=happened._replace(event_specific_data=whole))
         super().store_asset_check_event(event, event_id)
-
-    def has_table(self, table_name: str) -> bool:
-        """Return whether the table exists, remembering that it does: Dagster asks for each event."""
-        if table_name not in self._tables and super().has_table(table_name):
-            self._tables.add(table_name)
-        return table_name in self._tables
-
-    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
-        """Return whether the index of assets has a column, remembering that it has: Dagster asks for each event."""
-        if column_name not in self._columns and super()._has_asset_key_col_on_connection(conn, column_name):
-            self._columns.add(column_name)
-        return column_name in self._columns
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
