@@ -76,18 +76,16 @@ def calls_in(path: Path) -> int:
 def test_a_backup_never_replaces_the_warehouse(warehouse: Warehouse) -> None:  # noqa: ARG001
     Path("link.duckdb").symlink_to(LOCATION)
     Path("hard.duckdb").hardlink_to(LOCATION)
-    Path("other.duckdb.unfinished").symlink_to(LOCATION)  # the name of the file that is written first
     before = Path(LOCATION).read_bytes()
     own = (LOCATION, f"./data/../{LOCATION}", str(Path(LOCATION).resolve()), "link.duckdb", "hard.duckdb")
     Path(f"{LOCATION}.synthflow.forgotten").touch()
     Path("list.duckdb").hardlink_to(f"{LOCATION}.synthflow.forgotten")
     endings = ("wal", "compacting", "compacting.wal", "synthflow.forgotten", "acme.forgotten", "synthflow.pace")
-    for path in (*own, *(f"{LOCATION}.{ending}" for ending in endings), "list.duckdb", "other.duckdb"):
+    for path in (*own, *(f"{LOCATION}.{ending}" for ending in endings), "list.duckdb"):
         assert f"{path.removeprefix('./')} belongs to the warehouse itself" in refusal(
             "backup", "--to", path, "--force"
         )
     assert Path(LOCATION).read_bytes() == before
-    assert Path("other.duckdb.unfinished").is_symlink()
 
 
 def test_a_backup_is_written_to_a_file_only(warehouse: Warehouse, tmp_path: Path) -> None:  # noqa: ARG001
@@ -178,6 +176,48 @@ def test_a_backup_replaces_no_other_database(warehouse: Warehouse) -> None:  # n
     assert said == "Error: other.duckdb was not written by this command; name another file\n"
     assert "damaged.duckdb cannot be opened (" in refusal("backup", "--to", "damaged.duckdb", "--force")
     assert {name: Path(name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "schema", "others"),
+    [
+        ("CREATE TABLE synthflow.orders (id INTEGER)", "synthflow", "synthflow.orders"),
+        ("CREATE VIEW orders AS SELECT 1", "synthflow", "main.orders"),
+        ("", "acme", "acme.actions_daily, acme.agents, acme.attempts_daily ..."),
+    ],
+)
+def test_a_backup_replaces_no_file_with_other_tables(
+    warehouse: Warehouse,  # noqa: ARG001
+    statement: str,
+    schema: str,
+    others: str,
+) -> None:
+    """They were lost."""
+    shutil.copy(LOCATION, "copy.duckdb")
+    with Warehouse("copy.duckdb", schema).connect():
+        pass
+    with duckdb.connect("copy.duckdb") as connection:
+        connection.execute(statement or "SELECT 1")
+    before = Path("copy.duckdb").read_bytes()
+    said = refusal("backup", "--to", "copy.duckdb", "--force")
+    assert said == f"Error: copy.duckdb also holds {others}, which would be lost; name another file\n"
+    assert Path("copy.duckdb").read_bytes() == before
+
+
+def test_a_backup_is_not_written_beside_the_log_of_another_database(warehouse: Warehouse) -> None:  # noqa: ARG001
+    """DuckDB applied the log to the backup."""
+    shutil.copy(LOCATION, "killed.duckdb")
+    for path in ("killed.duckdb", "absent.duckdb"):
+        Path(f"{path}.wal").write_bytes(b"log")
+        assert f"{path}.wal exists, so {path} is open or was not closed" in refusal("backup", "--to", path, "--force")
+        assert Path(f"{path}.wal").read_bytes() == b"log"
+
+
+def test_a_backup_removes_no_file_beside_it(warehouse: Warehouse) -> None:  # noqa: ARG001
+    Path("backup.duckdb.unfinished").write_text("mine")
+    assert run("backup", "--to", "backup.duckdb").exit_code == 0
+    assert sorted(one.name for one in Path().glob("*backup*")) == ["backup.duckdb", "backup.duckdb.unfinished"]
+    assert Path("backup.duckdb.unfinished").read_text() == "mine"
 
 
 def test_a_name_that_the_terminal_cannot_show_is_no_traceback(warehouse: Warehouse) -> None:  # noqa: ARG001

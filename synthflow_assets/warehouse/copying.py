@@ -14,12 +14,15 @@ from typing import NamedTuple
 import duckdb
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.files import replace_file, replacement_error
+from synthflow_assets.files import replace_file, replacement_error, temporary_folder
+from synthflow_assets.texts import one_line
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.base import new_connection
 from synthflow_assets.warehouse.erasure import Erasure, mark_rewritten, merge_suppression_list
-from synthflow_assets.warehouse.schema import CALLS, FORGOTTEN, LANDED_TABLES, TABLES, VERSION
+from synthflow_assets.warehouse.schema import CALLS, FORGOTTEN, LANDED_TABLES, TABLES, VERSION, VIEWS
 from synthflow_assets.warehouse.statements import describe, quoted, transaction
+
+_NAMED_IN_ERRORS = 3
 
 
 class CopiedTable(NamedTuple):
@@ -112,7 +115,8 @@ def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> Copie
     Args:
         warehouse: the source.
         path: of the backup, in an existing folder.
-        replace: whether an existing backup may be replaced, atomically and once the copy is verified.
+        replace: whether an existing backup may be replaced, atomically and once the copy is verified. It must hold
+            nothing but the tables of the same schema.
 
     Raises:
         WarehouseUnusableError: the backup cannot be written to this path.
@@ -120,19 +124,17 @@ def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> Copie
     """
     if not path.name:
         raise WarehouseUnusableError(f"{path} is not the name of a file; name one, such as backup.duckdb")
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    _validate_backup_path(warehouse, path, unfinished, replace=replace)
-    wal = unfinished.with_name(f"{unfinished.name}.wal")
-    try:
-        for left in (unfinished, wal):
-            left.unlink(missing_ok=True)
-        # Absolute, because a file may be called `md:x`.
-        target = Warehouse(unfinished.absolute(), warehouse.schema, group_access=warehouse.group_access)
-        copied = copy_warehouse(warehouse, target)
+    _validate_backup_path(warehouse, path, replace=replace)
+    # Absolute, because a file may be called `md:x`.
+    place = path.absolute().parent
+    with temporary_folder([place], f".{path.name}.unfinished-") as folder:
+        if not folder:
+            raise WarehouseUnusableError(
+                f"the folder {place} is not writable, or its file system has no locks; name a file in another folder"
+            )
+        unfinished = Path(folder) / path.name
+        copied = copy_warehouse(warehouse, Warehouse(unfinished, warehouse.schema, group_access=warehouse.group_access))
         replace_file(unfinished, path)
-    finally:
-        for left in (unfinished, wal):
-            left.unlink(missing_ok=True)
     return copied
 
 
@@ -146,12 +148,15 @@ def validate_folder(path: Path) -> None:
         raise WarehouseUnusableError(f"the folder {path.parent} does not exist; create it, or name another file")
 
 
-def _validate_backup_path(warehouse: Warehouse, path: Path, unfinished: Path, *, replace: bool) -> None:
+def _validate_backup_path(warehouse: Warehouse, path: Path, *, replace: bool) -> None:
     # A backup onto the warehouse itself lost the days that a run landed meanwhile.
-    if any(map(warehouse.engine.owns, (path, unfinished))):
+    if warehouse.engine.owns(path):
         raise WarehouseUnusableError(f"{path} belongs to the warehouse itself; name another file")
     validate_folder(path)
-    if problem := replacement_error(path, lambda head: _is_database(head) and _holds_warehouse(path)):
+    # DuckDB would apply the log of the old file to the new one, without an error.
+    if (log := path.with_name(f"{path.name}.wal")).exists():
+        raise WarehouseUnusableError(f"{log} exists, so {path} is open or was not closed; name another file")
+    if problem := replacement_error(path, lambda head: _is_database(head) and _holds_warehouse(path, warehouse.schema)):
         raise WarehouseUnusableError(f"{path} {problem}; name another file")
     if path.exists() and not replace:
         raise WarehouseUnusableError(f"{path} exists; name another file, or add --force to replace it")
@@ -162,23 +167,31 @@ def _is_database(head: bytes) -> bool:
     return head[8:12] == b"DUCK"
 
 
-def _holds_warehouse(path: Path) -> bool:
-    """Return whether a DuckDB file has the tables of a warehouse in any schema. Other databases are never replaced.
+def _holds_warehouse(path: Path, schema: str) -> bool:
+    """Return whether a DuckDB file has the tables of a warehouse in a schema. Other databases are never replaced.
 
     Raises:
-        WarehouseUnusableError: DuckDB cannot open the file.
+        WarehouseUnusableError: DuckDB cannot open the file, or it also has other tables or views.
     """
     query = (
-        "SELECT count(DISTINCT table_name) FROM duckdb_tables() WHERE database_name = 'existing' "
-        "AND table_name IN ($1, $2) GROUP BY schema_name ORDER BY 1 DESC LIMIT 1"
+        "SELECT schema_name, name FROM (SELECT database_name, schema_name, table_name AS name FROM duckdb_tables() "
+        "UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal) "
+        "WHERE database_name = 'existing' ORDER BY ALL"
     )
     with new_connection() as connection:
         try:
             connection.execute(f"ATTACH {quoted(str(path.absolute()))} AS existing (READ_ONLY)")
-            # Two tables, because migration tools have a `schema_version` as well.
-            return connection.execute(query, [VERSION.name, CALLS.name]).fetchall() == [(2,)]
+            found = connection.execute(query).fetchall()
         except duckdb.Error as error:
             raise WarehouseUnusableError(f"{path} cannot be opened ({describe(error)}); name another file") from None
+    # Two tables, because migration tools have a `schema_version` as well.
+    if not {(schema, VERSION.name), (schema, CALLS.name)}.issubset(found):
+        return False
+    own = {(schema, name) for name in (*TABLES, *(view.name for view in VIEWS))}
+    if others := [f"{of_schema}.{name}" for of_schema, name in found if (of_schema, name) not in own]:
+        listed = ", ".join(map(one_line, others[:_NAMED_IN_ERRORS])) + (" ..." if others[_NAMED_IN_ERRORS:] else "")
+        raise WarehouseUnusableError(f"{path} also holds {listed}, which would be lost; name another file")
+    return True
 
 
 def _compare(expected: list[CopiedTable], found: list[CopiedTable], remedy: str) -> None:
