@@ -250,7 +250,7 @@ def forget(phone: str, yes: bool) -> None:
 
 
 def _write_report_again(warehouse: Warehouse, settings: Settings) -> None:
-    """Write the report of the runs again, if there is one here. It would be older than the metrics until the next run.
+    """Write the report of the runs again, if there is one here. It would show earlier numbers until the next run.
 
     A failure is only a warning, because what the command had to do is done.
     """
@@ -318,12 +318,16 @@ def backup(path: Path, force: bool) -> None:
 def restore(path: Path, force: bool) -> None:
     """Copy a backup into an empty warehouse, and verify the copy.
 
-    People who were erased before or after the backup are erased from the restored calls.
+    People who were erased before or after the backup are erased from the restored calls. If the report exists, it is
+    written again.
     """
     from synthflow_assets.erasure import restore_backup
     from synthflow_assets.settings import Settings
+    from synthflow_assets.warehouse.connection import Warehouse
 
-    _print_copied(restore_backup(Settings.load(), path, replace=force))
+    settings = Settings.load()
+    _print_copied(restore_backup(settings, path, replace=force))
+    _write_report_again(Warehouse.from_settings(settings), settings)
 
 
 def _print_copied(copied: Copied) -> None:
@@ -340,7 +344,7 @@ def maintain() -> None:
     """Make the warehouse smaller and faster, and complete erasures.
 
     Merges the files of a lake and removes old ones, or rewrites a file that has much free space. Removes
-    personal data that killed or failed commands left behind.
+    personal data that killed or failed commands left behind. If the report exists, it is written again.
     """
     from synthflow_assets.erasure import maintain as maintain_warehouse
     from synthflow_assets.errors import WarehouseUnusableError
@@ -353,6 +357,7 @@ def maintain() -> None:
         raise WarehouseUnusableError(f"{warehouse.location} holds no tables; check SYNTHFLOW_WAREHOUSE")
     for name, count in maintain_warehouse(settings, warehouse).items():
         click.echo(f"{count:>13,}  {name.replace('_', ' ')}")
+    _write_report_again(warehouse, settings)
 
 
 @main.command(name="dbt-sources")

@@ -288,6 +288,19 @@ def test_forget_says_that_a_number_occurs_nowhere_and_is_on_the_list(warehouse: 
         assert connection.execute("SELECT count(*) FROM forgotten").fetchone() == (1,)
 
 
+def test_restore_and_maintain_write_the_report_again(warehouse: Warehouse) -> None:
+    """Until the next run, it showed calls that the warehouse no longer held, or lacked those that it held again."""
+    path = Settings.of().report_path
+    assert run("backup", "--to", "backup.duckdb").exit_code == 0
+    assert "The report" not in run("restore", "--from", "backup.duckdb", "--force").output
+    assert run("report").exit_code == 0
+    for command in (("restore", "--from", "backup.duckdb", "--force"), ("maintain",)):
+        os.utime(path, (0, 0))
+        assert f"The report was written again: {path}" in run(*command).output
+        assert path.stat().st_mtime > 0
+    assert calls_in(Path(warehouse.location)) == 1
+
+
 def test_forget_writes_the_report_again_if_there_is_one(warehouse: Warehouse) -> None:
     """The report would be older than the metrics, which `no_gaps` reports until the next run."""
     with warehouse.connect() as connection:
