@@ -40,7 +40,8 @@ METRIC_MACROS = (
         "duration_summary_by",
         ("from_day", "to_day", "grouped_by", "condition := true"),
         "Number and duration of the calls between two days, both included, for each value of `grouped_by`. That is a "
-        "column of `call_duration_histogram`, or an expression over its columns. `condition` selects calls.",
+        "column of `call_duration_histogram`, or an expression over its columns. `condition` selects calls. Days whose "
+        "metrics are not computed are left out; the check `no_gaps` names them.",
         (Column("key", "ANY", "Value of `grouped_by`."), *_SUMMARY),
     ),
     Macro(

@@ -129,6 +129,10 @@ def test_changes_compare_as_many_days_as_there_are(warehouse: Warehouse, report:
     assert report.page.inner_text("#compared") == NOT_COMPARED
     report.choose_days(FIRST, FIRST)
     assert report.page.is_hidden("#headline-calls-change")
+    report.choose_agents("Agent 0")
+    report.choose_days(FIRST, FIRST + 6 * DAY)  # as in the demo, which fetches 7 days
+    no_data = "No changes are shown: this report has no data of the 7 days before (25 Jul to 31 Jul 2026)."
+    assert report.page.inner_text("#compared") == no_data
 
 
 def test_changes_compare_no_span_with_a_gap(warehouse: Warehouse, report: OpenReport) -> None:

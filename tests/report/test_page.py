@@ -15,6 +15,7 @@ from synthflow_assets.report import write_report
 from synthflow_assets.report.content import COMPLETE, NOT_COMPUTED
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from tests.report.conftest import DESKTOP, FIRST, LAST, PHONE, Open, OpenReport, open_page
 from tests.report.reading import columns_of
 from tests.report.test_scripts import script
@@ -289,6 +290,25 @@ def test_changes_compare_no_day_without_metrics(make_named: Named, open_report: 
     assert report.page.inner_text("#compared") == (
         "Changes compare 1 day (2 Aug 2026) with the day before (1 Aug 2026), because data for other days is missing."
     )
+
+
+def test_a_fetched_day_without_metrics_is_in_no_average(make_named: Named, open_report: Open) -> None:
+    """It counted as a day with 0 calls: two Saturdays with 1 call each had an average of 0.5 if one had no metrics."""
+    warehouse = make_named(["Front Desk"], days=8)
+    last = FIRST + dt.timedelta(days=7)
+    with warehouse.connect() as connection:
+        for table in METRIC_TABLES:
+            connection.execute(f"DELETE FROM {table.name} WHERE day = $1", [last])
+        connection.execute("DELETE FROM metric_computations WHERE day = $1", [last])
+    report = open_report(warehouse, FIRST, last)
+    [nine] = [row for row in report.table("hours") if row["Hour"] == "09:00"]
+    assert nine["Sat"] == "1"
+    assert report.table("calls")[-1]["All"] == "-"
+    report.choose_days(last, last)
+    assert report.page.inner_text("#state").startswith(
+        "Incomplete: of 1 agent day (one day of one agent), 1 has no metrics of the latest fetch."
+    )
+    assert report.page.inner_text("#calls-summary") == "The metrics of these days have not been computed."
 
 
 def test_the_filter_shows_what_is_selected(report: OpenReport) -> None:

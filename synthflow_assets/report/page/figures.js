@@ -17,11 +17,11 @@ function calls(view) {
   const known = view.buckets
     .map((bucket, place) => ({
       ...bucket,
-      calls: view.byBucket[place].calls / Math.max(1, bucket.landedDays),
+      calls: view.byBucket[place].calls / Math.max(1, bucket.counted),
       isComplete: view.byBucket[place].incomplete === 0,
     }))
-    .filter((bucket) => bucket.landedDays);
-  if (known.length === 0) return { ...made, rows: [], summary: view.agents.length ? "These days of these agents have never been fetched." : "" };
+    .filter((bucket) => bucket.counted);
+  if (known.length === 0) return { ...made, rows: [], summary: view.agents.length ? noData(view) : "" };
   // Incomplete weeks and months at the ends are compared only if there are no complete ones.
   const whole = known.filter((bucket) => bucket.last - bucket.first + 1 >= Math.min(view.grain, 28));
   const compared = whole.length ? whole : known;
@@ -33,6 +33,12 @@ function calls(view) {
   const average = view.grain === 1 ? "" : ` Each column is the average per day of a ${view.grainName.toLowerCase()}.`;
   const span = compared.length > 1 ? `Most on ${most.name}: ${number.format(most.calls)}${least}. ` : "";
   return { ...made, summary: `${span}${top}${average} ${made.gaps.length ? "Shaded: data is missing." : ""}`.trim() };
+}
+
+/** Why no day of the view has numbers. */
+function noData(view) {
+  if (view.total.uncomputed) return "The metrics of these days have not been computed.";
+  return "These days of these agents have never been fetched.";
 }
 
 /** The part of a summary about the fewest calls, among complete days only: missing data must not look like few calls. */
@@ -123,7 +129,7 @@ function peaks(view) {
     summary: `Most: ${plural(most.calls, "concurrent call")} on ${at(most)} (${what}).`,
     table: () => ({
       columns: [view.grainName, "Most concurrent calls"],
-      rows: known.map((one) => [one.bucket.name, one.bucket.landedDays ? number.format(one.calls) : "-"]),
+      rows: known.map((one) => [one.bucket.name, one.bucket.counted ? number.format(one.calls) : "-"]),
     }),
   };
 }
@@ -448,7 +454,7 @@ function callers(view) {
     ["Known", (sums) => sums.callers - sums.new_callers],
   ];
   const { total, numbers } = view;
-  const days = sumOf(view.buckets.map((bucket) => bucket.landedDays));
+  const days = sumOf(view.buckets.map((bucket) => bucket.counted));
   const isWhole =
     view.selected.every(Boolean) &&
     ["from", "to"].every((end, place) => dayNumber(numbers.facts[end]) - numbers.firstDay === [view.first, view.last][place]);
@@ -458,7 +464,7 @@ function callers(view) {
     rows: view.buckets.flatMap((bucket, place) => {
       const sums = view.byBucket[place];
       const amounts = parts.map(([, value]) => value(sums));
-      return stacked(amounts, Math.max(1, bucket.landedDays)).map(({ one, low, high }) => ({
+      return stacked(amounts, Math.max(1, bucket.counted)).map(({ one, low, high }) => ({
         ...extent(bucket),
         series: one,
         low,
@@ -477,10 +483,10 @@ function callers(view) {
       columns: [view.grainName, "New callers per day", "Known callers per day", "Repeating within 24 hours"],
       rows: view.buckets.map((bucket, place) => {
         const sums = view.byBucket[place];
-        const perDay = (count) => number.format(count / Math.max(1, bucket.landedDays));
+        const perDay = (count) => number.format(count / Math.max(1, bucket.counted));
         return [
           bucket.name,
-          ...(bucket.landedDays
+          ...(bucket.counted
             ? [...parts.map(([, value]) => perDay(value(sums))), percent(sums.repeat_callers_24h, sums.callers)]
             : ["-", "-", "-"]),
         ];

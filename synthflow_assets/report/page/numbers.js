@@ -194,43 +194,56 @@ class Numbers {
     return groups;
   }
 
-  /** For each day, whether any selected agent has landed. */
-  landedDays(first, last, selected) {
-    const landed = Array(last - first + 1).fill(false);
+  /** Whether a cell has landed and has the metrics of its last fetch. */
+  #isComputed(cell) {
+    const state = this.columns.state[cell];
+    return state >= STATE.COMPLETE && state !== STATE.NOT_COMPUTED;
+  }
+
+  /** Whether a cell counts in averages per day. One that was fetched and has no metrics does not: its calls are 0 here.
+   * One with metrics of an earlier fetch does. */
+  #hasNumbers(cell) {
+    return this.#isComputed(cell) || this.columns.calls[cell] > 0;
+  }
+
+  /** For each day, whether `test` holds for the cell of any selected agent. */
+  #daysOf(first, last, selected, test) {
+    const found = Array(last - first + 1).fill(false);
     this.#each(first, last, selected, (cell, day) => {
-      landed[day - first] ||= this.columns.state[cell] >= STATE.COMPLETE;
+      found[day - first] ||= test(cell);
     });
-    return landed;
+    return found;
+  }
+
+  /** For each day, whether it counts in averages per day. */
+  daysWithNumbers(first, last, selected) {
+    return this.#daysOf(first, last, selected, (cell) => this.#hasNumbers(cell));
   }
 
   /** For each day, whether any selected agent has landed and has metrics. */
   computedDays(first, last, selected) {
-    const computed = Array(last - first + 1).fill(false);
-    this.#each(first, last, selected, (cell, day) => {
-      const state = this.columns.state[cell];
-      computed[day - first] ||= state >= STATE.COMPLETE && state !== STATE.NOT_COMPUTED;
-    });
-    return computed;
+    return this.#daysOf(first, last, selected, (cell) => this.#isComputed(cell));
   }
 
-  /** Calls started in each hour of the week, Monday first, and those that reached a person; the landed days of each
-   * weekday; how many landed days are incomplete. */
+  /** Calls started in each hour of the week, Monday first, and those that reached a person; the days of each weekday that
+   * have numbers; how many of these days are incomplete. */
   hoursOfWeek(first, last, selected) {
     const started = new Float64Array(7 * 24);
     const reached = new Float64Array(7 * 24);
-    const landed = Array.from({ length: 7 }, () => new Set());
+    const counted = Array.from({ length: 7 }, () => new Set());
     const withMissing = new Set();
     this.#each(first, last, selected, (cell, day) => {
       const weekday = this.weekday(day);
-      if (this.columns.state[cell] >= STATE.COMPLETE) landed[weekday].add(day);
       if (INCOMPLETE.has(this.columns.state[cell])) withMissing.add(day);
+      if (!this.#hasNumbers(cell)) return;
+      counted[weekday].add(day);
       for (let hour = 0; hour < 24; hour++) {
         started[weekday * 24 + hour] += this.columns.calls_by_hour[cell * 24 + hour];
         reached[weekday * 24 + hour] += this.columns.reached_by_hour[cell * 24 + hour];
       }
     });
-    const incomplete = [...withMissing].filter((day) => landed[this.weekday(day)].has(day)).length;
-    return { started, reached, days: landed.map((days) => days.size), incomplete };
+    const incomplete = [...withMissing].filter((day) => counted[this.weekday(day)].has(day)).length;
+    return { started, reached, days: counted.map((days) => days.size), incomplete };
   }
 
   /** The most concurrent calls on a day: of the workspace if all agents are selected, else of a single agent. */

@@ -145,11 +145,15 @@ function drawToday({ numbers, selected }) {
 }
 
 /** Which days the changes compare. */
-function comparisonText({ numbers, first, last, compared }) {
-  if (!compared) return "No changes are shown: data is missing for too many of the selected days or the days before.";
-  const { days } = compared;
+function comparisonText({ numbers, first, last, selected, compared }) {
+  const days = compared ? compared.days : last - first + 1;
   const nameOf = (day) => daysText(numbers.firstDay + day, numbers.firstDay + day + days - 1);
-  const before = `${days === 1 ? "the day" : `the ${days} days`} before (${nameOf(compared.before)})`;
+  const before = `${days === 1 ? "the day" : `the ${days} days`} before (${nameOf(compared ? compared.before : first - days)})`;
+  if (!compared) {
+    const isFirst = !numbers.computedDays(Math.max(0, first - days), first - 1, selected).some(Boolean);
+    if (isFirst) return `No changes are shown: this report has no data of ${before}.`;
+    return "No changes are shown: data is missing for too many of the selected days or the days before.";
+  }
   const lastDays = days === 1 ? "the last day" : `the last ${days} days`;
   const which = compared.last === last ? lastDays : plural(days, "day");
   const isWhole = compared.first === first && compared.last === last;
@@ -197,7 +201,7 @@ function drawState(view) {
   notice.className = `notice ${problems.length || !landed ? "warn" : "good"}`;
   const show = (...children) => notice.replaceChildren(make("span", {}, ...children));
   if (isNobody(view)) show("No agent is selected. Select at least one in the filter.");
-  else if (!landed) show("No data: these days of these agents have never been fetched. It is unknown whether there were calls.");
+  else if (!landed && !uncomputed) show("No data: these days of these agents have never been fetched. It is unknown whether there were calls.");
   else if (problems.length) {
     const link = make("a", { href: "#completeness" }, "Show the state of each day");
     show(`Incomplete: of ${all} (one day of one agent), ${problems.join("; ")}. `, link, ".");

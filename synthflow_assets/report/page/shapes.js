@@ -84,7 +84,7 @@ function overTime(view, counts, kind, names, others, perDay, unit = "call") {
     counts[place].forEach((count, index) => {
       amounts[largest.of(index)] += count;
     });
-    const divisor = perDay ? Math.max(1, bucket.landedDays) : whole;
+    const divisor = perDay ? Math.max(1, bucket.counted) : whole;
     return stacked(amounts, divisor).map(({ one, low, high }) => ({
       ...extent(bucket),
       series: largest.colours[one],
@@ -102,7 +102,7 @@ function overTime(view, counts, kind, names, others, perDay, unit = "call") {
       const rest = largest.others ? [whole - sumOf(shown)] : [];
       return [
         bucket.name,
-        ...(bucket.landedDays
+        ...(bucket.counted
           ? [...shown, ...rest, whole].map(number.format)
           : Array(shown.length + rest.length + 1).fill("-")),
       ];
@@ -152,7 +152,7 @@ function busiest(view, most = 10) {
 function linesOf(view, lines) {
   const rows = view.buckets.flatMap((bucket, place) =>
     lines.map(([name, value, text, factor = 1], index) => {
-      const found = bucket.landedDays ? value(view.byBucket[place]) : null;
+      const found = bucket.counted ? value(view.byBucket[place]) : null;
       const drawn = found === null ? null : factor * found;
       return { ...extent(bucket), series: index, name, value: drawn, text: found === null ? "-" : text(found) };
     }),
@@ -166,7 +166,7 @@ function linesOf(view, lines) {
       rows: view.buckets.map((bucket, place) => [
         bucket.name,
         ...lines.map(([, value, text]) => {
-          const found = bucket.landedDays ? value(view.byBucket[place]) : null;
+          const found = bucket.counted ? value(view.byBucket[place]) : null;
           return found === null ? "-" : text(found);
         }),
       ]),

@@ -41,9 +41,9 @@ function viewOf(numbers, first, last, selected) {
   view.compared = comparedSpans(numbers, first, last, selected);
   view.byBucket = sums(view.buckets.length, bucketOf);
   view.callsByBucket = numbers.callsByAgent(first, last, selected, view.buckets.length, bucketOf);
-  const landed = numbers.landedDays(first, last, selected);
+  const counted = numbers.daysWithNumbers(first, last, selected);
   for (const bucket of view.buckets) {
-    bucket.landedDays = landed.slice(bucket.first - first, bucket.last - first + 1).filter(Boolean).length;
+    bucket.counted = counted.slice(bucket.first - first, bucket.last - first + 1).filter(Boolean).length;
   }
   const byAgent = sums(numbers.agents, (_, agent) => agent);
   view.agents = byAgent
