@@ -211,6 +211,8 @@ def rejects(retry: bool) -> None:
         days = f"{one.first_day} to {one.last_day}"
         erased = f" ({one.records - one.kept:,} of them without content)" if one.kept < one.records else ""
         click.echo(f"{one.records:>9,}  {one.reason}; {days}{erased}")
+    if any(one.kept < one.records for one in found):
+        click.echo("Records without content are not decoded again; after an upgrade, fetch their days again")
     if not found:
         click.echo("No records are rejected")
 

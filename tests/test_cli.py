@@ -321,6 +321,16 @@ def test_forget_writes_the_report_again_if_there_is_one(warehouse: Warehouse) ->
     assert warning.startswith("Warning: the report shows the earlier numbers until the next run: ")
 
 
+def test_records_without_content_are_to_be_fetched_again(warehouse: Warehouse) -> None:
+    """`rejects --retry` cannot decode them, so advice to use it would lead nowhere."""
+    hint = "Records without content are not decoded again; after an upgrade, fetch their days again"
+    insert = "INSERT INTO call_rejects VALUES ($1, 'm', 'call_id is missing', $2, now())"
+    for record, is_told in (("{}", False), (None, True)):
+        with warehouse.connect() as connection:
+            connection.execute(insert, [DAY, record])
+        assert (hint in run("rejects").output) is is_told
+
+
 def test_a_report_to_a_future_day_ends_at_the_last_landed_day(warehouse: Warehouse) -> None:  # noqa: ARG001
     tomorrow = last_closed_day("UTC") + dt.timedelta(days=2)
     said = run("report", "--to", tomorrow.isoformat(), "--from", "2026-03-09")

@@ -91,7 +91,8 @@ CHECKS = (
         "calls",
         "no_rejects",
         "No record was rejected.",
-        "Run `synthflow-assets rejects` to see why. After an upgrade, run `synthflow-assets rejects --retry`",
+        "Run `synthflow-assets rejects` to see why. After an upgrade, run `synthflow-assets rejects --retry`. If "
+        "SYNTHFLOW_PII is hash or drop, fetch the day again instead: {fetch}",
     ),
     known_values(),
     Check(
