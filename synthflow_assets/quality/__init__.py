@@ -152,7 +152,8 @@ SETTLED = Check(
     "Every day that the daily schedule no longer fetches was over, without open calls, when it was last fetched. A "
     "call that is open two days after its start counts as ended. So days are examined from the third day on. Agents "
     "that are not listed any more are ignored.",
-    "The catch-up schedule fetches the latest days again. Fetch older ones: {fetch}",
+    "The catch-up schedule fetches the latest days again. Fetch older ones: {fetch}. If a day fails each time because "
+    "calls or values are missing, decide whether to accept that with `accept_deleted` in the run config",
     examines="call_loads",
 )
 # Evaluated by a schedule on all days, because a run cannot notice that no run took place.
