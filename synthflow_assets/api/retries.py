@@ -7,6 +7,7 @@ account's.
 
 A client may also wait for outages, for a set time. If the API cannot be reached or answers 5xx, the client gives up
 only when no request has succeeded for this time. If the API answers other requests, the error's own time limit applies.
+The client finds this out by repeating the last request that was answered, for a single record.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Outage:
     """The time since the API answered last. All threads of a client share it.
 
     Args:
-        is_alive: sends a small request of another kind, and returns whether the API answers it. If one day of one agent
-            fails and the API answers everything else, that is no outage.
+        is_alive: sends a small request, and returns whether the API answers it. If one day of one agent fails and the
+            API answers everything else, that is no outage.
     """
 
     def __init__(self, is_alive: Callable[[], bool]) -> None:

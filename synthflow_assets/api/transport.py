@@ -84,6 +84,7 @@ class Transport:
         self._has_responded = False
         self._requested: set[str] = set()  # paths below the base URL
         self._answered: set[str] = set()  # those of them that the API has answered, if only with a permanent error
+        self._small_request: tuple[str, dict[str, Any]] = ("/assistants/", {"limit": 1})  # sent to see if it is alive
 
     @property
     def clock_ahead_seconds(self) -> float | None:
@@ -130,19 +131,22 @@ class Transport:
                 self._answered.add(path)
             raise
         self._answered.add(path)
+        if "limit" in parameters:
+            self._small_request = path, {**parameters, "limit": 1}
         return result
 
     def _is_alive(self) -> bool:
-        """Return whether the API answers a small request.
+        """Return whether the API answers a small request: the last one that it answered, for a single record.
 
-        If it has never answered a path that was requested, such as `/calls`, the answer of another proves nothing.
+        Once calls were fetched, this is a request for calls: an API that lists agents may fail to list calls. If the
+        API has never answered a path that was requested, the answer of another proves nothing.
         """
         if self._requested - self._answered:
             return False
         self.throttle.wait_for_slot()
         try:
             with ExitStack() as until_read:
-                self._get_body("/assistants/", {"limit": 1}, until_read, ALIVE_TIMEOUT_SECONDS)
+                self._get_body(*self._small_request, until_read, ALIVE_TIMEOUT_SECONDS)
         except TransientApiError as error:
             return not error.is_outage
         except UnknownHostError:

@@ -196,27 +196,30 @@ def test_a_closed_port_is_named_and_retried_for_a_limited_time(monkeypatch: pyte
     assert client.requests_sent > 1
 
 
-@pytest.mark.parametrize("has_answered", [False, True])
-def test_5xx_for_calls_alone_are_an_outage_unless_calls_were_answered_before(
-    monkeypatch: pytest.MonkeyPatch, has_answered: bool
+@pytest.mark.parametrize(
+    ("has_answered", "fails", "is_outage"), [(False, "all", True), (True, "all", True), (True, "one", False)]
+)
+def test_5xx_for_calls_alone_are_an_outage_unless_other_calls_are_listed(
+    monkeypatch: pytest.MonkeyPatch, has_answered: bool, fails: str, is_outage: bool
 ) -> None:
     """The list of agents worked meanwhile, so runs failed after two minutes, and no run repeated them."""
     monkeypatch.setattr("synthflow_assets.api.retries._SHORTEST_SECONDS", 0.2)
-    answers = [page([], 0)] if has_answered else []
+    is_down = False
 
     def respond(query: dict[str, str]) -> tuple[int, bytes]:
         if "assistants" in query["path"]:
             return agents_page(["m"], 1)
-        return answers.pop() if answers else (500, b"")
+        return (500, b"") if is_down and (fails == "all" or query["from_date"] == "2") else page([], 0)
 
     with serving(respond) as url, SynthflowClient("key", url) as client:
         client.wait_for_outages(0, lambda _: None)
         client.list_agents()
         if has_answered:
-            client.list_calls("m")
+            client.list_calls("m", from_date=1, to_date=2)
+        is_down = True
         with pytest.raises(ServerError) as raised:
-            client.list_calls("m")
-    assert raised.value.outlasted is not has_answered
+            client.list_calls("m", from_date=2, to_date=3)
+    assert raised.value.outlasted is is_outage
 
 
 def test_an_api_that_hangs_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
