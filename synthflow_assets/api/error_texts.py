@@ -14,7 +14,7 @@ _WAS_FOUND = "(?: (?:was|were|has been|have been))?(?: (?:found|available|exists
 _ID = r"""['"]?(?=[a-z_-]*[0-9])[a-z0-9_-]+['"]?"""  # with a digit, so that it is no word
 _DATE = r"['\"]?[0-9]{4}-[0-9]{2}-[0-9]{2}(?:t[0-9:.]+z?)?['\"]?"
 _GIVEN = "(?:given|provided|requested|selected|specified)"
-_AGENT = f"(?:(?:this|the|that) )?(?:{_GIVEN} )?(?:agent|assistant|model)(?:(?: with)?(?:[ _]id)?:? {_ID})?"
+_AGENT = f"(?:(?:this|the|that) )?(?:{_GIVEN} )?(?:agent|assistant|model)(?:[ _]id|(?: with)?(?:[ _]id)?:? {_ID})?"
 _TIME = (
     f"(?:(?:this|the|that) (?:{_GIVEN} )?(?:date|time)?[ -]?(?:date|day|frame|interval|period|range|span|window)"
     f"|(?:these|the|those) (?:{_GIVEN} )?(?:dates|days)|{_DATE}(?: (?:and|to|until) {_DATE})?)"

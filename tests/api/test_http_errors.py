@@ -273,6 +273,7 @@ NO_CALLS = [
     *("No call records found for this agent", "No call logs exist", "No results match the given filters"),
     *("No data available for this date range", "No records returned between 2026-11-01 and 2026-11-02"),
     *("No calls for agent with id 'a-1' in the selected time period", "No calls found\nin this workspace"),
+    *("No calls found for the given model_id.", "No calls found for the specified agent id in this period"),
     *("Calls not found for model_id: 12x34", "No results were found for your search"),
 ]
 OTHER_TEXTS = [
@@ -280,6 +281,7 @@ OTHER_TEXTS = [
     *("No data available for your plan", "No calls found; please upgrade", "No calls available in your region"),
     *("No calls in us-east-1", "No calls for agent subscription", "No data yet", "No calls found. Try again later."),
     *("No calls allowed", "No calls for", "Call not found", "No calls found for the agent of another workspace"),
+    *("No calls found for the given model_id: it does not exist", "No calls found for the given model_id or key"),
 ]
 
 
