@@ -94,6 +94,32 @@ _SHORT_CALLS = _count(
     "call_status",
     "duration_seconds",
 )
+_PERSON_REACHED_CALLS = _count(
+    "person_reached_calls",
+    "Calls that a person answered, as far as status and end reason tell.",
+    "count(call_outcome = person_reached)",
+    "call_outcome",
+)
+_TRANSFER_COUNTS = (
+    _count(
+        "transferred_calls",
+        "Calls with at least one transfer, whether it succeeded or not.",
+        "count(calls with an action whose type contains transfer)",
+        "actions",
+    ),
+    _count(
+        "transfer_success_calls",
+        "Calls with a transfer that reports a status and no failure.",
+        "count(calls with a transfer that has a status and did not fail)",
+        "actions",
+    ),
+    _count(
+        "transfer_failed_calls",
+        "Calls whose transfers failed: at least one failed, and none is known to have succeeded.",
+        "count(calls with a failed transfer and no successful one)",
+        "actions",
+    ),
+)
 _DURATION = ("call_status", "duration_seconds")
 _IS_CONNECTED = "coalesce(list_contains($connected_statuses::VARCHAR[], trim(call_status)), false)"
 _COUNTED_CONNECTED = Recount("connected_calls", f"{_IS_CONNECTED}::BIGINT")
@@ -266,6 +292,7 @@ _TRANSFERS = f"coalesce([action FOR action IN actions IF {_IS_TRANSFER}], [])"
 _SUCCEEDED = f"list_contains([NOT one.failed AND one.status IS NOT NULL FOR one IN {_TRANSFERS}], true)"
 _FAILED = f"list_contains([one.failed FOR one IN {_TRANSFERS}], true)"
 _REACHED = "call_outcome = 'person_reached'"
+_COUNTED_REACHED = _counted_if("person_reached_calls", _REACHED)
 
 CALL_RATES_DAILY = MetricTable(
     "call_rates_daily",
@@ -276,12 +303,7 @@ CALL_RATES_DAILY = MetricTable(
         MODEL_ID,
         _CALLS,
         _CONNECTED_CALLS,
-        _count(
-            "person_reached_calls",
-            "Calls that a person answered, as far as status and end reason tell.",
-            "count(call_outcome = person_reached)",
-            "call_outcome",
-        ),
+        _PERSON_REACHED_CALLS,
         _count(
             "silent_calls",
             "Calls in which a person was reached and said nothing. Calls without a transcript are not counted.",
@@ -294,24 +316,7 @@ CALL_RATES_DAILY = MetricTable(
         _by_status("failed_calls", "failed"),
         _by_status("voicemail_calls", "hangup_on_voicemail", "left_voicemail"),
         _SHORT_CALLS,
-        _count(
-            "transferred_calls",
-            "Calls with at least one transfer, whether it succeeded or not.",
-            "count(calls with an action whose type contains transfer)",
-            "actions",
-        ),
-        _count(
-            "transfer_success_calls",
-            "Calls with a transfer that reports a status and no failure.",
-            "count(calls with a transfer that has a status and did not fail)",
-            "actions",
-        ),
-        _count(
-            "transfer_failed_calls",
-            "Calls whose transfers failed: at least one failed, and none is known to have succeeded.",
-            "count(calls with a failed transfer and no successful one)",
-            "actions",
-        ),
+        *_TRANSFER_COUNTS,
         _count(
             "contained_calls",
             "Calls in which a person was reached and no transfer was tried.",
@@ -361,7 +366,7 @@ CALL_RATES_DAILY = MetricTable(
     recounts=(
         _ALL_CALLS,
         _COUNTED_CONNECTED,
-        _counted_if("person_reached_calls", _REACHED),
+        _COUNTED_REACHED,
         _counted_if("silent_calls", f"{_REACHED} AND human_turns = 0"),
         _counted_status("no_answer_calls", "no-answer"),
         _counted_status("busy_calls", "busy"),
@@ -443,7 +448,7 @@ _TRAFFIC_COLUMNS = (
 _TRAFFIC_RECOUNTS = (
     Recount("calls_started"),
     _COUNTED_CONNECTED,
-    _counted_if("person_reached_calls", _REACHED),
+    _COUNTED_REACHED,
 )
 _TRAFFIC_DAY = Column("day", "DATE", "Day that the hour belongs to, in the set time zone.", required=True)
 _TRAFFIC_EXCLUDED = (
@@ -891,11 +896,15 @@ ATTEMPTS_DAILY = MetricTable(
 
 SEGMENTS = ("assistant_version", "campaign_type", "agent_phone_number", "deployment_type")
 _GOAL = f"{_JUDGE}['goal']"
+_GOAL_PASSES = _count(
+    "goal_passes", "Calls that passed the judge's check `goal`.", "count(judge_verdicts['goal'] = true)", _JUDGE
+)
+_COUNTED_PASSES = _counted_if("goal_passes", f"{_GOAL} = 'true'")
 _IS_GOAL_JUDGED = f"{_GOAL} IN ('true', 'partial', 'false')"
 
 
-def _in_segment(name: str, description: str, formula: str, *sources: str) -> Column:
-    return _count(name, description, formula, *SEGMENTS, *sources, summable=False)
+def _in_segment(column: Column) -> Column:
+    return replace(column, sources=(*SEGMENTS, *column.sources), summable=False)
 
 
 CALL_SEGMENTS_DAILY = MetricTable(
@@ -913,19 +922,9 @@ CALL_SEGMENTS_DAILY = MetricTable(
             "the column",
             *SEGMENTS,
         ),
-        _in_segment("calls", "Calls with this value.", "count(calls)"),
-        _in_segment(
-            "connected_calls",
-            "Calls that a person or a machine picked up.",
-            "count(call_status in completed, hangup_on_voicemail, left_voicemail)",
-            "call_status",
-        ),
-        _in_segment(
-            "person_reached_calls",
-            "Calls that a person answered, as far as status and end reason tell.",
-            "count(call_outcome = person_reached)",
-            "call_outcome",
-        ),
+        _in_segment(_count("calls", "Calls with this value.", "count(calls)")),
+        _in_segment(replace(_CONNECTED_CALLS, description="Calls that a person or a machine picked up.")),
+        _in_segment(_PERSON_REACHED_CALLS),
         _seconds(
             "total_duration_seconds",
             "Sum of the durations of connected calls.",
@@ -942,32 +941,15 @@ CALL_SEGMENTS_DAILY = MetricTable(
             *_DURATION,
         ),
         _in_segment(
-            "goal_judged_calls",
-            "Calls whose judge check `goal` passed, passed in part or failed.",
-            "count(judge_verdicts['goal'] in true, partial, false)",
-            _JUDGE,
+            _count(
+                "goal_judged_calls",
+                "Calls whose judge check `goal` passed, passed in part or failed.",
+                "count(judge_verdicts['goal'] in true, partial, false)",
+                _JUDGE,
+            )
         ),
-        _in_segment(
-            "goal_passes", "Calls that passed the judge's check `goal`.", "count(judge_verdicts['goal'] = true)", _JUDGE
-        ),
-        _in_segment(
-            "transferred_calls",
-            "Calls with at least one transfer, whether it succeeded or not.",
-            "count(calls with an action whose type contains transfer)",
-            "actions",
-        ),
-        _in_segment(
-            "transfer_success_calls",
-            "Calls with a transfer that reports a status and no failure.",
-            "count(calls with a transfer that has a status and did not fail)",
-            "actions",
-        ),
-        _in_segment(
-            "transfer_failed_calls",
-            "Calls whose transfers failed: at least one failed, and none is known to have succeeded.",
-            "count(calls with a failed transfer and no successful one)",
-            "actions",
-        ),
+        _in_segment(_GOAL_PASSES),
+        *map(_in_segment, _TRANSFER_COUNTS),
         _rate("connection_rate", "connected_calls", "calls", *SEGMENTS, "call_status"),
         _rate("person_reached_rate", "person_reached_calls", "calls", *SEGMENTS, "call_outcome"),
         _rate("goal_pass_share", "goal_passes", "goal_judged_calls", *SEGMENTS, _JUDGE),
@@ -987,12 +969,12 @@ CALL_SEGMENTS_DAILY = MetricTable(
         for one in (
             _ALL_CALLS,
             _COUNTED_CONNECTED,
-            _counted_if("person_reached_calls", _REACHED),
+            _COUNTED_REACHED,
             Recount(
                 "total_duration_seconds", f"CASE WHEN {_IS_CONNECTED} THEN coalesce(duration_seconds, 0) ELSE 0 END"
             ),
             _counted_if("goal_judged_calls", _IS_GOAL_JUDGED),
-            _counted_if("goal_passes", f"{_GOAL} = 'true'"),
+            _COUNTED_PASSES,
             Recount("transferred_calls", f"({_TRANSFERS} <> [])::BIGINT"),
             _counted_if("transfer_success_calls", _SUCCEEDED),
             _counted_if("transfer_failed_calls", f"{_FAILED} AND NOT {_SUCCEEDED}"),
@@ -1040,15 +1022,8 @@ CALL_COSTS_DAILY = MetricTable(
             required=True,
             summable=True,
         ),
-        _count(
-            "person_reached_calls",
-            "Calls that a person answered, as far as status and end reason tell.",
-            "count(call_outcome = person_reached)",
-            "call_outcome",
-        ),
-        _count(
-            "goal_passes", "Calls that passed the judge's check `goal`.", "count(judge_verdicts['goal'] = true)", _JUDGE
-        ),
+        _PERSON_REACHED_CALLS,
+        _GOAL_PASSES,
         _cost(
             "price_per_minute", "SYNTHFLOW_PRICE_PER_MINUTE when the day was computed.", "SYNTHFLOW_PRICE_PER_MINUTE"
         ),
@@ -1099,8 +1074,8 @@ CALL_COSTS_DAILY = MetricTable(
         _ALL_CALLS,
         _counted_if("billed_calls", _IS_BILLED),
         Recount("billed_seconds", f"CASE WHEN {_IS_BILLED} THEN coalesce(duration_seconds, 0) ELSE 0 END"),
-        _counted_if("person_reached_calls", _REACHED),
-        _counted_if("goal_passes", f"{_GOAL} = 'true'"),
+        _COUNTED_REACHED,
+        _COUNTED_PASSES,
     ),
 )
 

@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from synthflow_assets import report as report_module
+from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.report import write_report
 from synthflow_assets.report.content import COMPLETE, NOT_COMPUTED
 from synthflow_assets.settings import Settings
@@ -67,8 +68,6 @@ def make_named(tmp_path_factory: pytest.TempPathFactory) -> Named:
             connection.execute("INSERT INTO agents SELECT DISTINCT model_id, name, 'inbound', now() FROM cells")
             connection.execute(_LOADS_OF_CELLS)
             connection.execute(_CALLS_OF_CELLS, {"reason": SCRIPT})
-        from synthflow_assets.metrics import compute_metrics
-
         with warehouse.connect() as connection:
             compute_metrics(connection, [FIRST + dt.timedelta(days=day) for day in range(days)], Settings.of())
         return warehouse
@@ -226,8 +225,6 @@ def test_what_is_not_known_is_said_and_not_shown_as_zero(make_named: Named, open
     warehouse = make_named(["Front Desk"], days=1)
     with warehouse.connect() as connection:
         connection.execute("UPDATE calls SET caller_key = NULL")
-        from synthflow_assets.metrics import compute_metrics
-
         compute_metrics(connection, [FIRST], Settings.of())
     report = open_report(warehouse, FIRST, FIRST)
     for figure in ("attempts", "callers"):
@@ -240,8 +237,6 @@ def test_a_day_without_calls_is_complete(make_named: Named, open_report: Open) -
     warehouse = make_named(["Front Desk"], days=1)
     with warehouse.connect() as connection:
         connection.execute("DELETE FROM calls")
-        from synthflow_assets.metrics import compute_metrics
-
         compute_metrics(connection, [FIRST], Settings.of())
     report = open_report(warehouse, FIRST, FIRST)
     assert report.page.inner_text("#state") == "Complete: all days of all agents are here (1 agent day)."
