@@ -180,7 +180,8 @@ class Settings(BaseModel):
         le=1440,
         description=(
             "Minutes for which a run retries if the API cannot be reached or answers 5xx; 0 means 10 seconds. After "
-            "that, the run fails, and Dagster or the catch-up schedule fetches its days again."
+            "that, the run fails, and Dagster or the catch-up schedule fetches its days again. If the API answers "
+            "other requests meanwhile, only the day that cannot be fetched fails."
         ),
     )
     window_margin_seconds: int = Field(
