@@ -81,7 +81,8 @@ class _Sample(NamedTuple):
 def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], days: int = 30) -> ApiReading:
     """Return how the API behaves, by about 40 small requests for an agent's recent calls.
 
-    If the API filters a time before the start, up to 120 more find out which time it is, and the longest lead.
+    If the API filters a time before the start, about 100 more find out which time it is, and the longest lead. They are
+    more if each further call has a longer lead than the call before.
 
     Args:
         client: sends the requests.
@@ -106,7 +107,7 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
     # If the times of half of the calls are long before their starts, three calls show none in one case of eight.
     for sample in experiments.unlisted(further, _time_before(times).lead_ms):
         if experiments.unlisted([sample], _time_before(times).lead_ms):
-            times.append((sample, experiments.time_before(sample)))
+            times.append((sample, experiments.time_before(sample, _time_before(times).lead_ms or 0)))
             from_sides.append("before")
     before = _time_before(times) if samples else _TimeBefore(None, None)
     from_side = _agreed(from_sides)
@@ -207,13 +208,17 @@ class _Experiments:
             found = list(pool.map(lists, samples))
         return [sample for sample, is_listed in zip(samples, found, strict=True) if not is_listed]
 
-    def time_before(self, sample: _Sample) -> range | None:
+    def time_before(self, sample: _Sample, at_least_ms: int = 0) -> range | None:
         """Return a range of about a second that contains the time that `from_date` filters, in epoch milliseconds.
 
         None if it is more than a day before the start.
+
+        Args:
+            sample: a call that is filtered by a time before its start.
+            at_least_ms: how long before its start this time is at least.
         """
-        not_listed = sample.start_ms - _SLACK_MS
-        for lead_ms in _LEADS_MS:
+        not_listed = sample.start_ms - at_least_ms - _SLACK_MS
+        for lead_ms in [lead_ms for lead_ms in _LEADS_MS if lead_ms > at_least_ms + _SLACK_MS]:
             listed = sample.start_ms - lead_ms
             if self._lists(sample, listed, sample.after_ms):
                 break

@@ -19,7 +19,7 @@ _LONGEST_CALL_MS = 3_100_000  # of the made-up calls; how far before a window th
 # How far after a window a call may start, if `window_filters` is creation or scheduled start.
 _LONGEST_WAIT_MS = 5_400_000
 _EARLY_MS = 5_400_000
-_CREATION_MS = 1_200_000  # a call is created at most this long before its start
+_CREATION_MS = range(10_000, 1_200_001)  # how long before its start a call is created
 _SCHEDULE_MS, _LATE_MS = 900_000, 600_000  # scheduled for a multiple of the first, at least the second before the start
 
 
@@ -206,7 +206,7 @@ class CallStore:
             case "start_and_end":
                 lower, upper = start_ms, end_ms
             case "creation":
-                lower = upper = start_ms - start_ms * 7 % (_CREATION_MS + 1)
+                lower = upper = start_ms - _CREATION_MS.start - start_ms * 7 % len(_CREATION_MS)
             case "early_creation":
                 lower = upper = start_ms - (start_ms % 2) * _EARLY_MS
             case "scheduled_start":

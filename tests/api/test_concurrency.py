@@ -250,9 +250,11 @@ def test_a_server_that_slows_down_is_not_driven_into_refusals(start_sandbox: Cal
 @pytest.mark.parametrize("most", [1, 5, 12])
 @pytest.mark.usefixtures("fast_retries")
 def test_a_limit_that_nobody_states_is_found(start_sandbox: Callable[..., Sandbox], most: int) -> None:
-    sandbox = start_sandbox(calls_per_day=400, same_volume=True, agents=2, latency_seconds=0.01, max_requests=most)
+    # On a busy machine, requests start more slowly than the sandbox would answer them in a few milliseconds.
+    latency = 0.02 * most
+    sandbox = start_sandbox(calls_per_day=400, same_volume=True, agents=2, latency_seconds=latency, max_requests=most)
     client, _ = fetch(sandbox, 400)
-    assert sandbox.api.refusals <= 40
+    assert 0 < sandbox.api.refusals <= 40
     assert client.concurrency.connections <= most
     assert client.concurrency.note in (REFUSED, SLOWER)  # the machine itself may be slow
 

@@ -33,7 +33,7 @@ def test_window(start_sandbox: StartSandbox, filters: str, ends: str) -> None:
     sandbox = start_sandbox(window_filters=filters, window_ends=ends, agents=1)
     reading = read(sandbox)
     assert (reading.from_filters, reading.to_filters) == SIDES[filters]
-    leads = {"creation": range(1, 1_202), "scheduled_start": range(600, 1_502)}
+    leads = {"creation": range(10, 1_202), "scheduled_start": range(600, 1_502)}
     assert reading.lead_seconds in leads.get(filters, [0])
     by_start = filters in ("start", "start_and_end")
     assert reading.from_inclusive == (ends in ("half_open", "inclusive") if by_start else None)
@@ -41,8 +41,9 @@ def test_window(start_sandbox: StartSandbox, filters: str, ends: str) -> None:
     assert reading.honours_window
     assert reading.honours_offset
     assert reading.refuses_larger_pages
-    # Of these, 20 are for calls that may be filtered by an earlier time.
-    assert len(sandbox.api.requests) < (160 if filters in leads else 45)
+    # Of these, 20 are for calls that may be filtered by an earlier time. The number depends on the calls, and so on the
+    # hour at which the test runs: of 200 sandboxes with other calls, one took 184 requests.
+    assert len(sandbox.api.requests) < (250 if filters in leads else 45)
 
 
 @pytest.mark.parametrize("seed", range(6))
