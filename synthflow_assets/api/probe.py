@@ -24,7 +24,7 @@ _MAX_EXAMINED = 20  # further calls, of which only those that are filtered by a 
 _MIN_SAMPLE_SECONDS = 4  # long enough that the middle is clearly neither start nor end
 _AFTER_END_MS = 120_000  # `duration` may differ from the time between start and end by some seconds
 _SLACK_MS = 5_000  # `start_time` may differ from the filtered start by some seconds: 1.2 s were seen
-_LEADS_MS = (60_000, 600_000, 3_600_000, 6 * 3_600_000, _DAY_MS)  # how long before its start a call may be created
+_MAX_LEAD_MS = _DAY_MS  # times longer before a start are not searched for
 _MINUTE_MS, _PRECISION_MS = 60_000, 1_000
 _MAX_PAGES = 5  # read in search of one call
 _FUTURE_DAYS = 3650
@@ -81,8 +81,8 @@ class _Sample(NamedTuple):
 def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], days: int = 30) -> ApiReading:
     """Return how the API behaves, by about 40 small requests for an agent's recent calls.
 
-    If the API filters a time before the start, about 100 more find out which time it is, and the longest lead. They are
-    more if each further call has a longer lead than the call before.
+    If the API filters a time before the start, 40 to 90 more find out which time it is, and the longest lead. For each
+    call with a longer lead than all calls before, about 10 of them are sent.
 
     Args:
         client: sends the requests.
@@ -93,7 +93,7 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
     Raises:
         ApiError: permanent errors at once, transient errors after retries.
     """
-    now_ms = int(time.time() * 1000)
+    now_ms = client.now_ms
     started = time.monotonic()
     first = client.list_calls(model_id, from_date=now_ms - days * _DAY_MS, to_date=now_ms)
     page_seconds = time.monotonic() - started
@@ -171,7 +171,7 @@ def _time_before(found: Sequence[tuple[_Sample, range | None]]) -> _TimeBefore:
         return _TimeBefore(None, 0)
     known = [(sample, times) for sample, times in found if times is not None]
     if len(known) < len(found):
-        return _TimeBefore(None, _LEADS_MS[-1] + 1000)
+        return _TimeBefore(None, _MAX_LEAD_MS + 1000)
     # People schedule calls for full minutes.
     are_full_minutes = all(times[-1] // _MINUTE_MS > (times[0] - 1) // _MINUTE_MS for _, times in known)
     lead_ms = max(sample.start_ms - times[0] for sample, times in known)
@@ -217,12 +217,13 @@ class _Experiments:
             sample: a call that is filtered by a time before its start.
             at_least_ms: how long before its start this time is at least.
         """
-        not_listed = sample.start_ms - at_least_ms - _SLACK_MS
-        for lead_ms in [lead_ms for lead_ms in _LEADS_MS if lead_ms > at_least_ms + _SLACK_MS]:
-            listed = sample.start_ms - lead_ms
+        earliest = sample.start_ms - _MAX_LEAD_MS
+        not_listed, step_ms = sample.start_ms - at_least_ms - _SLACK_MS, _MINUTE_MS
+        while not_listed > earliest:
+            listed = max(not_listed - step_ms, earliest)
             if self._lists(sample, listed, sample.after_ms):
                 break
-            not_listed = listed
+            not_listed, step_ms = listed, 4 * step_ms
         else:
             return None
         while not_listed - listed > _PRECISION_MS:
