@@ -19,6 +19,7 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
+from multiprocessing import context, forkserver
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +29,7 @@ COMMANDS = (
     "dagster._cli.job",
     "dagster._core.instance.factory",
     "dagster._core.storage.sqlite_storage",
+    "dagster._grpc.server",
     "dagster.components.core.load_defs",
     "dagster.components.list",
     "dagster_dg_cli.cli",
@@ -117,6 +119,15 @@ class Forks:
         return self._process.stdout.readline().strip()
 
 
+def fork_what_is_spawned(modules: Sequence[str]) -> None:
+    """Fork what `multiprocessing` would spawn in this process, from a process that has imported the modules.
+
+    A code server of Dagster spawns a process for each run, which would import Dagster again.
+    """
+    context._concrete_contexts["spawn"] = context._concrete_contexts["forkserver"]  # type: ignore[attr-defined]
+    forkserver.set_forkserver_preload(list(modules))
+
+
 def answer(text: object) -> None:
     """Send a line to the test."""
     sys.stdout.write(f"{text}\n")
@@ -137,6 +148,8 @@ def become(question: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(question["env"])
     name, *arguments = question["command"]
+    if question["command"][:3] == ["dagster", "api", "grpc"]:
+        fork_what_is_spawned(COMMANDS)
     paths = [path for path in question["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
     if name == "python":
         _, module, *arguments = arguments

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -24,6 +23,7 @@ from synthflow_assets.days import last_due_day
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
+from tests.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -46,8 +46,8 @@ class Deployment:
     warehouse: Warehouse
     sandbox: Sandbox
     environment: dict[str, str]
-    process: "subprocess.Popen[bytes]"
     logs: Path
+    pid: int = 0  # of `dg dev`
 
     def ask(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
@@ -173,7 +173,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Deployment]:
     """`dg dev` with a Dagster home of its own and the project's `dagster.yaml`, over a sandbox."""
     project = tmp_path_factory.mktemp("deployment")
     for name in ("pyproject.toml", "synthflow_assets"):
@@ -192,20 +192,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             "SYNTHFLOW_BASE_URL": sandbox.url,
             "SYNTHFLOW_PREVIEWS": "false",  # test_empty_folder.py looks at one; they take a third of a run's time
             "SYNTHFLOW_MAX_CONNECTIONS": "8",  # so that a run lasts long enough to be killed
-            "PYTHONPATH": str(Path(__file__).with_name("site")),  # sitecustomize.py, which shortens intervals
+            # The first folder has sitecustomize.py, which saves time; it imports from the second one.
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).with_name("site")), str(ROOT)]),
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",  # until a killed run is started again
         }
-        with (project / "dev.log").open("wb") as log:
-            process = subprocess.Popen(
-                [str(BIN / "dg"), "dev", "--port", str(port), "--log-level", "warning"],
-                cwd=project,
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        command = ("dg", "dev", "--port", str(port), "--log-level", "warning")
+        pid = forks.command(command, project, environment, project / "dev.log")
         warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
-        made = Deployment(f"http://127.0.0.1:{port}", project, warehouse, sandbox, environment, process, project)
+        made = Deployment(f"http://127.0.0.1:{port}", project, warehouse, sandbox, environment, project, pid)
         try:
             wait_until(lambda: made.ask("{ version }"), "the webserver")
             query = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"
@@ -217,8 +211,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             wait_until(all_healthy, "the daemon")
             yield made
         finally:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(timeout=60)
+            os.kill(pid, signal.SIGINT)
+            forks.exit_code(pid, seconds=60)
 
 
 def end_of(deployment: Deployment, backfill: str) -> str:
@@ -260,7 +254,7 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
     # The processes that hand on its output have its id in their arguments.
     [worker] = {
         process.parent()
-        for process in psutil.Process(deployment.process.pid).children(recursive=True)
+        for process in psutil.Process(deployment.pid).children(recursive=True)
         if run["runId"] in " ".join(process.cmdline())
     }
     assert worker is not None
@@ -278,35 +272,27 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
     assert len(deployment.sandbox.api.requests) - asked <= 62 - before + 8
 
 
-def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(deployment: Deployment) -> None:
+def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(
+    deployment: Deployment, forks: Forks, tmp_path: Path
+) -> None:
     """Nobody has started it but the shell, so nobody but its lock can tell that it is gone."""
     deployment.set_config(latency_seconds=4.0)  # 20 windows over 8 connections: 12 s
     span = dt.date(2026, 6, 1), dt.date(2026, 6, 10)
-    command = [str(BIN / "dg"), "launch", "--job", "synthflow_daily"]
-    command += ["--partition-range", "...".join(day.isoformat() for day in span)]
+    ranged = "...".join(day.isoformat() for day in span)
+    command = ("dg", "launch", "--job", "synthflow_daily", "--partition-range", ranged)
     asked = len(deployment.sandbox.api.requests)
-    shell = subprocess.Popen(
-        command, cwd=deployment.home, env=deployment.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    launch = forks.command(command, deployment.home, deployment.environment, tmp_path / "launch.log")
     first = {"dagster_asset_partition_range_start": span[0].isoformat()}
     [run] = deployment.wait_until(
         lambda: [one for one in deployment.runs(**first) if one["status"] == "STARTED"], "the run of `dg launch`"
     )
     # A step holds a lock from its start on.
     deployment.wait_until(lambda: len(deployment.sandbox.api.requests) > asked, "its first request")
-    shell.kill()
-    shell.wait()
+    os.kill(launch, signal.SIGKILL)
+    forks.exit_code(launch)
     deployment.set_config(latency_seconds=0.0)
     deployment.wait_until(lambda: deployment.status_of(run["runId"]) == "FAILURE", "the end of the killed run")
-    again = subprocess.run(
-        [*command, "--config-json", ONLY_MISSING],
-        cwd=deployment.home,
-        env=deployment.environment,
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-    assert again.returncode == 0, again.stderr[-1000:]
+    forks.run(deployment.home, *command, "--config-json", ONLY_MISSING, env=deployment.environment)
     assert deployment.partitions("calls", *span) == {"MATERIALIZED": 10}
 
 

@@ -85,7 +85,6 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
             lake.warehouse(),
             sandbox,
             environment,
-            processes["webserver"],
             logs=tmp_path,
         )
         loaded = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename }

@@ -108,10 +108,10 @@ def test_a_run_goes_through_the_three_services(
             if "SYNTHFLOW_API_KEY" in variables(units[service]):
                 environment |= own
             command = [program.removeprefix("/opt/synthflow/bin/"), *(here.get(word, word) for word in arguments)]
-            process = services.enter_context(running(command, environment, tmp_path / f"{service}.log"))
+            services.enter_context(running(command, environment, tmp_path / f"{service}.log"))
         warehouse = Warehouse(own["SYNTHFLOW_WAREHOUSE"])
         url = f"http://127.0.0.1:{web_port}"
-        server = Deployment(url, home, warehouse, sandbox, environment, process, logs=tmp_path)
+        server = Deployment(url, home, warehouse, sandbox, environment, logs=tmp_path)
 
         def is_loaded() -> bool:
             entries = server.ask(LOADED)["workspaceOrError"]["locationEntries"]
