@@ -366,16 +366,27 @@ def test_every_command_and_option_has_help() -> None:
 
 
 def test_a_dagster_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
+    ignores = tmp_path / "ignores"
+    stubborn = (
+        "import pathlib, signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        f"pathlib.Path({str(ignores)!r}).touch(); time.sleep(60)"
+    )
     monkeypatch.setattr(local, "_dg", lambda *_: [sys.executable, "-c", stubborn])
     monkeypatch.setattr(local, "_STOP_SECONDS", 0.5)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
-    stop = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM))
-    stop.start()
+    has_ended = threading.Event()
+
+    def stop() -> None:
+        while not ignores.exists() and not has_ended.wait(0.05):
+            pass
+        if not has_ended.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
     try:
         assert local._run_dev(tmp_path, "127.0.0.1", 9, dict(os.environ), tmp_path) == -signal.SIGKILL
     finally:
-        stop.cancel()
+        has_ended.set()
         for number, handler in handlers.items():
             signal.signal(number, handler)
 

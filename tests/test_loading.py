@@ -276,7 +276,7 @@ def test_fetching_goes_on_while_a_landing_waits(run: Callable[..., Run], monkeyp
 
     def slow_land(*arguments: Any, **options: Any) -> list[LoadSummary]:
         before = len(one.sandbox.api.requests)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while (
             not requests_while_landing and len(one.sandbox.api.requests) < before + 20 and time.monotonic() < deadline
         ):

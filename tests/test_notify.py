@@ -170,16 +170,16 @@ def test_a_webhook_that_never_ends_its_answer_is_given_up(monkeypatch: pytest.Mo
     started = time.monotonic()
     with ExitStack() as stack, pytest.raises(AlertError, match=r"^the webhook cannot be reached \(\w+\)$"):
         post_to_webhook(serve_raw(stack, drip(head)), ALERT)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_a_redirect_of_a_webhook_is_neither_followed_nor_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "TIMEOUT_SECONDS", 5.0)
+    monkeypatch.setattr(notify, "TIMEOUT_SECONDS", 30.0)
     head = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 100000\r\n\r\n"
     started = time.monotonic()
     with ExitStack() as stack, pytest.raises(AlertError, match=r"^the webhook answered 302$"):
         post_to_webhook(serve_raw(stack, drip(head)), ALERT)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize("head", [b"220", b"220 a\r\n250-"])
@@ -196,7 +196,7 @@ def test_a_mail_server_that_never_ends_its_reply_is_given_up(monkeypatch: pytest
         threading.Thread(target=serve, daemon=True).start()
         with pytest.raises(AlertError, match=r"^the mail server did not accept the message \(\w+( -?\d+)?\)$"):
             send_email(f"smtp://127.0.0.1:{server.getsockname()[1]}", "from@example.com", ["a@example.com"], ALERT)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

@@ -216,6 +216,8 @@ def test_no_more_threads_than_connections_and_a_stop_frees_them() -> None:
     threads = [threading.Thread(target=hold, args=[number]) for number in range(5)]
     for thread in threads:
         thread.start()
+    while len(entered) < 2:
+        time.sleep(0.001)
     time.sleep(0.05)
     assert len(entered) == 2
     stopped.set()

@@ -74,7 +74,7 @@ def test_after_the_limit_the_holder_is_named(tmp_path: Path, caplog: pytest.LogC
             Warehouse(str(path), lock_wait_seconds=2.5).connect(),
         ):
             pass
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
     finally:
         holder.kill()
         holder.wait()
@@ -113,7 +113,7 @@ def test_unusable_locations_are_reported_at_once(tmp_path: Path, make: "object",
         Warehouse(str(place)).connect(),
     ):
         pass
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15  # a lock would be waited for five minutes
     assert "SYNTHFLOW_WAREHOUSE" in str(caught.value)
     assert "\n" not in str(caught.value)
 
