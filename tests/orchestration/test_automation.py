@@ -19,6 +19,7 @@ from synthflow_assets.sandbox.store import Window
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from tests.instances import without_checks
 
 CALLS = dg.AssetKey(["synthflow", "calls"])
 ACTIONS = dg.AssetKey(["synthflow", "actions_daily"])
@@ -52,7 +53,7 @@ class Morning:
         def somebodys() -> None: ...
 
         self._definitions = dg.Definitions.merge(ours, dg.Definitions([somebodys]))
-        self._job = self._definitions.resolve_job_def("synthflow_daily")
+        self._job = without_checks(self._definitions.resolve_job_def("synthflow_daily"), ASSETS)
         self.tick()
 
     def outdated(self, days: list[str]) -> set[str]:
@@ -60,9 +61,7 @@ class Morning:
 
     def run(self, last: dt.date, first: dt.date = FIRST) -> list[str]:
         """Fetch a day and those before it again; the days for which the asset downstream runs."""
-        done = self._job.execute_in_process(
-            instance=self._instance, tags=lookback_tags(first, last), asset_selection=ASSETS
-        )
+        done = self._job.execute_in_process(instance=self._instance, tags=lookback_tags(first, last))
         assert done.success
         requested = self.tick()
         assert self.tick() == []  # Dagster sees that they ran
@@ -139,14 +138,15 @@ def test_agents_that_are_the_same_wake_no_eager_asset_downstream(
     def names() -> None: ...
 
     definitions = dg.Definitions.merge(build_synthflow_defs(settings), dg.Definitions([names]))
-    job, theirs = definitions.resolve_job_def("synthflow_daily"), dg.AssetSelection.assets("names")
+    job = without_checks(definitions.resolve_job_def("synthflow_daily"), ASSETS[:3])
+    theirs = dg.AssetSelection.assets("names")
     cursor = dg.evaluate_automation_conditions(definitions, instance, theirs).cursor
     woken = []
     for day, renamed in (("2026-03-08", None), ("2026-03-09", None), ("2026-03-10", "Nora"), ("2026-03-11", None)):
         if renamed:
             model_id = sandbox.model_ids[0]
             sandbox.api.store.agents[model_id] = replace(sandbox.api.store.agents[model_id], name=renamed)
-        assert job.execute_in_process(instance=instance, partition_key=day, asset_selection=ASSETS[:3]).success
+        assert job.execute_in_process(instance=instance, partition_key=day).success
         result = dg.evaluate_automation_conditions(definitions, instance, theirs, cursor=cursor)
         cursor = result.cursor
         if result.total_requested:
@@ -171,9 +171,9 @@ def test_a_day_of_the_look_back_is_up_to_date_with_an_asset_of_ones_own_upstream
     )
     definitions = dg.Definitions.merge(ours, dg.Definitions([leads]))
     assert dg.materialize([leads], instance=instance).success
-    job = definitions.resolve_job_def("synthflow_daily")
+    job = without_checks(definitions.resolve_job_def("synthflow_daily"), ASSETS)
     tags = lookback_tags(FIRST, FIRST + dt.timedelta(days=1))
-    assert job.execute_in_process(instance=instance, tags=tags, asset_selection=ASSETS).success
+    assert job.execute_in_process(instance=instance, tags=tags).success
     assert outdated(definitions, instance, ["calls", "actions_daily"], [f"{FIRST}"]) == set()
 
 
@@ -183,15 +183,11 @@ def test_only_what_a_changed_setting_outdates_is_computed_again(
     days = [f"{FIRST + dt.timedelta(days=number)}" for number in range(2)]
     settings = settings_for(sandbox, export_dir="out")
     tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]}
-    assert (
-        build_synthflow_defs(settings)
-        .resolve_job_def("synthflow_daily")
-        .execute_in_process(instance=instance, tags=tags)
-        .success
-    )
+    daily = without_checks(build_synthflow_defs(settings).resolve_job_def("synthflow_daily"))
+    assert daily.execute_in_process(instance=instance, tags=tags).success
 
     def recompute(settings: Settings) -> set[tuple[str, str | None]]:
-        job = build_synthflow_defs(settings).resolve_job_def("synthflow_recompute")
+        job = without_checks(build_synthflow_defs(settings).resolve_job_def("synthflow_recompute"))
         done = job.execute_in_process(instance=instance)
         assert done.success
         found = done.filter_events(lambda event: event.is_step_materialization)
@@ -217,10 +213,10 @@ def test_a_repeat_of_recompute_writes_the_exports_and_the_report_that_failed(
     """The metrics were computed, and logged as computed, before the exports failed."""
     day, report = "2026-03-08", tmp_path / "report.html"
     settings = settings_for(sandbox, export_dir=str(tmp_path / "out"), report=str(report))
-    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    job = without_checks(build_synthflow_defs(settings).resolve_job_def("synthflow_daily"))
     assert job.execute_in_process(instance=instance, partition_key=day).success
     changed, before = settings.model_copy(update={"short_call_seconds": 3600}), report.read_text()
-    again = build_synthflow_defs(changed).resolve_job_def("synthflow_recompute")
+    again = without_checks(build_synthflow_defs(changed).resolve_job_def("synthflow_recompute"))
     folder = tmp_path / "out/call_rates_daily"
     folder.rename(tmp_path / "aside")
     folder.write_text("not a folder")

@@ -16,6 +16,7 @@ from synthflow_assets.quality import CHECKS, Check
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from tests.instances import without_checks
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
@@ -32,19 +33,25 @@ def run(
     first: str = FIRST,
     last: str = LAST,
     tags: dict[str, str] | None = None,
-    assets: Sequence[str] | None = ASSETS,
+    assets: Sequence[str] = ASSETS,
+    *,
+    checks: bool = False,
     **config: Any,
 ) -> dg.ExecuteInProcessResult:
     os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    job = job.get_subset(asset_selection=keys_of(assets)) if checks else without_checks(job, keys_of(assets))
     days = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     return job.execute_in_process(
         instance=instance,
         tags={**days, **(tags or {})},
         run_config={"ops": {"synthflow__fetch_calls": {"config": config}}},
-        asset_selection=assets and [dg.AssetKey(["synthflow", table]) for table in assets],
         raise_on_error=False,
     )
+
+
+def keys_of(tables: Sequence[str]) -> set[dg.AssetKey]:
+    return {dg.AssetKey(["synthflow", table]) for table in tables}
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
@@ -76,13 +83,17 @@ def poisoned(start_sandbox: StartSandbox) -> Sandbox:
     return start_sandbox(agents=2, calls_per_day=20, poisoned_day=dt.date.fromisoformat(POISONED))
 
 
-def test_metrics_and_exports_of_the_good_days_are_computed_and_recorded_if_a_day_fails(
+def test_metrics_exports_and_checks_of_the_good_days_are_computed_and_recorded_if_a_day_fails(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
+    """Otherwise one bad day would show every check as "Execution failed" and hide the cause."""
     sandbox = poisoned(start_sandbox)
     settings = settings_for(sandbox, export_dir="export")
-    result = run(settings, instance, assets=WITH_EXPORT)
+    result = run(settings, instance, assets=WITH_EXPORT, checks=True)
     assert "2 of 6 (day, agent) pairs failed: 2026-03-09" in failure(result)
+    records = {check.name: evaluation(instance, check) for check in CHECKS if check.table in ASSETS}
+    assert len(records) > 10
+    assert {name for name, record in records.items() if record is None or not record.passed} == set()
     for table in WITH_EXPORT:
         assert days_of(instance, table) == {FIRST, LAST}, table
     computed = Warehouse(settings.warehouse).read_frame("call_duration_daily")
@@ -96,16 +107,6 @@ def test_metrics_and_exports_of_the_good_days_are_computed_and_recorded_if_a_day
     }  # 2026-03-09 alone
     for table in WITH_EXPORT:
         assert days_of(instance, table) == {FIRST, POISONED, LAST}, table
-
-
-def test_all_checks_of_the_good_days_are_evaluated_if_a_day_fails(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
-) -> None:
-    """Otherwise one bad day would show every check as "Execution failed" and hide the cause."""
-    settings = settings_for(poisoned(start_sandbox))
-    assert not run(settings, instance, assets=None).success
-    records = {check.name: evaluation(instance, check) for check in CHECKS}
-    assert {name for name, record in records.items() if record is None or not record.passed} == set()
 
 
 def test_a_damaged_metric_of_a_good_day_is_reported_if_another_day_fails(
@@ -123,7 +124,7 @@ def test_a_damaged_metric_of_a_good_day_is_reported_if_another_day_fails(
         return computed
 
     monkeypatch.setattr(metrics, "compute_metrics", damaging)
-    run(settings_for(poisoned(start_sandbox)), instance, assets=None)
+    run(settings_for(poisoned(start_sandbox)), instance, checks=True)
     [check] = [check for check in CHECKS if check.name == "recount_call_duration_daily"]
     damaged = evaluation(instance, check)
     assert damaged is not None
@@ -152,30 +153,13 @@ def test_a_run_of_checks_alone_fetches_nothing_and_looks_at_all_days(
     assert sandbox.api.requests == []
 
 
-def test_a_default_run_is_a_few_steps(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
-) -> None:
-    """Each step is a process in a project with Dagster's default executor."""
-    settings = settings_for(start_sandbox(agents=1, calls_per_day=5), export_dir="export")
-    result = run(settings, instance, FIRST, FIRST, assets=None)
-    assert result.success
-    assert {event.step_key for event in result.all_events if event.is_step_success} == {
-        "synthflow__fetch_calls",
-        "synthflow__compute_metrics",
-        "synthflow__export_tables",
-        "synthflow__write_report",
-        "synthflow__check_freshness",
-    }
-
-
 def test_a_run_that_was_started_from_assets_is_found_by_its_workspace(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     definitions = build_synthflow_defs(settings_for(start_sandbox(agents=1, calls_per_day=2)))
     job = definitions.resolve_implicit_global_asset_job_def()
     days = {"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": FIRST}
-    calls = [dg.AssetKey(["synthflow", "calls"])]
-    started = job.execute_in_process(instance=instance, tags=days, asset_selection=calls)
+    started = without_checks(job, ["calls"]).execute_in_process(instance=instance, tags=days)
     [found] = instance.get_runs(dg.RunsFilter(tags={"synthflow/workspace": "synthflow"}))
     assert found.run_id == started.run_id
 
