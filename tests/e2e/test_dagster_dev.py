@@ -5,8 +5,6 @@ import datetime as dt
 import json
 import os
 import signal
-import socket
-import sys
 import time
 import urllib.request
 from collections import Counter
@@ -23,10 +21,9 @@ from synthflow_assets.days import last_due_day
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
+from tests.e2e.processes import ROOT, SITE, free_port
 from tests.forks import Forks
 
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 DAY = dt.timedelta(days=1)
 POISONED = dt.date(2026, 4, 12)
 UNFINISHED = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
@@ -167,11 +164,6 @@ def wait_until(reached: Callable[[], Any], what: str, seconds: float = 240) -> A
         time.sleep(0.5)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Deployment]:
     """`dg dev` with a Dagster home of its own and the project's `dagster.yaml`, over a sandbox."""
@@ -192,8 +184,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterat
             "SYNTHFLOW_BASE_URL": sandbox.url,
             "SYNTHFLOW_PREVIEWS": "false",  # test_empty_folder.py looks at one; they take a third of a run's time
             "SYNTHFLOW_MAX_CONNECTIONS": "8",  # so that a run lasts long enough to be killed
-            # The first folder has sitecustomize.py, which saves time; it imports from the second one.
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).with_name("site")), str(ROOT)]),
+            "PYTHONPATH": SITE,
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",  # until a killed run is started again
         }
         command = ("dg", "dev", "--port", str(port), "--log-level", "warning")

@@ -2,8 +2,6 @@
 
 import datetime as dt
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +18,11 @@ from synthflow_assets.orchestration.build import build_synthflow_defs
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from tests.e2e.processes import SITE
+from tests.forks import Forks
 from tests.lake.conftest import Lake
 from tests.lake.test_deploy import SERVER, instance_of, read
+from tests.lake.test_server import running
 
 FIRST, RUNS, DAYS_A_RUN = dt.date(2026, 3, 9), 2, 2
 METRICS = ("call_duration_daily", "disconnect_reasons_daily")
@@ -31,6 +32,7 @@ PATIENCE_SECONDS = 240
 @pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`")  # Dagster causes it when it creates a backfill
 def test_a_backfill_is_several_runs_at_once_and_gives_what_a_file_gives(
     lake: Lake,
+    forks: Forks,
     start_sandbox: Callable[..., Sandbox],
     settings_for: Callable[..., Settings],
     tmp_path: Path,
@@ -50,15 +52,12 @@ def test_a_backfill_is_several_runs_at_once_and_gives_what_a_file_gives(
         "SYNTHFLOW_BACKFILL_DAYS_PER_RUN": str(DAYS_A_RUN),
         "SYNTHFLOW_REQUESTS_PER_SECOND": "200",
         "SYNTHFLOW_PREVIEWS": "false",
+        "PYTHONPATH": SITE,
     }
     request_backfill(instance, Settings.of(start_date=FIRST, backfill_days_per_run=DAYS_A_RUN), days)
-    command = [Path(sys.executable).with_name("dagster-daemon"), "run", "-m", "synthflow_assets.definitions"]
     log = tmp_path / "daemon.log"
-    with log.open("w") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as daemon:
-        try:
-            wait_for_runs(instance, log)
-        finally:
-            daemon.terminate()
+    with running(forks, ["dagster-daemon", "run", "-m", "synthflow_assets.definitions"], environment, log):
+        wait_for_runs(instance, log)
     records = instance.get_run_records()
     assert len(records) == RUNS
     # They ran at the same time, in separate processes.

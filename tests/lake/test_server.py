@@ -1,11 +1,11 @@
-"""The services of deploy/server, started by the commands of its compose file, on a real PostgreSQL.
+"""The services of deploy/server, forked with the commands of its compose file, on a real PostgreSQL.
 
 What compose itself does is left out: there are no containers, so hosts and folders are those of this machine.
 """
 
 import datetime as dt
 import os
-import subprocess
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +15,9 @@ import pytest
 import yaml
 
 from synthflow_assets.sandbox.server import Sandbox
-from tests.e2e.test_dagster_dev import BIN, Deployment, free_port
+from tests.e2e.processes import free_port
+from tests.e2e.test_dagster_dev import Deployment
+from tests.forks import Forks
 from tests.lake.conftest import Lake
 from tests.lake.test_deploy import SERVER, instance_of, read
 
@@ -23,25 +25,25 @@ DAY = dt.date(2026, 3, 10)
 
 
 @contextmanager
-def running(command: list[str], environment: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as output:
-        process = subprocess.Popen([BIN / command[0], *command[1:]], env=environment, stdout=output, stderr=output)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+def running(forks: Forks, command: list[str], environment: dict[str, str], log: Path) -> Iterator[int]:
+    """Start a service in the log's folder, and yield its process id. It ends with the block."""
+    service = forks.command(command, log.parent, environment, log)
+    try:
+        yield service
+    finally:
+        os.kill(service, signal.SIGTERM)
+        forks.exit_code(service, seconds=60)
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
+def end(service: int) -> None:
     """Kill all processes of a service at once, as happens to a container without memory."""
-    for one in (*psutil.Process(process.pid).children(recursive=True), process):
+    process = psutil.Process(service)
+    for one in (*process.children(recursive=True), process):
         one.kill()
-    process.wait(timeout=60)
 
 
 def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
-    lake: Lake, start_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, forks: Forks, start_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = start_sandbox(agents=2, calls_per_day=40)
     [compose], [config], [workspace] = (
@@ -74,11 +76,11 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
             for name, service in compose["services"].items()
             if name != "postgres"
         }
-        processes = {
-            name: parts.enter_context(running(command, environment, tmp_path / f"{name}.log"))
+        services = {
+            name: parts.enter_context(running(forks, command, environment, tmp_path / f"{name}.log"))
             for name, command in commands.items()
         }
-        assert set(processes) == {"code", "webserver", "daemon"}
+        assert set(services) == {"code", "webserver", "daemon"}
         server = Deployment(
             f"http://127.0.0.1:{web_port}",
             home,
@@ -101,12 +103,12 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
         server.set_config(latency_seconds=3.0)
         killed = server.launch("synthflow_daily", ["calls", "call_duration_daily"], executionMetadata=day)
         server.wait_until(lambda: server.status_of(killed) == "STARTED", "the run that is to be killed")
-        end(processes["code"])
+        end(services["code"])
         server.set_config(latency_seconds=0.0)
         # Dagster tries once to retry the run, which would fail while the code server is away or not yet loaded again.
         server.wait_until(lambda: not is_loaded(), "the webserver, and so the daemon, to give the code server up")
         assert server.status_of(killed) == "STARTED"
-        parts.enter_context(running(commands["code"], environment, tmp_path / "code again.log"))
+        parts.enter_context(running(forks, commands["code"], environment, tmp_path / "code again.log"))
         server.wait_until(lambda: server.status_of(killed) == "FAILURE", "the end of the killed run")
         server.wait_until(
             lambda: [one["status"] for one in server.runs(dagster_parent_run_id=killed)] == ["SUCCESS"],

@@ -1,4 +1,4 @@
-"""The services of deploy/systemd, started by the commands of their unit files, on a real PostgreSQL.
+"""The services of deploy/systemd, forked with the commands of their unit files, on a real PostgreSQL.
 
 systemd itself does not run here. Its own checker reads the units, if it is installed.
 """
@@ -19,7 +19,9 @@ import yaml
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.e2e.test_dagster_dev import BIN, Deployment, free_port
+from tests.e2e.processes import BIN, free_port
+from tests.e2e.test_dagster_dev import Deployment
+from tests.forks import Forks
 from tests.lake.test_deploy import ROOT, SERVER, instance_of, read, settings_of
 from tests.lake.test_server import running
 
@@ -77,7 +79,7 @@ def test_only_the_code_server_has_the_key_and_examples_hold_no_secret(monkeypatc
 
 
 def test_a_run_goes_through_the_three_services(
-    database: str, start_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: str, forks: Forks, start_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     [config], [workspace] = read(SERVER / "dagster.yaml"), read(SYSTEMD / "workspace.yaml")
@@ -108,7 +110,7 @@ def test_a_run_goes_through_the_three_services(
             if "SYNTHFLOW_API_KEY" in variables(units[service]):
                 environment |= own
             command = [program.removeprefix("/opt/synthflow/bin/"), *(here.get(word, word) for word in arguments)]
-            services.enter_context(running(command, environment, tmp_path / f"{service}.log"))
+            services.enter_context(running(forks, command, environment, tmp_path / f"{service}.log"))
         warehouse = Warehouse(own["SYNTHFLOW_WAREHOUSE"])
         url = f"http://127.0.0.1:{web_port}"
         server = Deployment(url, home, warehouse, sandbox, environment, logs=tmp_path)
