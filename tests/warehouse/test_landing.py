@@ -20,6 +20,7 @@ from synthflow_assets.warehouse import staging as staging_module
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import LoadSummary, land, land_agents
 from synthflow_assets.warehouse.staging import Partition, Staging
+from tests.warehouse.staged import staged
 
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
@@ -44,12 +45,9 @@ def load(
     timezone: str = "UTC",
     **options: Any,
 ) -> list[LoadSummary]:
-    with Staging(pii, timezone=timezone) as staging, warehouse.connect() as connection:
-        for partition, lines in contents.items():
-            staging.add(partition, lines)
-            count = len(lines)
-            staging.complete(partition, FetchResult(count, count, 0, 0, 0, 1, closed))
-        return land(connection, staging.take_ready(), "run", NOW, pii=pii, **options)
+    batch = staged(contents, pii=pii, timezone=timezone, closed=closed)
+    with warehouse.connect() as connection:
+        return land(connection, batch, "run", NOW, pii=pii, **options)
 
 
 def stored(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from synthflow_assets.errors import WarehouseUnusableError
-from synthflow_assets.interfaces import FetchResult
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.rejects import RejectReason, list_rejects, retry_rejects
-from synthflow_assets.warehouse.staging import Partition, Staging
+from synthflow_assets.warehouse.staging import Partition
+from tests.warehouse.staged import staged
 
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
@@ -26,10 +26,9 @@ def warehouse(empty_file: Path, tmp_path: Path) -> Warehouse:
 
 
 def load(warehouse: Warehouse, records: list[dict[str, Any]], pii: str = "keep") -> None:
-    with Staging(pii) as staging, warehouse.connect() as connection:
-        staging.add(Partition(DAY, "m"), [json.dumps(one).encode() for one in records])
-        staging.complete(Partition(DAY, "m"), FetchResult(len(records), len(records), 0, 0, 0, 1, closed=True))
-        land(connection, staging.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
+    batch = staged({Partition(DAY, "m"): [json.dumps(one).encode() for one in records]}, pii=pii)
+    with warehouse.connect() as connection:
+        land(connection, batch, "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
 
 
 def record(call_id: str | None, **fields: Any) -> dict[str, Any]:
