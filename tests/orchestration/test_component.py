@@ -18,6 +18,7 @@ from synthflow_assets.errors import SettingsError
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from tests.instances import without_checks
 
 # Dagster reads YAML with these.
 pytestmark = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
@@ -174,12 +175,14 @@ def test_attributes_reach_settings_resources_and_assets(start_sandbox: StartSand
         model_ids: [{sandbox.model_ids[1]}]
         start_date: 2026-03-01
         warehouse: their.duckdb
+        previews: false
         """
     )
     node = definitions.get_repository_def().asset_graph.get(dg.AssetKey(["raw", "acme", "calls"]))
     assert (node.group_name, list(node.owners), node.tags["source"]) == ("voice", ["team:voice"], "synthflow")
     assert node.automation_condition == dg.AutomationCondition.eager()
-    assert definitions.resolve_job_def("raw_acme_daily").execute_in_process(partition_key="2026-03-10").success
+    landing = without_checks(definitions.resolve_job_def("raw_acme_daily"), [dg.AssetKey(["raw", "acme", "calls"])])
+    assert landing.execute_in_process(partition_key="2026-03-10").success
     assert set(Warehouse("their.duckdb", "raw_acme").read_frame("calls")["model_id"]) == {sandbox.model_ids[1]}
 
 

@@ -3,8 +3,6 @@
 import datetime as dt
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.export import OutdatedExport, outdated_exports, recorded_exports
+from tests.forks import Forks
 from tests.instances import without_checks
 from tests.orchestration.test_definitions import LANDED, evaluate_catch_up, run
 
@@ -67,7 +66,7 @@ def execute(
 
 
 def test_a_run_that_was_killed_before_the_metrics_is_completed_without_fetching(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, tmp_path: Path
+    start_sandbox: StartSandbox, settings_for: MakeSettings, tmp_path: Path, forks: Forks
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox, export_dir=str(tmp_path / "exports"), report=str(tmp_path / "report.html"))
@@ -82,8 +81,9 @@ def test_a_run_that_was_killed_before_the_metrics_is_completed_without_fetching(
         "SYNTHFLOW_EXPORT_DIR": str(settings.export_dir),
         "SYNTHFLOW_REPORT": str(settings.report),
     }
-    killed = subprocess.run([sys.executable, "-c", KILLED_RUN], env=environment, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    (tmp_path / "killed_run.py").write_text(KILLED_RUN)
+    killed = forks.command(["python", "-m", "killed_run"], tmp_path, environment, tmp_path / "printed")
+    assert forks.exit_code(killed) == -signal.SIGKILL, (tmp_path / "printed").read_text()
     definitions = build_synthflow_defs(settings)
     os.environ["DAGSTER_HOME"] = str(home)  # for `dagster.yaml`; removed by clean_environment
     with dg.DagsterInstance.from_config(str(home)) as instance:

@@ -4,8 +4,10 @@ import errno
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ from synthflow_assets.orchestration.instance import launcher
 from synthflow_assets.orchestration.instance.event_log import BatchedEventLogStorage
 from synthflow_assets.orchestration.instance.run_locks import RunLocks
 from synthflow_assets.orchestration.resources import WarehouseResource
+from tests.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
@@ -171,15 +174,22 @@ def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
 @pytest.mark.parametrize(
     "program", [HANGING, HANGING.replace('{"warehouse"}', "set()")], ids=["step", "no step of ours"]
 )
-def test_a_killed_run_differs_from_a_running_one(instance: dg.DagsterInstance, home: Path, program: str) -> None:
+def test_a_killed_run_differs_from_a_running_one(
+    instance: dg.DagsterInstance, home: Path, forks: Forks, program: str
+) -> None:
     """Dagster stores both as "started"."""
-    command = [sys.executable, "-c", program, str(home)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "started\n"
+    (home / "hanging.py").write_text(program)
+    printed = home / "printed"
+    child = forks.command(["python", "-m", "hanging", str(home)], home, dict(os.environ), printed)
+    try:
+        while "started\n" not in (printed.read_text() if printed.exists() else ""):
+            assert forks.poll(child) is None, printed.read_text()
+            time.sleep(0.01)
         [run] = instance.get_runs()
         assert health(instance, run) is WorkerStatus.RUNNING
-        process.kill()
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert forks.exit_code(child) == -signal.SIGKILL
     [dead] = instance.get_runs()
     assert dead.status is dg.DagsterRunStatus.STARTED
     assert health(instance, dead) is WorkerStatus.FAILED

@@ -13,6 +13,7 @@ from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from tests.instances import without_checks
 
 # Dagster reads YAML with these.
 pytestmark = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
@@ -116,12 +117,14 @@ def test_a_run_with_added_attributes_fetches_before_it_computes(
         )
 
     defs = build_synthflow_defs(settings, get_asset_spec=changed)
-    done = defs.resolve_job_def("synthflow_daily").execute_in_process(instance=instance, partition_key=DAY)
+    done = without_checks(defs.resolve_job_def("synthflow_daily")).execute_in_process(
+        instance=instance, partition_key=DAY
+    )
     order = [event.asset_key.path[-1] for event in done.get_asset_materialization_events()]
     assert order.index("calls") < order.index("call_rates_daily") < order.index("call_rates_daily_export")
     with Warehouse(settings.warehouse).connect(read_only=True) as connection:
         assert connection.execute("SELECT sum(calls) > 0 FROM call_rates_daily").fetchone() == (True,)
-    recomputed = defs.resolve_job_def("synthflow_recompute").execute_in_process(instance=instance)
+    recomputed = without_checks(defs.resolve_job_def("synthflow_recompute")).execute_in_process(instance=instance)
     assert recomputed.filter_events(lambda event: event.is_step_materialization) == []
 
 
