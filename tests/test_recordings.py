@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,9 +33,11 @@ from synthflow_assets.recordings import (
     store_recordings,
 )
 from synthflow_assets.sandbox.calls import tone
+from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from synthflow_assets.warehouse.landing import LoadSummary
 from synthflow_assets.warehouse.schema import PERSONAL_COLUMNS
 from tests.api.servers import drip, serve_raw, serving
 from tests.conftest import DAY
@@ -45,16 +48,32 @@ WEBM = b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81\x04B\xf3\x81\x08B\
 WAVE64 = bytes.fromhex("726966662e91cf11a5d628db04c10000001000000000000077617665f3acd3118cd100c04f8edb8a")
 
 
-@pytest.fixture
-def landed(
-    start_sandbox: StartSandbox, settings_for: Callable[..., Settings]
-) -> Callable[..., tuple[Sandbox, Settings]]:
-    def land(**config: object) -> tuple[Sandbox, Settings]:
-        sandbox = start_sandbox(agents=1, calls_per_day=40, same_volume=True, **config)
-        settings = settings_for(sandbox)
+CONFIG: dict[str, Any] = {"agents": 1, "calls_per_day": 40, "same_volume": True}
+
+
+@pytest.fixture(scope="module")
+def landed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a warehouse with a day of calls. Tests copy it, because landing takes longer than many of them."""
+    file = tmp_path_factory.mktemp("landed") / "w.duckdb"
+    with Sandbox(SandboxConfig(**CONFIG)) as sandbox:
+        settings = Settings.of(api_key=DEFAULT_API_KEY, base_url=sandbox.url, warehouse=str(file))
         with SynthflowClient.from_settings(settings) as client:
             agents = resolve_agents(client, settings).agents
-            list(load_calls(client, Warehouse(settings.warehouse), settings, agents, [DAY], log=print))
+            [summary] = load_calls(client, Warehouse(file), settings, agents, [DAY], log=print)
+            assert isinstance(summary, LoadSummary)
+    return file
+
+
+@pytest.fixture
+def landed(
+    start_sandbox: StartSandbox, settings_for: Callable[..., Settings], landed_file: Path
+) -> Callable[..., tuple[Sandbox, Settings]]:
+    """Starts a sandbox of these calls, with the given faults of recordings."""
+
+    def land(**config: object) -> tuple[Sandbox, Settings]:
+        sandbox = start_sandbox(**CONFIG, **config)
+        settings = settings_for(sandbox)
+        shutil.copy(landed_file, settings.warehouse)
         return sandbox, settings
 
     return land
@@ -315,9 +334,8 @@ def test_a_person_erased_while_recordings_download_has_none_afterwards(
     landed: Callable[..., tuple[Sandbox, Settings]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     _, settings = landed()
-    theirs = next(row["call_id"] for _, row in sorted(_calls_with_audio(settings, tmp_path / "first").items()))
-    with Warehouse(settings.warehouse).connect() as connection:
-        connection.execute("DELETE FROM call_recordings")
+    calls = Warehouse(settings.warehouse).read_frame("calls")
+    theirs = str(calls.loc[calls["recording_url"].notna(), "call_id"].min())
     honest = getattr(recordings, step)
 
     def after_an_erasure(*arguments: Any) -> Any:
