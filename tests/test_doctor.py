@@ -314,27 +314,35 @@ def test_old_zone_data(use_zones: Callable[..., None], tmp_path: Path) -> None:
 
 
 def test_unknown_fields(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
-    found = findings(settings_for(start_sandbox(faults={"odd_records": 1}, calls_per_day=0)))
+    found = findings(settings_for(start_sandbox(agents=1, faults={"odd_records": 1}, calls_per_day=0)))
     assert found["fields"].verdict is Verdict.NOTE
     assert "mood" in found["fields"].text
 
 
-def test_warehouse(start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_path: Path) -> None:
-    sandbox = start_sandbox(calls_per_day=0)
+def test_warehouse(tmp_path: Path) -> None:
+    def examined(**values: str) -> dict[str, Finding]:
+        """The warehouse and exports are examined even if the API cannot be reached."""
+        usual = {"warehouse": str(tmp_path / "none.duckdb")}
+        return findings(Settings.of(**{**usual, **values}), {"us": "http://no-such-host.invalid/v2"})
+
     text = tmp_path / "notes.txt"
     text.write_text("no database")
-    assert "it is not a DuckDB file" in troubles(settings_for(sandbox, warehouse=str(text)))["warehouse"]
-    assert "cannot be created" in troubles(settings_for(sandbox, warehouse="/proc/none/a.duckdb"))["warehouse"]
+    trouble = examined(warehouse=str(text))["warehouse"]
+    assert (trouble.verdict, "it is not a DuckDB file" in trouble.text) == (Verdict.TROUBLE, True)
+    trouble = examined(warehouse="/proc/none/a.duckdb")["warehouse"]
+    assert (trouble.verdict, "cannot be created" in trouble.text) == (Verdict.TROUBLE, True)
     foreign = tmp_path / "foreign.duckdb"
     duckdb.connect(str(foreign)).close()
-    assert "lacks tables" in troubles(settings_for(sandbox, warehouse=str(foreign)))["warehouse"]
+    trouble = examined(warehouse=str(foreign))["warehouse"]
+    assert (trouble.verdict, "lacks tables" in trouble.text) == (Verdict.TROUBLE, True)
     own = tmp_path / "own.duckdb"
     with Warehouse(str(own)).connect():
         pass
-    found = findings(settings_for(sandbox, warehouse=str(own), export_dir=str(tmp_path / "out")))
+    found = examined(warehouse=str(own), export_dir=str(tmp_path / "out"))
     assert "Nothing has landed yet" in found["warehouse"].text
     assert found["exports"].text.endswith("out is writable.")
-    assert "it is not writable" in troubles(settings_for(sandbox, export_dir="/proc/none"))["exports"]
+    trouble = examined(export_dir="/proc/none")["exports"]
+    assert (trouble.verdict, "it is not writable" in trouble.text) == (Verdict.TROUBLE, True)
 
 
 def test_a_report_that_would_replace_another_file_is_trouble(tmp_path: Path) -> None:
@@ -352,28 +360,31 @@ def test_a_report_that_would_replace_another_file_is_trouble(tmp_path: Path) -> 
     )
 
 
-def test_the_default_file_of_earlier_versions_is_named(
-    start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_file_of_earlier_versions_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = settings_for(start_sandbox(), warehouse="data/warehouse.duckdb")
-    assert findings(settings)["warehouse"].verdict is Verdict.OK
+    settings = Settings.of(warehouse="data/warehouse.duckdb")
+    assert warehouse_of(settings).verdict is Verdict.OK
     with Warehouse("data/synthflow.duckdb").connect():
         pass
-    found = findings(settings)["warehouse"]
+    found = warehouse_of(settings)
     assert "data/synthflow.duckdb exists" in found.text
     subprocess.run(["/bin/sh", "-c", found.remedy], check=True)
     assert Path(".env").read_text().strip() == "SYNTHFLOW_WAREHOUSE=data/synthflow.duckdb"
     with Warehouse("data/warehouse.duckdb").connect():
         pass
-    assert "Nothing has landed yet" in findings(settings)["warehouse"].text
+    assert "Nothing has landed yet" in warehouse_of(settings).text
+
+
+def warehouse_of(settings: Settings) -> Finding:
+    """What the doctor says about the warehouse."""
+    [finding] = _examine_warehouse(settings)
+    return finding
 
 
 def warehouse_at(settings: Settings, monkeypatch: pytest.MonkeyPatch, now: dt.datetime) -> Finding:
     """What the doctor says about the warehouse at this time."""
     monkeypatch.setattr(doctor, "last_due_day", partial(last_due_day, now=now))
-    [finding] = _examine_warehouse(settings)
-    return finding
+    return warehouse_of(settings)
 
 
 def test_gaps_are_trouble_and_the_command_repairs_them(
@@ -423,17 +434,15 @@ def test_a_margin_shorter_than_the_time_before_some_starts_is_trouble(
     raise AssertionError("no samples differed")
 
 
-def test_a_vanished_warehouse_is_noted_if_a_start_date_is_set(
-    start_sandbox: StartSandbox, settings_for: SettingsFor
-) -> None:
+def test_a_vanished_warehouse_is_noted_if_a_start_date_is_set(tmp_path: Path) -> None:
     start, expected = last_due_day("UTC") - dt.timedelta(days=9), last_due_day("UTC")
-    settings = settings_for(start_sandbox(), start_date=start)
-    found = findings(settings)["warehouse"]
+    settings = Settings.of(warehouse=str(tmp_path / "warehouse.duckdb"), start_date=start)
+    found = warehouse_of(settings)
     assert found.verdict is Verdict.NOTE
     assert found.text.endswith(f"The first run creates it. The days from {start} to {expected} are missing.")
     assert str(found.remedy).endswith(f"--partition-range {start}...{expected}")
     with Warehouse(settings.warehouse).connect():
         pass
-    assert f"Nothing has landed yet. The days from {start}" in findings(settings)["warehouse"].text
+    assert f"Nothing has landed yet. The days from {start}" in warehouse_of(settings).text
     future = settings.model_copy(update={"start_date": expected + dt.timedelta(days=3)})
-    assert findings(future)["warehouse"].verdict is Verdict.OK
+    assert warehouse_of(future).verdict is Verdict.OK

@@ -149,8 +149,15 @@ def test_an_export_on_a_full_disk_is_told_as_such(backed_up: BackedUp) -> None:
         export_days(connection, "calls", [DAY], Path(str(settings.export_dir)))
 
 
-@pytest.mark.parametrize("pii", ["keep", "hash"])
-@pytest.mark.parametrize("target", ["replaced", "removed", "elsewhere with a list of its own"])
+@pytest.mark.parametrize(
+    ("pii", "target"),
+    [
+        ("keep", "replaced"),
+        ("hash", "removed"),
+        ("keep", "elsewhere with a list of its own"),
+        ("hash", "elsewhere with a list of its own"),
+    ],
+)
 def test_erased_people_stay_erased_after_a_restore(backed_up: BackedUp, tmp_path: Path, pii: str, target: str) -> None:
     settings, backup = backed_up(pii=pii)
     before = backup.read_bytes()
