@@ -122,7 +122,7 @@ class Forks:
 def fork_what_is_spawned(modules: Sequence[str]) -> None:
     """Fork what `multiprocessing` would spawn in this process, from a process that has imported the modules.
 
-    A code server of Dagster spawns a process for each run, which would import Dagster again.
+    Dagster's code server spawns a process for each run, and a run one for each step. They would import Dagster again.
     """
     context._concrete_contexts["spawn"] = context._concrete_contexts["forkserver"]  # type: ignore[attr-defined]
     forkserver.set_forkserver_preload(list(modules))
@@ -148,8 +148,7 @@ def become(question: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(question["env"])
     name, *arguments = question["command"]
-    if question["command"][:3] == ["dagster", "api", "grpc"]:
-        fork_what_is_spawned(COMMANDS)
+    fork_what_is_spawned(sys.argv[1:])
     paths = [path for path in question["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
     if name == "python":
         _, module, *arguments = arguments

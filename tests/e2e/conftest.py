@@ -37,7 +37,8 @@ def wheel_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def wheel_forks(wheel_python: Path) -> Iterator[Forks]:
     """Starts processes of that environment without importing its modules again."""
-    started = Forks(wheel_python, COMMANDS)
+    # A project's definitions import all packages with components. Of these, dagster_dbt takes longest.
+    started = Forks(wheel_python, (*COMMANDS, "dagster_dbt"))
     yield started
     started.stop()
 
