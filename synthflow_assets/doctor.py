@@ -92,7 +92,7 @@ def examine(
     changed = [variable(name) for name in Settings.model_fields if name in settings.model_fields_set]
     text = f"These differ from the default: {', '.join(changed)}." if changed else "All settings have their default."
     yield Finding(Verdict.OK, "settings", text)
-    yield _examine_timezone(settings)
+    yield _examine_timezone(settings, dt.datetime.now(dt.UTC).date())
     yield from _examine_api(settings, region_urls)
     yield from _examine_warehouse(settings)
     yield from _examine_report(settings)
@@ -131,9 +131,9 @@ def _sentence(message: object) -> str:
     return text if text.endswith((".", "?")) else f"{text}."
 
 
-def _examine_timezone(settings: Settings) -> Finding:
+def _examine_timezone(settings: Settings, today: dt.date) -> Finding:
     """Return the finding about the zone data. If it is old, days begin at a wrong time."""
-    timezone, today = settings.timezone, dt.datetime.now(dt.UTC).date()
+    timezone = settings.timezone
     data = examine_zone_data(timezone, settings.start_date, today)
     version, place = data.version or "of an unknown version", data.folder or "Python's package tzdata"
     if data.differs_from is not None:

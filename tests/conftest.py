@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -86,6 +87,15 @@ def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first wait before a retry is 5 ms instead of half a second."""
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.005)
+
+
+@pytest.fixture
+def not_at_midnight() -> None:
+    """If midnight UTC is near, wait for it: with it, the closed days change."""
+    now = dt.datetime.now(dt.UTC)
+    midnight = dt.datetime.combine(now.date() + dt.timedelta(days=1), dt.time(), dt.UTC)
+    if midnight - now < dt.timedelta(minutes=2):
+        time.sleep((midnight - now).total_seconds())
 
 
 @pytest.fixture

@@ -200,6 +200,7 @@ def test_records_that_a_run_rejects_or_leaves_out_are_trouble(change: dict[str, 
         assert says in troubles(Settings.of(api_key="key", base_url=url))["records"]
 
 
+@pytest.mark.usefixtures("not_at_midnight")
 def test_a_response_that_would_lose_landed_calls_is_trouble(
     start_sandbox: StartSandbox, settings_for: SettingsFor
 ) -> None:
@@ -295,12 +296,13 @@ def use_zones() -> Iterator[Callable[..., None]]:
 
 def test_old_zone_data(use_zones: Callable[..., None], tmp_path: Path) -> None:
     """In data of before 2026, the clocks of Vancouver change in winter, as those of Los Angeles do."""
+    today = dt.date(2026, 11, 28)  # in 2028, the zone data of 2026 is said to be old
     (tmp_path / "America").mkdir()
     with files("tzdata.zoneinfo.America").joinpath("Los_Angeles").open("rb") as file:
         (tmp_path / "America" / "Vancouver").write_bytes(file.read())
     (tmp_path / "tzdata.zi").write_text("# version 2024b\n# Zone data\n")
     use_zones(tmp_path)
-    finding = _examine_timezone(Settings.of(timezone="America/Vancouver"))
+    finding = _examine_timezone(Settings.of(timezone="America/Vancouver"), today)
     assert finding.verdict is Verdict.TROUBLE
     assert f"in {tmp_path} (2024b) is older" in finding.text
     assert "from 2026-11-02 on" in finding.text
@@ -308,9 +310,9 @@ def test_old_zone_data(use_zones: Callable[..., None], tmp_path: Path) -> None:
     use_zones()
     assert (
         "DuckDB's zone data differs from 2026-11-02 on"
-        in _examine_timezone(Settings.of(timezone="America/Vancouver")).text
+        in _examine_timezone(Settings.of(timezone="America/Vancouver"), today).text
     )
-    assert _examine_timezone(Settings.of(timezone="Europe/Berlin")).verdict is Verdict.OK
+    assert _examine_timezone(Settings.of(timezone="Europe/Berlin"), today).verdict is Verdict.OK
 
 
 def test_unknown_fields(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:

@@ -351,6 +351,7 @@ def test_a_request_rate_is_shared_by_the_warehouse(
         assert bool(list(tmp_path.glob("*.pace"))) is is_shared
 
 
+@pytest.mark.usefixtures("not_at_midnight")
 @pytest.mark.parametrize(
     ("days_ago", "api_at", "said"),
     [

@@ -1,8 +1,6 @@
 """The wheel, its command, and a folder with nothing in it: demo, home and dev."""
 
-import datetime as dt
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,15 +35,6 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "empty"
     made.mkdir()
     return made
-
-
-@pytest.fixture
-def not_at_midnight() -> None:
-    """If midnight UTC is near, wait for it: with it, the days of the demo change."""
-    now = dt.datetime.now(dt.UTC)
-    midnight = dt.datetime.combine(now.date() + dt.timedelta(days=1), dt.time(), dt.UTC)
-    if midnight - now < dt.timedelta(minutes=2):
-        time.sleep((midnight - now).total_seconds())
 
 
 @pytest.mark.usefixtures("not_at_midnight")
