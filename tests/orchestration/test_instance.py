@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,9 +60,21 @@ def sound() -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=True)
 
 
+@pytest.fixture(scope="module")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of this instance without runs. Tests copy them, because creating the tables takes longer."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "dagster.yaml").symlink_to(ROOT / "synthflow_assets" / "dagster.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(folder))
+        with dg.DagsterInstance.from_config(str(folder)) as made:
+            assert made.get_runs() == []
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "dagster.yaml").symlink_to(ROOT / "synthflow_assets" / "dagster.yaml")
+def home(empty_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(empty_home, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
     return tmp_path
