@@ -24,48 +24,62 @@ WITH_CALLERS = ["callers_daily", "attempts_daily", "call_costs_daily"]
 Open = Callable[..., "OpenReport"]
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
+_EVERYTHING_IS_SELECTED = """() => {
+    const [from, to, find] = ["from", "to", "find"].map(id => document.getElementById(id));
+    const boxes = [...document.querySelectorAll("#agents input")];
+    return from.value === from.min && to.value === to.max && find.value === "" && boxes.every(box => box.checked);
+}"""
+# As clicks on the names, but in one step. Returns how many agents it found.
+_CHOOSE_AGENTS = """names => {
+    document.getElementById("none").click();
+    const labels = [...document.querySelectorAll("#agents label")];
+    const chosen = labels.filter(label => names.includes(label.querySelector("span").textContent));
+    chosen.forEach(label => label.querySelector("input").click());
+    return chosen.length;
+}"""
 
 
 class OpenReport:
     """A report in a browser, and the problems that the browser reports: messages, errors and network requests."""
 
     def __init__(self, page: Page, path: Path) -> None:
-        self.page = page
+        self._page = page
         self.problems: list[str] = []
         page.on("console", lambda said: self.problems.append(f"{said.type}: {said.text}"))
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("request", lambda request: self._note_request(request.url, path.as_uri()))
         page.goto(path.as_uri())
-        self.wait()
 
     def _note_request(self, url: str, own: str) -> None:
         if url != own:
             self.problems.append(f"asked for {url[:100]}")
 
+    @property
+    def page(self) -> Page:
+        """The page, when all charts are drawn."""
+        self.wait()
+        return self._page
+
     def wait(self) -> None:
         """Wait until all charts are drawn."""
-        self.page.wait_for_selector("body[data-drawn-in-ms]")
+        self._page.wait_for_selector("body[data-drawn-in-ms]")
+
+    # These change the selection and do not wait, because a new selection ends the drawing of the one before.
 
     def reset(self) -> None:
         """Select everything, and close all tables: open ones are written again with each change."""
-        self.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = false; })")
-        self.page.click("#reset")
-        self.wait()
+        self._page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = false; })")
+        if not self._page.evaluate(_EVERYTHING_IS_SELECTED):
+            self._page.click("#reset")
 
     def choose_days(self, first: dt.date, last: dt.date) -> None:
         script = "([field, day]) => { document.getElementById(field).value = day; }"
         for field, day in (("from", first), ("to", last)):
-            self.page.evaluate(script, [field, day.isoformat()])
-        self.page.dispatch_event("#to", "change")  # one change, and so one drawing
-        self.wait()
+            self._page.evaluate(script, [field, day.isoformat()])
+        self._page.dispatch_event("#to", "change")  # one change, and so one drawing
 
     def choose_agents(self, *names: str) -> None:
-        self.page.click("#selected")
-        self.page.click("#none")
-        for name in names:
-            self.page.locator("#agents label").get_by_text(name, exact=True).click()
-        self.page.keyboard.press("Escape")
-        self.wait()
+        assert self._page.evaluate(_CHOOSE_AGENTS, names) == len(names)
 
     def headline(self) -> dict[str, float | None]:
         """Return the exact numbers of the cards."""

@@ -75,10 +75,16 @@ def make_named(tmp_path_factory: pytest.TempPathFactory) -> Named:
     return make
 
 
-def is_drawn(report: OpenReport, chart: str) -> bool:
-    """Return whether the chart has marks, not only axes."""
-    marks = report.page.locator(f"#{chart} .chart svg .mark-rect path, #{chart} .chart svg .mark-line path")
-    return any(marks.nth(number).bounding_box() for number in range(min(marks.count(), 3)))
+_DRAWN = """names => names.filter(name =>
+    [...document.querySelectorAll(`#${name} .chart svg .mark-rect path, #${name} .chart svg .mark-line path`)].some(
+        mark => mark.getClientRects().length > 0
+    )
+)"""
+
+
+def drawn_charts(report: OpenReport) -> tuple[str, ...]:
+    """Return the charts that have marks, not only axes."""
+    return tuple(report.page.evaluate(_DRAWN, CHARTS))
 
 
 def overflow(report: OpenReport) -> int:
@@ -86,8 +92,8 @@ def overflow(report: OpenReport) -> int:
 
 
 def test_every_chart_is_drawn_and_described(report: OpenReport) -> None:
+    assert drawn_charts(report) == CHARTS
     for chart in CHARTS:
-        assert is_drawn(report, chart), chart
         image = report.page.locator(f"#{chart} .chart")
         assert image.get_attribute("role") == "img"
         for words in ("aria-labelledby", "aria-describedby"):
@@ -95,7 +101,7 @@ def test_every_chart_is_drawn_and_described(report: OpenReport) -> None:
         assert len(report.table(chart)) > 0
     assert report.page.locator("#disconnects .legend li").count() == 5
     report.choose_days(LAST, LAST)
-    assert [chart for chart in CHARTS if not is_drawn(report, chart)] == []
+    assert drawn_charts(report) == CHARTS
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +114,7 @@ def phone(warehouse: Warehouse, browser: Browser) -> OpenReport:
 @pytest.mark.parametrize("screen", ["report", "phone"], ids=["desktop", "phone"])
 def test_axe_finds_nothing(request: pytest.FixtureRequest, screen: str, scheme: Literal["light", "dark"]) -> None:
     report: OpenReport = request.getfixturevalue(screen)
+    report.choose_days(LAST - dt.timedelta(days=6), LAST)  # axe looks at each mark, and those of other days are alike
     report.page.emulate_media(color_scheme=scheme)
     report.table("calls")
     report.page.click("#selected")
@@ -121,7 +128,7 @@ def test_axe_finds_nothing(request: pytest.FixtureRequest, screen: str, scheme: 
 
 def test_axe_detects_low_contrast(report: OpenReport) -> None:
     report.page.evaluate("document.querySelector('h1').style.color = '#cccccc'")
-    found = Axe().run(report.page).response["violations"]
+    found = Axe().run(report.page, "h1").response["violations"]
     report.page.evaluate("document.querySelector('h1').style.color = ''")
     assert "color-contrast" in [one["id"] for one in found]
 
@@ -307,7 +314,10 @@ def test_a_fetched_day_without_metrics_is_in_no_average(make_named: Named, open_
 
 
 def test_the_filter_shows_what_is_selected(report: OpenReport) -> None:
-    report.choose_agents("Agent 1")
+    report.page.click("#selected")
+    report.page.click("#none")
+    report.page.locator("#agents label").get_by_text("Agent 1", exact=True).click()
+    report.page.keyboard.press("Escape")
     report.choose_days(FIRST, FIRST)
     shown = (
         "() => [document.getElementById('from').value, document.getElementById('to').value, "

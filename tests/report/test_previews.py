@@ -240,30 +240,41 @@ def test_every_text_of_a_chart_can_be_drawn() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("bad", "reason", "seconds"),
-    [
-        (chart("it", ABORTING), "the drawing process ended with SIGABRT", 60),
-        (chart("it", HANGING), "drawing it takes more than 3 s", 3),
-        (chart("it", **HUGE), "the drawing process ended with SIGABRT", 60),
-        (chart("it", "no expression ("), "the drawing process ended with exit code 1", 60),
-    ],
-    ids=["aborting", "hanging", "huge", "invalid"],
-)
-def test_a_picture_that_cannot_be_drawn_costs_only_itself(
-    bad: dict[str, Any], reason: str, seconds: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(drawing, "TIMEOUT_SECONDS", seconds)
+def test_a_picture_that_cannot_be_drawn_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No drawing process is left."""
+    started: list[subprocess.Popen[str]] = []
+    start = drawing._start
+
+    def note_start() -> subprocess.Popen[str]:
+        started.append(start())
+        return started[-1]
+
     warnings: list[str] = []
 
     def warn(text: str) -> None:
         warnings.append(text)
         monkeypatch.setattr(drawing, "TIMEOUT_SECONDS", 60)
 
-    drawn = previews({"one": [bad, chart("after")], "two": [chart("later")]}, warn)
-    assert {table: markdown.count("](data:image/png") for table, markdown in drawn.items()} == {"one": 1, "two": 1}
-    assert drawn["one"].startswith("![after]")
-    assert warnings == [f"a preview of one is missing: {reason}; its data is not affected"]
+    monkeypatch.setattr(drawing, "_start", note_start)
+    monkeypatch.setattr(drawing, "TIMEOUT_SECONDS", 1)  # for the first, which hangs
+    bad = {
+        "hanging": (chart("it", HANGING), "drawing it takes more than 1 s"),
+        "aborting": (chart("it", ABORTING), "the drawing process ended with SIGABRT"),
+        "huge": (chart("it", **HUGE), "the drawing process ended with SIGABRT"),
+        "invalid": (chart("it", "no expression ("), "the drawing process ended with exit code 1"),
+    }
+    charts = {name: [one, chart("after"), chart("last")] for name, (one, _) in bad.items()}
+    drawn = previews({**charts, "good": [chart("later")]}, warn)
+    assert {table: markdown.count("](data:image/png") for table, markdown in drawn.items()} == {
+        **dict.fromkeys(bad, 2),
+        "good": 1,
+    }
+    assert all(drawn[name].startswith("![after]") for name in bad)
+    assert warnings == [
+        f"a preview of {name} is missing: {reason}; its data is not affected" for name, (_, reason) in bad.items()
+    ]
+    assert len(started) == 1 + len(bad)  # one for all, and another after each that ended
+    assert all(process.returncode is not None for process in started)
 
 
 def test_without_a_process_there_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,17 +283,3 @@ def test_without_a_process_there_is_no_picture(monkeypatch: pytest.MonkeyPatch) 
     assert previews({"one": [chart("it")]}, warnings.append) == {}
     reason = "the drawing process cannot start: No such file or directory"
     assert warnings == [f"a preview of one is missing: {reason}; its data is not affected"]
-
-
-def test_no_drawing_process_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[subprocess.Popen[str]] = []
-    start = drawing._start
-
-    def note_start() -> subprocess.Popen[str]:
-        started.append(start())
-        return started[-1]
-
-    monkeypatch.setattr(drawing, "_start", note_start)
-    previews({"one": [chart("it"), chart("it", ABORTING), chart("it"), chart("it")]}, lambda _: None)
-    assert len(started) == 2  # one for all, and another after the one that ended
-    assert all(process.returncode is not None for process in started)
