@@ -315,8 +315,18 @@ def test_old_zone_data(use_zones: Callable[..., None], tmp_path: Path) -> None:
     assert _examine_timezone(Settings.of(timezone="Europe/Berlin"), today).verdict is Verdict.OK
 
 
-def test_unknown_fields(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
-    found = findings(settings_for(start_sandbox(agents=1, faults={"odd_records": 1}, calls_per_day=0)))
+def test_unknown_fields() -> None:
+    start_ms = day_bounds_ms(last_closed_day("UTC"), "UTC")[0]
+    call = {"call_id": "a", "model_id": "m", "start_time": str(start_ms), "duration": 1, "mood": {"score": 0.5}}
+
+    def respond(query: dict[str, str]) -> tuple[int, bytes]:
+        if query["path"].endswith("/assistants/"):
+            return agents_page(["m"], 1)
+        is_listed = int(query.get("from_date", 0)) <= start_ms <= int(query.get("to_date", 2**63))
+        return page([call] if is_listed and query["offset"] == "0" else [], int(is_listed))
+
+    with serving(respond) as url:
+        found = findings(Settings.of(api_key="key", base_url=url))
     assert found["fields"].verdict is Verdict.NOTE
     assert "mood" in found["fields"].text
 
