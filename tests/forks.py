@@ -27,16 +27,20 @@ from typing import Any, NoReturn
 COMMANDS = (
     "dagster._cli.asset",
     "dagster._cli.job",
+    "dagster._core.execution.plan.active",
     "dagster._core.instance.factory",
+    "dagster._core.storage.local_compute_log_manager",
     "dagster._core.storage.sqlite_storage",
     "dagster._grpc.server",
     "dagster.components.core.load_defs",
     "dagster.components.list",
     "dagster_dg_cli.cli",
     "dagster_dg_cli.cli.check",
+    "dagster_dg_cli.cli.dev",
     "dagster_dg_cli.cli.labs",
     "dagster_dg_cli.cli.launch",
     "dagster_dg_cli.cli.list",
+    "jinja2",
     "pandas",
     "synthflow_assets.api.client",
     "synthflow_assets.cli",
@@ -45,8 +49,11 @@ COMMANDS = (
     "synthflow_assets.orchestration.build",
     "synthflow_assets.orchestration.component",
     "synthflow_assets.orchestration.instance.event_log",
-    "upath",
+    "tomlkit",
+    "upath.implementations.local",
 )
+
+SCHEDULE_SECONDS = 10
 
 
 class Forks:
@@ -128,6 +135,27 @@ def fork_what_is_spawned(modules: Sequence[str]) -> None:
     forkserver.set_forkserver_preload(list(modules))
 
 
+def shorten_intervals() -> None:
+    """Shorten what Dagster's daemon waits for, and has no setting for."""
+    from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+    from dagster._daemon import controller
+    from dagster._scheduler import scheduler
+
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2  # between looks at the backfills; 30 by default
+    QueuedRunCoordinator.dequeue_interval_seconds = 1  # type: ignore[method-assign, assignment]  # 5 by default
+    scheduler.SECONDS_IN_MINUTE = SCHEDULE_SECONDS  # between looks at the schedules
+
+
+def leave_out_dagster_dbt() -> None:
+    """Keep `dg` from importing dagster_dbt, which takes longer than most commands. It imports each installed plugin."""
+    from dagster.components.core import package_entry
+
+    found = package_entry.get_entry_points_from_python_environment
+    package_entry.get_entry_points_from_python_environment = lambda group: [
+        entry_point for entry_point in found(group) if entry_point.name != "dagster_dbt"
+    ]
+
+
 def answer(text: object) -> None:
     """Send a line to the test."""
     sys.stdout.write(f"{text}\n")
@@ -149,6 +177,10 @@ def become(question: dict[str, Any]) -> None:
     os.environ.update(question["env"])
     name, *arguments = question["command"]
     fork_what_is_spawned(sys.argv[1:])
+    if name == "dg":
+        leave_out_dagster_dbt()
+    if name == "dagster-daemon":
+        shorten_intervals()
     paths = [path for path in question["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
     if name == "python":
         _, module, *arguments = arguments

@@ -15,18 +15,20 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.scheduler.instigation import InstigatorStatus, ScheduleInstigatorData
+from dagster._core.scheduler.instigation import ScheduleInstigatorData
 
+from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.days import last_due_day
+from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.e2e.processes import ROOT, SITE, free_port
-from tests.forks import Forks
+from tests.forks import SCHEDULE_SECONDS, Forks
 
 DAY = dt.timedelta(days=1)
 POISONED = dt.date(2026, 4, 12)
-UNFINISHED = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
 SELECTOR = {"repositoryLocationName": "synthflow_assets", "repositoryName": "__repository__"}
 ONLY_MISSING = json.dumps({"ops": {"synthflow__fetch_calls": {"config": {"only_missing": True}}}})
 ASSETS = ["calls", "call_rejects", "call_loads", "call_duration_daily", "call_load_hourly", "call_report"]
@@ -40,6 +42,7 @@ class Deployment:
 
     url: str
     home: Path
+    instance: dg.DagsterInstance  # where runs are polled, because a query of the webserver takes ten times as long
     warehouse: Warehouse
     sandbox: Sandbox
     environment: dict[str, str]
@@ -85,21 +88,18 @@ class Deployment:
         assert "run" in answer, answer
         return str(answer["run"]["runId"])
 
-    def runs(self, **tags: str) -> list[dict[str, Any]]:
+    def runs(self, **tags: str) -> list[dg.DagsterRun]:
         """The runs with these tags, the latest first."""
-        wanted = {"tags": [{"key": key.replace("_", "/", 1), "value": value} for key, value in tags.items()]}
-        query = """query ($filter: RunsFilter) { runsOrError(filter: $filter) {
-            ... on Runs { results { runId status tags { key value } } } } }"""
-        return list(self.ask(query, filter=wanted)["runsOrError"]["results"])
+        wanted = {key.replace("_", "/", 1): value for key, value in tags.items()}
+        return list(self.instance.get_runs(filters=dg.RunsFilter(tags=wanted)))
 
     def seen(self) -> str:
         """What to read if something did not happen: the runs, what Dagster said of them, and the ends of the logs."""
-        with dg.DagsterInstance.from_config(str(self.home)) as instance:
-            lines = []
-            for run in instance.get_runs(limit=10):
-                lines.append(f"{run.run_id} {run.job_name} {run.status.value} {run.tags}")
-                entries = [entry for entry in instance.all_logs(run.run_id) if entry.message]
-                lines += [f"    {entry.message[:1000]}" for entry in entries[-10:]]
+        lines = []
+        for run in self.instance.get_runs(limit=10):
+            lines.append(f"{run.run_id} {run.job_name} {run.status.value} {run.tags}")
+            entries = [entry for entry in self.instance.all_logs(run.run_id) if entry.message]
+            lines += [f"    {entry.message[:1000]}" for entry in entries[-10:]]
         for log in sorted(self.logs.glob("*.log")):
             lines += [f"--- {log.name}", log.read_text(encoding="utf-8", errors="replace")[-5000:]]
         return "\n".join(lines)
@@ -112,13 +112,14 @@ class Deployment:
             raise AssertionError(f"{error}\n{self.seen()}") from None
 
     def backfill_status(self, backfill: str) -> str:
-        query = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
-            ... on PartitionBackfill { status } } }"""
-        return str(self.ask(query, id=backfill)["partitionBackfillOrError"]["status"])
+        found = self.instance.get_backfill(backfill)
+        assert found is not None
+        return found.status.value
 
     def status_of(self, run: str) -> str:
-        query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-        return str(self.ask(query, id=run)["runOrError"]["status"])
+        found = self.instance.get_run_by_id(run)
+        assert found is not None
+        return found.status.value
 
     def partitions(self, asset: str, first: dt.date, last: dt.date) -> Counter[str]:
         """How many of the days are in which state, as the UI colours them."""
@@ -161,7 +162,7 @@ def wait_until(reached: Callable[[], Any], what: str, seconds: float = 240) -> A
         if found:
             return found
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -187,10 +188,12 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterat
             "PYTHONPATH": SITE,
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",  # until a killed run is started again
         }
+        instance = dg.DagsterInstance.from_config(str(project))  # first: two processes cannot both create the tables
         command = ("dg", "dev", "--port", str(port), "--log-level", "warning")
         pid = forks.command(command, project, environment, project / "dev.log")
         warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
-        made = Deployment(f"http://127.0.0.1:{port}", project, warehouse, sandbox, environment, project, pid)
+        url = f"http://127.0.0.1:{port}"
+        made = Deployment(url, project, instance, warehouse, sandbox, environment, project, pid)
         try:
             wait_until(lambda: made.ask("{ version }"), "the webserver")
             query = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"
@@ -204,6 +207,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterat
         finally:
             os.kill(pid, signal.SIGINT)
             forks.exit_code(pid, seconds=60)
+            instance.dispose()
 
 
 def end_of(deployment: Deployment, backfill: str) -> str:
@@ -218,7 +222,7 @@ def test_ten_days_with_a_poisoned_one_are_nine_and_after_mending_all(deployment:
     backfill = deployment.backfill(*span)
     assert end_of(deployment, backfill) == "COMPLETED_FAILED"
     [run] = deployment.runs(dagster_backfill=backfill)  # one, over these days and no other
-    assert all(tag in run["tags"] for tag in range_tags(*span))
+    assert all(run.tags[tag["key"]] == tag["value"] for tag in range_tags(*span))
     for asset in ASSETS:
         assert deployment.partitions(asset, *span) == {"MATERIALIZED": 9, "FAILED": 1}, asset
     assert len(deployment.warehouse.read_frame("call_duration_daily", *span)) == 18
@@ -246,7 +250,7 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
     [worker] = {
         process.parent()
         for process in psutil.Process(deployment.pid).children(recursive=True)
-        if run["runId"] in " ".join(process.cmdline())
+        if run.run_id in " ".join(process.cmdline())
     }
     assert worker is not None
     worker.kill()
@@ -254,7 +258,7 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
     deployment.set_config(latency_seconds=0.0)
     assert before < 62, "the kill came too late, so the test tested nothing"
     again = deployment.wait_until(
-        lambda: [one for one in deployment.runs(dagster_parent_run_id=run["runId"]) if one["status"] == "SUCCESS"],
+        lambda: [one for one in deployment.runs(dagster_parent_run_id=run.run_id) if one.is_success],
         "the run that Dagster starts again",
     )
     assert len(again) == 1
@@ -267,66 +271,62 @@ def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(
     deployment: Deployment, forks: Forks, tmp_path: Path
 ) -> None:
     """Nobody has started it but the shell, so nobody but its lock can tell that it is gone."""
-    deployment.set_config(latency_seconds=4.0)  # 20 windows over 8 connections: 12 s
-    span = dt.date(2026, 6, 1), dt.date(2026, 6, 10)
+    deployment.set_config(latency_seconds=8.0)
+    span = dt.date(2026, 6, 1), dt.date(2026, 6, 2)
     ranged = "...".join(day.isoformat() for day in span)
     command = ("dg", "launch", "--job", "synthflow_daily", "--partition-range", ranged)
     asked = len(deployment.sandbox.api.requests)
     launch = forks.command(command, deployment.home, deployment.environment, tmp_path / "launch.log")
     first = {"dagster_asset_partition_range_start": span[0].isoformat()}
     [run] = deployment.wait_until(
-        lambda: [one for one in deployment.runs(**first) if one["status"] == "STARTED"], "the run of `dg launch`"
+        lambda: [one for one in deployment.runs(**first) if one.status is dg.DagsterRunStatus.STARTED],
+        "the run of `dg launch`",
     )
     # A step holds a lock from its start on.
     deployment.wait_until(lambda: len(deployment.sandbox.api.requests) > asked, "its first request")
     os.kill(launch, signal.SIGKILL)
     forks.exit_code(launch)
     deployment.set_config(latency_seconds=0.0)
-    deployment.wait_until(lambda: deployment.status_of(run["runId"]) == "FAILURE", "the end of the killed run")
+    deployment.wait_until(lambda: deployment.status_of(run.run_id) == "FAILURE", "the end of the killed run")
     forks.run(deployment.home, *command, "--config-json", ONLY_MISSING, env=deployment.environment)
-    assert deployment.partitions("calls", *span) == {"MATERIALIZED": 10}
+    assert deployment.partitions("calls", *span) == {"MATERIALIZED": 2}
 
 
 def start_a_day_ago(deployment: Deployment, schedule: str) -> None:
     """Switch a schedule on, and let the daemon find that it has been on since yesterday.
 
-    The daemon evaluates schedules at each full minute. If one passes between the two steps, it notes that the schedule
-    has been evaluated, and there is no tick to make up for: then both are done again.
+    If the daemon evaluates schedules between the two steps, it notes that, and there is no tick to make up for. It does
+    so when SCHEDULE_SECONDS begin, so the steps wait for a moment in their middle.
     """
-    while True:
-        minute = time.time() // 60
-        answer = deployment.ask(
-            """mutation ($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) {
-                ... on ScheduleStateResult { scheduleState { status } } ... on PythonError { message } } }""",
-            selector={**SELECTOR, "scheduleName": schedule},
-        )
-        assert answer["startSchedule"]["scheduleState"]["status"] == "RUNNING"
-        with dg.DagsterInstance.from_config(str(deployment.home)) as instance:
-            [state] = [one for one in instance.all_instigator_state() if one.name == schedule]
-            assert isinstance(state.instigator_data, ScheduleInstigatorData)
-            since = state.instigator_data._replace(start_timestamp=time.time() - 86_400)
-            instance.update_instigator_state(state.with_data(since))
-            if time.time() // 60 == minute:
-                return
-            stopped = state.with_status(InstigatorStatus.STOPPED)
-            instance.update_instigator_state(stopped.with_data(since._replace(start_timestamp=None)))
+    while not 3 < time.time() % SCHEDULE_SECONDS < SCHEDULE_SECONDS - 3:
+        time.sleep(0.1)
+    answer = deployment.ask(
+        """mutation ($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) {
+            ... on ScheduleStateResult { scheduleState { status } } ... on PythonError { message } } }""",
+        selector={**SELECTOR, "scheduleName": schedule},
+    )
+    assert answer["startSchedule"]["scheduleState"]["status"] == "RUNNING"
+    [state] = [one for one in deployment.instance.all_instigator_state() if one.name == schedule]
+    assert isinstance(state.instigator_data, ScheduleInstigatorData)
+    assert state.instigator_data.last_iteration_timestamp is None, "the daemon was quicker; see above"
+    since = state.instigator_data._replace(start_timestamp=time.time() - 86_400)
+    deployment.instance.update_instigator_state(state.with_data(since))
 
 
 def test_a_missed_tick_is_made_up_for_once(deployment: Deployment) -> None:
     """The schedule appears to have been on since yesterday, so the daemon makes up for the tick at 05:00."""
     start_a_day_ago(deployment, "synthflow_daily_schedule")
 
-    def ticked() -> list[dict[str, Any]]:
+    def ticked() -> list[dg.DagsterRun]:
         return deployment.runs(dagster_schedule_name="synthflow_daily_schedule")
 
-    deployment.wait_until(lambda: [run for run in ticked() if run["status"] not in UNFINISHED], "the run of the tick")
+    deployment.wait_until(lambda: [run for run in ticked() if run.is_finished], "the run of the tick")
     *later, run = ticked()  # the latest first
-    assert run["status"] == "SUCCESS"
-    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    assert run.is_success
     # If the test runs at 05:00, there is also a tick of this day.
-    assert all({"key": "dagster/run_key", "value": tags["dagster/run_key"]} not in one["tags"] for one in later)
-    last = dt.date.fromisoformat(tags["dagster/partition"])
-    first = dt.date.fromisoformat(tags["synthflow/lookback_from"])
+    assert all(run.tags["dagster/run_key"] != one.tags["dagster/run_key"] for one in later)
+    last = dt.date.fromisoformat(run.tags["dagster/partition"])
+    first = dt.date.fromisoformat(run.tags["synthflow/lookback_from"])
     assert last - first == dt.timedelta(days=2)
     assert deployment.partitions("calls", first, last) == {"MATERIALIZED": 3}
 
@@ -334,10 +334,12 @@ def test_a_missed_tick_is_made_up_for_once(deployment: Deployment) -> None:
 def test_a_stale_agent_is_red_while_old_days_are_backfilled(deployment: Deployment) -> None:
     _, stale = deployment.sandbox.model_ids
     last = last_due_day("UTC")
-    # The day before as well: an agent is expected where it was fetched in the two weeks before.
-    two_days = {"tags": range_tags(last - DAY, last)}
-    landed = deployment.launch("synthflow_daily", ["calls"], executionMetadata=two_days)
-    deployment.wait_until(lambda: deployment.status_of(landed) == "SUCCESS", "the run of the last two days")
+    settings = Settings.of(api_key=DEFAULT_API_KEY, base_url=deployment.sandbox.url)
+    with SynthflowClient.from_settings(settings) as client:
+        agents = resolve_agents(client, settings).agents
+        # The day before as well: an agent is expected where it was fetched in the two weeks before.
+        two_days = [last - DAY, last]
+        list(load_calls(client, deployment.warehouse, settings, agents, two_days, log=lambda _: None))
     with deployment.warehouse.connect() as connection:
         connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [last, stale])
         connection.execute("DELETE FROM calls WHERE day = $1 AND model_id = $2", [last, stale])
@@ -367,8 +369,7 @@ def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deploym
     assert len(tags) == 2
     scheduled = deployment.launch("synthflow_daily", executionMetadata={"tags": tags})
     assert [end_of(deployment, one) for one in backfills] == ["COMPLETED_SUCCESS"] * 2
-    deployment.wait_until(lambda: deployment.status_of(scheduled) not in UNFINISHED, "the end of the schedule's run")
-    assert deployment.status_of(scheduled) == "SUCCESS"
+    deployment.wait_until(lambda: deployment.status_of(scheduled) == "SUCCESS", "the schedule's run")
     first, last = dt.date(2026, 2, 20), dt.date(2026, 3, 6)
     stored = deployment.warehouse.read_frame("calls", first, last)
     begin = int(dt.datetime.combine(first, dt.time(), dt.UTC).timestamp() * 1000)

@@ -62,14 +62,19 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
     (home / "workspace.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
     environment = {
         **os.environ,
-        **lake.environment(),
         "DAGSTER_HOME": str(home),
+        "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",  # until a killed run is started again
+    }
+    settings = {
+        **lake.environment(),
         "SYNTHFLOW_API_KEY": "sandbox-key",
         "SYNTHFLOW_BASE_URL": sandbox.url,
         "SYNTHFLOW_START_DATE": DAY.isoformat(),
-        "SYNTHFLOW_EXPORT_DIR": str(tmp_path / "export"),
+        "SYNTHFLOW_REPORT": str(tmp_path / "report.html"),
         "SYNTHFLOW_PREVIEWS": "false",
     }
+    # As deploy/systemd has it; compose gives them to all services.
+    own = {"code": environment | settings, "webserver": environment, "daemon": environment}
     with ExitStack() as parts:
         commands = {
             name: [here.get(word, word) for word in service["command"]]
@@ -77,13 +82,14 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
             if name != "postgres"
         }
         services = {
-            name: parts.enter_context(running(forks, command, environment, tmp_path / f"{name}.log"))
+            name: parts.enter_context(running(forks, command, own[name], tmp_path / f"{name}.log"))
             for name, command in commands.items()
         }
         assert set(services) == {"code", "webserver", "daemon"}
         server = Deployment(
             f"http://127.0.0.1:{web_port}",
             home,
+            instance,
             lake.warehouse(),
             sandbox,
             environment,
@@ -98,7 +104,7 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
 
         server.wait_until(is_loaded, "the definitions of the code server")
         day = {"tags": [{"key": "dagster/partition", "value": DAY.isoformat()}]}
-        run = server.launch("synthflow_daily", executionMetadata=day)
+        run = server.launch("synthflow_daily", ["calls", "call_duration_daily", "call_report"], executionMetadata=day)
         server.wait_until(lambda: server.status_of(run) == "SUCCESS", "the run")
         server.set_config(latency_seconds=3.0)
         killed = server.launch("synthflow_daily", ["calls", "call_duration_daily"], executionMetadata=day)
@@ -108,15 +114,16 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
         # Dagster tries once to retry the run, which would fail while the code server is away or not yet loaded again.
         server.wait_until(lambda: not is_loaded(), "the webserver, and so the daemon, to give the code server up")
         assert server.status_of(killed) == "STARTED"
-        parts.enter_context(running(forks, commands["code"], environment, tmp_path / "code again.log"))
+        parts.enter_context(running(forks, commands["code"], own["code"], tmp_path / "code again.log"))
         server.wait_until(lambda: server.status_of(killed) == "FAILURE", "the end of the killed run")
         server.wait_until(
-            lambda: [one["status"] for one in server.runs(dagster_parent_run_id=killed)] == ["SUCCESS"],
+            lambda: [one.is_success for one in server.runs(dagster_parent_run_id=killed)] == [True],
             "the run that Dagster starts again",
         )
     happened = [entry.dagster_event.event_type_value for entry in instance.all_logs(run) if entry.dagster_event]
     assert happened.index("PIPELINE_ENQUEUED") < happened.index("PIPELINE_STARTING") < happened.index("PIPELINE_START")
     landed = lake.warehouse().read_frame("call_duration_daily")
     assert set(landed["day"].dt.date) == {DAY}
+    assert (tmp_path / "report.html").exists()
     assert landed["calls"].sum() == len(lake.warehouse().read_frame("calls")) > 0
     instance.dispose()
