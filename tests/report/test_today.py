@@ -5,11 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.report import write_report
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.report.conftest import FIRST, LAST, PHONE, Open
+from tests.report.reading import facts_of
 
 YESTERDAY = LAST - dt.timedelta(days=1)
 UNTIL = dt.datetime.combine(LAST, dt.time(14, 5), dt.UTC)
@@ -39,14 +42,16 @@ def calls_until(warehouse: Warehouse, day: dt.date, time: dt.time, agents: str =
     return counts
 
 
-@pytest.mark.parametrize("agents", ["%", "agent-1"])
 def test_the_day_so_far_is_compared_with_the_same_hours_of_the_same_weekday(
-    on_the_last_day: Warehouse, open_report: Open, agents: str
+    on_the_last_day: Warehouse, open_report: Open
 ) -> None:
     report = open_report(on_the_last_day, FIRST, YESTERDAY)
-    if agents != "%":
-        report.choose_agents(agents.replace("agent-", "Agent "))
-    page = report.page
+    assert_today_is_compared(report.page, on_the_last_day, "%")
+    report.choose_agents("Agent 1")
+    assert_today_is_compared(report.page, on_the_last_day, "agent-1")
+
+
+def assert_today_is_compared(page: Page, on_the_last_day: Warehouse, agents: str) -> None:
     calls, reached = calls_until(on_the_last_day, LAST, dt.time(14, 5), agents)
     assert page.inner_text("#today-name") == "Today so far: Wed, 9 Sept 2026, until 14:05"
     assert float(page.get_attribute("#today-calls", "data-value") or "") == calls > 0
@@ -83,8 +88,10 @@ def test_before_the_first_hour_is_over_there_is_nothing_to_compare(
     assert page.inner_text("#today-compared") == "No changes are shown: the first hour is not over."
 
 
-def test_a_day_that_was_over_is_not_today(warehouse: Warehouse, open_report: Open) -> None:
-    assert open_report(warehouse, FIRST, YESTERDAY).page.locator("#today").is_hidden()
+def test_a_day_that_was_over_is_not_today(warehouse: Warehouse, tmp_path: Path) -> None:
+    """Without these facts, the page hides what it says about today: see test_every_chart_is_drawn_and_described."""
+    write_report(warehouse, Settings.of(), tmp_path / "report.html", FIRST, YESTERDAY)
+    assert facts_of(tmp_path / "report.html")["today"] is None
 
 
 def test_today_fits_on_a_phone(on_the_last_day: Warehouse, open_report: Open) -> None:
