@@ -17,6 +17,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.e2e.processes import BIN, environment, run
+from tests.forks import Forks
 
 DAY = dt.date(2026, 3, 10)
 PROFILE = """analytics:
@@ -82,8 +83,8 @@ def project(start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., S
     return models.parent
 
 
-def test_dbt_reads_the_tables_and_dagster_sees_one_graph(project: Path) -> None:
-    run(project, "synthflow-assets", "dbt-sources", "--output", "models/sources.yml")
+def test_dbt_reads_the_tables_and_dagster_sees_one_graph(project: Path, forks: Forks) -> None:
+    forks.run(project, "synthflow-assets", "dbt-sources", "--output", "models/sources.yml", env=environment())
     env = environment(DBT_SEND_ANONYMOUS_USAGE_STATS="false")
     run(project, sys.executable, "-c", DBT, "parse", "source freshness", "build", env=env)
     results = json.loads((project / "target" / "run_results.json").read_text("utf-8"))["results"]

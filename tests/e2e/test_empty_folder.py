@@ -135,11 +135,11 @@ def test_home_then_dev_with_a_key(
     assert processes_in(folder) == []
 
 
-def test_a_home_whose_environment_was_removed_is_linked_anew(folder: Path, wheel_python: Path) -> None:
+def test_a_home_whose_environment_was_removed_is_linked_anew(folder: Path, wheel_forks: Forks) -> None:
     home = folder / "data/dagster"
     home.mkdir(parents=True)
     (home / "dagster.yaml").symlink_to(folder / "removed")
     (home / "workspace.yaml").write_text("load_from: []\n")
-    run(folder, "synthflow-assets", "home", bin=wheel_python.parent)
+    wheel_forks.run(folder, "synthflow-assets", "home")
     assert (home / "dagster.yaml").read_bytes() == (ROOT / "synthflow_assets" / "dagster.yaml").read_bytes()
     assert (home / "workspace.yaml").read_text() == "load_from: []\n"

@@ -17,6 +17,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.e2e.processes import ROOT, environment, run
+from tests.forks import Forks
 
 OPEN = "from synthflow_assets import Warehouse\nwith Warehouse('data/warehouse.duckdb').connect(): pass"
 
@@ -42,6 +43,7 @@ def test_upgrade_and_downgrade(
     start_sandbox: Callable[..., Sandbox],
     settings_for: Callable[..., Settings],
     later: dict[str, str],
+    forks: Forks,
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "data" / "warehouse.duckdb"
@@ -54,14 +56,14 @@ def test_upgrade_and_downgrade(
     assert len(landed) > 0
     earlier = environment(sandbox)
 
-    run(tmp_path, "synthflow-assets", "backup", "--to", "before-upgrade.duckdb", env=earlier)
+    forks.run(tmp_path, "synthflow-assets", "backup", "--to", "before-upgrade.duckdb", env=earlier)
     run(tmp_path, sys.executable, "-c", OPEN, env=later)
     with duckdb.connect(str(file), read_only=True) as connection:
         kept = connection.execute("SELECT count(*), count(mood) FROM synthflow.calls").fetchone()
     assert kept == (len(landed), 0)
 
-    said = run(tmp_path, "synthflow-assets", "doctor", env=earlier, code=1)
+    said = forks.run(tmp_path, "synthflow-assets", "doctor", env=earlier, code=1)
     assert "was created by a later version of synthflow-assets" in said
     file.rename(tmp_path / "newer.duckdb")
-    run(tmp_path, "synthflow-assets", "restore", "--from", "before-upgrade.duckdb", env=earlier)
+    forks.run(tmp_path, "synthflow-assets", "restore", "--from", "before-upgrade.duckdb", env=earlier)
     pd.testing.assert_frame_equal(Warehouse(str(file)).read_frame("calls"), landed)
