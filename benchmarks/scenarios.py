@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from benchmarks.contestants import ALONE, DOWNLOAD, PEER_CONTESTANTS, SELF, STORE, Contestant
+from benchmarks.contestants import ALONE, DOWNLOAD, PEER_CONTESTANTS, SAME_GRAPH, SELF, STORE, Contestant
 from benchmarks.workload import Workload
 
 
@@ -21,7 +21,7 @@ class Scenario:
 _EVERYBODY = (SELF, *PEER_CONTESTANTS)
 
 SCENARIOS = {
-    "start-up": Scenario("1 day of 3,000 calls", Workload(3_000), (*_EVERYBODY, ALONE, DOWNLOAD)),
+    "start-up": Scenario("1 day of 3,000 calls", Workload(3_000), (*_EVERYBODY, ALONE, SAME_GRAPH, DOWNLOAD)),
     "ten-agents": Scenario(
         "10 agents with 1,600 calls each, at 500 ms a page",
         Workload(1_600, agents=10, latency_ms=500),

@@ -130,14 +130,14 @@ def temporary_folder(places: Sequence[Path], prefix: str) -> Iterator[str]:
 
     Args:
         places: existing folders.
-        prefix: of the folder's name. Folders of killed processes with this prefix are removed.
+        prefix: of the folder's name. Folders of killed processes with this prefix are removed, up to the first place
+            that is writable.
 
     Yields:
         The path of the folder; empty if no place is writable.
     """
     for place in places:
         remove_abandoned_folders(place, prefix)
-    for place in places:
         try:
             folder, lock = locked_folder(place, prefix)
         except OSError:

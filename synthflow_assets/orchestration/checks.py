@@ -110,11 +110,11 @@ def evaluate(
     starts = [run.start_time for run in runs_in_progress(workspace, context.instance) if run.start_time]
     since = dt.datetime.fromtimestamp(min(starts), dt.UTC) if starts else None
     with workspace.warehouse(context).get_connection() as connection:
+        examined = count_examined(connection, checks, days)
         for check in checks:
             problems = find_problems(connection, check, days, settings, latest, in_progress_since=since)
             retired = count_retired_agents(connection, settings, latest) if check is FRESHNESS else 0
-            examined = count_examined(connection, check, days)
-            yield _result(workspace, check, problems, examined, retired, days)
+            yield _result(workspace, check, problems, examined[check], retired, days)
 
 
 def _selected(context: Any, workspace: Workspace, checks: Sequence[Check]) -> list[Check]:

@@ -235,12 +235,14 @@ def _days_with_neighbours(connection: duckdb.DuckDBPyConnection, days: Sequence[
     return [first + dt.timedelta(days=number) for number in range(-2, (last - first).days + 3)]
 
 
-def count_examined(connection: duckdb.DuckDBPyConnection, check: Check, days: Sequence[dt.date] | None) -> Examined:
-    """Return how many landed days, agents and rows a check looks at.
+def count_examined(
+    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], days: Sequence[dt.date] | None
+) -> dict[Check, Examined]:
+    """Return how many landed days, agents and rows each check looks at. Each table is counted once.
 
     Args:
         connection: to the warehouse.
-        check: the check.
+        checks: the checks.
         days: days to look at; None for all days.
     """
     parameters = {"days": list(days) if days is not None else None}
@@ -252,8 +254,8 @@ def count_examined(connection: duckdb.DuckDBPyConnection, check: Check, days: Se
         return list(row)
 
     found_days, agents = one_row("count(DISTINCT day), count(DISTINCT model_id)", CALL_LOADS.name)
-    [rows] = one_row("count(*)", check.examines or check.table)
-    return Examined(found_days, agents, rows)
+    rows = {table: one_row("count(*)", table)[0] for table in sorted({check.examined_table for check in checks})}
+    return {check: Examined(found_days, agents, rows[check.examined_table]) for check in checks}
 
 
 def count_retired_agents(connection: duckdb.DuckDBPyConnection, settings: Settings, last_due_day: dt.date) -> int:

@@ -41,6 +41,11 @@ class Check:
     query: str | None = field(default=None, repr=False)
     examines: str | None = None
 
+    @property
+    def examined_table(self) -> str:
+        """The table whose rows count as examined."""
+        return self.examines or self.table
+
 
 @dataclass(frozen=True)
 class Examined:
