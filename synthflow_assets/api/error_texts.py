@@ -41,6 +41,7 @@ _NEUTRAL = re.compile(
 )
 _NEUTRAL_FIELDS = ("timestamp", "request_id", "loc")
 _STATUS_FIELDS = ("status", "code", "status_code", "statusCode")
+_FLAGS = ("success", "ok", "error")  # whatever they are; `{"complete": false}` may say that calls are missing
 _STATUSES = ("200", "400", "404", "410", "422")
 
 
@@ -93,11 +94,12 @@ def _say_no_calls(texts: Iterator[str]) -> bool:
 
 
 def _statements(tree: Any) -> Iterator[str]:
-    """Yield each text and number of a JSON value; an empty text for an entry of a list that has none."""
+    """Yield each text, number and unknown flag of a JSON value; an empty text for an entry of a list that has none."""
     if isinstance(tree, dict):
         for name, value in tree.items():
             is_status = name in _STATUS_FIELDS and str(value) in _STATUSES
-            if name not in _NEUTRAL_FIELDS and not is_status:
+            is_flag = isinstance(value, bool) and (name in _FLAGS or (name == "has_more" and not value))
+            if name not in _NEUTRAL_FIELDS and not is_status and not is_flag:
                 yield from _statements(value)
     elif isinstance(tree, list):
         for item in tree:
@@ -107,5 +109,5 @@ def _statements(tree: Any) -> Iterator[str]:
                 yield text
             if is_empty:
                 yield ""
-    elif tree not in (None, "", 0) and tree is not True:  # nor False, which equals 0
+    elif isinstance(tree, bool) or tree not in (None, "", 0):
         yield str(tree)

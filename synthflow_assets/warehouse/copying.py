@@ -19,7 +19,7 @@ from synthflow_assets.texts import one_line
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.base import new_connection
 from synthflow_assets.warehouse.erasure import Erasure, mark_rewritten, merge_suppression_list
-from synthflow_assets.warehouse.schema import CALLS, FORGOTTEN, LANDED_TABLES, TABLES, VERSION, VIEWS
+from synthflow_assets.warehouse.schema import CALLS, FORGOTTEN, LANDED_TABLES, MACROS, TABLES, VERSION, VIEWS
 from synthflow_assets.warehouse.statements import describe, quoted, transaction
 
 _NAMED_IN_ERRORS = 3
@@ -171,12 +171,17 @@ def _holds_warehouse(path: Path, schema: str) -> bool:
     """Return whether a DuckDB file has the tables of a warehouse in a schema. Other databases are never replaced.
 
     Raises:
-        WarehouseUnusableError: DuckDB cannot open the file, or it also has other tables or views.
+        WarehouseUnusableError: DuckDB cannot open the file, or it also has other tables, views, macros,
+            sequences or types.
     """
     query = (
-        "SELECT schema_name, name FROM (SELECT database_name, schema_name, table_name AS name FROM duckdb_tables() "
-        "UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal) "
-        "WHERE database_name = 'existing' ORDER BY ALL"
+        "SELECT DISTINCT schema_name, name FROM ("
+        "SELECT database_name, schema_name, table_name AS name FROM duckdb_tables() "
+        "UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal "
+        "UNION ALL SELECT database_name, schema_name, function_name FROM duckdb_functions() WHERE NOT internal "
+        "UNION ALL SELECT database_name, schema_name, sequence_name FROM duckdb_sequences() "
+        "UNION ALL SELECT database_name, schema_name, type_name FROM duckdb_types() WHERE NOT internal"
+        ") WHERE database_name = 'existing' ORDER BY ALL"
     )
     with new_connection() as connection:
         try:
@@ -187,7 +192,7 @@ def _holds_warehouse(path: Path, schema: str) -> bool:
     # Two tables, because migration tools have a `schema_version` as well.
     if not {(schema, VERSION.name), (schema, CALLS.name)}.issubset(found):
         return False
-    own = {(schema, name) for name in (*TABLES, *(view.name for view in VIEWS))}
+    own = {(schema, name) for name in (*TABLES, *(made.name for made in (*VIEWS, *MACROS)))}
     if others := [f"{of_schema}.{name}" for of_schema, name in found if (of_schema, name) not in own]:
         listed = ", ".join(map(one_line, others[:_NAMED_IN_ERRORS])) + (" ..." if others[_NAMED_IN_ERRORS:] else "")
         raise WarehouseUnusableError(f"{path} also holds {listed}, which would be lost; name another file")

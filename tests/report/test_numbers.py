@@ -1,6 +1,8 @@
 """The numbers on the page are those of SQL over the calls, for each selection of days and agents."""
 
 import datetime as dt
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -591,3 +593,15 @@ def test_costs(warehouse: Warehouse, report: OpenReport) -> None:
     for name, cost in wanted.items():
         assert found[name] == pytest.approx(cost, rel=1e-4)
         assert report.page.inner_text(f"#headline-{name}").replace("\u00a0", " ") == f"EUR {cost:,.2f}"
+
+
+def test_the_number_of_all_callers_is_hidden_if_a_day_has_no_metrics(
+    warehouse: Warehouse, open_report: Open, tmp_path: Path
+) -> None:
+    """It comes from the calls, and stood beside numbers of fewer days."""
+    copy = Warehouse(shutil.copy(warehouse.location, tmp_path / "copy.duckdb"))
+    with copy.connect() as connection:
+        connection.execute("DELETE FROM metric_computations WHERE day = $1", [FIRST + DAY])
+    for first, is_shown in ((FIRST, False), (FIRST + 2 * DAY, True)):
+        summary = open_report(copy, first, first + 2 * DAY).page.inner_text("#callers-summary")
+        assert ("All days together" in summary) == is_shown

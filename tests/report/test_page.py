@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from synthflow_assets import report as report_module
-from synthflow_assets.metrics import compute_metrics
+from synthflow_assets.metrics import compute_metrics, replace_metrics
 from synthflow_assets.report import write_report
 from synthflow_assets.report.content import COMPLETE, NOT_COMPUTED
 from synthflow_assets.settings import Settings
@@ -311,6 +311,23 @@ def test_a_fetched_day_without_metrics_is_in_no_average_and_no_change(make_named
     assert report.page.inner_text("#compared") == (
         "Changes compare 1 day (2 Aug 2026) with the day before (1 Aug 2026), because data for other days is missing."
     )
+
+
+def test_a_fetched_day_with_0_calls_stays_in_the_averages_if_its_metrics_are_of_an_earlier_fetch(
+    make_named: Named, open_report: Open
+) -> None:
+    """Free Saturdays left the average when they were fetched again, so it became too high."""
+    warehouse = make_named(["Front Desk"], days=8)
+    last = FIRST + dt.timedelta(days=7)
+    with warehouse.connect() as connection:
+        connection.execute("DELETE FROM calls WHERE day = $1", [last])
+        replace_metrics(connection, [last], Settings.of())
+        connection.execute("DELETE FROM metric_computations WHERE day = $1", [last])
+    report = open_report(warehouse, FIRST, last)
+    assert report.page.inner_text("#state").startswith("Incomplete")
+    [nine] = [row for row in report.table("hours") if row["Hour"] == "09:00"]
+    assert nine["Sat"] == "0.5"
+    assert report.table("calls")[-1]["All"] == "0"
 
 
 def test_the_filter_shows_what_is_selected(report: OpenReport) -> None:

@@ -455,7 +455,9 @@ function callers(view) {
   ];
   const { total, numbers } = view;
   const days = sumOf(view.buckets.map((bucket) => bucket.counted));
+  // The number of all callers comes from the calls, so it also counts those of days without metrics.
   const isWhole =
+    total.uncomputed === 0 &&
     view.selected.every(Boolean) &&
     ["from", "to"].every((end, place) => dayNumber(numbers.facts[end]) - numbers.firstDay === [view.first, view.last][place]);
   const [all, reached, fresh] = numbers.facts.callers;

@@ -201,9 +201,9 @@ class Numbers {
   }
 
   /** Whether a cell counts in averages per day. One that was fetched and has no metrics does not: its calls are 0 here.
-   * One with metrics of an earlier fetch does. */
+   * One with metrics of an earlier fetch does, even if that fetch found no calls. */
   #hasNumbers(cell) {
-    return this.#isComputed(cell) || this.columns.calls[cell] > 0;
+    return this.columns.has_metrics[cell] === 1;
   }
 
   /** For each day, whether `test` holds for the cell of any selected agent. */

@@ -56,6 +56,7 @@ SELECT
         WHEN NOT loads.settled THEN 3
         ELSE 2
     END AS state,
+    (metrics.calls IS NOT NULL)::INTEGER AS has_metrics,  -- perhaps of an earlier fetch
     loads.rejected,
     metrics.* EXCLUDE (day, model_id)
 FROM call_loads AS loads
