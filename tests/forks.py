@@ -53,7 +53,7 @@ COMMANDS = (
     "upath.implementations.local",
 )
 
-SCHEDULE_SECONDS = 10
+SCHEDULE_SECONDS = 20
 
 
 class Forks:

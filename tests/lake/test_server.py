@@ -70,6 +70,7 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
         "SYNTHFLOW_API_KEY": "sandbox-key",
         "SYNTHFLOW_BASE_URL": sandbox.url,
         "SYNTHFLOW_START_DATE": DAY.isoformat(),
+        "SYNTHFLOW_EXPORT_DIR": str(tmp_path / "export"),
         "SYNTHFLOW_REPORT": str(tmp_path / "report.html"),
         "SYNTHFLOW_PREVIEWS": "false",
     }
@@ -104,7 +105,7 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
 
         server.wait_until(is_loaded, "the definitions of the code server")
         day = {"tags": [{"key": "dagster/partition", "value": DAY.isoformat()}]}
-        run = server.launch("synthflow_daily", ["calls", "call_duration_daily", "call_report"], executionMetadata=day)
+        run = server.launch("synthflow_daily", executionMetadata=day)
         server.wait_until(lambda: server.status_of(run) == "SUCCESS", "the run")
         server.set_config(latency_seconds=3.0)
         killed = server.launch("synthflow_daily", ["calls", "call_duration_daily"], executionMetadata=day)
