@@ -116,7 +116,7 @@ def back_up(warehouse: Warehouse, path: Path, *, replace: bool = False) -> Copie
         warehouse: the source.
         path: of the backup, in an existing folder.
         replace: whether an existing backup may be replaced, atomically and once the copy is verified. It must hold
-            nothing but the tables of the same schema.
+            nothing but a warehouse in the same schema.
 
     Raises:
         WarehouseUnusableError: the backup cannot be written to this path.

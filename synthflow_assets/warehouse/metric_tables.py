@@ -293,6 +293,18 @@ _SUCCEEDED = f"list_contains([NOT one.failed AND one.status IS NOT NULL FOR one 
 _FAILED = f"list_contains([one.failed FOR one IN {_TRANSFERS}], true)"
 _REACHED = "call_outcome = 'person_reached'"
 _COUNTED_REACHED = _counted_if("person_reached_calls", _REACHED)
+_COUNTED_TRANSFERS = (
+    _counted_if("transferred_calls", f"{_TRANSFERS} <> []"),
+    _counted_if("transfer_success_calls", _SUCCEEDED),
+    _counted_if("transfer_failed_calls", f"{_FAILED} AND NOT {_SUCCEEDED}"),
+)
+_TRANSFER_SUCCESS_RATE = _ratio(
+    "transfer_success_rate",
+    "`transfer_success_calls` divided by the calls whose transfers have a known result.",
+    "transfer_success_calls",
+    "(transfer_success_calls + transfer_failed_calls)",
+    "actions",
+)
 
 CALL_RATES_DAILY = MetricTable(
     "call_rates_daily",
@@ -344,13 +356,7 @@ CALL_RATES_DAILY = MetricTable(
         _rate("failed_rate", "failed_calls", "calls", "call_status"),
         _rate("voicemail_rate", "voicemail_calls", "calls", "call_status"),
         _rate("short_call_rate", "short_calls", "connected_calls", *_DURATION),
-        _ratio(
-            "transfer_success_rate",
-            "`transfer_success_calls` divided by the calls whose transfers have a known result.",
-            "transfer_success_calls",
-            "(transfer_success_calls + transfer_failed_calls)",
-            "actions",
-        ),
+        _TRANSFER_SUCCESS_RATE,
         _rate("containment_rate", "contained_calls", "person_reached_calls", "call_outcome", "actions"),
     ),
     excluded=(
@@ -372,9 +378,7 @@ CALL_RATES_DAILY = MetricTable(
         _counted_status("busy_calls", "busy"),
         _counted_status("failed_calls", "failed"),
         _counted_status("voicemail_calls", "hangup_on_voicemail", "left_voicemail"),
-        _counted_if("transferred_calls", f"{_TRANSFERS} <> []"),
-        _counted_if("transfer_success_calls", _SUCCEEDED),
-        _counted_if("transfer_failed_calls", f"{_FAILED} AND NOT {_SUCCEEDED}"),
+        *_COUNTED_TRANSFERS,
         _counted_if("contained_calls", f"{_REACHED} AND {_TRANSFERS} = []"),
         _counted_if("calls_with_full_error", "judge_found_full_error"),
         _counted_if("calls_with_any_error", "judge_found_full_error OR judge_found_partial_or_error"),
@@ -953,14 +957,7 @@ CALL_SEGMENTS_DAILY = MetricTable(
         _rate("connection_rate", "connected_calls", "calls", *SEGMENTS, "call_status"),
         _rate("person_reached_rate", "person_reached_calls", "calls", *SEGMENTS, "call_outcome"),
         _rate("goal_pass_share", "goal_passes", "goal_judged_calls", *SEGMENTS, _JUDGE),
-        _ratio(
-            "transfer_success_rate",
-            "`transfer_success_calls` divided by the calls whose transfers have a known result.",
-            "transfer_success_calls",
-            "(transfer_success_calls + transfer_failed_calls)",
-            *SEGMENTS,
-            "actions",
-        ),
+        _in_segment(_TRANSFER_SUCCESS_RATE),
     ),
     excluded="Calls that were not connected, from total and median duration only.",
     nulls=f"{_BLANK} A rate whose denominator is 0 is NULL. Daily medians cannot be combined.",
@@ -975,9 +972,7 @@ CALL_SEGMENTS_DAILY = MetricTable(
             ),
             _counted_if("goal_judged_calls", _IS_GOAL_JUDGED),
             _COUNTED_PASSES,
-            Recount("transferred_calls", f"({_TRANSFERS} <> [])::BIGINT"),
-            _counted_if("transfer_success_calls", _SUCCEEDED),
-            _counted_if("transfer_failed_calls", f"{_FAILED} AND NOT {_SUCCEEDED}"),
+            *_COUNTED_TRANSFERS,
         )
     ),
     statistics=(
