@@ -262,7 +262,7 @@ def _days_of_outages(workspace: Workspace, context: dg.ScheduleEvaluationContext
     filters = dg.RunsFilter(job_name=workspace.named("daily"), tags=workspace.run_tags)
     calls = workspace.asset_key(CALLS.name)
     for run in context.instance.get_runs(filters=filters, limit=_RUNS_SEARCHED):
-        if run.asset_selection is not None and calls not in run.asset_selection:
+        if run.asset_selection and calls not in run.asset_selection:
             continue
         if run.status is dg.DagsterRunStatus.SUCCESS:
             succeeded |= all_days_of_run(run)
