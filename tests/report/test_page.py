@@ -307,6 +307,9 @@ def test_a_fetched_day_without_metrics_is_in_no_average_and_no_change(make_named
         "Incomplete: of 1 agent day (one day of one agent), 1 has no metrics of the latest fetch."
     )
     assert report.page.inner_text("#calls-summary") == "The metrics of these days have not been computed."
+    assert {value for name, value in report.headline().items() if not name.startswith("today")} == {None}
+    assert report.page.inner_text("#agent-table td:nth-child(2)") == "-"
+    assert report.page.inner_text("#said").endswith(": no data")
     report.choose_days(second, third)
     assert report.page.inner_text("#compared") == (
         "Changes compare 1 day (2 Aug 2026) with the day before (1 Aug 2026), because data for other days is missing."
@@ -328,6 +331,8 @@ def test_a_fetched_day_with_0_calls_stays_in_the_averages_if_its_metrics_are_of_
     [nine] = [row for row in report.table("hours") if row["Hour"] == "09:00"]
     assert nine["Sat"] == "0.5"
     assert report.table("calls")[-1]["All"] == "0"
+    report.choose_days(last, last)
+    assert report.headline()["calls"] == 0
 
 
 def test_the_filter_shows_what_is_selected(report: OpenReport) -> None:

@@ -143,6 +143,7 @@ class Numbers {
       landed: 0,
       missing: 0,
       uncomputed: 0,
+      withNumbers: 0,
       unsettled: 0,
       incomplete: 0,
       peak: 0,
@@ -157,6 +158,7 @@ class Numbers {
       group.landed += state[cell] >= STATE.COMPLETE && state[cell] !== STATE.NOT_COMPUTED;
       group.missing += state[cell] === STATE.MISSING;
       group.uncomputed += state[cell] === STATE.NOT_COMPUTED;
+      group.withNumbers += this.#hasNumbers(cell);
       group.unsettled += state[cell] === STATE.UNSETTLED;
       group.incomplete += INCOMPLETE.has(state[cell]);
       if (!withDurations) return;

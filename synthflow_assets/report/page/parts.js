@@ -23,9 +23,12 @@ function changeText(now, before, isShare) {
   return `${change > 0 ? "▲" : "▼"} ${size} ${isShare ? "points" : "%"}`;
 }
 
+/** A count of sums. Null if no day has metrics, because 0 would say that there were no calls. */
+const known = (sums, count) => (sums.withNumbers ? count : null);
+
 // Name, id, value of sums, text of the value, what it is a part of, whether it is a share.
 const OUTCOME_CARDS = [
-  ["Calls", "calls", (sums) => sums.calls, number.format, ""],
+  ["Calls", "calls", (sums) => known(sums, sums.calls), number.format, ""],
   ["Person reached", "reached", RATES.reached, rateText, "of all calls", true],
   ["Voicemail", "voicemail", RATES.voicemail, rateText, "of all calls", true],
   ["No answer", "no-answer", RATES.noAnswer, rateText, "of all calls", true],
@@ -34,8 +37,8 @@ const OUTCOME_CARDS = [
 const OTHER_CARDS = [
   ["Connected", "connected", RATES.connected, rateText, "of all calls, voicemails included", true],
   ["Short calls", "short", RATES.short, rateText, "of connected calls", true],
-  ["Most concurrent calls", "concurrent", (sums) => sums.concurrent, number.format, ""],
-  ["Call time", "call-time", (sums) => sums.connected_seconds, minutesText, "of connected calls"],
+  ["Most concurrent calls", "concurrent", (sums) => known(sums, sums.concurrent), number.format, ""],
+  ["Call time", "call-time", (sums) => known(sums, sums.connected_seconds), minutesText, "of connected calls"],
   ["Median duration", "median", (sums) => sums.median, durationText, "of connected calls"],
   ["90th percentile of duration", "p90", (sums) => sums.p90, durationText, "of connected calls"],
 ];
@@ -58,7 +61,7 @@ function costCards({ numbers }) {
   const { currency, cost_unit: unit, judge_results: checks } = numbers.facts;
   if (!currency) return [];
   const money = (amount) => moneyText(amount, currency);
-  const cost = (sums) => sums.cost_units * unit;
+  const cost = (sums) => known(sums, sums.cost_units * unit);
   const goal = checks.indexOf("goal");
   const passed = ["Cost per goal passed", "cost-per-goal", (sums) => share(cost(sums), sums.judged.passes[goal]), money, "estimated"];
   return [
@@ -98,7 +101,8 @@ function drawHeadline(view) {
       : `${view.agents.length} of ${plural(view.numbers.agents, "agent")}`;
   find("scope").textContent =
     `${daysText(start, end)} · ${plural(length, "day")} · ${agents} · time zone ${view.numbers.facts.timezone}`;
-  find("said").textContent = `${find("scope").textContent}: ${plural(view.total.calls, "call")}`;
+  const calls = known(view.total, view.total.calls);
+  find("said").textContent = `${find("scope").textContent}: ${calls === null ? "no data" : plural(calls, "call")}`;
 }
 
 /** The current day so far, if it was fetched, beside the same hours of the same weekday. */
@@ -330,12 +334,12 @@ class Figure {
 
 const AGENT_COLUMNS = [
   ["Agent", (one) => one.name, String],
-  ["Calls", (one) => one.sums.calls, number.format],
+  ["Calls", (one) => known(one.sums, one.sums.calls), number.format],
   ["Person reached", (one) => RATES.reached(one.sums), rateText],
   ["Voicemail", (one) => RATES.voicemail(one.sums), rateText],
   ["Transfers failed", (one) => RATES.transfersFailed(one.sums), rateText],
   ["Short", (one) => RATES.short(one.sums), rateText],
-  ["Call time", (one) => one.sums.connected_seconds, minutesText],
+  ["Call time", (one) => known(one.sums, one.sums.connected_seconds), minutesText],
   ["Median duration", (one) => one.sums.median, durationText],
   ["90th percentile of duration", (one) => one.sums.p90, durationText],
   ["Days missing", (one) => one.sums.missing + one.sums.uncomputed, number.format],
