@@ -26,11 +26,11 @@ Outcomes = dict[str, dict[str, Any]]  # by contestant: `Outcome` as JSON
 
 
 def table(outcomes: Outcomes) -> str:
-    """A Markdown table; ratios are to the fastest peer."""
+    """A Markdown table; ratios are to the fastest alternative."""
     seconds = {name: _median(one, "seconds") for name, one in outcomes.items() if one["runs"]}
     fastest = min((value for name, value in seconds.items() if outcomes[name]["is_peer"]), default=None)
     lines = [
-        "| | seconds (median) | spread | times the fastest peer | peak MB | requests |",
+        "| | seconds (median) | spread | times the fastest alternative | peak MB | requests |",
         "|---|---|---|---|---|---|",
     ]
     for name, one in outcomes.items():
@@ -91,7 +91,7 @@ def machine() -> dict[str, str]:
         "memory": f"{int(memory[1]) / 2**20:.0f} GB" if memory else "?",
         "python": platform.python_version(),
         "versions": ", ".join(f"{name} {version(name)}" for name in _OWN),
-        "peers": ", ".join(f"{name} {_locked(lock, name)}" for lock, name in _PEERS.items()),
+        "alternatives": ", ".join(f"{name} {_locked(lock, name)}" for lock, name in _PEERS.items()),
     }
 
 
