@@ -51,7 +51,7 @@ handle time. The API has no queue, so there is no abandonment rate.
 `calls`:
 
 * The other side of an `outbound` call is the number called. The other side of an `inbound` call is the calling number.
-  If that is not usable, or the call has another type, it is the number of the lead.
+  If this number is not usable, or the call has another type, it is the number of the lead.
 * Only digits count: `+1 (415) 555-0100`, `0014155550100`, `tel:+1-415-555-0100` and `sip:+14155550100@10.0.0.1` are
   the same caller. A number without its country code is another caller, because the country is not known.
 * A withheld number has no key. It comes as a word such as `anonymous` or `restricted`, or as that word on a keypad,
@@ -90,11 +90,11 @@ FROM synthflow.compare_segments('2026-11-01', '2026-11-30', 'assistant_version',
                                 condition := model_id = '...');
 ```
 
-Each rate has its difference, second less first, with a 95 % confidence interval: Newcombe's hybrid score interval, from
-the Wilson intervals of both rates. If the interval contains 0, chance alone can explain the difference, and
-`is_conclusive` is false. Remember:
+Each rate has its difference, second minus first, with a 95 % confidence interval. This is Newcombe's hybrid score
+interval, from the Wilson intervals of both rates. If the interval contains 0, chance alone can explain the difference,
+and `is_conclusive` is false. Remember:
 
-* The interval takes calls as independent. Several calls to the same lead are not, so the uncertainty is larger.
+* The interval assumes that calls are independent. Several calls to the same lead are not, so the uncertainty is larger.
 * Even if two versions are equal, about one of 20 comparisons is conclusive by chance. The macro makes four.
 * Versions that ran on other days, hours or leads differ in more than the version.
 
@@ -133,6 +133,13 @@ def source_of(column: Column) -> str:
     return f" From `{column.source}`." if column.source not in (None, column.name) else ""
 
 
+def values_of(column: Column) -> str:
+    """Return the documented values of a column, if there are any."""
+    # The first spelling of each. Others have underscores instead of hyphens, or the reverse.
+    values = {value.replace("_", "-"): value for value in reversed(column.values)}
+    return f" Documented values: {', '.join(map(code, reversed(values.values())))}." if values else ""
+
+
 def default_of(name: str) -> str:
     """Return the default of a setting as it is written in `.env`, or an empty text."""
     default = Settings.model_fields[name].default
@@ -152,14 +159,15 @@ def settings_page() -> str:
     regions = "\n".join(f"* `{region}`: `{url}`" for region, url in REGION_URLS.items())
     return (
         f"# Settings\n\n{NOTE}"
-        "Set them in the environment, or in a file `.env` in the project's folder. If both set a variable, the file\n"
-        "wins, as with Dagster's own commands. An empty value means unset; an empty `SYNTHFLOW_PII` is refused. If\n"
-        "a value is not allowed or a name is unknown, nothing runs, and one line says what is allowed.\n\n"
+        "Set these variables in the environment, or in a file `.env` in the project's folder. If both set a\n"
+        "variable, the file wins, as with Dagster's own commands. An empty value means unset; an empty\n"
+        "`SYNTHFLOW_PII` is refused. If a value is not allowed or a name is unknown, nothing runs, and one line says\n"
+        "what is allowed.\n\n"
         "In `.env`, write each setting on a line of its own. A line is refused if it cannot be read, or if it refers\n"
-        "to a variable that is not set. It is also refused if it leaves a setting empty that the environment or an\n"
-        "earlier line sets. A name that is no setting is refused if it begins with `SYNTHFLOW`, in any case, or is\n"
-        "nearly that of a setting. If the value of another variable contains a setting after a space, put the value\n"
-        "in quotes.\n\n"
+        "to a variable that is not set. It is also refused if it empties a setting that the environment or an\n"
+        "earlier line sets. A name that is no setting is refused if it begins with `SYNTHFLOW`, in upper or lower\n"
+        "case, or resembles that of a setting. If the value of another variable contains a setting after a space,\n"
+        "put the value in quotes.\n\n"
         "In a `defs.yaml`, the settings are [attributes](component.md). In Python, they are arguments of\n"
         "[`Settings.of`](python.md). Both use lower case without the prefix, and do not read the environment.\n\n"
         "| variable | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
@@ -211,7 +219,7 @@ def tables_page() -> str:
 def _columns(columns: Sequence[Column]) -> str:
     rows = [
         f"| `{column.name}` | {column.sql_type} | {column.unit or ''} | {'yes' if column.personal else ''} | "
-        f"{cell(column.description)}{source_of(column)} |"
+        f"{cell(column.description)}{source_of(column)}{values_of(column)} |"
         for column in columns
     ]
     return "| column | type | unit | personal | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows)

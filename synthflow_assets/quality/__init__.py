@@ -137,7 +137,7 @@ NO_GAPS = Check(
     "Every day of every agent has landed, up to the latest day that is due. The first day is SYNTHFLOW_START_DATE if "
     "it is set, otherwise the first day that landed. All metrics of landed days are computed from the latest load. The "
     "exports and the report are at least as new as the metrics. For an agent that was added later, backfill it alone "
-    "with `models` in the run config. Agents that the workspace does not list any more are ignored.",
+    "with `models` in the run config. Agents that the API no longer lists are ignored.",
     "The catch-up schedule repairs the latest days. Repair older ones: {fetch_missing}",
     query=" UNION ALL ".join(f"FROM ({query})" for query in (_NOT_LANDED, _NOT_COMPUTED))
     + " ORDER BY model_id, problem, day",
@@ -151,7 +151,7 @@ SETTLED = Check(
     "settled",
     "Every day that the daily schedule no longer fetches was over, without open calls, when it was last fetched. A "
     "call that is open two days after its start counts as ended. So days are examined from the third day on. Agents "
-    "that are not listed any more are ignored.",
+    "that the API no longer lists are ignored.",
     "The catch-up schedule fetches the latest days again. Fetch older ones: {fetch}. If a day fails each time because "
     "calls or values are missing, decide whether to accept that with `accept_deleted` in the run config",
     examines="call_loads",

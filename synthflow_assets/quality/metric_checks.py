@@ -10,7 +10,7 @@ _CHECKS = (
     Check(
         "disconnect_reasons_daily",
         "usual_disconnects",
-        "No reason's share differs by more than 20 percentage points, and 5 calls, from the four weeks before. The "
+        "Each reason's share is within 20 percentage points, or 5 calls, of its share in the four weeks before. The "
         "shares of `error` and `forbidden` rose by at most 5 points, or the day has fewer than 5 such calls. "
         "Differences within four standard errors are ignored, because they may be chance. So are agents with fewer "
         "than 200 calls in those weeks.",

@@ -133,7 +133,9 @@ class Settings(BaseModel):
     )
     start_date: dt.date = Field(
         dt.date(2025, 1, 1),
-        description="First daily partition, as YYYY-MM-DD. The last one is yesterday, or today with include_today.",
+        description=(
+            "First daily partition, as YYYY-MM-DD. The last one is yesterday, or today if the current day is included."
+        ),
     )
     include_today: bool = Field(
         default=False,
@@ -231,7 +233,7 @@ class Settings(BaseModel):
     price_currency: str = Field(
         "USD",
         pattern=r"^[A-Z]{3}$",
-        description="Currency of the price, as three letters such as EUR.",
+        description="Currency of the price, as three capital letters such as EUR.",
         json_schema_extra={"allowed": "three capital letters such as USD or EUR"},
     )
     pii: Literal["keep", "hash", "drop"] = Field(
@@ -268,8 +270,8 @@ class Settings(BaseModel):
     previews: bool = Field(
         default=True,
         description=(
-            "Show a picture of each metric and of the report in Dagster's UI. Drawing them takes a second of processor "
-            "time in each run."
+            "Show a picture of each metric and of the report in Dagster's UI. Drawing them takes about 1.3 seconds of "
+            "processor time in each run."
         ),
     )
     report_days: int = Field(90, ge=1, le=3660, description="Days that the report covers by default.")

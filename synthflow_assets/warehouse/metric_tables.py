@@ -89,7 +89,7 @@ _CONNECTED_CALLS = _count(
 )
 _SHORT_CALLS = _count(
     "short_calls",
-    "Connected calls shorter than SYNTHFLOW_SHORT_CALL_SECONDS was when the day was computed.",
+    "Connected calls shorter than the SYNTHFLOW_SHORT_CALL_SECONDS with which the day was computed.",
     "count(connected and duration_seconds < SYNTHFLOW_SHORT_CALL_SECONDS)",
     "call_status",
     "duration_seconds",
@@ -308,7 +308,7 @@ _TRANSFER_SUCCESS_RATE = _ratio(
 
 CALL_RATES_DAILY = MetricTable(
     "call_rates_daily",
-    "Number of calls by what became of them, and the rates that follow.",
+    "Number of calls by outcome, status and result, and rates of these numbers.",
     _BY_DAY_AND_AGENT,
     (
         DAY,
@@ -390,7 +390,7 @@ _TRAFFIC_COLUMNS = (
     Column(
         "hour_start",
         "TIMESTAMPTZ",
-        "Begin of the hour.",
+        "Start of the hour.",
         required=True,
         formula="each full hour on the clock of the set time zone, and each change of that clock",
         sources=("start_time",),
@@ -522,7 +522,7 @@ JUDGE_RESULTS_DAILY = MetricTable(
         _verdict("not_applicable", "Calls that the check does not apply to.", "not_applicable"),
         _count(
             "other_answers",
-            "Calls with another text as verdict.",
+            "Calls whose verdict is another text.",
             "count(verdict is none of these, and no number)",
             _JUDGE,
             summable=False,
@@ -669,7 +669,7 @@ TRANSFERS_DAILY = MetricTable(
         ),
         _seconds(
             "median_seconds_to_human",
-            "Median of that time, interpolated linearly between the two closest transfers.",
+            "Median of the same time, interpolated linearly between the two closest transfers.",
             "percentile(human_connected_at - at, 0.5)",
             "actions",
         ),
@@ -698,7 +698,7 @@ _CONNECTED_TALK = f"CASE WHEN {_IS_CONNECTED} THEN {_TALK} END"
 _DIFFERENCE = f"duration_seconds - {_TALK} / 1000"
 TELEPHONY_TIMING_DAILY = MetricTable(
     "telephony_timing_daily",
-    "Ringing and talk time as the telephony layer reports them, and how far the duration of a call is from them.",
+    "Ringing and talk time, as the telephony layer reports them, and the difference between duration and talk time.",
     _BY_DAY_AND_AGENT,
     (
         DAY,
@@ -747,8 +747,8 @@ TELEPHONY_TIMING_DAILY = MetricTable(
         _seconds("max_difference_seconds", "Largest difference.", f"max({_DIFFERENCE})", *_DURATION, _TALK),
     ),
     excluded=(
-        "Calls that were not connected, from talk time and difference only, because nobody talked. Some difference is "
-        "normal, because the duration includes ringing and delay."
+        "Calls that were not connected, from talk time and difference only, because there was no conversation. Some "
+        "difference is normal, because the duration includes ringing and delay."
     ),
     nulls=(
         "A call without a field is left out of the statistics of that field. A day without calls has zeros and NULL "
@@ -846,14 +846,14 @@ ATTEMPTS_DAILY = MetricTable(
         Column(
             "attempt",
             "BIGINT",
-            "Number of the attempt, from 1. 10 stands for 10 and more.",
+            "Number of the attempt, from 1 to 10. Later attempts count as 10.",
             required=True,
             formula="rank of start_time among the outbound calls to the lead",
             sources=_ATTEMPTS,
         ),
         _count(
             "leads",
-            "Leads that were called this often, and were not reached before.",
+            "Leads that were called at least this often, and were not reached before.",
             "count(leads with that many attempts)",
             *_ATTEMPTS,
             unit="leads",
@@ -1057,7 +1057,7 @@ CALL_COSTS_DAILY = MetricTable(
     ),
     excluded=(
         "`user-canceled` calls, from the billed ones only: Synthflow documents that it does not bill them. It does not "
-        "document how it rounds, nor whether it bills the ringing of calls that nobody answers. So the cost is an "
+        "document how it rounds, or whether it bills the ringing of unanswered calls. So the cost is an "
         "estimate. For connected calls alone, use `total_duration_seconds` of call_duration_daily."
     ),
     nulls=(

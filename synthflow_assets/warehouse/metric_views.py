@@ -47,7 +47,7 @@ METRIC_MACROS = (
     Macro(
         "duration_summary",
         ("from_day", "to_day", "condition := true"),
-        "The same without groups: one row.",
+        "`duration_summary_by` without groups: one row.",
         _SUMMARY,
     ),
     Macro(
@@ -61,7 +61,7 @@ METRIC_MACROS = (
     Macro(
         "caller_summary",
         ("from_day", "to_day", "condition := true"),
-        "The same without groups: one row.",
+        "`caller_summary_by` without groups: one row.",
         _CALLERS,
     ),
     Macro(
@@ -73,7 +73,7 @@ METRIC_MACROS = (
             Column("rate", "VARCHAR", "Name of the rate in `call_segments_daily`."),
             *_compared("first"),
             *_compared("second"),
-            Column("difference", "DOUBLE", "`second_rate` less `first_rate`."),
+            Column("difference", "DOUBLE", "`second_rate` minus `first_rate`."),
             Column("difference_low", "DOUBLE", "Lower end of the 95 % confidence interval of the difference."),
             Column("difference_high", "DOUBLE", "Upper end of that interval."),
             Column("is_conclusive", "BOOLEAN", "Whether the interval lies on one side of 0."),

@@ -59,7 +59,7 @@ DERIVED_COLUMNS = (
     Column(
         "call_outcome",
         "VARCHAR",
-        "What became of the call: `person_reached`, `voicemail`, `no_answer`, `busy`, `failed`, `canceled`, `open` or "
+        "Outcome of the call: `person_reached`, `voicemail`, `no_answer`, `busy`, `failed`, `canceled`, `open` or "
         "`other`. A `completed` call is `voicemail` if its `end_call_reason` begins with `voicemail`, else "
         "`person_reached`.",
         required=True,
@@ -91,13 +91,13 @@ DERIVED_COLUMNS = (
         'STRUCT("name" VARCHAR, action_type VARCHAR, failed BOOLEAN, status VARCHAR, failed_reason VARCHAR, '
         '"at" TIMESTAMPTZ, human_connected_at TIMESTAMPTZ)[]',
         "Actions in `executed_actions`. `failed` is true if the action reports an error in any form. `status` and "
-        "`failed_reason` are of transfers alone; `other` stands for a text that is not a plain code.",
+        "`failed_reason` belong to transfers only; `other` replaces a text that is not a plain code.",
     ),
     Column(
         "variables",
         'STRUCT("name" VARCHAR, source VARCHAR, collected BOOLEAN)[]',
-        "What the agent was to find out. `source` is `variable` (in `collected_variables`) or `extractor` (in "
-        "`executed_actions`); `collected` is true if it has a value.",
+        "Variables that the agent asked for. `source` is `variable` (in `collected_variables`) or `extractor` (in "
+        "`executed_actions`); `collected` is true if the variable has a value.",
     ),
 )
 
@@ -121,7 +121,7 @@ CALLS = Table(
         _field(
             "call_status",
             Kind.TEXT,
-            "State of the call, or its result.",
+            "Status of the call: its state, or its result.",
             values=OPEN_STATUSES + CONNECTED_STATUSES + _CLOSED_STATUSES,
         ),
         _field(
@@ -133,7 +133,7 @@ CALLS = Table(
         _field(
             "end_call_reason",
             Kind.TEXT,
-            "Why the conversation ended; other values may come.",
+            "Why the conversation ended.",
             values=(
                 "human_pick_up_cut_off",
                 "human_hangup",
@@ -162,7 +162,7 @@ CALLS = Table(
         _field(
             "telephony_disconnect_reason",
             Kind.TEXT,
-            "Why the line was cut, as the telephony layer reports it; other values may come.",
+            "Why the line was cut, as the telephony layer reports it.",
             values=("unknown", "callee_hangup", "caller_hangup", "error", "forbidden"),
         ),
         _field("telephony_hangup", Kind.TEXT, "Who hung up.", values=("caller", "callee", "agent")),
@@ -278,7 +278,7 @@ CALL_LOADS = Table(
         Column(
             "settled",
             "BOOLEAN",
-            "Whether the window had passed and no call was open, so that it need not be fetched again. A call that is "
+            "Whether the window had passed and no call was open, so the day need not be fetched again. A call that is "
             f"open {FINAL_AFTER_DAYS} days after its start counts as ended.",
         ),
         Column(
@@ -325,8 +325,8 @@ CALL_RECORDINGS = Table(
         Column(
             "requests",
             "BIGINT",
-            "Number of runs that requested the recording and got an answer. After 10 answers without audio, it is not "
-            "requested again.",
+            "Number of runs that requested the recording and got a response. After 10 responses without audio, it is "
+            "not requested again.",
             "runs",
         ),
         _LOADED_AT,
@@ -352,7 +352,7 @@ METRIC_COMPUTATIONS = Table(
         Column(
             "computed_at",
             "TIMESTAMPTZ",
-            "When the rows were computed. If calls of other days leave them as they are, it stays.",
+            "When the rows were computed. If calls of other days do not change the rows, the time stays the same.",
             required=True,
         ),
     ),
@@ -360,7 +360,7 @@ METRIC_COMPUTATIONS = Table(
 
 EXPORTS = Table(
     "exports",
-    "From which rows each export was written. Exports that are older than their table are written again.",
+    "The rows from which each export was written. The package uses it to find outdated exports.",
     ("folder", "table_name", "day"),
     (
         Column("folder", "VARCHAR", "Folder or bucket of the exports.", required=True),
@@ -370,7 +370,7 @@ EXPORTS = Table(
         Column(
             "written_at",
             "TIMESTAMPTZ",
-            "When the day's rows in the table had last changed; NULL if they were replaced by those of a backup.",
+            "When the day's rows in the table had last changed; NULL if a backup replaced them.",
         ),
         Column("exported_at", "TIMESTAMPTZ", "When the export was written.", required=True),
     ),
@@ -423,12 +423,12 @@ CALL_VIEWS = (
             _typed("name", "VARCHAR", "Name of the action.", "actions"),
             _typed("action_type", "VARCHAR", "Type of the action.", "actions"),
             _typed("executed_at", "TIMESTAMPTZ", "When it ran.", "actions"),
-            _typed("failed", "BOOLEAN", "Whether it reports a failure in any way.", "actions"),
-            _typed("status", "VARCHAR", "Of transfers, the status that the API reports.", "actions"),
-            _typed("failed_reason", "VARCHAR", "Of transfers, why it failed.", "actions"),
-            _typed("human_connected_at", "TIMESTAMPTZ", "Of transfers, when a human answered.", "actions"),
+            _typed("failed", "BOOLEAN", "Whether the action reports a failure in any way.", "actions"),
+            _typed("status", "VARCHAR", "Status of a transfer, as the API reports it.", "actions"),
+            _typed("failed_reason", "VARCHAR", "Why a transfer failed.", "actions"),
+            _typed("human_connected_at", "TIMESTAMPTZ", "When a human answered a transfer.", "actions"),
             _kept("return_value", "JSON", "What it returned.", "executed_actions"),
-            _kept("return_value_status", "VARCHAR", "Status beside what it returned.", "executed_actions"),
+            _kept("return_value_status", "VARCHAR", "Status that the action returned.", "executed_actions"),
             _kept("parameters_from_llm", "JSON", "Parameters that the agent chose.", "executed_actions"),
             _kept("parameters_hard_coded", "JSON", "Parameters that the agent's owner set.", "executed_actions"),
             _kept("action", "JSON", "The whole action, as the API sent it.", "executed_actions"),
@@ -495,10 +495,10 @@ NEEDED_COLUMNS = frozenset(
 
 
 def table_named(name: str) -> Table:
-    """A table by its name, without the schema's.
+    """Return a table by its name, without the schema's.
 
     Raises:
-        KeyError: there is none, or it is a view; the message names the tables that there are.
+        KeyError: there is no such table, or it is a view. The message lists the tables.
     """
     if name not in TABLES:
         if name in (view.name for view in VIEWS):

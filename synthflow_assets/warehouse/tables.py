@@ -187,5 +187,5 @@ class Macro:
     columns: tuple[Column, ...]
 
 
-DAY = Column("day", "DATE", "Day that the call started on, in the set time zone.", required=True)
+DAY = Column("day", "DATE", "Day in the set time zone. A call belongs to the day that it started on.", required=True)
 MODEL_ID = Column("model_id", "VARCHAR", "Id of the agent that the calls were fetched for.", required=True)

@@ -136,7 +136,7 @@ def build_schedules(
         job=freshness,
         cron_schedule=_FRESHNESS_CRON,
         execution_timezone=settings.timezone,
-        description="Each hour, the checks for missing, unsettled and stale partitions.",
+        description="Each hour, the checks for missing, unsettled and outdated partitions.",
     )
     def freshness_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         _delete_old_runs(workspace, context.instance)
@@ -156,8 +156,8 @@ def _build_today_schedule(workspace: Workspace, daily: Any) -> dg.ScheduleDefini
         cron_schedule=_TODAY_CRON,
         execution_timezone=settings.timezone,
         description=(
-            "Each hour, one run fetches the day so far. Until the daily schedule, it completes the day before as well. "
-            "No run if another one is fetching."
+            "Each hour, one run fetches the day so far. Until the daily schedule, it also fetches the day before if it "
+            "is not settled. No run if another one is fetching."
         ),
     )
     def today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
