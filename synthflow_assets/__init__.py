@@ -11,8 +11,10 @@ The packages in the order of the data; a package imports only those above it:
     report          metrics -> an HTML page
     orchestration   the thin Dagster shell: assets, checks, schedules, sensors, resources, the component
 
-Outside this order are `sandbox`, an API with made-up calls; `local`, which runs the demo and the Dagster UI; and `cli`,
-the commands. CONTRIBUTING.md has a glossary, and checklists for common changes.
+Modules beside them: `recordings` downloads audio, `erasure` erases people, `notify` sends alerts, `dbt` writes the
+sources of a dbt project, `doctor` examines the setup, `local` runs the demo and the Dagster UI, `cli` has the commands.
+`sandbox` is an API with made-up calls; the pipeline does not import it. CONTRIBUTING.md has a glossary, and checklists
+for common changes.
 
 The names in `__all__` are the public API. Everything else may change without notice.
 """

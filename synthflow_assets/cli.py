@@ -76,7 +76,7 @@ def agents() -> None:
     from synthflow_assets.texts import one_line
 
     with SynthflowClient.from_settings(Settings.load()) as client:
-        # Somebody waits: 5xx would be retried silently for two minutes.
+        # The user waits, and 5xx would be retried silently for two minutes.
         client.wait_for_outages(0, partial(click.echo, err=True))
         for agent in discover_agents(client):
             name = agent.label if agent.name else "-"
@@ -132,10 +132,16 @@ def doctor(debug: bool, alerts: bool) -> None:
 
 @main.command()
 @click.option(
-    "--from", "from_day", callback=_day, help="First day, YYYY-MM-DD. Default: a report of SYNTHFLOW_REPORT_DAYS days."
+    "--from",
+    "from_day",
+    callback=_day,
+    help="First day, YYYY-MM-DD. Default: so that the report covers SYNTHFLOW_REPORT_DAYS days.",
 )
 @click.option(
-    "--to", "to_day", callback=_day, help="Last day, YYYY-MM-DD. Default: yesterday. A future day: the last landed day."
+    "--to",
+    "to_day",
+    callback=_day,
+    help="Last day, YYYY-MM-DD. Default: yesterday. Today or a later day means the last landed day.",
 )
 @click.option(
     "--model", "models", multiple=True, metavar="ID_OR_NAME", help="An agent; repeatable. Default: all agents."
@@ -327,9 +333,11 @@ def restore(path: Path, force: bool) -> None:
 
     settings = Settings.load()
     _print_copied(restore_backup(settings, path, replace=force))
-    # It is not written again: people restore into another warehouse to try out a backup.
+    # The report is not written again, because users may restore into another warehouse to try out a backup.
     if settings.report_path.exists():
-        click.echo(f"{settings.report_path} is from before; `synthflow-assets report` writes it again")
+        click.echo(
+            f"{settings.report_path} is older than the restored tables; `synthflow-assets report` writes it again"
+        )
 
 
 def _print_copied(copied: Copied) -> None:

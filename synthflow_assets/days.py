@@ -17,7 +17,7 @@ _DUE = dt.time(DAILY_RUN_HOUR + 2)  # the daily run takes two hours at most, wit
 
 
 def day_bounds_ms(day: dt.date, timezone: str) -> tuple[int, int]:
-    """Return the begin and the end of a day, half-open, in epoch milliseconds.
+    """Return the start and the end of a day, half-open, in epoch milliseconds.
 
     If midnight does not exist, the day begins with the first moment after it. If midnight occurs twice, the day begins
     with the first. So every moment belongs to exactly one day.

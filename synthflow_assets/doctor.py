@@ -166,7 +166,7 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
     if host.verdict is Verdict.TROUBLE or settings.api_key is None:
         return
     with SynthflowClient.from_settings(settings.model_copy(update={"base_url": url})) as client:
-        client.wait_for_outages(0, lambda _: None)  # somebody waits for the finding
+        client.wait_for_outages(0, lambda _: None)  # the user waits for the finding
         try:
             resolved = resolve_agents(client, settings)
         except AuthenticationError:
@@ -519,7 +519,9 @@ def _not_yet(settings: Settings) -> Finding:
     default = Settings.model_fields["warehouse"].default
     if settings.warehouse != default or not Path(_EARLIER_DEFAULT).is_file():
         return _nothing_landed(settings, text)
-    text = f"{_EARLIER_DEFAULT} exists, the earlier default. The default is now {default}. Keep the earlier file."
+    text = (
+        f"{_EARLIER_DEFAULT}, the earlier default, exists. The default is now {default}. Keep using the earlier file."
+    )
     return Finding(Verdict.TROUBLE, "warehouse", text, _set("warehouse", _EARLIER_DEFAULT))
 
 

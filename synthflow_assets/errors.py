@@ -23,7 +23,7 @@
     ├── WarehouseError
     │   ├── WarehouseLockedError     another process holds the file
     │   └── WarehouseUnusableError   the location cannot be opened or written
-    │       └── BucketUnreachableError   the server of a bucket cannot be reached just now
+    │       └── BucketUnreachableError   the server of a bucket cannot be reached at the moment
     ├── UnreadableRecordsError       a field changed its type; nothing of the day was replaced
     ├── VanishedCallsError           landed calls or values are gone or moved; nothing of the day was replaced
     ├── ReportError                  the report cannot be built or written
@@ -179,7 +179,7 @@ class WarehouseUnusableError(WarehouseError):
 
 
 class BucketUnreachableError(WarehouseUnusableError):
-    """The server of a bucket cannot be reached just now, or does not work. Later it may."""
+    """The server of a bucket cannot be reached or does not work. A later attempt may succeed."""
 
 
 class UnreadableRecordsError(SynthflowError):

@@ -181,7 +181,7 @@ def remove_abandoned_folders(place: Path, prefix: str) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(place / name)
         elif name.startswith(_NEW + prefix):
-            # The process was killed before the folder was locked, if it does not do so right now.
+            # Either the process was killed before it locked the folder, or it is about to lock it.
             with suppress(OSError):
                 if time.time() - (place / name).stat().st_mtime > _LOCKED_WITHIN_SECONDS:
                     shutil.rmtree(place / name)

@@ -300,7 +300,7 @@ def test_maintain_writes_the_report_again_and_restore_names_the_command(warehous
     os.utime(path, (0, 0))
     # Perhaps into another warehouse, to try out the backup.
     said = run("restore", "--from", "backup.duckdb", "--force").output
-    assert f"{path} is from before; `synthflow-assets report` writes it again" in said
+    assert f"{path} is older than the restored tables; `synthflow-assets report` writes it again" in said
     assert path.stat().st_mtime == 0
     assert f"The report was written again: {path}" in run("maintain").output
     assert path.stat().st_mtime > 0

@@ -38,7 +38,7 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # for each read of the socket
 ALIVE_TIMEOUT_SECONDS = 10.0  # the same, for the request that finds out whether the API answers anything
 RESPONSE_TIMEOUT_SECONDS = 120.0  # for the headers of a response, and again for its body
-MAX_BODY_BYTES = 64 * 2**20  # decoded; a page of 100 calls is about 200 kB
+MAX_BODY_BYTES = 64 * 2**20  # decoded; a page of 100 calls is about 500 kB
 LARGE_BODY_BYTES = 4 * 2**20  # larger bodies are read one at a time, whatever the number of connections
 DOWNLOAD_TIMEOUT_SECONDS = 600.0  # for a recording, redirects included
 MAX_DOWNLOAD_BYTES = 2**30  # an hour of stereo at 48 kHz takes 690 MB as WAV
@@ -256,7 +256,7 @@ class Transport:
             response: whose headers were read.
             until_parsed: the caller's stack. If the body is large, no other large body is read until the stack closes.
         """
-        # Directly from urllib3: requests reads in steps of 10 kB, too small for pages of 200 kB.
+        # Directly from urllib3: requests reads in steps of 10 kB, too small for pages of 500 kB.
         chunks, size, is_large = [], 0, False
         try:
             with self._connections.body_deadline(time.monotonic() + RESPONSE_TIMEOUT_SECONDS):

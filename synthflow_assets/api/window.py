@@ -3,7 +3,7 @@
 Three problems are solved here:
 
 * **Unknown filters.** The API's reference does not specify which time of a call its window filters: the start, end,
-  creation or scheduled start. Nor does it specify whether the ends of the window are inclusive. So the requested window
+  creation or scheduled start. It also leaves open whether the ends of the window are inclusive. So the requested window
   begins a margin and a millisecond early and ends a margin late, and calls are selected by their own start. A call is
   listed if the filtered time and the start are at most a margin apart. A start more than two margins away may be the
   scheduled one, and the window of its own day may not list the call; landing decides about it. The ids of calls that

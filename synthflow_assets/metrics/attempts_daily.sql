@@ -15,7 +15,7 @@ leads AS (
         min(day) AS day,
         model_id,
         min(attempt) FILTER (is_person_reached) AS reached_at,
-        least(coalesce(reached_at, max(attempt)), 10) AS last_attempt  -- 10 stands for 10 and more
+        least(coalesce(reached_at, max(attempt)), 10) AS last_attempt  -- later attempts count as 10
     FROM attempts
     GROUP BY model_id, caller_key
 ),

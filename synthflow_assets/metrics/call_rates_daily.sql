@@ -1,4 +1,4 @@
--- Calls by what became of them, and the rates that follow. A landed day without calls has a row of zeros.
+-- Calls by outcome, status and result, and rates of these numbers. A landed day without calls has a row of zeros.
 WITH with_transfers AS (
     SELECT *, list_filter(actions, lambda action: contains(action.action_type, 'transfer')) AS transfers
     FROM calls

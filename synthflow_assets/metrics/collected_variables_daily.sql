@@ -1,4 +1,4 @@
--- What agents were to find out, and how often they did. Several agents of a call may ask for the same variable.
+-- Variables that agents asked for, and how often they were collected. Several agents of a call may ask for the same variable.
 WITH asked AS (
     SELECT day, model_id, call_id, unnest(variables, max_depth := 2)
     FROM calls

@@ -1,4 +1,4 @@
--- Ringing and talk time, and how far the duration is from them.
+-- Ringing and talk time, and the difference between duration and talk time.
 -- Everything is computed in whole milliseconds and divided at the end, so that no rounding adds up.
 WITH timed AS (
     SELECT

@@ -1,4 +1,4 @@
-"""The asset keys of a workspace in somebody's Dagster definitions."""
+"""The asset keys of a workspace in the user's Dagster definitions."""
 
 import importlib
 import sys

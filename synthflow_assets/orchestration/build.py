@@ -1,4 +1,4 @@
-"""Build the definitions of a workspace, for this project's own code location and for other people's."""
+"""Build the definitions of a workspace, for this project's own code location and for users' projects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,5 +1,5 @@
--- The share of each reason, compared with the four weeks before. A shift above four standard errors is a problem if it is
--- above 20 percentage points, or if errors or refusals rose by more than 5 points.
+-- The share of each reason, compared with the four weeks before. Shifts within four standard errors are ignored. A larger
+-- shift is a problem above 20 percentage points; a rise of errors or refusals is one above 5 points.
 -- At least five calls are required, because on a quiet Sunday one refused call of three is chance. A day that was not over
 -- when it was fetched is left out: reasons vary over the day.
 -- Bad reasons that rose come first, then others that rose, then those that fell.

@@ -117,7 +117,7 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
 
 
 def has_host(address: str, schemes: tuple[str, ...]) -> bool:
-    """Return whether an address has one of these schemes, a host, and a port that can be."""
+    """Return whether an address has one of these schemes, a host, and no invalid port."""
     try:
         parts = urlsplit(address)
         _ = parts.port  # raises if it is not a number up to 65535

@@ -345,7 +345,8 @@ class Settings(BaseModel):
     def _validated(cls, values: dict[str, Any]) -> Self:
         """Return the settings with these values; errors name them by their variables."""
         values = {name: cls._prepared(name, value) for name, value in values.items()}
-        # A template such as `{{ env.PII_MODE }}` is None or blank if the variable is not set, and meant `drop`.
+        # A template such as `{{ env.PII_MODE }}` is None or blank if the variable is not set. The default would keep
+        # data that the user wanted to drop.
         if "pii" in values and values["pii"] in ("", None):
             allowed = kind_of(cls.model_fields["pii"]).allowed
             raise SettingsError(

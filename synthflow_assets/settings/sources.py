@@ -41,7 +41,7 @@ _ALIKE = 0.9  # of the letters, as `SYNTHLFOW_PII` and `SYNTHFLOW_PII` have
 # The first word of a line within a quoted value. In JSON, a name has quotes.
 _FIRST_WORD = re.compile(r"[\s-]*((?:export|set)\s+)?([^\s=:#\"']+)")
 _QUOTED_VALUE = re.compile(r"""^\s*('(\\.|[^'])*'?|"(\\.|[^"])*"?)""")
-# What editors show as the end of a line, and the parser takes for a part of it; and characters that no line needs.
+# Characters that editors show as the end of a line but that the parser reads as a part of it, and control characters.
 _CONTROL_CHARACTER = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 

@@ -226,7 +226,7 @@ def examine_export_folder(folder: str) -> None:
     """Raise if exports cannot be listed or written.
 
     Raises:
-        BucketUnreachableError: the server of the bucket does not work just now.
+        BucketUnreachableError: the server of the bucket does not work at the moment.
         WarehouseUnusableError: the folder or bucket does not exist, or its permissions do not suffice.
     """
     if is_bucket(folder):
@@ -242,7 +242,7 @@ def validate_writable(folder: str) -> None:
     The object stays, so that the keys need no permission to delete. Readers of the tables do not see it.
 
     Raises:
-        BucketUnreachableError: the server of the bucket does not work just now.
+        BucketUnreachableError: the server of the bucket does not work at the moment.
         WarehouseUnusableError: the folder or bucket does not exist, or may not be written.
     """
     if is_bucket(folder):

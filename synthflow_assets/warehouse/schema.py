@@ -2,7 +2,7 @@
 
 These definitions determine the DDL, how records are decoded, how personal data is treated, and the column
 descriptions in Dagster and in the docs. The fields are those of the public reference of "List calls"
-(https://docs.synthflow.ai/api-reference/platform-api/calls/list-calls) and those that the live API was seen to add.
+(https://docs.synthflow.ai/api-reference/platform-api/calls/list-calls), and further fields of the live API.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class MetricTable(Table):
         recounts: columns that the check `recount_TABLE` counts again.
         every_landed_day: whether a landed day without calls has rows as well.
         affected_days: the days that change if the calls of a day change.
-        statistics: statistics that it computes again.
+        statistics: statistics that the check `recount_TABLE` computes again.
     """
 
     excluded: str

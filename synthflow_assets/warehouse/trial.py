@@ -49,7 +49,7 @@ class TrialResult:
 
 
 class LandingTrial:
-    """Decodes the records of a partition by the rules of a run, and forgets their content. A context manager.
+    """Decodes the records of a partition by the rules of a run, and does not keep their content. A context manager.
 
     Args:
         partition: whose records are added.

@@ -281,7 +281,7 @@ class _Fetch:
         return complete
 
     def record_agents(self) -> None:
-        """Record the table of agents if its content changed: an unchanged one must wake nothing downstream."""
+        """Record the table of agents if its content changed. If not, nothing downstream must start."""
         if self.present:
             with self.warehouse.connect(read_only=True) as connection:
                 shown = {"agents": len(self.agents), DATA_VERSION: agents_version(connection)}

@@ -67,7 +67,7 @@ def exports_step(workspace: Workspace, folder: str, partitions: dg.PartitionsDef
         try:
             validate_writable(folder)
         except BucketUnreachableError as error:
-            # The day must not be lost with the bucket: later runs export what this one cannot.
+            # The run goes on, so that the day lands. Later runs export what this one cannot.
             line = f"{error}. The run writes everything else; a later run writes the exports"
             context.log.warning(with_setting_names(line, workspace.settings))
 

@@ -62,7 +62,7 @@ def log_days(context: Any, specs: Sequence[dg.AssetSpec], metadata: MetadataByDa
 class MaterializationLog:
     """Logs materializations with the tags that Dagster itself gives to the results of a step.
 
-    From them, Dagster's UI knows which days are outdated.
+    Dagster's UI finds outdated days by them.
     """
 
     def __init__(self, context: Any) -> None:

@@ -35,7 +35,7 @@ class DailyStep:
         specs: of the assets.
         write: writes the given days of the given assets; returns the metadata of each day.
         checks: evaluated after writing.
-        validate_target: raises an error of this package if the step cannot write at all until somebody corrects it.
+        validate_target: raises an error of this package if the step cannot write at all until the user corrects it.
         find_outdated: returns the days of each asset that are absent or older than what they are made from.
     """
 

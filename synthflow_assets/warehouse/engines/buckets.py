@@ -43,7 +43,7 @@ def open_bucket(connection: duckdb.DuckDBPyConnection, location: str) -> None:
 
 
 def is_outage(error: duckdb.Error) -> bool:
-    """Return whether a bucket cannot be reached just now. If not, somebody must correct the location or the keys."""
+    """Return whether a later attempt may succeed. Otherwise, the user must correct the location or the keys."""
     status = getattr(error, "status_code", None)
     if status is not None:
         return status in _TRANSIENT or status >= _SERVER_ERRORS
@@ -51,7 +51,7 @@ def is_outage(error: duckdb.Error) -> bool:
 
 
 def describe_bucket_error(error: duckdb.Error) -> str:
-    """Return why a bucket cannot be used, in words of our own: DuckDB's may quote the answer of a server."""
+    """Return why a bucket cannot be used. DuckDB's own message may quote a response, so it is not shown."""
     status = getattr(error, "status_code", None)
     if status in _REASONS:
         return _REASONS[status]
