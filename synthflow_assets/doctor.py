@@ -519,9 +519,7 @@ def _not_yet(settings: Settings) -> Finding:
     default = Settings.model_fields["warehouse"].default
     if settings.warehouse != default or not Path(_EARLIER_DEFAULT).is_file():
         return _nothing_landed(settings, text)
-    text = (
-        f"{_EARLIER_DEFAULT}, the earlier default, exists. The default is now {default}. Keep using the earlier file."
-    )
+    text = f"{_EARLIER_DEFAULT} exists. It was the default; now the default is {default}. Keep using the earlier file."
     return Finding(Verdict.TROUBLE, "warehouse", text, _set("warehouse", _EARLIER_DEFAULT))
 
 
