@@ -36,6 +36,7 @@ from synthflow_assets.warehouse.landing import land
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import LANDED_TABLES, SCHEMA_VERSION, TABLES, VIEWS
 from synthflow_assets.warehouse.staging import Partition, Staging
+from tests.conftest import THREADS_VARIABLE
 from tests.lake.conftest import Lake, copied_lake
 
 DAYS = [dt.date(2026, 3, 9) + dt.timedelta(days=number) for number in range(3)]
@@ -55,12 +56,16 @@ def sandbox() -> Iterator[Sandbox]:
 def landed(
     sandbox: Sandbox, empty_lake: Lake, postgres: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, Lake]]:
-    """A file and a lake with the same days of the same workspace, and their metrics. Two days landed twice."""
+    """A file and a lake with the same days of the same workspace, and their metrics. Two days landed twice.
+
+    One thread writes the file, several threads the lake.
+    """
     folder = tmp_path_factory.mktemp("landed")
     settings = Settings.of(api_key=DEFAULT_API_KEY, base_url=sandbox.url)
     with copied_lake(empty_lake, postgres, folder / "lake") as lake:
-        for warehouse in (Warehouse(folder / "w.duckdb"), lake.warehouse()):
-            with SynthflowClient.from_settings(settings) as client:
+        for threads, warehouse in (("1", Warehouse(folder / "w.duckdb")), ("3", lake.warehouse())):
+            with SynthflowClient.from_settings(settings) as client, pytest.MonkeyPatch.context() as environment:
+                environment.setenv(THREADS_VARIABLE, threads)
                 agents = resolve_agents(client, settings).agents
                 for days in (DAYS, DAYS[:2]):
                     outcomes = list(load_calls(client, warehouse, settings, agents, days, log=lambda _: None))
