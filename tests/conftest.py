@@ -64,7 +64,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean_environment(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, shared_folder: Path
 ) -> Iterator[None]:
-    """No setting, no `.env` and no Dagster home of the machine reaches a test, nor does a test's reach the next."""
+    """No setting, `.env` or Dagster home of the machine or of another test reaches a test."""
     before = dict(os.environ)
     for name in list(os.environ):
         if name.startswith((PREFIX, "DAGSTER_")):
@@ -152,7 +152,7 @@ def settings_for(tmp_path: Path, empty_file: Path) -> Callable[..., Settings]:
 # Of a module, not of the session: Playwright's event loop would be in the way of tests that start one of their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium; where none can be had the test is skipped, which `--no-skips` takes for a failure."""
+    """A headless Chromium. If none is available, the test is skipped, which fails with `--no-skips`."""
     with ExitStack() as stack:
         try:
             found = stack.enter_context(chromium())

@@ -1,4 +1,4 @@
-"""A Dagster instance in memory for the tests of a process: creating its tables takes longer than many a test."""
+"""A Dagster instance in memory for the tests of a process: creating its tables takes longer than many tests."""
 
 import datetime as dt
 import sqlite3

@@ -144,7 +144,7 @@ def test_responses_that_fail_a_run_are_trouble(
 
 
 def test_records_that_fail_a_run_are_trouble(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
-    """They are decoded as a run does, in memory alone."""
+    """They are decoded as in a run, but in memory alone."""
     healthy = start_sandbox(calls_per_day=60)
     assert re.match("All [1-9][0-9]* calls can be decoded", findings(settings_for(healthy))["records"].text)
     changed = start_sandbox(faults={"durations_as_fractions": 1e9}, calls_per_day=60)

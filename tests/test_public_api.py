@@ -1,4 +1,4 @@
-"""What users may rely on, held to tests/public_api.txt. A change there is one for them: tell it in CHANGELOG.md."""
+"""The public API is that of tests/public_api.txt. A change there affects users: add it to CHANGELOG.md."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ PINNED = Path(__file__).with_name("public_api.txt")
 
 
 def signature(thing: Any) -> str:
-    """Names, order and kind of the parameters; the types are the type checker's business."""
+    """Names, order and kind of the parameters; mypy checks the types."""
     parameters = inspect.signature(thing).parameters.values()
     plain = [one.replace(annotation=inspect.Parameter.empty) for one in parameters]
     return str(inspect.Signature(plain))

@@ -396,7 +396,7 @@ def test_an_env_file_that_cannot_be_read_is_not_ignored(tmp_path: Path) -> None:
 
 
 def test_the_env_file_may_be_a_pipe(tmp_path: Path) -> None:
-    """Password managers mount it so; it can be read only once."""
+    """Password managers mount it as a pipe, which can be read only once."""
     os.mkfifo(tmp_path / ".env")
     writer = threading.Thread(target=(tmp_path / ".env").write_text, args=("SYNTHFLOW_PII=drop",))
     writer.start()

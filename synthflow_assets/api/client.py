@@ -101,7 +101,7 @@ class SynthflowClient:
             model_id: id of the agent.
             limit: calls in the page, 1 to 100.
             offset: index of the first call, from 0.
-            from_date: begin of the window, in epoch milliseconds.
+            from_date: start of the window, in epoch milliseconds.
             to_date: end of the window, in epoch milliseconds.
             call_status: return only calls with this status.
             duration_min: return only calls of at least this many seconds.
@@ -143,7 +143,7 @@ class SynthflowClient:
 
         Args:
             model_id: id of the agent.
-            start: begin of the span, with a time zone.
+            start: start of the span, with a time zone.
             end: end of the span, exclusive, with a time zone.
             margin_seconds: how far the window reaches before `start` and past `end`, because the API may filter calls
                 by another time than their start. Set it to the longest call or wait for a start that you expect.

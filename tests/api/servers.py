@@ -60,7 +60,7 @@ def agents_page(ids: list[str], total: int | None) -> tuple[int, bytes]:
 
 
 def serve_raw(stack: ExitStack, talk: Callable[[socket.socket], None]) -> str:
-    """Let `talk` do as it likes with each connection that has sent a request; returns the base URL."""
+    """Call `talk` with each connection that has sent a request; returns the base URL."""
     server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
 
     def accept() -> None:

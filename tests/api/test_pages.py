@@ -1,4 +1,4 @@
-"""Pages are parsed whatever single records hold, and refused when they are no pages."""
+"""Pages are parsed with any records in them, and anything else is refused."""
 
 import json
 from typing import Any

@@ -147,7 +147,7 @@ def days(first: dt.date, last: dt.date) -> list[dt.date]:
 
 
 def range_tags(first: dt.date, last: dt.date) -> list[dict[str, str]]:
-    """How the launchpad is told the days of a run."""
+    """The tags by which the launchpad names the days of a run."""
     ends = {"start": first, "end": last}
     return [{"key": f"dagster/asset_partition_range_{end}", "value": day.isoformat()} for end, day in ends.items()]
 
@@ -270,7 +270,7 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
 def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(
     deployment: Deployment, forks: Forks, tmp_path: Path
 ) -> None:
-    """Nobody has started it but the shell, so nobody but its lock can tell that it is gone."""
+    """The shell started it, so only its lock shows that it is gone."""
     deployment.set_config(latency_seconds=8.0)
     span = dt.date(2026, 6, 1), dt.date(2026, 6, 2)
     ranged = "...".join(day.isoformat() for day in span)

@@ -1,4 +1,4 @@
-"""What wakes somebody's assets downstream of ours, and what Dagster shows as outdated."""
+"""What starts users' assets downstream of ours, and what Dagster shows as outdated."""
 
 import datetime as dt
 import os

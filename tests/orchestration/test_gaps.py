@@ -268,7 +268,7 @@ def test_a_day_of_another_run_is_exported_and_recorded_only_if_its_rows_changed(
 def test_a_check_that_examined_nothing_says_so(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
-    """Otherwise it looks like one that passes over everything."""
+    """Otherwise it looks like a check that passed on all days."""
     settings = settings_for(start_sandbox(agents=2, calls_per_day=20))
     job = build_synthflow_defs(settings).resolve_job_def("synthflow_freshness")
     empty = {one.check_name: one for one in job.execute_in_process(instance=instance).get_asset_check_evaluations()}

@@ -191,7 +191,7 @@ def depends_on(key: str) -> dg.Definitions:
 @pytest.mark.filterwarnings("ignore:.*was resolved to upstream asset")
 @pytest.mark.parametrize("key", ["crm/reached", "call_rates_daily"])
 def test_a_dependency_that_splits_the_fetching_step_by_way_of_another_asset_is_refused(key: str) -> None:
-    """Calls that the second part lands are missing in the metrics. Dagster looks names without a prefix up."""
+    """Calls that the second part lands are missing in the metrics. Dagster looks up names without a prefix."""
     theirs = dg.AssetSpec(["crm", "reached"], deps=[dg.AssetKey(["synthflow", "calls"])])
     defs = dg.Definitions.merge(depends_on(key), dg.Definitions([theirs]))
     with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:

@@ -1,4 +1,4 @@
-"""Every check passes on a sound warehouse, and fails on the damage that it is there to find."""
+"""Every check passes on a sound warehouse, and fails on the damage that it must detect."""
 
 import datetime as dt
 import re

@@ -183,7 +183,7 @@ def test_names_and_reasons_are_never_markup(make_named: Named, open_report: Open
 
 @pytest.fixture(scope="module")
 def many(make_named: Named) -> Warehouse:
-    """A warehouse of 200 agents, whose long names start alike."""
+    """A warehouse of 200 agents, whose long names begin with the same letters."""
     return make_named(LONG_NAMES, days=2)
 
 

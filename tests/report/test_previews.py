@@ -134,7 +134,7 @@ def test_missing_days_differ_from_days_without_calls(warehouse: Warehouse) -> No
 
 
 def new_table(name: str, grain: tuple[str, ...], *columns: Column) -> MetricTable:
-    """A table that nobody has written a picture for."""
+    """A table without a picture of its own."""
     return MetricTable(name, "New.", grain, (DAY, MODEL_ID, *columns), excluded="", nulls="")
 
 

@@ -1,4 +1,4 @@
-"""The metrics once more, in plain Python: slow, and so simple that one can see that it is right."""
+"""The metrics in plain Python: slow, but simple enough to verify by reading."""
 
 import json
 import math

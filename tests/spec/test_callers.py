@@ -99,7 +99,7 @@ def test_attempts_until_a_lead_is_reached(connection: duckdb.DuckDBPyConnection)
         # 2 is reached at once, 3 never: a voicemail is no person.
         call("2", "2026-03-10 09:00", "completed"),
         call("3", "2026-03-10 09:00", "left_voicemail"),
-        # Who calls is no lead, and one whom nothing tells apart is none either.
+        # An inbound caller is no lead, and neither is a caller without a number.
         call("4", "2026-03-10 09:00", "completed", "inbound"),
         call(None, "2026-03-10 09:00", "completed"),
         # Another agent begins anew, and tries eleven times.

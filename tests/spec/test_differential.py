@@ -1,4 +1,4 @@
-"""Random calls: SQL held against plain Python, equal to the last digit."""
+"""For random calls, SQL and plain Python give the same numbers, to the last digit."""
 
 import datetime as dt
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Any range of days from the histogram: what quantile_cont says of the calls themselves, to the last digit."""
+"""Percentiles of any range, from the histogram, equal quantile_cont over the calls, to the last digit."""
 
 import datetime as dt
 import random
@@ -136,7 +136,7 @@ def test_several_workspaces_are_summed_up_exactly(tmp_path: Path) -> None:
         assert rows(connection, f"SELECT {wanted} FROM duration_summary({march})") == [(5, 30)]
         one = f"SELECT {wanted} FROM duration_summary({march}, condition := workspace = 'globex')"
         assert rows(connection, one) == [(2, 60)]
-        # Withheld numbers are nobody, in either workspace.
+        # Withheld numbers are no caller in either workspace.
         assert rows(connection, f"SELECT calls, callers FROM caller_summary({march})") == [(5, None)]
         by_workspace = f"SELECT key, {wanted} FROM duration_summary_by({march}, workspace)"
         assert rows(connection, by_workspace) == [("acme", 3, 20), ("globex", 2, 60)]

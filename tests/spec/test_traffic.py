@@ -158,7 +158,7 @@ def test_an_agent_that_was_not_fetched_has_no_hours(connection: duckdb.DuckDBPyC
 
 
 def test_a_day_that_was_not_over_has_the_hours_until_then(connection: duckdb.DuckDBPyConnection) -> None:
-    """An hour of the future has no row, because its row would say that nobody called."""
+    """An hour of the future has no row, because its row would say that there were no calls."""
     land(connection, [call("2026-03-10 01:30", 60), call("2026-03-10 02:05", 60, "b")], agents="ab")
     connection.execute("UPDATE call_loads SET fetched_until = '2026-03-10 02:10:00Z' WHERE model_id = 'a'")
     connection.execute("UPDATE call_loads SET fetched_until = '2026-03-10 01:10:00Z' WHERE model_id = 'b'")
