@@ -117,7 +117,8 @@ class FileEngine(Engine):
     def text_compression(self, connection: duckdb.DuckDBPyConnection) -> str | None:
         """Return zstd, unless the format of the file does not support it.
 
-        With the compression that DuckDB chooses, landing takes a sixth longer, and the file is half as large again.
+        With the compression that DuckDB chooses, landing takes a sixth longer, and the file is at least 1.5 times as
+        large.
         """
         [(file_format,)] = connection.execute(
             "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'warehouse'"
