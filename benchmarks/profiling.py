@@ -41,10 +41,11 @@ class Profile:
 
 
 def measure_profile(load: Workload = Workload(300_000)) -> Profile:  # noqa: B008 (frozen)
-    """Run this package over the workload under a sampling profiler, which looks on from outside.
+    """Run this package over the workload under a sampling profiler in another process.
 
-    From outside nobody can tell a thread that works from one that waits for Python's lock. So one run counts who holds
-    the lock, and another one what DuckDB does, which lets go of it. DuckDB's own threads are not seen.
+    The profiler cannot distinguish a thread that works from one that waits for Python's lock. So one run counts the
+    threads that hold the lock, and another run counts calls of DuckDB, which releases it. DuckDB's own threads are not
+    counted.
     """
     seconds = Counter[str]()
     with serving(load) as url:

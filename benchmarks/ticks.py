@@ -1,8 +1,9 @@
-"""Replays eight hours of Dagster's daemon over the sandbox, as fast as it goes: does anything grow?
+"""Replay eight hours of Dagster's daemon over the sandbox, to find out whether its files, threads or memory grow.
 
-`python -m benchmarks.ticks` ticks the three schedules and the alert sensor as the daemon does, with its clock moved on
-between the ticks, and launches the runs that they ask for. It prints open files, threads and memory of the daemon and
-of the code server after each hour, and exits 1 if one of them has grown since the fourth, when each has ticked once.
+`python -m benchmarks.ticks` ticks the three schedules and the alert sensor as the daemon does, and launches the runs
+that they request. Between the ticks, it advances the clock. After each hour, it prints open files, threads and memory
+of the daemon and of the code server. It exits with 1 if one of them has grown since the fourth hour, by when each
+schedule has ticked once.
 """
 
 from __future__ import annotations

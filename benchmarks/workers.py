@@ -1,9 +1,8 @@
 """One worker or several fill a lake at the same time: `python -m benchmarks.workers`, with a PostgreSQL of its own.
 
-Each worker is a process with one connection, and does what a run does that Dagster's queue starts. The sandbox answers
-each page after 100 ms, so what is measured is what workers are for: more requests under way, and landing that is not in
-the way.
-Afterwards every metric table is compared with that of a DuckDB file, row for row.
+Each worker is a process with one connection, and does the work of a run that Dagster's queue starts. The sandbox
+responds to each page after 100 ms, so the figures show what more requests at once save, and what waiting for the other
+workers' landings costs. Afterwards, every metric table is compared with that of a DuckDB file, row by row.
 """
 
 import os

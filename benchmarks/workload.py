@@ -1,4 +1,4 @@
-"""What is to be landed, the sandbox that serves it, and the truth that it is held against."""
+"""The calls to land, the sandbox that serves them, and the count and checksum that they must have."""
 
 from __future__ import annotations
 
