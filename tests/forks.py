@@ -6,8 +6,10 @@ that it reads. The script itself opens no connection, because those of DuckDB an
 
 import atexit
 import contextlib
+import gc
 import importlib
 import importlib.metadata
+import itertools
 import json
 import os
 import runpy
@@ -19,7 +21,7 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
-from multiprocessing import context, forkserver
+from multiprocessing import context, forkserver, util
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -126,13 +128,32 @@ class Forks:
         return self._process.stdout.readline().strip()
 
 
-def fork_what_is_spawned(modules: Sequence[str]) -> None:
-    """Fork what `multiprocessing` would spawn in this process, from a process that has imported the modules.
+def fork_what_is_spawned() -> None:
+    """Fork what `multiprocessing` would spawn in this process, with all modules that it has imported so far.
 
     Dagster's code server spawns a process for each run, and a run one for each step. They would import Dagster again.
+    Call it before the process opens connections or starts threads.
     """
     context._concrete_contexts["spawn"] = context._concrete_contexts["forkserver"]  # type: ignore[attr-defined]
-    forkserver.set_forkserver_preload(list(modules))
+    spawn = util.spawnv_passfds
+    util.spawnv_passfds = lambda _, arguments, fds: fork_script(arguments[-1], fds)
+    try:
+        forkserver.ensure_running()
+    finally:
+        util.spawnv_passfds = spawn
+
+
+def fork_script(script: str, fds: Sequence[int]) -> int:
+    """Fork a process that runs a script, as `python -c` would, with some file descriptors. Returns its id."""
+    if child := os.fork():
+        return child
+    kept = [2, *sorted(fds), os.sysconf("SC_OPEN_MAX")]
+    for before, after in itertools.pairwise(kept):
+        os.closerange(before + 1, after)
+    try:
+        exec(script, {})  # noqa: S102
+    finally:
+        os._exit(0)
 
 
 def shorten_intervals() -> None:
@@ -146,13 +167,16 @@ def shorten_intervals() -> None:
     scheduler.SECONDS_IN_MINUTE = SCHEDULE_SECONDS  # between looks at the schedules
 
 
-def leave_out_dagster_dbt() -> None:
-    """Keep `dg` from importing dagster_dbt, which takes longer than most commands. It imports each installed plugin."""
+def leave_out_other_components() -> None:
+    """Keep Dagster from importing and describing the components of other packages, each time it loads a `defs` folder.
+
+    That takes longer than most commands, above all for dagster_dbt.
+    """
     from dagster.components.core import package_entry
 
     found = package_entry.get_entry_points_from_python_environment
     package_entry.get_entry_points_from_python_environment = lambda group: [
-        entry_point for entry_point in found(group) if entry_point.name != "dagster_dbt"
+        entry_point for entry_point in found(group) if entry_point.name == "synthflow_assets"
     ]
 
 
@@ -176,11 +200,10 @@ def become(question: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(question["env"])
     name, *arguments = question["command"]
-    fork_what_is_spawned(sys.argv[1:])
-    if name == "dg":
-        leave_out_dagster_dbt()
+    leave_out_other_components()
     if name == "dagster-daemon":
         shorten_intervals()
+    fork_what_is_spawned()
     paths = [path for path in question["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
     if name == "python":
         _, module, *arguments = arguments
@@ -212,12 +235,19 @@ def do_and_end(question: dict[str, Any]) -> NoReturn:
     os._exit(code)
 
 
-def main() -> None:
-    """Import the modules, and answer each line of standard input."""
-    for module in sys.argv[1:]:
-        importlib.import_module(module)
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules for the processes to fork."""
+    for name in names:
+        importlib.import_module(name)
+    # Otherwise each process looks for garbage among them, which copies their memory.
+    gc.freeze()
     # Python 3.12 and later warn of threads. Those of the imported libraries only wait for work.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+
+
+def main() -> None:
+    """Import the modules, and answer each line of standard input."""
+    import_modules(sys.argv[1:])
     answer("ready")
     while line := sys.stdin.readline():
         question = json.loads(line)

@@ -8,6 +8,7 @@ if "dagster._daemon" in sys.orig_argv[:3]:  # `dg dev` starts it by `python -m d
     shorten_intervals()
 
 if sys.orig_argv[2:5] == ["dagster", "api", "grpc"]:  # `dg dev` starts it by `python -m dagster api grpc`
-    from tests.forks import COMMANDS, fork_what_is_spawned
+    from tests.forks import COMMANDS, fork_what_is_spawned, import_modules
 
-    fork_what_is_spawned(COMMANDS)
+    import_modules(COMMANDS)
+    fork_what_is_spawned()
