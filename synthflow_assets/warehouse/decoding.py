@@ -185,26 +185,17 @@ def _any_invalid(columns: Sequence[Column]) -> str:
     return " OR ".join(["other_kinds IS NOT NULL", *(_is_invalid(one) for one in columns if one.kind is not Kind.TEXT)])
 
 
-def _kind_of_value(value: str) -> str:
-    """Return SQL that names the kind of a value, without the value."""
-    return f"""CASE
-        WHEN regexp_full_match({value}, '-0*[1-9][0-9]*([.][0-9]*)?') THEN 'negative'
-        WHEN regexp_full_match({value}, '[+-]?[0-9]+') THEN 'an integer'
-        WHEN regexp_full_match({value}, '[+-]?[0-9]*[.][0-9]*(?:[eE][+-]?[0-9]+)?') THEN 'a fraction'
-        WHEN {value} IN ('true', 'false') THEN 'a boolean'
-        WHEN starts_with({value}, '{{') THEN 'an object'
-        WHEN starts_with({value}, '[') THEN 'a list'
-        WHEN regexp_matches({value}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') THEN 'a date-time'
-        ELSE 'a text'
-    END"""
-
-
-def _problem_of_value(column: Column) -> str:
-    """Return SQL that says what is wrong with a value, without the value."""
-    kind = _kind_of_value(_parsed(column))
-    if column.kind is not Kind.WHOLE_NUMBER:
-        return kind
-    return f"CASE {kind} WHEN 'an integer' THEN 'larger than {column.maximum}' ELSE {kind} END"
+# SQL for what is wrong with a value, without the value. `invalid` has its text, and the maximum of whole numbers.
+_PROBLEM_OF_VALUE = """CASE
+    WHEN regexp_full_match(invalid.value, '-0*[1-9][0-9]*([.][0-9]*)?') THEN 'negative'
+    WHEN regexp_full_match(invalid.value, '[+-]?[0-9]+') THEN coalesce('larger than ' || invalid.maximum, 'an integer')
+    WHEN regexp_full_match(invalid.value, '[+-]?[0-9]*[.][0-9]*(?:[eE][+-]?[0-9]+)?') THEN 'a fraction'
+    WHEN invalid.value IN ('true', 'false') THEN 'a boolean'
+    WHEN starts_with(invalid.value, '{') THEN 'an object'
+    WHEN starts_with(invalid.value, '[') THEN 'a list'
+    WHEN regexp_matches(invalid.value, '^[0-9]{4}-[0-9]{2}-[0-9]{2}') THEN 'a date-time'
+    ELSE 'a text'
+END"""
 
 
 # If a field occurs twice, parsers differ in which value they read: msgspec while fetching, DuckDB while decoding.
@@ -254,13 +245,18 @@ def _reject_reason(column: Column) -> str | None:
 
 def _unread_sql() -> str:
     """Return SQL for a list of the fields that cannot be decoded, each with the kind of its value; NULL if all can."""
-    fields = ", ".join(
-        f"CASE WHEN {_is_invalid(column)} THEN {quoted(f'{column.source} is ')} || {_problem_of_value(column)} END"
-        for column in _STRICT_FIELDS
-        if column.kind is not Kind.TEXT
+    columns = [column for column in _STRICT_FIELDS if column.kind is not Kind.TEXT]
+    invalid = ", ".join(
+        f"CASE WHEN {_is_invalid(column)} THEN {{'field': {quoted(str(column.source))}, "
+        f"'value': CAST({_parsed(column)} AS VARCHAR), 'maximum': {column.maximum or 'NULL'}}} END"
+        for column in columns
     )
-    found = f"list_concat(other_kinds, list_filter([{fields}], lambda field: field IS NOT NULL))"
-    return f"CASE WHEN {_any_invalid(_STRICT_FIELDS)} THEN {found} END"
+    # One expression describes all values: with one for each field, DuckDB took a fifth longer to plan the query.
+    described = (
+        f"list_transform(list_filter([{invalid}], lambda invalid: invalid IS NOT NULL), "
+        f"lambda invalid: invalid.field || ' is ' || {_PROBLEM_OF_VALUE})"
+    )
+    return f"CASE WHEN {_any_invalid(_STRICT_FIELDS)} THEN list_concat(other_kinds, {described}) END"
 
 
 def _extra_sql() -> str:
