@@ -14,9 +14,18 @@ from playwright.sync_api import Browser, Error, sync_playwright
 
 _COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FETCH_SECONDS = 600
+# Playwright's own list is replaced, because Chromium reads the last one; so what matters of it is repeated.
+_DISABLED_FEATURES = (
+    # Chromium 156 loads two pages for the address bar of each window, which costs as much as a small report.
+    *("WebUIOmniboxAimPopup", "WebUIOmniboxPopup"),
+    # These make network connections.
+    *("AimEnabled", "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints", "PreconnectToSearch"),
+    "PaintHolding",  # delays the first drawing
+)
 _ARGUMENTS = [
     "--no-sandbox",  # root has none
     "--disable-gpu",
+    f"--disable-features={','.join(_DISABLED_FEATURES)}",
     # Without these, Chromium makes network connections of its own.
     "--disable-quic",
     "--no-first-run",
