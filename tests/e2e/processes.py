@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,11 +14,15 @@ from typing import Any
 import psutil
 
 from synthflow_assets.sandbox.server import Sandbox
+from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
+from synthflow_assets.warehouse.schema import VIEWS
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 # For PYTHONPATH: the folder of sitecustomize.py, which saves time, and the one that it imports from.
 SITE = os.pathsep.join([str(Path(__file__).with_name("site")), str(ROOT)])
+
+ASSET_COUNT = 4 + len(METRIC_TABLES) + len(VIEWS) + 1
 
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
     ... on RepositoryLocation { repositories { assetNodes { id } } } ... on PythonError { message } } } } } }"""
@@ -62,21 +65,14 @@ class Server:
                 command, cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Send a signal and wait for the end."""
-        self._process.send_signal(number)
+    def stop(self) -> None:
+        """Ask the server to end, and wait for the end."""
+        self._process.terminate()
         self.wait()
 
     def wait(self) -> int:
         """Wait for the end; the exit code."""
         return self._process.wait(timeout=60)
-
-    def wait_for_text(self, text: str, seconds: float = 60) -> None:
-        """Wait until the server has printed the text."""
-        deadline = time.monotonic() + seconds
-        while text not in self.log.read_text():
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.1)
 
     def kill_descendant(self, command: str) -> None:
         """Kill the one process below the server whose command contains the text."""
@@ -95,14 +91,6 @@ class Server:
                     raise AssertionError(self.log.read_text()) from None
                 time.sleep(0.2)
 
-    def wait_for_assets(self, port: int) -> int:
-        """The number of assets of the one code location, which has its usual name."""
-        answer = self.wait_for(f"http://127.0.0.1:{port}/graphql", LOCATIONS)
-        [entry] = answer["data"]["workspaceOrError"]["locationEntries"]
-        assert entry["name"] == "synthflow_assets"
-        assert "repositories" in entry["locationOrLoadError"], entry
-        return len(entry["locationOrLoadError"]["repositories"][0]["assetNodes"])
-
 
 def free_port() -> int:
     """A TCP port that nothing listens on."""
@@ -116,6 +104,15 @@ def ask(url: str, query: str | None = None) -> Any:
     headers = {"content-type": "application/json", "authorization": "Bearer sandbox-key"}
     with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=5) as answer:  # noqa: S310
         return json.load(answer)
+
+
+def asset_count(port: int) -> int:
+    """The number of assets of the one code location, which has its usual name."""
+    answer = ask(f"http://127.0.0.1:{port}/graphql", LOCATIONS)
+    [entry] = answer["data"]["workspaceOrError"]["locationEntries"]
+    assert entry["name"] == "synthflow_assets"
+    assert "repositories" in entry["locationOrLoadError"], entry
+    return len(entry["locationOrLoadError"]["repositories"][0]["assetNodes"])
 
 
 def run_states(port: int) -> list[str]:

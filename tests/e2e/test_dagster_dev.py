@@ -24,11 +24,12 @@ from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.e2e.processes import ROOT, SITE, free_port
+from tests.e2e.processes import ASSET_COUNT, ROOT, SITE, asset_count, free_port, processes_in, time_zones
 from tests.forks import SCHEDULE_SECONDS, Forks
 
 DAY = dt.timedelta(days=1)
 POISONED = dt.date(2026, 4, 12)
+LIKE_UTC = "Africa/Abidjan"  # has the days of UTC, so that only its name tells whether `.env` was read
 SELECTOR = {"repositoryLocationName": "synthflow_assets", "repositoryName": "__repository__"}
 ONLY_MISSING = json.dumps({"ops": {"synthflow__fetch_calls": {"config": {"only_missing": True}}}})
 ASSETS = ["calls", "call_rejects", "call_loads", "call_duration_daily", "call_load_hourly", "call_report"]
@@ -38,20 +39,26 @@ ASSETS = ["calls", "call_rejects", "call_loads", "call_duration_daily", "call_lo
 
 @dataclasses.dataclass
 class Deployment:
-    """A running `dg dev` over a sandbox."""
+    """A running `synthflow-assets dev` over a sandbox that stands for the API."""
 
-    url: str
-    home: Path
+    port: int
+    folder: Path
     instance: dg.DagsterInstance  # where runs are polled, because a query of the webserver takes ten times as long
     warehouse: Warehouse
     sandbox: Sandbox
-    environment: dict[str, str]
-    logs: Path
-    pid: int = 0  # of `dg dev`
+    environment: dict[str, str]  # with the Dagster home
+    pid: int
+    first_output: str = ""  # before any run
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "dev.log"
 
     def ask(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(f"{self.url}/graphql", body, {"content-type": "application/json"})  # noqa: S310
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/graphql", body, {"content-type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             said = json.load(answer)
         assert not said.get("errors"), said["errors"]
@@ -94,14 +101,13 @@ class Deployment:
         return list(self.instance.get_runs(filters=dg.RunsFilter(tags=wanted)))
 
     def seen(self) -> str:
-        """What to read if something did not happen: the runs, what Dagster said of them, and the ends of the logs."""
+        """What to read if something did not happen: the runs, what Dagster said of them, and the end of the log."""
         lines = []
         for run in self.instance.get_runs(limit=10):
             lines.append(f"{run.run_id} {run.job_name} {run.status.value} {run.tags}")
             entries = [entry for entry in self.instance.all_logs(run.run_id) if entry.message]
             lines += [f"    {entry.message[:1000]}" for entry in entries[-10:]]
-        for log in sorted(self.logs.glob("*.log")):
-            lines += [f"--- {log.name}", log.read_text(encoding="utf-8", errors="replace")[-5000:]]
+        lines += ["---", self.log.read_text(encoding="utf-8", errors="replace")[-5000:]]
         return "\n".join(lines)
 
     def wait_until(self, reached: Callable[[], Any], what: str) -> Any:
@@ -167,33 +173,34 @@ def wait_until(reached: Callable[[], Any], what: str, seconds: float = 240) -> A
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Deployment]:
-    """`dg dev` with a Dagster home of its own and the project's `dagster.yaml`, over a sandbox."""
-    project = tmp_path_factory.mktemp("deployment")
-    for name in ("pyproject.toml", "synthflow_assets"):
-        (project / name).symlink_to(ROOT / name)
+    """`synthflow-assets dev` in a folder whose `.env` has a key, with the project's `dagster.yaml` but eager."""
+    folder = tmp_path_factory.mktemp("deployment")
+    home = folder / "data" / "dagster"
+    home.mkdir(parents=True)
     config = (ROOT / "synthflow_assets" / "dagster.yaml").read_text(encoding="utf-8")
     eager = config.replace("poll_interval_seconds: 60", "poll_interval_seconds: 2")
     assert eager != config
-    (project / "dagster.yaml").write_text(eager, encoding="utf-8")
+    (home / "dagster.yaml").write_text(eager, encoding="utf-8")
+    (folder / "dagster.yaml").write_text(config, encoding="utf-8")  # as in a clone; Dagster warns that it is not used
     foreign = ("SYNTHFLOW_", "DAGSTER_")
     port = free_port()
     with Sandbox(SandboxConfig(agents=2, calls_per_day=10, same_volume=True, poisoned_day=POISONED)) as sandbox:
+        (folder / ".env").write_text(
+            f"SYNTHFLOW_API_KEY={DEFAULT_API_KEY}\nSYNTHFLOW_BASE_URL={sandbox.url}\nSYNTHFLOW_TIMEZONE={LIKE_UTC}\n"
+        )
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
-            "DAGSTER_HOME": str(project),
-            "SYNTHFLOW_API_KEY": DEFAULT_API_KEY,
-            "SYNTHFLOW_BASE_URL": sandbox.url,
+            "DAGSTER_HOME": str(home),
             "SYNTHFLOW_PREVIEWS": "false",  # test_empty_folder.py looks at one; they take a third of a run's time
             "SYNTHFLOW_MAX_CONNECTIONS": "8",  # so that a run lasts long enough to be killed
             "PYTHONPATH": SITE,
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",  # until a killed run is started again
         }
-        instance = dg.DagsterInstance.from_config(str(project))  # first: two processes cannot both create the tables
-        command = ("dg", "dev", "--port", str(port), "--log-level", "warning")
-        pid = forks.command(command, project, environment, project / "dev.log")
-        warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
-        url = f"http://127.0.0.1:{port}"
-        made = Deployment(url, project, instance, warehouse, sandbox, environment, project, pid)
+        instance = dg.DagsterInstance.from_config(str(home))
+        warehouse = Warehouse(str(folder / "data/warehouse.duckdb"))
+        command = ("synthflow-assets", "dev", "--port", str(port))
+        pid = forks.command(command, folder, environment, folder / "dev.log")
+        made = Deployment(port, folder, instance, warehouse, sandbox, environment, pid)
         try:
             wait_until(lambda: made.ask("{ version }"), "the webserver")
             query = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"
@@ -203,11 +210,15 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterat
                 return all(one["healthy"] for one in daemons if one["required"])
 
             wait_until(all_healthy, "the daemon")
+            wait_until(lambda: "Ctrl-C" in made.log.read_text(encoding="utf-8"), "the address of the UI")
+            made.first_output = made.log.read_text(encoding="utf-8")
             yield made
         finally:
-            os.kill(pid, signal.SIGINT)
-            forks.exit_code(pid, seconds=60)
+            os.kill(pid, signal.SIGHUP)  # as a terminal that is closed
+            ended = forks.exit_code(pid, seconds=60)
             instance.dispose()
+        assert ended <= 0, made.log.read_text(encoding="utf-8")
+        assert processes_in(folder) == []
 
 
 def end_of(deployment: Deployment, backfill: str) -> str:
@@ -215,6 +226,14 @@ def end_of(deployment: Deployment, backfill: str) -> str:
         lambda: (status := deployment.backfill_status(backfill)) not in ("REQUESTED", "CANCELING") and status,
         f"the end of backfill {backfill}",
     )
+
+
+def test_dev_with_a_key_runs_over_the_api_of_the_key(deployment: Deployment) -> None:
+    assert asset_count(deployment.port) == ASSET_COUNT
+    assert time_zones(deployment.port) == {LIKE_UTC}
+    assert not (deployment.folder / "data/sandbox").exists()
+    ui = f"The Dagster UI is at http://127.0.0.1:{deployment.port}. To stop it, press Ctrl-C.\n"
+    assert deployment.first_output == f"Starting Dagster ...\n{ui}"
 
 
 def test_ten_days_with_a_poisoned_one_are_nine_and_after_mending_all(deployment: Deployment) -> None:
@@ -274,9 +293,18 @@ def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(
     deployment.set_config(latency_seconds=8.0)
     span = dt.date(2026, 6, 1), dt.date(2026, 6, 2)
     ranged = "...".join(day.isoformat() for day in span)
-    command = ("dg", "launch", "--job", "synthflow_daily", "--partition-range", ranged)
+    command = (
+        "dg",
+        "launch",
+        "-m",
+        "synthflow_assets.definitions",
+        "--job",
+        "synthflow_daily",
+        "--partition-range",
+        ranged,
+    )
     asked = len(deployment.sandbox.api.requests)
-    launch = forks.command(command, deployment.home, deployment.environment, tmp_path / "launch.log")
+    launch = forks.command(command, deployment.folder, deployment.environment, tmp_path / "launch.log")
     first = {"dagster_asset_partition_range_start": span[0].isoformat()}
     [run] = deployment.wait_until(
         lambda: [one for one in deployment.runs(**first) if one.status is dg.DagsterRunStatus.STARTED],
@@ -288,7 +316,7 @@ def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(
     forks.exit_code(launch)
     deployment.set_config(latency_seconds=0.0)
     deployment.wait_until(lambda: deployment.status_of(run.run_id) == "FAILURE", "the end of the killed run")
-    forks.run(deployment.home, *command, "--config-json", ONLY_MISSING, env=deployment.environment)
+    forks.run(deployment.folder, *command, "--config-json", ONLY_MISSING, env=deployment.environment)
     assert deployment.partitions("calls", *span) == {"MATERIALIZED": 2}
 
 

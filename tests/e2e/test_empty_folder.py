@@ -1,6 +1,5 @@
 """The wheel, its command, and a folder with nothing in it: demo, home and dev."""
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +10,11 @@ from synthflow_assets.local import summarize_checks
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.warehouse.connection import Warehouse
-from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from synthflow_assets.warehouse.schema import VIEWS
 from tests.e2e.processes import (
+    ASSET_COUNT,
     ROOT,
     Server,
+    asset_count,
     environment,
     free_port,
     partition_counts,
@@ -27,7 +26,6 @@ from tests.e2e.processes import (
 from tests.forks import Forks
 
 CHECK_COUNT = len(CHECKS) + len(SCHEDULED_CHECKS)
-ASSETS = 4 + len(METRIC_TABLES) + len(VIEWS) + 1
 
 
 @pytest.fixture
@@ -74,7 +72,8 @@ def test_demo_then_dev_over_the_sandbox(
     (folder / ".env").write_text(real.replace("SYNTHFLOW_API_KEY=real", ""))  # without a key, `dev` uses the sandbox
     port = free_port()
     server = start(folder, "synthflow-assets", "dev", "--port", str(port), env=env, bin=wheel_python.parent)
-    assert server.wait_for_assets(port) == ASSETS
+    server.wait_for(f"http://127.0.0.1:{port}/server_info")
+    assert asset_count(port) == ASSET_COUNT
     assert time_zones(port) == {"UTC"}
     assert run_states(port) == ["SUCCESS", "SUCCESS"]  # the demos
     assert partition_counts(port) == {"numPartitions": 7, "numMaterialized": 7}
@@ -88,20 +87,17 @@ def test_demo_then_dev_over_the_sandbox(
     page.wait_for_selector("canvas")
     assert page.locator("canvas").count() >= 4
     page.close()
-    server.stop(signal.SIGHUP)  # as a terminal that is closed
+    server.kill_descendant("dagster._daemon")
+    assert server.wait() == 1
+    assert server.log.read_text().endswith("Error: Dagster ended by itself; see the messages above\n")
     assert processes_in(folder) == []
 
 
-def test_home_then_dev_with_a_key(
-    folder: Path,
-    wheel_python: Path,
-    wheel_forks: Forks,
-    start: Callable[..., Server],
-    start_sandbox: Callable[..., Sandbox],
+def test_home_then_a_run(
+    folder: Path, wheel_python: Path, wheel_forks: Forks, start_sandbox: Callable[..., Sandbox]
 ) -> None:
     sandbox = start_sandbox(agents=1)
-    settings = f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\nSYNTHFLOW_TIMEZONE=Asia/Tokyo\n"
-    (folder / ".env").write_text(settings)
+    (folder / ".env").write_text(f"SYNTHFLOW_API_KEY=sandbox-key\nSYNTHFLOW_BASE_URL={sandbox.url}\n")
     # Runs that started at once on a fresh home failed while each made its storages; `home` makes them one at a time.
     home, outputs = folder / "data/dagster", [folder.parent / f"home{number}" for number in range(4)]
     at_once = [wheel_forks.command(("synthflow-assets", "home"), folder, environment(), one) for one in outputs]
@@ -118,21 +114,6 @@ def test_home_then_dev_with_a_key(
     env = environment(DAGSTER_HOME=str(home))
     wheel_forks.run(folder, "python", *launch, "--assets", "synthflow/calls", env=env)
     assert len(Warehouse(str(folder / "data/warehouse.duckdb")).read_frame("calls")) > 0
-    # As in a clone. Dagster warns that such a file is not used.
-    (folder / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
-    port = free_port()
-    server = start(folder, "synthflow-assets", "dev", "--port", str(port), env=environment(), bin=wheel_python.parent)
-    assert server.wait_for_assets(port) == ASSETS
-    assert run_states(port) == ["SUCCESS"]
-    assert time_zones(port) == {"Asia/Tokyo"}
-    assert not (folder / "data/sandbox").exists()
-    shown = f"Starting Dagster ...\nThe Dagster UI is at http://127.0.0.1:{port}. To stop it, press Ctrl-C.\n"
-    server.wait_for_text("Ctrl-C.\n")
-    assert server.log.read_text() == shown
-    server.kill_descendant("dagster._daemon")
-    assert server.wait() == 1
-    assert server.log.read_text().endswith("Error: Dagster ended by itself; see the messages above\n")
-    assert processes_in(folder) == []
 
 
 def test_a_home_whose_environment_was_removed_is_linked_anew(folder: Path, wheel_forks: Forks) -> None:
