@@ -236,11 +236,12 @@ def do_and_end(question: dict[str, Any]) -> NoReturn:
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Import modules for the processes to fork."""
+    """Import modules for the processes to fork, which then look for no garbage in them: that copies their memory."""
+    gc.disable()
     for name in names:
         importlib.import_module(name)
-    # Otherwise each process looks for garbage among them, which copies their memory.
     gc.freeze()
+    gc.enable()
     # Python 3.12 and later warn of threads. Those of the imported libraries only wait for work.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 

@@ -1,6 +1,7 @@
 """The commands in a clone: real processes, real Dagster, real HTTP.
 
-One test of each program starts it as users do; others fork it from a process that has imported Dagster.
+One test of each command starts it as users do; others fork it from a process that has imported Dagster.
+test_projects.py and the demo start `dg` itself.
 """
 
 import datetime as dt
@@ -33,8 +34,8 @@ def test_dg_lists_checks_and_launches(project: Path, forks: Forks, start_sandbox
     env = environment(sandbox, DAGSTER_HOME=str(project))
     assert "synthflow/call_duration_daily" in forks.run(project, "dg", "list", "defs", "--json", env=env)
     assert "All definitions loaded successfully" in forks.run(project, "dg", "check", "defs", env=env)
-    ranged = ("dg", "launch", "--assets", "group:synthflow", "--partition-range", "2026-03-09...2026-03-11")
-    said = run(project, *ranged, env=env)
+    ranged = ("dg", "launch", "--assets", "group:synthflow", "--partition-range", "2026-03-09...2026-03-10")
+    said = forks.run(project, *ranged, env=env)
     assert "RUN_SUCCESS" in said
     assert "STEP_WORKER" not in said, "a process for each step"
     warehouse = Warehouse(str(project / "data/warehouse.duckdb"))
@@ -42,7 +43,7 @@ def test_dg_lists_checks_and_launches(project: Path, forks: Forks, start_sandbox
     truth = {
         call_id
         for model_id in sandbox.model_ids
-        for call_id in sandbox.api.store.ids_between(model_id, start, start + 3 * 86_400_000)
+        for call_id in sandbox.api.store.ids_between(model_id, start, start + 2 * 86_400_000)
     }
     assert set(warehouse.read_frame("calls")["call_id"]) == truth
     assert int(warehouse.read_frame("call_duration_daily")["calls"].sum()) == len(truth)

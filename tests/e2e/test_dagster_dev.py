@@ -56,9 +56,8 @@ class Deployment:
 
     def ask(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql", body, {"content-type": "application/json"}
-        )
+        url = f"http://127.0.0.1:{self.port}/graphql"
+        request = urllib.request.Request(url, body, {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             said = json.load(answer)
         assert not said.get("errors"), said["errors"]
@@ -192,7 +191,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterat
             **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
             "DAGSTER_HOME": str(home),
             "SYNTHFLOW_PREVIEWS": "false",  # test_empty_folder.py looks at one; they take a third of a run's time
-            "SYNTHFLOW_MAX_CONNECTIONS": "8",  # so that a run lasts long enough to be killed
+            "SYNTHFLOW_MAX_CONNECTIONS": "4",  # so that a run lasts long enough to be killed
             "PYTHONPATH": SITE,
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",  # until a killed run is started again
         }
@@ -255,13 +254,14 @@ def test_ten_days_with_a_poisoned_one_are_nine_and_after_mending_all(deployment:
 
 
 def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: Deployment) -> None:
-    deployment.set_config(latency_seconds=1.0)  # 62 windows over 8 connections: 8 s, and it lands every 5
-    backfill = deployment.backfill(dt.date(2026, 5, 1), dt.date(2026, 5, 31))
+    deployment.set_config(latency_seconds=1.0)  # 32 windows over 4 connections: 8 s, and it lands every 5
+    span = dt.date(2026, 5, 1), dt.date(2026, 5, 16)
+    backfill = deployment.backfill(*span)
 
     def landed() -> int:
         if not deployment.warehouse.exists():
             return 0
-        return len(deployment.warehouse.read_frame("call_loads", dt.date(2026, 5, 1), dt.date(2026, 5, 31)))
+        return len(deployment.warehouse.read_frame("call_loads", *span))
 
     before = deployment.wait_until(landed, "the first landing")
     [run] = deployment.runs(dagster_backfill=backfill)
@@ -275,15 +275,15 @@ def test_a_killed_run_is_started_again_and_goes_on_where_it_stopped(deployment: 
     worker.kill()
     asked = len(deployment.sandbox.api.requests)
     deployment.set_config(latency_seconds=0.0)
-    assert before < 62, "the kill came too late, so the test tested nothing"
+    assert before < 32, "the kill came too late, so the test tested nothing"
     again = deployment.wait_until(
         lambda: [one for one in deployment.runs(dagster_parent_run_id=run.run_id) if one.is_success],
         "the run that Dagster starts again",
     )
     assert len(again) == 1
-    assert landed() == 62
-    # And what the eight connections were waiting for when the run was killed.
-    assert len(deployment.sandbox.api.requests) - asked <= 62 - before + 8
+    assert landed() == 32
+    # And what the four connections were waiting for when the run was killed.
+    assert len(deployment.sandbox.api.requests) - asked <= 32 - before + 4
 
 
 def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(
@@ -293,16 +293,9 @@ def test_a_killed_dg_launch_is_over_for_dagster_and_holds_up_nobody(
     deployment.set_config(latency_seconds=8.0)
     span = dt.date(2026, 6, 1), dt.date(2026, 6, 2)
     ranged = "...".join(day.isoformat() for day in span)
-    command = (
-        "dg",
-        "launch",
-        "-m",
-        "synthflow_assets.definitions",
-        "--job",
-        "synthflow_daily",
-        "--partition-range",
-        ranged,
-    )
+    fetched = " or ".join(f'key:"synthflow/{name}"' for name in ("calls", "call_rejects", "call_loads"))
+    selected = ("-m", "synthflow_assets.definitions", "--assets", fetched, "--partition-range", ranged)
+    command = ("dg", "launch", *selected)
     asked = len(deployment.sandbox.api.requests)
     launch = forks.command(command, deployment.folder, deployment.environment, tmp_path / "launch.log")
     first = {"dagster_asset_partition_range_start": span[0].isoformat()}
@@ -383,22 +376,22 @@ def test_a_stale_agent_is_red_while_old_days_are_backfilled(deployment: Deployme
 
 def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deployment) -> None:
     deployment.set_config(latency_seconds=0.05)
-    spans = [(dt.date(2026, 2, 20), dt.date(2026, 2, 28)), (dt.date(2026, 2, 24), dt.date(2026, 3, 5))]
+    spans = [(dt.date(2026, 2, 20), dt.date(2026, 2, 23)), (dt.date(2026, 2, 22), dt.date(2026, 2, 25))]
     backfills = [deployment.backfill(*span) for span in spans]
     dry = deployment.ask(
         """mutation ($selector: ScheduleSelector!, $at: Float) {
             scheduleDryRun(selectorData: $selector, timestamp: $at) { ... on DryRunInstigationTick {
             evaluationResult { runRequests { tags { key value } runConfigYaml } error { message } } } } }""",
         selector={**SELECTOR, "scheduleName": "synthflow_daily_schedule"},
-        at=dt.datetime(2026, 3, 7, 5, tzinfo=dt.UTC).timestamp(),
+        at=dt.datetime(2026, 2, 27, 5, tzinfo=dt.UTC).timestamp(),
     )
     [request] = dry["scheduleDryRun"]["evaluationResult"]["runRequests"]
     tags = [tag for tag in request["tags"] if tag["key"] in ("dagster/partition", "synthflow/lookback_from")]
     assert len(tags) == 2
-    scheduled = deployment.launch("synthflow_daily", executionMetadata={"tags": tags})
+    scheduled = deployment.launch("synthflow_daily", ASSETS, executionMetadata={"tags": tags})
     assert [end_of(deployment, one) for one in backfills] == ["COMPLETED_SUCCESS"] * 2
     deployment.wait_until(lambda: deployment.status_of(scheduled) == "SUCCESS", "the schedule's run")
-    first, last = dt.date(2026, 2, 20), dt.date(2026, 3, 6)
+    first, last = dt.date(2026, 2, 20), dt.date(2026, 2, 26)
     stored = deployment.warehouse.read_frame("calls", first, last)
     begin = int(dt.datetime.combine(first, dt.time(), dt.UTC).timestamp() * 1000)
     end = int(dt.datetime.combine(last + dt.timedelta(days=1), dt.time(), dt.UTC).timestamp() * 1000)
@@ -409,4 +402,4 @@ def test_two_backfills_and_the_schedule_at_once_lose_nothing(deployment: Deploym
     metrics = deployment.warehouse.read_frame("call_duration_daily", first, last)
     assert int(metrics["calls"].sum()) == len(stored)
     for asset in ASSETS:
-        assert deployment.partitions(asset, first, last) == {"MATERIALIZED": 15}, asset
+        assert deployment.partitions(asset, first, last) == {"MATERIALIZED": 7}, asset

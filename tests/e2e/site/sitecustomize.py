@@ -1,6 +1,9 @@
 """Python imports this module when it starts. It shortens intervals and starts of Dagster that no setting shortens."""
 
+import gc
 import sys
+
+gc.set_threshold(50_000)  # while Dagster is imported, a fifth of the time goes into the search for garbage
 
 if "dagster._daemon" in sys.orig_argv[:3]:  # `dg dev` starts it by `python -m dagster._daemon`
     from tests.forks import shorten_intervals
