@@ -1,6 +1,7 @@
 """Shared by all tests: the sandbox over HTTP, settings that point to it, a clean environment."""
 
 import datetime as dt
+import itertools
 import os
 import shutil
 import signal
@@ -41,6 +42,14 @@ SLOW = {
 # up to a third less processor time. Child processes inherit it.
 THREADS_VARIABLE = "SLURM_CPUS_ON_NODE"
 os.environ.setdefault(THREADS_VARIABLE, "1")
+
+# The files that take longest. The files of a group run in one worker, because they use the same session fixtures.
+LONGEST = (
+    ("tests/e2e/test_dagster_dev.py", "tests/e2e/test_commands.py", "tests/e2e/test_crashes.py"),
+    ("tests/e2e/test_empty_folder.py", "tests/e2e/test_projects.py"),
+    ("tests/lake/test_many_writers.py", "tests/lake/test_server.py", "tests/lake/test_queue.py"),
+    ("tests/report/test_page.py", "tests/report/test_numbers.py"),
+)
 
 # As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
 # Under `nohup`, they would ignore the end of the terminal.
@@ -183,12 +192,32 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if unselected else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the folders and files in `SLOW`, and those that need a browser, and run them first.
-
-    A long test that starts last keeps one worker busy while the others have ended.
-    """
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of the folders and files in `SLOW`, and those that need a browser, and run them first."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()) or SLOW & set(item.path.parts):
             item.add_marker("slow")
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    deal_out(items, workers=getattr(config, "workerinput", {"workercount": 1})["workercount"])
+
+
+def deal_out(items: list[pytest.Item], workers: int) -> None:
+    """Order the tests so that each worker begins with some of the slow files, and ends with fast tests.
+
+    A long test that starts last keeps one worker busy while the others have ended. pytest-xdist gives each worker an
+    equal number of consecutive tests. When a worker has none left, it steals the last ones of another worker.
+    """
+    slow: dict[str, list[pytest.Item]] = {file: [] for group in LONGEST for file in group}
+    fast: list[pytest.Item] = []
+    for item in items:
+        if item.get_closest_marker("slow"):
+            slow.setdefault(item.nodeid.split("::")[0], []).append(item)
+        else:
+            fast.append(item)
+    worker_of = {file: number for number, group in enumerate(LONGEST) for file in group}
+    dealt: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for number, (file, tests) in enumerate(slow.items()):
+        dealt[worker_of.get(file, number) % workers] += tests
+    rest = iter(fast)
+    for tests in dealt:
+        tests.extend(itertools.islice(rest, max(0, len(items) // workers - len(tests))))
+    items[:] = [*itertools.chain(*dealt), *rest]
