@@ -454,10 +454,12 @@ def test_missing_days_differ_from_days_without_calls(report: OpenReport) -> None
     }
     assert report.page.locator("#calls .chart path[fill='var(--gap)']").count() == 3
     report.choose_agents("Agent 0")
+    report.wait()
     assert notice.inner_text().startswith("Complete: all days of all agents are here (40 agent days).")
     assert report.page.locator("#calls .chart path[fill='var(--gap)']").count() == 0
     report.choose_agents("Agent 4")
     report.choose_days(FIRST, FIRST + 5 * DAY)
+    report.wait()
     assert "have never been fetched" in notice.inner_text()
     assert report.page.locator("#calls .none").is_visible()
 

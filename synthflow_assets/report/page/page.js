@@ -1,5 +1,7 @@
 // Starts the page.
 
+const PAINT_INTERVAL_MS = 100; // painting the page after each figure takes longer than drawing the figures
+
 async function start() {
   const data = JSON.parse(find("data").textContent);
   const numbers = new Numbers(data.facts, await unpack(data));
@@ -7,7 +9,9 @@ async function start() {
   const table = new AgentTable();
   let latest = 0;
   const draw = async (change) => {
+    if (change !== latest) return; // the filter has changed again
     const started = performance.now();
+    let painted = started;
     const view = viewOf(numbers, filters.first, filters.last, filters.selected);
     drawToday(view);
     drawHeadline(view);
@@ -15,9 +19,11 @@ async function start() {
     drawTransfers(view);
     table.draw(view);
     for (const figure of figures) {
-      if (change !== latest) return; // the filter has changed again
       await figure.draw(view);
-      await new Promise((resume) => setTimeout(resume)); // shows each figure before the next one is drawn
+      if (performance.now() - painted < PAINT_INTERVAL_MS) continue;
+      await new Promise((resume) => setTimeout(resume)); // lets the browser paint
+      if (change !== latest) return;
+      painted = performance.now();
     }
     if (change === latest) document.body.dataset.drawnInMs = Math.round(performance.now() - started);
   };
