@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 
 _COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -54,6 +55,17 @@ def chromium() -> Iterator[Browser]:
             raise NoBrowserError(f"Chromium does not start: {error.message.splitlines()[0]}") from None
         with browser:
             yield browser
+
+
+@contextmanager
+def chromium_or_skip() -> Iterator[Browser]:
+    """Yield a headless Chromium. Without one, the test is skipped, which is a failure with `--no-skips`."""
+    with ExitStack() as stack:
+        try:
+            browser = stack.enter_context(chromium())
+        except NoBrowserError as error:
+            pytest.skip(str(error))
+        yield browser
 
 
 def _installed() -> str | None:

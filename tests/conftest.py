@@ -21,7 +21,7 @@ from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import API_KEY_VARIABLE, PREFIX, Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.browser import NoBrowserError, chromium
+from tests.browser import chromium_or_skip
 from tests.forks import COMMANDS, Forks
 from tests.writers import Writers
 
@@ -48,7 +48,7 @@ LONGEST = (
     ("tests/e2e/test_dagster_dev.py", "tests/e2e/test_commands.py", "tests/e2e/test_crashes.py"),
     ("tests/e2e/test_empty_folder.py", "tests/e2e/test_projects.py"),
     ("tests/lake/test_many_writers.py", "tests/lake/test_server.py", "tests/lake/test_queue.py"),
-    ("tests/report/test_page.py", "tests/report/test_numbers.py"),
+    ("tests/report/test_page.py", "tests/report/test_numbers.py", "tests/report/test_today.py"),
 )
 
 # As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
@@ -161,12 +161,8 @@ def settings_for(tmp_path: Path, empty_file: Path) -> Callable[..., Settings]:
 # Of a module, not of the session: Playwright's event loop would be in the way of tests that start one of their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium. If none is available, the test is skipped, which fails with `--no-skips`."""
-    with ExitStack() as stack:
-        try:
-            found = stack.enter_context(chromium())
-        except NoBrowserError as error:
-            pytest.skip(str(error))
+    """A headless Chromium, or a skipped test."""
+    with chromium_or_skip() as found:
         yield found
 
 

@@ -1,6 +1,7 @@
 """A warehouse of made-up calls, reports of it, and those reports in a browser."""
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.report import write_report
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
+from tests.browser import chromium_or_skip
 
 FIRST = dt.date(2026, 8, 1)
 DAYS = 40
@@ -24,18 +26,29 @@ WITH_CALLERS = ["callers_daily", "attempts_daily", "call_costs_daily"]
 Open = Callable[..., "OpenReport"]
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
-_EVERYTHING_IS_SELECTED = """() => {
+_RESET = """() => {
+    document.querySelectorAll("details").forEach(one => { one.open = false; });
     const [from, to, find] = ["from", "to", "find"].map(id => document.getElementById(id));
     const boxes = [...document.querySelectorAll("#agents input")];
-    return from.value === from.min && to.value === to.max && find.value === "" && boxes.every(box => box.checked);
+    const areAllDays = from.value === from.min && to.value === to.max;
+    if (!areAllDays || find.value !== "" || !boxes.every(box => box.checked)) document.getElementById("reset").click();
 }"""
-# As clicks on the names, but in one step. Returns how many agents it found.
+_CHOOSE_DAYS = """([first, last]) => {
+    const [from, to] = ["from", "to"].map(id => document.getElementById(id));
+    [from.value, to.value] = [first, last];
+    to.dispatchEvent(new Event("change"));
+}"""
 _CHOOSE_AGENTS = """names => {
     document.getElementById("none").click();
     const labels = [...document.querySelectorAll("#agents label")];
-    const chosen = labels.filter(label => names.includes(label.querySelector("span").textContent));
-    chosen.forEach(label => label.querySelector("input").click());
-    return chosen.length;
+    for (const name of names) {
+        labels.find(label => label.querySelector("span").textContent === name).querySelector("input").click();
+    }
+}"""
+_ROWS = """table => {
+    const heads = [...table.querySelectorAll("thead th")].map(cell => cell.innerText);
+    const rows = [...table.querySelectorAll("tbody tr")].map(row => [...row.cells].map(cell => cell.innerText));
+    return [heads, rows];
 }"""
 
 
@@ -44,15 +57,27 @@ class OpenReport:
 
     def __init__(self, page: Page, path: Path) -> None:
         self._page = page
+        self._own = path.as_uri()
+        self._choices: list[tuple[str, Any]] = []
         self.problems: list[str] = []
-        page.on("console", lambda said: self.problems.append(f"{said.type}: {said.text}"))
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("request", lambda request: self._note_request(request.url, path.as_uri()))
-        page.goto(path.as_uri())
+        self._listeners: dict[Any, Callable[[Any], None]] = {
+            "console": lambda said: self.problems.append(f"{said.type}: {said.text}"),
+            "pageerror": lambda error: self.problems.append(str(error)),
+            "request": lambda request: self._note_request(request.url),
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
+        page.goto(self._own)
 
-    def _note_request(self, url: str, own: str) -> None:
-        if url != own:
+    def _note_request(self, url: str) -> None:
+        if url != self._own:
             self.problems.append(f"asked for {url[:100]}")
+
+    def leave(self) -> None:
+        """Note no more problems: the page opens another report."""
+        self.wait()
+        for event, listener in self._listeners.items():
+            self._page.remove_listener(event, listener)
 
     @property
     def page(self) -> Page:
@@ -61,25 +86,24 @@ class OpenReport:
         return self._page
 
     def wait(self) -> None:
-        """Wait until all charts are drawn."""
+        """Make the choices, and wait until all charts are drawn."""
+        calls = [f"({script})({json.dumps(argument)});" for script, argument in self._choices]
+        self._choices = []
+        if calls:
+            self._page.evaluate(f"() => {{ {' '.join(calls)} }}")
         self._page.wait_for_selector("body[data-drawn-in-ms]")
 
-    # These change the selection and do not wait, because a new selection ends the drawing of the one before.
+    # Choices are made together by the next look at the page, because each alone draws all charts.
 
     def reset(self) -> None:
         """Select everything, and close all tables: open ones are written again with each change."""
-        self._page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = false; })")
-        if not self._page.evaluate(_EVERYTHING_IS_SELECTED):
-            self._page.click("#reset")
+        self._choices = [(_RESET, None)]
 
     def choose_days(self, first: dt.date, last: dt.date) -> None:
-        script = "([field, day]) => { document.getElementById(field).value = day; }"
-        for field, day in (("from", first), ("to", last)):
-            self._page.evaluate(script, [field, day.isoformat()])
-        self._page.dispatch_event("#to", "change")  # one change, and so one drawing
+        self._choices.append((_CHOOSE_DAYS, [first.isoformat(), last.isoformat()]))
 
     def choose_agents(self, *names: str) -> None:
-        assert self._page.evaluate(_CHOOSE_AGENTS, names) == len(names)
+        self._choices.append((_CHOOSE_AGENTS, names))
 
     def headline(self) -> dict[str, float | None]:
         """Return the exact numbers of the cards."""
@@ -90,15 +114,12 @@ class OpenReport:
     def table(self, figure: str) -> list[dict[str, str]]:
         """Return the rows of a figure's table."""
         details = self.page.locator(f"#{figure} details")
-        if details.get_attribute("open") is None:
-            details.locator("summary").click()
+        details.evaluate("one => { one.open = true; }")
         return rows_of(details.locator("table"))
 
 
 def rows_of(table: Any) -> list[dict[str, str]]:
-    table.wait_for()
-    heads = table.locator("thead th").all_inner_texts()
-    rows = table.locator("tbody tr").evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.innerText))")
+    heads, rows = table.evaluate(_ROWS)
     return [dict(zip(heads, row, strict=True)) for row in rows]
 
 
@@ -121,18 +142,30 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     return made
 
 
-def open_page(browser: Browser, warehouse: Warehouse, first: dt.date, last: dt.date, **context: Any) -> OpenReport:
+# Of this folder, not of the session: Playwright's event loop would be in the way of tests that start one of their own.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all reports."""
+    with chromium_or_skip() as found:
+        yield found
+
+
+def new_page(browser: Browser, **context: Any) -> Page:
+    return browser.new_context(**{**DESKTOP, **context}).new_page()
+
+
+def open_in(page: Page, warehouse: Warehouse, first: dt.date = FIRST, last: dt.date = LAST) -> OpenReport:
     """Open the report of a warehouse, which is written once for each span of days."""
     path = Path(f"{warehouse.location}.{first}.{last}.html")
     if not path.exists():
         write_report(warehouse, Settings.of(), path, first, last)
-    return OpenReport(browser.new_context(**{**DESKTOP, **context}).new_page(), path)
+    return OpenReport(page, path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def desktop(warehouse: Warehouse, browser: Browser) -> OpenReport:
-    """The report of all days, opened once for all tests of a module."""
-    return open_page(browser, warehouse, FIRST, LAST)
+    """The report of all days, opened once for all tests."""
+    return open_in(new_page(browser), warehouse)
 
 
 @pytest.fixture
@@ -143,17 +176,28 @@ def report(desktop: OpenReport) -> Iterator[OpenReport]:
     assert desktop.problems == []
 
 
+@pytest.fixture(scope="package")
+def pages() -> dict[bool, Page]:
+    """The page that shows one report after the other, and the one on a phone."""
+    return {}
+
+
 @pytest.fixture
-def open_report(browser: Browser) -> Iterator[Open]:
-    """Open reports in pages of their own, and fail if any of them has a problem at the end."""
+def open_report(browser: Browser, pages: dict[bool, Page]) -> Iterator[Open]:
+    """Open reports, each in the place of the one before, and fail if any of them has a problem."""
     opened: list[OpenReport] = []
 
-    def make(warehouse: Warehouse, first: dt.date = FIRST, last: dt.date = LAST, **context: Any) -> OpenReport:
-        opened.append(open_page(browser, warehouse, first, last, **context))
+    def make(
+        warehouse: Warehouse, first: dt.date = FIRST, last: dt.date = LAST, *, is_phone: bool = False
+    ) -> OpenReport:
+        for before in opened[-1:]:
+            before.leave()
+        if is_phone not in pages:
+            pages[is_phone] = new_page(browser, **(PHONE if is_phone else {}))
+        opened.append(open_in(pages[is_phone], warehouse, first, last))
         return opened[-1]
 
     yield make
-    problems = [problem for report in opened for problem in report.problems]
-    for report in opened:
-        report.page.context.close()
-    assert problems == []
+    for last in opened[-1:]:
+        last.leave()
+    assert [problem for report in opened for problem in report.problems] == []
