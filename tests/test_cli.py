@@ -50,10 +50,10 @@ def refusal(*command: str) -> str:
     return result.output
 
 
-@pytest.fixture
-def warehouse() -> Warehouse:
-    """The default warehouse of the working directory, with one call of PHONE."""
-    made = Warehouse(LOCATION)
+@pytest.fixture(scope="module")
+def one_call(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a warehouse with one call of PHONE."""
+    path = tmp_path_factory.mktemp("one_call") / "w.duckdb"
     record = {
         "call_id": "one",
         "start_time": int(dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC).timestamp() * 1000),
@@ -62,11 +62,19 @@ def warehouse() -> Warehouse:
         "lead_phone_number": PHONE,
         "agent_phone_number": AGENT_PHONE,
     }
-    with Staging("keep", "", SuppressionList) as staging, made.connect() as connection:
+    with Staging("keep", "", SuppressionList) as staging, Warehouse(path).connect() as connection:
         staging.add(Partition(DAY, "m"), [json.dumps(record).encode()])
         staging.complete(Partition(DAY, "m"), FetchResult(1, 1, 0, 0, 0, 1, closed=True))
         land(connection, staging.take_ready(), "run", dt.datetime(2026, 3, 12, tzinfo=dt.UTC))
-    return made
+    return path
+
+
+@pytest.fixture
+def warehouse(one_call: Path) -> Warehouse:
+    """The default warehouse of the working directory, with one call of PHONE."""
+    Path(LOCATION).parent.mkdir()
+    shutil.copy(one_call, LOCATION)
+    return Warehouse(LOCATION)
 
 
 def calls_in(path: Path) -> int:
