@@ -113,8 +113,10 @@ def _file_with_source(path: Path, source: str) -> Path | None:
         return None
     models = _mapping(root / "dbt_project.yml").get("model-paths") or ["models"]
     for file in sorted(file for folder in models for file in (root / str(folder)).rglob("*.y*ml")):
+        if file == path.resolve():
+            continue
         names = [one.get("name") for one in _mapping(file).get("sources") or [] if isinstance(one, dict)]
-        if file != path.resolve() and source in names:
+        if source in names:
             return file
     return None
 

@@ -230,7 +230,7 @@ def test_characters_that_xml_forbids_are_drawn_as_others(warehouse: Warehouse) -
     named = {table for table, of_table in charts.items() if json.dumps(FORBIDDEN)[1:-1] in json.dumps(of_table)}
     by_name = {"call_duration_daily", "call_outcomes_daily", "disconnect_reasons_daily", "judge_results_daily"}
     assert by_name <= named
-    assert set(draw(charts)) == set(names)
+    assert set(draw({table: charts[table] for table in named})) == named  # the others are drawn above
 
 
 def test_every_text_of_a_chart_can_be_drawn() -> None:
@@ -256,9 +256,9 @@ def test_a_picture_that_cannot_be_drawn_costs_only_itself(monkeypatch: pytest.Mo
         monkeypatch.setattr(drawing, "TIMEOUT_SECONDS", 60)
 
     monkeypatch.setattr(drawing, "_start", note_start)
-    monkeypatch.setattr(drawing, "TIMEOUT_SECONDS", 1)  # for the first, which hangs
+    monkeypatch.setattr(drawing, "TIMEOUT_SECONDS", 0.5)  # for the first, which hangs
     bad = {
-        "hanging": (chart("it", HANGING), "drawing it takes more than 1 s"),
+        "hanging": (chart("it", HANGING), "drawing it takes more than 0.5 s"),
         "aborting": (chart("it", ABORTING), "the drawing process ended with SIGABRT"),
         "huge": (chart("it", **HUGE), "the drawing process ended with SIGABRT"),
         "invalid": (chart("it", "no expression ("), "the drawing process ended with exit code 1"),
