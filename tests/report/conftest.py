@@ -177,24 +177,20 @@ def report(desktop: OpenReport) -> Iterator[OpenReport]:
 
 
 @pytest.fixture(scope="package")
-def pages() -> dict[bool, Page]:
-    """The page that shows one report after the other, and the one on a phone."""
-    return {}
+def spare_page(browser: Browser) -> Page:
+    """A page that shows one report after the other."""
+    return new_page(browser)
 
 
 @pytest.fixture
-def open_report(browser: Browser, pages: dict[bool, Page]) -> Iterator[Open]:
+def open_report(spare_page: Page) -> Iterator[Open]:
     """Open reports, each in the place of the one before, and fail if any of them has a problem."""
     opened: list[OpenReport] = []
 
-    def make(
-        warehouse: Warehouse, first: dt.date = FIRST, last: dt.date = LAST, *, is_phone: bool = False
-    ) -> OpenReport:
+    def make(warehouse: Warehouse, first: dt.date = FIRST, last: dt.date = LAST) -> OpenReport:
         for before in opened[-1:]:
             before.leave()
-        if is_phone not in pages:
-            pages[is_phone] = new_page(browser, **(PHONE if is_phone else {}))
-        opened.append(open_in(pages[is_phone], warehouse, first, last))
+        opened.append(open_in(spare_page, warehouse, first, last))
         return opened[-1]
 
     yield make

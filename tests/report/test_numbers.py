@@ -496,11 +496,11 @@ def test_no_selected_agent_is_not_missing_data(report: OpenReport) -> None:
     assert not report.page.is_visible("#compared")
 
 
-def test_the_sum_of_durations_is_called_call_time(report: OpenReport) -> None:
+def test_the_sum_of_durations_is_called_call_time(desktop: OpenReport) -> None:
     # Talk time is what the telephony provider measures.
-    assert "Call time" in report.page.locator("#headline dt").all_inner_texts()
-    assert "Call time" in report.page.locator("#agent-table th").all_inner_texts()
-    assert "talk time" not in report.page.content().lower()
+    assert "Call time" in desktop.page.locator("#headline dt").all_inner_texts()
+    assert "Call time" in desktop.page.locator("#agent-table th").all_inner_texts()
+    assert "talk time" not in desktop.page.content().lower()
 
 
 def shown_share(part: float, whole: float) -> str:

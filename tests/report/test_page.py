@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from synthflow_assets import report as report_module
 from synthflow_assets.metrics import compute_metrics, replace_metrics
@@ -91,17 +91,20 @@ def overflow(report: OpenReport) -> int:
     return int(report.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
+_DESCRIBED = """names => names.filter(name => {
+    const image = document.querySelector(`#${name} .chart[role=img]`);
+    const textOf = words => document.getElementById(image.getAttribute(words)).innerText.trim();
+    return image && textOf("aria-labelledby") && textOf("aria-describedby");
+})"""
+_HAVE_ROWS = "names => names.every(name => document.querySelector(`#${name} details tbody tr`))"
+
+
 def test_every_chart_is_drawn_and_described(report: OpenReport) -> None:
     assert drawn_charts(report) == CHARTS
     assert report.page.locator("#today").is_hidden()
-    for chart in CHARTS:
-        image = report.page.locator(f"#{chart} .chart")
-        assert image.get_attribute("role") == "img"
-        for words in ("aria-labelledby", "aria-describedby"):
-            assert report.page.inner_text(f"#{image.get_attribute(words)}").strip(), chart
+    assert tuple(report.page.evaluate(_DESCRIBED, CHARTS)) == CHARTS
     report.page.evaluate("document.querySelectorAll('figure details').forEach(one => { one.open = true; })")
-    for chart in CHARTS:
-        report.page.wait_for_selector(f"#{chart} details tbody tr")
+    report.page.wait_for_function(_HAVE_ROWS, arg=CHARTS)
     assert report.page.locator("#disconnects .legend li").count() == 5
     report.reset()
     report.choose_days(LAST, LAST)
@@ -122,7 +125,9 @@ def phone(warehouse: Warehouse, browser: Browser) -> OpenReport:
 )
 def test_axe_finds_nothing(request: pytest.FixtureRequest, screen: str, scheme: Literal["light", "dark"]) -> None:
     report: OpenReport = request.getfixturevalue(screen)
-    report.choose_days(LAST - dt.timedelta(days=2), LAST)  # axe looks at each mark, and those of other days are alike
+    # Axe looks at each mark, and those of other days and agents are alike.
+    report.choose_days(LAST - dt.timedelta(days=1), LAST)
+    report.choose_agents("Agent 0", "Agent 4")
     report.page.emulate_media(color_scheme=scheme)
     report.table("calls")
     report.page.click("#selected")
@@ -134,10 +139,10 @@ def test_axe_finds_nothing(request: pytest.FixtureRequest, screen: str, scheme: 
     assert report.problems == []
 
 
-def test_axe_detects_low_contrast(report: OpenReport) -> None:
-    report.page.evaluate("document.querySelector('h1').style.color = '#cccccc'")
-    found = Axe().run(report.page, "h1").response["violations"]
-    report.page.evaluate("document.querySelector('h1').style.color = ''")
+def test_axe_detects_low_contrast(desktop: OpenReport) -> None:
+    desktop.page.evaluate("document.querySelector('h1').style.color = '#cccccc'")
+    found = Axe().run(desktop.page, "h1").response["violations"]
+    desktop.page.evaluate("document.querySelector('h1').style.color = ''")
     assert "color-contrast" in [one["id"] for one in found]
 
 
@@ -477,28 +482,28 @@ def test_printed_charts_are_drawn_for_paper(report: OpenReport) -> None:
     assert charts.evaluate_all(widths) == wide
 
 
-def test_the_policy_forbids_connections_and_code_from_strings(report: OpenReport) -> None:
-    assert report.page.evaluate("fetch('https://example.com').then(() => 'sent', () => 'refused')") == "refused"
-    report.page.evaluate("setTimeout('window.ran = 1')")
-    report.page.evaluate(
+def test_the_policy_forbids_connections_and_code_from_strings(desktop: OpenReport) -> None:
+    assert desktop.page.evaluate("fetch('https://example.com').then(() => 'sent', () => 'refused')") == "refused"
+    desktop.page.evaluate("setTimeout('window.ran = 1')")
+    desktop.page.evaluate(
         "document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 2'}))"
     )
-    report.page.wait_for_timeout(50)
-    assert report.page.evaluate("window.ran") is None
-    assert len(report.problems) >= 3  # the console reports each refusal
-    report.problems.clear()
+    desktop.page.wait_for_timeout(50)
+    assert desktop.page.evaluate("window.ran") is None
+    assert len(desktop.problems) >= 3  # the console reports each refusal
+    desktop.problems.clear()
 
 
-def test_the_library_has_the_stated_versions_and_its_licences(report: OpenReport) -> None:
+def test_the_library_has_the_stated_versions_and_its_licences(desktop: OpenReport) -> None:
     versions = script("fetch_vega").VERSIONS
-    assert report.page.evaluate("[vega.version, vegaEmbed.version]") == [versions["vega"], versions["vega-embed"]]
-    source = report.page.content()
+    assert desktop.page.evaluate("[vega.version, vegaEmbed.version]") == [versions["vega"], versions["vega-embed"]]
+    source = desktop.page.content()
     for holder in ("University of Washington Interactive Data Lab", "Mike Bostock", "Mapbox", "Microsoft"):
         assert holder in source
 
 
 def test_a_report_that_does_not_fit_is_less_exact_and_says_so(
-    warehouse: Warehouse, report: OpenReport, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    warehouse: Warehouse, report: OpenReport, spare_page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = LAST - dt.timedelta(days=9)
     whole = write_report(warehouse, Settings.of(), tmp_path / "whole.html", first, LAST)
@@ -506,7 +511,7 @@ def test_a_report_that_does_not_fit_is_less_exact_and_says_so(
     smaller = write_report(warehouse, Settings.of(), tmp_path / "smaller.html", first, LAST)
     assert smaller.size_bytes < whole.size_bytes
     # The days before the span are left out first, then durations are rounded.
-    rounded = OpenReport(browser.new_page(), smaller.path)
+    rounded = OpenReport(spare_page, smaller.path)
     report.choose_days(first, LAST)
     assert "the last 5 days" in rounded.page.inner_text("#compared")
     assert rounded.headline()["calls"] == report.headline()["calls"]
@@ -515,4 +520,5 @@ def test_a_report_that_does_not_fit_is_less_exact_and_says_so(
     )
     if said:
         assert rounded.headline()["p90"] == pytest.approx(report.headline()["p90"], rel=int(said[1]) / 100)
+    rounded.leave()
     assert rounded.problems == []

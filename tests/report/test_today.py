@@ -11,7 +11,7 @@ from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.report import write_report
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.report.conftest import FIRST, LAST, Open
+from tests.report.conftest import DESKTOP, FIRST, LAST, PHONE, Open
 from tests.report.reading import facts_of
 
 YESTERDAY = LAST - dt.timedelta(days=1)
@@ -95,6 +95,8 @@ def test_a_day_that_was_over_is_not_today(warehouse: Warehouse, tmp_path: Path) 
 
 
 def test_today_fits_on_a_phone(on_the_last_day: Warehouse, open_report: Open) -> None:
-    page = open_report(on_the_last_day, FIRST, YESTERDAY, is_phone=True).page
+    page = open_report(on_the_last_day, FIRST, YESTERDAY).page
+    page.set_viewport_size(PHONE["viewport"])
     assert page.locator("#today").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.set_viewport_size(DESKTOP["viewport"])
