@@ -1,6 +1,7 @@
 """Files with personal data are private, and temporary files of killed processes are removed."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -136,10 +137,10 @@ def test_the_umask_is_restored_when_blocks_of_several_threads_overlap(umask: Cal
 
 @pytest.mark.parametrize("finish", ["load", "maintain", "forget"])
 def test_spilled_files_of_a_killed_process_are_private_and_soon_removed(
-    tmp_path: Path, umask: Callable[[int], int], finish: str
+    tmp_path: Path, empty_file: Path, umask: Callable[[int], int], finish: str
 ) -> None:
     umask(0o000)
-    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    warehouse = Warehouse(shutil.copy(empty_file, tmp_path / "w.duckdb"))
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO forgotten BY NAME SELECT 'a' AS phone_hash, 'b' AS salt, now() AS forgotten_at")
     done = subprocess.run([sys.executable, "-c", KILLED_WHILE_SPILLING, warehouse.location], check=False)
@@ -195,10 +196,8 @@ def test_the_folder_of_a_process_that_was_killed_before_it_locked_it_is_removed(
     assert list(tmp_path.iterdir()) == [fresh]  # its process may be about to lock it
 
 
-def test_maintenance_removes_the_copy_of_a_killed_compaction(tmp_path: Path) -> None:
-    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
-    with warehouse.connect():
-        pass
+def test_maintenance_removes_the_copy_of_a_killed_compaction(tmp_path: Path, empty_file: Path) -> None:
+    warehouse = Warehouse(shutil.copy(empty_file, tmp_path / "w.duckdb"))
     for name in ("w.duckdb.compacting", "w.duckdb.compacting.wal"):
         (tmp_path / name).write_bytes(b"TRANSCRIPTMARK")
     warehouse.maintain()

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,9 @@ def rows_of(table: Any) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+def warehouse(tmp_path_factory: pytest.TempPathFactory, empty_file: Path) -> Warehouse:
     """Forty days of five agents. `agent-4` starts late and has missing days, an unsettled day and rejects."""
-    made = Warehouse(str(tmp_path_factory.mktemp("warehouse") / "w.duckdb"))
+    made = Warehouse(shutil.copy(empty_file, tmp_path_factory.mktemp("warehouse") / "w.duckdb"))
     fill_warehouse(made, FIRST, DAYS, AGENTS, 20)
     with made.connect() as connection:
         missing = "model_id = 'agent-4' AND (day < '2026-08-10' OR day BETWEEN '2026-08-20' AND '2026-08-22')"

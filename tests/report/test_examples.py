@@ -1,6 +1,7 @@
 """The examples run, and print the numbers of SQL over the calls."""
 
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,11 +43,9 @@ def analyse(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("days", [0, 1])
 def test_analysis_of_too_few_days(
-    tmp_path: Path, days: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, empty_file: Path, days: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    warehouse = Warehouse(str(tmp_path / "young.duckdb"))
-    with warehouse.connect():
-        pass
+    warehouse = Warehouse(shutil.copy(empty_file, tmp_path / "young.duckdb"))
     if days:
         fill_warehouse(warehouse, FIRST, days, 2, 20)
     analyse(warehouse.location, monkeypatch)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -57,18 +58,17 @@ Named = Callable[..., Warehouse]
 
 
 @pytest.fixture(scope="module")
-def make_named(tmp_path_factory: pytest.TempPathFactory) -> Named:
+def make_named(tmp_path_factory: pytest.TempPathFactory, empty_file: Path) -> Named:
     """Make a warehouse with agents of the given names, each with one call of a minute on each day."""
 
     def make(names: Sequence[str], days: int = 3) -> Warehouse:
-        warehouse = Warehouse(str(tmp_path_factory.mktemp("named") / "named.duckdb"))
+        warehouse = Warehouse(shutil.copy(empty_file, tmp_path_factory.mktemp("named") / "named.duckdb"))
         with warehouse.connect() as connection:
             numbered = {"names": list(names), "first": FIRST, "days": days}
             connection.execute(_NAMED_CELLS, numbered)
             connection.execute("INSERT INTO agents SELECT DISTINCT model_id, name, 'inbound', now() FROM cells")
             connection.execute(_LOADS_OF_CELLS)
             connection.execute(_CALLS_OF_CELLS, {"reason": SCRIPT})
-        with warehouse.connect() as connection:
             compute_metrics(connection, [FIRST + dt.timedelta(days=day) for day in range(days)], Settings.of())
         return warehouse
 
@@ -228,11 +228,8 @@ def test_two_hundred_agents_with_long_names(crowd: OpenReport) -> None:
     assert crowd.page.locator("#agent-table tbody tr:visible").count() == 15
 
 
-def test_an_empty_warehouse(tmp_path: Path, open_report: Open) -> None:
-    empty = Warehouse(str(tmp_path / "empty.duckdb"))
-    with empty.connect():
-        pass
-    report = open_report(empty)
+def test_an_empty_warehouse(empty_file: Path, open_report: Open) -> None:
+    report = open_report(Warehouse(empty_file))
     assert report.page.inner_text("#state").startswith("No data: ")
     for card in ("calls", "median"):
         assert report.headline()[card] is None

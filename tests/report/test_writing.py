@@ -119,10 +119,8 @@ def test_the_default_days(
     assert last_days(warehouse, Settings.of(report_days=report_days), to_day) == wanted
 
 
-def test_the_default_days_of_an_empty_warehouse_end_yesterday(tmp_path: Path) -> None:
-    empty = Warehouse(str(tmp_path / "empty.duckdb"))
-    with empty.connect():
-        pass
+def test_the_default_days_of_an_empty_warehouse_end_yesterday(empty_file: Path) -> None:
+    empty = Warehouse(empty_file)
     yesterday = last_closed_day("UTC")
     found = last_days(empty, Settings.of(report_days=2))
     assert found.to_day in (yesterday, last_closed_day("UTC"))  # midnight may pass
