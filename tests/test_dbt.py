@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,8 +15,12 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import LANDED_TABLES, VIEWS
 
 
+def read(text: str) -> Any:
+    return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
 def test_every_table_and_view_is_described() -> None:
-    [source] = yaml.safe_load(dbt_sources(Settings.of()))["sources"]
+    [source] = read(dbt_sources(Settings.of()))["sources"]
     tables = {table["name"]: table for table in source["tables"]}
     assert (source["name"], source["database"], source["schema"]) == ("synthflow", "warehouse", "synthflow")
     for table in (*LANDED_TABLES, *METRIC_TABLES, *VIEWS):
@@ -32,7 +37,7 @@ def test_every_table_and_view_is_described() -> None:
 
 def test_prefix_schema_database_and_source_can_be_chosen() -> None:
     settings = Settings.of(warehouse_schema="acme", recordings="audio")
-    [source] = yaml.safe_load(dbt_sources(settings, key_prefix="raw/acme", database="lake", source="voice"))["sources"]
+    [source] = read(dbt_sources(settings, key_prefix="raw/acme", database="lake", source="voice"))["sources"]
     assert (source["name"], source["database"], source["schema"]) == ("voice", "lake", "acme")
     keys = [table["config"]["meta"]["dagster"]["asset_key"] for table in source["tables"]]
     assert ["raw", "acme", "calls"] in keys
@@ -76,7 +81,7 @@ def test_a_source_of_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytes
     assert [path for path in tmp_path.rglob("*.y*ml") if path.name != "dbt_project.yml"] == [own]
     for _ in range(2):  # what the command wrote may be replaced
         assert sources_command("--output", "models/ours.yml", "--source", "voice") == (0, "models/ours.yml\n")
-    assert yaml.safe_load((tmp_path / "models/ours.yml").read_text())["sources"][0]["name"] == "voice"
+    assert read((tmp_path / "models/ours.yml").read_text())["sources"][0]["name"] == "voice"
 
 
 DEFINITIONS = """
@@ -98,7 +103,7 @@ def test_keys_that_a_project_translates_are_used(tmp_path: Path, monkeypatch: py
     (tmp_path / "broken_defs.py").write_text("import nonsense_of_theirs")
     code, said = sources_command("--definitions", "their_defs")
     assert code == 0
-    [source] = yaml.safe_load(said)["sources"]
+    [source] = read(said)["sources"]
     keys = {table["name"]: table["config"]["meta"]["dagster"]["asset_key"] for table in source["tables"]}
     assert keys == {name: ["mine", f"my_{name}"] for name in keys}
     assert {"calls", "agents", "call_actions", "call_rates_daily"} <= set(keys)

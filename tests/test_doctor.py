@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -331,7 +332,7 @@ def test_unknown_fields() -> None:
     assert "mood" in found["fields"].text
 
 
-def test_warehouse(tmp_path: Path) -> None:
+def test_warehouse(tmp_path: Path, empty_file: Path) -> None:
     def examined(**values: str) -> dict[str, Finding]:
         """The warehouse and exports are examined even if the API cannot be reached."""
         usual = {"warehouse": str(tmp_path / "none.duckdb")}
@@ -348,8 +349,7 @@ def test_warehouse(tmp_path: Path) -> None:
     trouble = examined(warehouse=str(foreign))["warehouse"]
     assert (trouble.verdict, "lacks tables" in trouble.text) == (Verdict.TROUBLE, True)
     own = tmp_path / "own.duckdb"
-    with Warehouse(str(own)).connect():
-        pass
+    shutil.copy(empty_file, own)
     found = examined(warehouse=str(own), export_dir=str(tmp_path / "out"))
     assert "Nothing has landed yet" in found["warehouse"].text
     assert found["exports"].text.endswith("out is writable.")
@@ -372,18 +372,19 @@ def test_a_report_that_would_replace_another_file_is_trouble(tmp_path: Path) -> 
     )
 
 
-def test_the_default_file_of_earlier_versions_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_file_of_earlier_versions_is_named(
+    tmp_path: Path, empty_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     settings = Settings.of(warehouse="data/warehouse.duckdb")
     assert warehouse_of(settings).verdict is Verdict.OK
-    with Warehouse("data/synthflow.duckdb").connect():
-        pass
+    Path("data").mkdir()
+    shutil.copy(empty_file, "data/synthflow.duckdb")
     found = warehouse_of(settings)
     assert "data/synthflow.duckdb exists" in found.text
     subprocess.run(["/bin/sh", "-c", found.remedy], check=True)
     assert Path(".env").read_text().strip() == "SYNTHFLOW_WAREHOUSE=data/synthflow.duckdb"
-    with Warehouse("data/warehouse.duckdb").connect():
-        pass
+    shutil.copy(empty_file, "data/warehouse.duckdb")
     assert "Nothing has landed yet" in warehouse_of(settings).text
 
 
@@ -446,15 +447,14 @@ def test_a_margin_shorter_than_the_time_before_some_starts_is_trouble(
     raise AssertionError("no samples differed")
 
 
-def test_a_vanished_warehouse_is_noted_if_a_start_date_is_set(tmp_path: Path) -> None:
+def test_a_vanished_warehouse_is_noted_if_a_start_date_is_set(tmp_path: Path, empty_file: Path) -> None:
     start, expected = last_due_day("UTC") - dt.timedelta(days=9), last_due_day("UTC")
     settings = Settings.of(warehouse=str(tmp_path / "warehouse.duckdb"), start_date=start)
     found = warehouse_of(settings)
     assert found.verdict is Verdict.NOTE
     assert found.text.endswith(f"The first run creates it. The days from {start} to {expected} are missing.")
     assert str(found.remedy).endswith(f"--partition-range {start}...{expected}")
-    with Warehouse(settings.warehouse).connect():
-        pass
+    shutil.copy(empty_file, settings.warehouse)
     assert f"Nothing has landed yet. The days from {start}" in warehouse_of(settings).text
     future = settings.model_copy(update={"start_date": expected + dt.timedelta(days=3)})
     assert warehouse_of(future).verdict is Verdict.OK
