@@ -246,7 +246,7 @@ def test_what_is_not_known_is_said_and_not_shown_as_zero(make_named: Named, open
         compute_metrics(connection, [FIRST], Settings.of())
     report = open_report(warehouse, FIRST, FIRST)
     for figure in ("attempts", "callers"):
-        assert report.page.inner_text(f"#{figure}-summary").endswith("With SYNTHFLOW_PII=drop, none has.")
+        assert report.page.inner_text(f"#{figure}-summary").endswith("SYNTHFLOW_PII=drop removes all of them.")
         assert report.page.is_visible(f"#{figure} .none")
     assert report.headline().keys() & {"cost", "cost-per-person", "cost-per-goal"} == set()
 

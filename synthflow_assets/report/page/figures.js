@@ -285,7 +285,7 @@ function passShare({ judged }, check) {
 const MOST_BARS = 12;
 
 /** The end of a summary, if only the first bars are drawn. */
-const restText = (bars) => (bars.length > MOST_BARS ? ` The chart shows the lowest ${MOST_BARS}, the table all.` : "");
+const restText = (bars) => (bars.length > MOST_BARS ? ` The chart shows the lowest ${MOST_BARS}; the table shows all.` : "");
 
 /** How often each variable was collected. */
 function variables(view) {
@@ -372,7 +372,7 @@ function reach(view) {
   const known = [...rates.keys()].filter((index) => rates[index] >= 0);
   if (most <= 0) {
     const few = sumOf(started) > 0;
-    return { rows: [], summary: few ? `No hour of the week has at least ${FEWEST_CALLS} calls of which one reached a person.` : "" };
+    return { rows: [], summary: few ? `No hour of the week has both ${FEWEST_CALLS} calls and a person reached.` : "" };
   }
   // Five classes of equal width, and one for too few calls.
   const classOf = (rate) => (rate < 0 ? 0 : Math.min(5, 1 + Math.floor((5 * rate) / most)));
@@ -444,7 +444,7 @@ function attempts(view) {
 /** Why there are calls, but no callers; empty if there are callers or no calls. */
 function unidentified({ total }) {
   if (total.calls === 0 || total.identified_calls) return "";
-  return "Callers are unknown, because no call has a usable phone number. With SYNTHFLOW_PII=drop, none has.";
+  return "Callers are unknown, because no call has a usable phone number. SYNTHFLOW_PII=drop removes all of them.";
 }
 
 function callers(view) {
@@ -569,13 +569,13 @@ function states(view) {
       return state;
     }),
   );
-  const trouble = view.agents.map(
+  const incomplete = view.agents.map(
     (_, place) => worst[place].filter((state) => state !== STATE.COMPLETE && state !== STATE.NOT_YET).length,
   );
   const order = [...view.agents.keys()].sort(
-    (a, b) => trouble[b] - trouble[a] || view.agents[b].sums.calls - view.agents[a].sums.calls,
+    (a, b) => incomplete[b] - incomplete[a] || view.agents[b].sums.calls - view.agents[a].sums.calls,
   );
-  const shown = order.filter((place) => trouble[place] || order.length <= ROWS_OF_STATES).slice(0, ROWS_OF_STATES);
+  const shown = order.filter((place) => incomplete[place] || order.length <= ROWS_OF_STATES).slice(0, ROWS_OF_STATES);
   const rowOf = (name, statesOf) =>
     view.buckets.map((bucket, at) => ({
       from: bucket.from,
@@ -593,7 +593,7 @@ function states(view) {
   ];
   const present = new Set(rows.map((row) => row.state));
   const rest = order.length > shown.length;
-  const clean = trouble.filter((one) => one === 0).length;
+  const clean = incomplete.filter((one) => one === 0).length;
   const stale = view.agents.filter(
     (agent) => agent.lastLanded !== null && agent.lastLanded < view.numbers.days - 1,
   ).length;

@@ -1,1 +1,1 @@
-"""The questions that the report asks of the metric tables, each a `.sql` file."""
+"""The queries of the report, each a `.sql` file."""
