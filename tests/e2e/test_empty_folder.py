@@ -19,7 +19,6 @@ from tests.e2e.processes import (
     free_port,
     partition_counts,
     processes_in,
-    run,
     run_states,
     time_zones,
 )
@@ -43,7 +42,7 @@ def test_demo_then_dev_over_the_sandbox(
     # A key and settings of a real workspace must not leak into the demo.
     real = "SYNTHFLOW_API_KEY=real\nSYNTHFLOW_MODEL_IDS=real-agent\nSYNTHFLOW_TIMEZONE=Asia/Tokyo\n"
     (folder / ".env").write_text(real)
-    first = run(folder, "synthflow-assets", "demo", env=env, bin=wheel_python.parent)
+    first = wheel_forks.run(folder, "synthflow-assets", "demo", env=env)
     warehouse = Warehouse(str(folder / "data/sandbox/warehouse.duckdb"))
     calls = warehouse.read_frame("calls")
     assert f"The sandbox has {len(calls):,} calls in these days; {len(calls):,} landed" in first
