@@ -92,9 +92,11 @@ def land_repeatedly(job: dict[str, Any]) -> None:
                 partition = Partition(dt.date.fromisoformat(day), model_id)
                 staging.add(partition, [json.dumps(call).encode() for call in calls])
                 staging.complete(partition, FetchResult(len(calls), len(calls), 0, 0, 0, 1, closed=True))
-            note(job, "landing")
             with warehouse.connect() as connection:
-                land(connection, staging.take_ready(), version, dt.datetime.now(dt.UTC))
+                ready = staging.take_ready()
+                note(job, "landing")
+                land(connection, ready, version, dt.datetime.now(dt.UTC))
+                note(job, "landed")
 
 
 def load(job: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from synthflow_assets.warehouse.connection import Warehouse
 from tests.lake.conftest import Lake
 from tests.writers import Writers
 
-KILLS = 12
+KILLS = 6
+WRITERS = 3
 CALLS = 150
 DAYS = ("2026-03-09", "2026-04-02")
 
@@ -44,26 +45,28 @@ def versions(lake: Lake) -> dict[tuple[str, str], str]:
 def test_a_kill_at_any_moment_leaves_the_old_partition_or_the_new_one(
     lake: Lake, writers: Writers, tmp_path: Path
 ) -> None:
-    def landings_begun(writer: int, at_least: int) -> float:
+    def when_noted(writer: int, lines: int) -> float:
+        """Return when the writer's diary has so many lines: one as a landing begins, one as it ends."""
         diary = tmp_path / f"{writer}"
         begun = time.monotonic()
-        while not diary.exists() or len(diary.read_text().splitlines()) < at_least:
+        while not diary.exists() or len(diary.read_text().splitlines()) < lines:
             time.sleep(0.005)
             assert time.monotonic() - begun < 60
         return time.monotonic()
 
-    writers.run(**landing(lake, 0, 3))
+    writers.run(**landing(lake, 0, 1))
     before = versions(lake)
-    assert set(before.values()) == {"0.2"}
+    assert set(before.values()) == {"0.0"}
     chance = random.Random(1)
     outcomes: collections.Counter[str] = collections.Counter()
-    landing_seconds = 0.5
+    landing_seconds = 0.0
     for writer in range(1, KILLS + 1):
         child = writers.start(**landing(lake, writer, 1_000, diary=str(tmp_path / f"{writer}")))
-        first = landings_begun(writer, 1)
+        first = when_noted(writer, 1)
         if writer % 2:
             # Measured, because the kills must fall into a landing on a busy machine too.
-            landing_seconds = landings_begun(writer, 2) - first
+            landing_seconds = when_noted(writer, 2) - first
+            when_noted(writer, 3)
         time.sleep(chance.uniform(0, landing_seconds))
         writers.kill(child)
         after = versions(lake)
@@ -84,17 +87,17 @@ def test_many_writers_of_the_same_and_of_different_partitions_end_exact(
     lake: Lake, writers: Writers, without_lock: bool
 ) -> None:
     """Without the lock, conflicts are found at the commit, and the transaction is retried."""
-    for writer in range(4):
+    for writer in range(WRITERS):
         partitions = [(DAYS[0], "shared"), (DAYS[1], f"own-{writer}")]
         writers.start(**landing(lake, writer, 2, partitions=partitions, without_lock=without_lock))
     writers.finish()
     found = versions(lake)
-    assert set(found) == {(DAYS[0], "shared"), *((DAYS[1], f"own-{writer}") for writer in range(4))}
-    assert all(found[DAYS[1], f"own-{writer}"] == f"{writer}.1" for writer in range(4))
+    assert set(found) == {(DAYS[0], "shared"), *((DAYS[1], f"own-{writer}") for writer in range(WRITERS))}
+    assert all(found[DAYS[1], f"own-{writer}"] == f"{writer}.1" for writer in range(WRITERS))
 
 
 def test_many_writers_create_one_lake_at_once(new_lake: Lake, writers: Writers) -> None:
-    for writer in range(3):
+    for writer in range(WRITERS):
         writers.start(**landing(new_lake, writer, 1))
     writers.finish()
     assert len(versions(new_lake)) == len(DAYS)
