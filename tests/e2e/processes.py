@@ -133,7 +133,21 @@ def time_zones(port: int) -> set[str]:
     return {result["executionTimezone"] for result in results}
 
 
+def wait_for_end_of_processes(folder: Path, seconds: float = 60) -> None:
+    """Wait until no process names the folder. Dagster's code servers end a moment after the process that started them.
+
+    Args:
+        folder: of the data.
+        seconds: until the wait fails. A code server whose parent was killed ends after 45 s.
+    """
+    deadline = time.monotonic() + seconds
+    while left := processes_in(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
 def processes_in(folder: Path) -> list[str]:
     """The commands of all processes that name the folder."""
-    listed = subprocess.run(["ps", "-eo", "args"], check=True, capture_output=True, text=True).stdout  # noqa: S607
-    return [line for line in listed.splitlines() if str(folder) in line]
+    # `ps` would cut them to the width of the terminal.
+    commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    return [command for command in commands if str(folder) in command]

@@ -18,9 +18,9 @@ from tests.e2e.processes import (
     environment,
     free_port,
     partition_counts,
-    processes_in,
     run_states,
     time_zones,
+    wait_for_end_of_processes,
 )
 from tests.forks import Forks
 
@@ -89,7 +89,7 @@ def test_demo_then_dev_over_the_sandbox(
     server.kill_descendant("dagster._daemon")
     assert server.wait() == 1
     assert server.log.read_text().endswith("Error: Dagster ended by itself; see the messages above\n")
-    assert processes_in(folder) == []
+    wait_for_end_of_processes(folder)
 
 
 def test_home_then_a_run(
