@@ -18,8 +18,11 @@ async function start() {
     drawState(view);
     drawTransfers(view);
     table.draw(view);
-    for (const figure of figures) {
-      await figure.draw(view);
+    for (const figure of figures) figure.describe(view);
+    // Measured together: after each change of the page, the browser computes the layout again.
+    const widths = figures.map((figure) => figure.chart.clientWidth);
+    for (const [place, figure] of figures.entries()) {
+      await figure.drawChart(view, widths[place]);
       if (performance.now() - painted < PAINT_INTERVAL_MS) continue;
       await new Promise((resume) => setTimeout(resume)); // lets the browser paint
       if (change !== latest) return;

@@ -265,15 +265,17 @@ function tableOf({ columns, rows }) {
 /** A figure of the page. Its chart is created once and gets new data with each view. */
 class Figure {
   constructor(id, spec, show) {
-    Object.assign(this, { id, spec, show, drawn: null, table: null });
+    Object.assign(this, { id, spec, show, made: null, drawn: null, table: null });
     this.element = find(id);
     this.chart = this.element.querySelector(".chart");
     this.details = this.element.querySelector("details");
     this.details.addEventListener("toggle", () => this.fillTable());
   }
 
-  async draw(view) {
+  /** Show all but the chart, which is hidden if there is nothing to draw. */
+  describe(view) {
     const made = this.show(view);
+    this.made = made;
     this.table = made.table ?? null;
     const isEmpty = made.rows.length === 0;
     this.chart.hidden = isEmpty;
@@ -289,11 +291,11 @@ class Figure {
       }),
     );
     this.fillTable();
-    if (!isEmpty) await this.drawChart(view, made);
   }
 
-  async drawChart(view, made) {
-    const width = this.chart.clientWidth;
+  async drawChart(view, width) {
+    const { made } = this;
+    if (made.rows.length === 0) return;
     const signals = {
       span: made.span ?? [view.buckets[0].from, view.buckets.at(-1).to],
       ...ticksOf(view, width - 40),
