@@ -100,13 +100,14 @@ class Deployment:
         return list(self.instance.get_runs(filters=dg.RunsFilter(tags=wanted)))
 
     def seen(self) -> str:
-        """What to read if something did not happen: the runs, what Dagster said of them, and the end of the log."""
+        """What to read if something did not happen: the runs, what Dagster said of them, and the ends of the logs."""
         lines = []
         for run in self.instance.get_runs(limit=10):
             lines.append(f"{run.run_id} {run.job_name} {run.status.value} {run.tags}")
             entries = [entry for entry in self.instance.all_logs(run.run_id) if entry.message]
             lines += [f"    {entry.message[:1000]}" for entry in entries[-10:]]
-        lines += ["---", self.log.read_text(encoding="utf-8", errors="replace")[-5000:]]
+        for log in sorted(self.folder.glob("*.log")):
+            lines += [f"--- {log.name}", log.read_text(encoding="utf-8", errors="replace")[-5000:]]
         return "\n".join(lines)
 
     def wait_until(self, reached: Callable[[], Any], what: str) -> Any:

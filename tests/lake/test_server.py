@@ -87,15 +87,7 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
             for name, command in commands.items()
         }
         assert set(services) == {"code", "webserver", "daemon"}
-        server = Deployment(
-            f"http://127.0.0.1:{web_port}",
-            home,
-            instance,
-            lake.warehouse(),
-            sandbox,
-            environment,
-            logs=tmp_path,
-        )
+        server = Deployment(web_port, tmp_path, instance, lake.warehouse(), sandbox, environment, services["webserver"])
         loaded = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename }
             } } } }"""
 
