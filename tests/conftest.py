@@ -52,6 +52,9 @@ LONGEST = (
     ("tests/report/test_page.py", "tests/report/test_numbers.py", "tests/report/test_today.py"),
 )
 
+# The search for garbage takes a tenth of the time of all tests. Imports make nearly none.
+gc.set_threshold(100_000)
+
 # As a shell's background job the tests would ignore Ctrl-C, and so would Dagster's servers, which they stop by it.
 # Under `nohup`, they would ignore the end of the terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -168,7 +171,7 @@ def browser() -> Iterator[Browser]:
 
 
 def pytest_collection_finish() -> None:
-    """Search for garbage less often, and not among what was imported: that takes a tenth of the time of all tests."""
+    """Search for garbage less often than usual, and not among what was imported."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)

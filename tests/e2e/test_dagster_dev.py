@@ -365,7 +365,7 @@ def test_a_stale_agent_is_red_while_old_days_are_backfilled(deployment: Deployme
     with deployment.warehouse.connect() as connection:
         connection.execute("DELETE FROM call_loads WHERE day = $1 AND model_id = $2", [last, stale])
         connection.execute("DELETE FROM calls WHERE day = $1 AND model_id = $2", [last, stale])
-    backfill = deployment.backfill(dt.date(2026, 1, 1), dt.date(2026, 1, 10))
+    backfill = deployment.backfill(dt.date(2026, 1, 1), dt.date(2026, 1, 5))
     during = deployment.launch("synthflow_freshness")
     deployment.wait_until(lambda: deployment.status_of(during) == "SUCCESS", "the freshness check")
     assert deployment.check("fresh_per_model", during) == "FAILED"
