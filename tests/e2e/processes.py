@@ -2,12 +2,14 @@
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +95,11 @@ class Server:
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A TCP port that nothing listens on, and that the system gives to no other process before it is used."""
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):  # the system gives those from 32768 on
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port from 20000 to 29999 is free")
 
 
 def ask(url: str, query: str | None = None) -> Any:
