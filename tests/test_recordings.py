@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from synthflow_assets import recordings
@@ -162,6 +161,8 @@ def test_an_outage_is_one_error_instead_of_one_for_each_recording(
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket on a local S3 server."""
+    from moto.server import ThreadedMotoServer  # late: every worker would import it while it collects the tests
+
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -99,7 +99,7 @@ def test_days_are_complete_under_every_reading(
 ) -> None:
     """Calls start in the first and last millisecond of each day, where the readings differ."""
     sandbox = start_sandbox(
-        window_filters=filters, window_ends=ends, order=order, calls_per_day=150, agents=1, border_calls=True
+        window_filters=filters, window_ends=ends, order=order, calls_per_day=90, agents=1, border_calls=True
     )
     days = [day_of(sandbox.model_ids[0], day) for day in range(3)]
     for edge in (edge for day in days for edge in (day.start_ms, day.end_ms - 1)):

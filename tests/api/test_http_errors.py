@@ -285,7 +285,6 @@ OTHER_TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("status", [400, 404, 410, 422])
 @pytest.mark.parametrize(
     ("body", "says_so"),
     [
@@ -322,8 +321,10 @@ OTHER_TEXTS = [
     ],
     ids=str,
 )
-def test_only_a_clear_sentence_means_that_there_are_no_calls(status: int, body: Any, says_so: bool) -> None:
-    assert isinstance(error_of(status, body), NoCallsFoundError) is says_so
+def test_only_a_clear_sentence_means_that_there_are_no_calls(body: Any, says_so: bool) -> None:
+    statuses = (400, 404, 410, 422)
+    understood = {status: isinstance(error_of(status, body), NoCallsFoundError) for status in statuses}
+    assert understood == dict.fromkeys(statuses, says_so)
 
 
 # The words of the sentences above. Any other word may say why the calls cannot be seen.

@@ -15,10 +15,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from dagster_k8s.container_context import K8sContainerContext
-from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
-from kubernetes.client import ApiClient
-
 RELEASE = "dagster"
 DAGSTER_HOME = "/opt/dagster/dagster_home"
 _PASSWORD = {"DAGSTER_PG_PASSWORD": "p"}
@@ -109,6 +105,10 @@ class Chart:
 
     def job(self) -> dict[str, Any]:
         """Return the Job of a run, as Dagster's launcher creates it from both configurations."""
+        from dagster_k8s.container_context import K8sContainerContext
+        from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
+        from kubernetes.client import ApiClient
+
         config = self.launcher_config()
         context = K8sContainerContext(
             image_pull_policy=config["image_pull_policy"],

@@ -1,4 +1,8 @@
-"""Dagster, PostgreSQL, the schemas of Kubernetes and our settings accept the examples of deploy/."""
+"""Dagster, PostgreSQL, the schemas of Kubernetes and our settings accept the examples of deploy/.
+
+The tests import Dagster's packages for Kubernetes and PostgreSQL themselves: at the top of the file, every worker would
+import them while it collects the tests, which takes a second.
+"""
 
 import os
 import re
@@ -14,9 +18,6 @@ from dagster import DagsterInstance
 from dagster._config import process_config, resolve_to_config_type
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster_k8s import K8sRunLauncher
-from dagster_postgres import PostgresRunStorage
-from dagster_postgres.utils import pg_url_from_config
 
 from synthflow_assets.settings import Settings
 from tests.lake.chart import Chart
@@ -77,6 +78,8 @@ def storage_of(postgresql: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_dagster_reads_the_servers_instance(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dagster_postgres import PostgresRunStorage
+
     [config] = read(SERVER / "dagster.yaml")
     with instance_of(config, tmp_path / "home", database, monkeypatch) as instance:
         assert isinstance(instance.run_storage, PostgresRunStorage)
@@ -175,6 +178,9 @@ def test_dagster_reads_what_the_chart_makes_of_the_values(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The chart writes these parts into `dagster.yaml`, with its names in Dagster's spelling."""
+    from dagster_postgres import PostgresRunStorage
+    from dagster_postgres.utils import pg_url_from_config
+
     [values] = read(KUBERNETES / "values.yaml")
     monkeypatch.setenv("DAGSTER_PG_PASSWORD", "p")
     storage = process_config(PostgresRunStorage.config_type(), storage_of(values["postgresql"]))
@@ -202,6 +208,8 @@ def test_dagster_reads_what_the_chart_makes_of_the_values(
 
 def test_a_run_is_a_job_that_kubernetes_takes() -> None:
     """Dagster's launcher builds the job from the values, and the schemas of Kubernetes accept it."""
+    from dagster_k8s import K8sRunLauncher
+
     evaluated = process_config(resolve_to_config_type(K8sRunLauncher.config_type()), chart().launcher_config())
     assert evaluated.success, evaluated.errors
     manifest = chart().job()

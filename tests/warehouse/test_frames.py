@@ -37,9 +37,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     return with_calls(tmp_path_factory.mktemp("filled") / "w.duckdb")
 
 
-@pytest.mark.parametrize("table", list(TABLES))
-@pytest.mark.parametrize("kind", ["empty", "filled"])
-def test_dtypes_follow_from_the_schema(empty_file: Path, filled: Warehouse, table: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "table"), [*(("empty", table) for table in TABLES), ("filled", "calls"), ("filled", "agents")]
+)
+def test_dtypes_follow_from_the_schema(empty_file: Path, filled: Warehouse, kind: str, table: str) -> None:
     frame = {"empty": Warehouse(empty_file), "filled": filled}[kind].read_frame(table)
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
         column.name: dtype_of(column) for column in TABLES[table].columns
