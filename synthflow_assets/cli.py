@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _LONGEST_REPORT_DAYS = 3660
 _FIRST_DAY, _LAST_DAY = dt.date(2020, 1, 1), dt.date(2100, 1, 1)
-_COLOURS = {"ok": "green", "note": "yellow", "trouble": "red"}
+_COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 def _day(_: click.Context, parameter: click.Parameter, value: str | None) -> dt.date | None:
@@ -117,17 +117,17 @@ def doctor(debug: bool, alerts: bool) -> None:
     from synthflow_assets.doctor import Verdict, examine
     from synthflow_assets.settings import Settings
 
-    troubles = 0
+    problems = 0
     for finding in examine(Settings.load(), send_alerts=alerts):
-        troubles += finding.verdict is Verdict.TROUBLE
+        problems += finding.verdict is Verdict.PROBLEM
         verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
         click.echo(f"{verdict}  {finding.subject:<10} {finding.text}")
         if finding.remedy:
             click.echo(f"{'':<20}Run: {finding.remedy}")
         if debug and finding.response:
             click.echo(f"{'':<20}The API said: {finding.response}")
-    if troubles:
-        raise click.ClickException(f"{troubles} problem{'s' if troubles > 1 else ''} found; see above what to do")
+    if problems:
+        raise click.ClickException(f"{problems} problem{'s' if problems > 1 else ''} found; see above what to do")
 
 
 @main.command()

@@ -62,7 +62,7 @@ class Verdict(StrEnum):
 
     OK = "ok"
     NOTE = "note"
-    TROUBLE = "trouble"
+    PROBLEM = "problem"
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _examine_alerts(settings: Settings) -> Iterator[Finding]:
     try:
         results = send_test_alert(settings)
     except SettingsError as error:
-        yield Finding(Verdict.TROUBLE, "alerts", _sentence(error))
+        yield Finding(Verdict.PROBLEM, "alerts", _sentence(error))
         return
     if not results:
         yield Finding(Verdict.NOTE, "alerts", "No channel is set, so no alerts are sent.")
@@ -114,7 +114,7 @@ def _examine_alerts(settings: Settings) -> Iterator[Finding]:
         if problem is None:
             yield Finding(Verdict.OK, "alerts", f"The channel accepted a test alert: {channel}.")
         else:
-            yield Finding(Verdict.TROUBLE, "alerts", _sentence(problem))
+            yield Finding(Verdict.PROBLEM, "alerts", _sentence(problem))
 
 
 def _set(field: str, value: object) -> str:
@@ -141,7 +141,7 @@ def _examine_timezone(settings: Settings, today: dt.date) -> Finding:
             f"The zone data in {place} ({version}) is older than Python's package tzdata ({data.newer_version}). "
             f"They differ for {timezone}, from {data.differs_from} on: days would begin at a wrong time."
         )
-        return Finding(Verdict.TROUBLE, "time zone", text, _UPDATE_SYSTEM_ZONES)
+        return Finding(Verdict.PROBLEM, "time zone", text, _UPDATE_SYSTEM_ZONES)
     text = f"The zone data for {timezone} is {version}, from {place}."
     if timezone not in _FIXED_ZONES and (data.year or 0) < today.year - 1:
         text = f"{text} The rules of {timezone} may have changed since then."
@@ -162,8 +162,8 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
     yield host
     if settings.api_key is None:
         text = f"{variable('api_key')} is not set. Synthflow's dashboard shows the key under Settings, API keys."
-        yield Finding(Verdict.TROUBLE, "key", text, _set("api_key", "YOUR_KEY"))
-    if host.verdict is Verdict.TROUBLE or settings.api_key is None:
+        yield Finding(Verdict.PROBLEM, "key", text, _set("api_key", "YOUR_KEY"))
+    if host.verdict is Verdict.PROBLEM or settings.api_key is None:
         return
     with SynthflowClient.from_settings(settings.model_copy(update={"base_url": url})) as client:
         client.wait_for_outages(0, lambda _: None)  # the user waits for the finding
@@ -174,17 +174,17 @@ def _examine_api(settings: Settings, region_urls: Mapping[str, str]) -> Iterator
             return
         except SettingsError as error:
             yield Finding(Verdict.OK, "key", f"{url} accepts the key.")
-            yield Finding(Verdict.TROUBLE, "agents", _sentence(error))
+            yield Finding(Verdict.PROBLEM, "agents", _sentence(error))
             return
         except ApiError as error:
-            yield Finding(Verdict.TROUBLE, "API", _sentence(error), response=error.response_text)
+            yield Finding(Verdict.PROBLEM, "API", _sentence(error), response=error.response_text)
             return
         if resolved.warning:
-            yield Finding(Verdict.TROUBLE, "agents", _sentence(resolved.warning), "synthflow-assets agents")
+            yield Finding(Verdict.PROBLEM, "agents", _sentence(resolved.warning), "synthflow-assets agents")
         try:
             yield from _examine_calls(client, settings, resolved.agents)
         except ApiError as error:
-            yield Finding(Verdict.TROUBLE, "calls", _sentence(error), response=error.response_text)
+            yield Finding(Verdict.PROBLEM, "calls", _sentence(error), response=error.response_text)
 
 
 def _examine_host(url: str, setting: str) -> Finding:
@@ -197,7 +197,7 @@ def _examine_host(url: str, setting: str) -> Finding:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not a host name"
         text = f"{host} cannot be resolved ({reason}). Check {setting}network and DNS of this machine."
-        return Finding(Verdict.TROUBLE, "host", text, f"nslookup {shlex.quote(host)}")
+        return Finding(Verdict.PROBLEM, "host", text, f"nslookup {shlex.quote(host)}")
     return Finding(Verdict.OK, "host", f"{host} resolves to {', '.join(sorted(addresses)[:3])}.")
 
 
@@ -209,7 +209,7 @@ def _examine_regions(settings: Settings, region_urls: Mapping[str, str]) -> Find
             "SYNTHFLOW_BASE_URL refuses the key (401). Check the key, or remove SYNTHFLOW_BASE_URL so that the doctor "
             "tries every region."
         )
-        return Finding(Verdict.TROUBLE, "key", text)
+        return Finding(Verdict.PROBLEM, "key", text)
     unreached = []
     for region, url in region_urls.items():
         if region == settings.region:
@@ -224,10 +224,10 @@ def _examine_regions(settings: Settings, region_urls: Mapping[str, str]) -> Find
                 unreached.append(region)
                 continue
         text = f"Region {settings.region} refuses the key (401), but region {region} accepts it."
-        return Finding(Verdict.TROUBLE, "key", text, _set("region", region))
+        return Finding(Verdict.PROBLEM, "key", text, _set("region", region))
     others = f" ({', '.join(unreached)} did not respond)" if unreached else ""
     text = f"Every region refuses the key (401){others}. Make a new key in Synthflow's dashboard: Settings, API keys."
-    return Finding(Verdict.TROUBLE, "key", text, _set("api_key", "NEW_KEY"))
+    return Finding(Verdict.PROBLEM, "key", text, _set("api_key", "NEW_KEY"))
 
 
 def _examine_calls(client: SynthflowClient, settings: Settings, agents: list[Agent]) -> Iterator[Finding]:
@@ -317,9 +317,9 @@ def _examine_fetch(
                         )
                     case FailedWindow():
                         text = f"{day} of {agent.label} cannot be fetched: {_sentence(event.error)}"
-                        yield Finding(Verdict.TROUBLE, "fetch", text, response=event.error.response_text)
+                        yield Finding(Verdict.PROBLEM, "fetch", text, response=event.error.response_text)
     except WarehouseError as error:
-        yield Finding(Verdict.TROUBLE, "records", _sentence(error))
+        yield Finding(Verdict.PROBLEM, "records", _sentence(error))
 
 
 def _landed_calls(settings: Settings, day: dt.date) -> pa.Table | None:
@@ -342,13 +342,13 @@ def _landed_calls(settings: Settings, day: dt.date) -> pa.Table | None:
 def _decoding(partition: str, calls: int, other_model: int, result: TrialResult) -> Iterator[Finding]:
     """Yield findings about decoding the calls of a partition."""
     if result.error is not None:
-        yield Finding(Verdict.TROUBLE, "records", f"{partition} would not land: {_sentence(result.error)}")
+        yield Finding(Verdict.PROBLEM, "records", f"{partition} would not land: {_sentence(result.error)}")
         return
     notes = [f"{count:,} records would be rejected: {reason}" for reason, count in result.rejected.items()]
     many = _MANY_REJECTS * (calls + other_model)
     if other_model:
         notes.append(f"{other_model:,} records of another agent would be left out")
-    verdict = Verdict.TROUBLE if sum(result.rejected.values()) + other_model > many else Verdict.NOTE
+    verdict = Verdict.PROBLEM if sum(result.rejected.values()) + other_model > many else Verdict.NOTE
     for note in notes:
         yield Finding(verdict, "records", f"{partition}: {note}.")
     for warning in result.warnings:
@@ -366,7 +366,7 @@ def _examine_clock(client: SynthflowClient) -> Finding:
         return Finding(Verdict.OK, "clock", "This machine's clock agrees with the API's.")
     direction, effect = ("ahead of", "early") if ahead > 0 else ("behind", "late")
     text = f"This machine's clock is {abs(ahead):,.0f} s {direction} the API's, so days would end too {effect}."
-    return Finding(Verdict.TROUBLE, "clock", text, "sudo timedatectl set-ntp true")
+    return Finding(Verdict.PROBLEM, "clock", text, "sudo timedatectl set-ntp true")
 
 
 def _describe(reading: ApiReading, settings: Settings) -> Iterator[Finding]:
@@ -376,12 +376,12 @@ def _describe(reading: ApiReading, settings: Settings) -> Iterator[Finding]:
             "The API ignores from_date and to_date, so every fetch would fail. SYNTHFLOW_BASE_URL must be the address "
             "of Synthflow's v2 API."
         )
-        yield Finding(Verdict.TROUBLE, "window", text, _set("base_url", REGION_URLS[settings.region]))
+        yield Finding(Verdict.PROBLEM, "window", text, _set("base_url", REGION_URLS[settings.region]))
         return
     yield Finding(Verdict.OK, "window", _window_text(reading))
     if reading.honours_offset is False:
         text = "The API ignores offset, so days of more than 100 calls would fail. Report this to Synthflow."
-        yield Finding(Verdict.TROUBLE, "pages", text)
+        yield Finding(Verdict.PROBLEM, "pages", text)
     else:
         limit = "refuses" if reading.refuses_larger_pages else "allows"
         size = min(reading.sample, MAX_PAGE_SIZE)
@@ -433,7 +433,7 @@ def _margin(longest_seconds: int, margin_seconds: int, lookback_days: int, readi
     text = f"{seen}, longer than SYNTHFLOW_WINDOW_MARGIN_SECONDS ({margin_seconds:,})."
     enough_seconds = (longest_seconds // 3600 + 1) * 3600
     if enough_seconds <= _MAX_MARGIN_SECONDS:
-        return Finding(Verdict.TROUBLE, "margin", text, _set("window_margin_seconds", enough_seconds))
+        return Finding(Verdict.PROBLEM, "margin", text, _set("window_margin_seconds", enough_seconds))
     text = (
         "Recent calls waited more than a day for their start, which is the largest margin. Such a call lands if one "
         "run fetches both its day and the day that lists it, as the daily schedule does with its look-back. So fetch "
@@ -441,7 +441,7 @@ def _margin(longest_seconds: int, margin_seconds: int, lookback_days: int, readi
     )
     if lookback_days >= _LOOKBACK_DAYS_FOR_LEADS:
         return Finding(Verdict.NOTE, "margin", text)
-    return Finding(Verdict.TROUBLE, "margin", text, _set("lookback_days", _LOOKBACK_DAYS_FOR_LEADS))
+    return Finding(Verdict.PROBLEM, "margin", text, _set("lookback_days", _LOOKBACK_DAYS_FOR_LEADS))
 
 
 def _fields(reading: ApiReading) -> Iterator[Finding]:
@@ -466,17 +466,17 @@ def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
             else:
                 text = f"{settings.warehouse} cannot be created: {problem}."
                 default = Settings.model_fields["warehouse"].default
-                yield Finding(Verdict.TROUBLE, "warehouse", text, _set("warehouse", default))
+                yield Finding(Verdict.PROBLEM, "warehouse", text, _set("warehouse", default))
             return
         loads = warehouse.read_frame("call_loads")
         gaps = _gaps(warehouse, settings)
     except WarehouseError as error:
-        yield Finding(Verdict.TROUBLE, "warehouse", _sentence(error))
+        yield Finding(Verdict.PROBLEM, "warehouse", _sentence(error))
         return
     if not warehouse.engine.is_writable():
         text = f"{settings.warehouse} is readable but not writable for this user."
         command = f'sudo chown "$(id -un)" {shlex.quote(settings.warehouse)}'
-        yield Finding(Verdict.TROUBLE, "warehouse", text, command)
+        yield Finding(Verdict.PROBLEM, "warehouse", text, command)
     elif loads.empty:
         yield _nothing_landed(settings, f"{settings.warehouse} exists. Nothing has landed yet.")
     else:
@@ -489,7 +489,7 @@ def _examine_exports(folder: str) -> Finding:
     try:
         examine_export_folder(folder)
     except WarehouseError as error:
-        return Finding(Verdict.TROUBLE, "exports", _sentence(error))
+        return Finding(Verdict.PROBLEM, "exports", _sentence(error))
     return Finding(Verdict.OK, "exports", f"{folder} is writable.")
 
 
@@ -500,7 +500,7 @@ def _examine_report(settings: Settings) -> Iterator[Finding]:
     except WarehouseError:
         return  # the finding about the warehouse reports it
     if problem is not None:
-        yield Finding(Verdict.TROUBLE, "report", f"The report cannot be written: {problem}.")
+        yield Finding(Verdict.PROBLEM, "report", f"The report cannot be written: {problem}.")
 
 
 def _warehouse(settings: Settings) -> Warehouse:
@@ -520,7 +520,7 @@ def _not_yet(settings: Settings) -> Finding:
     if settings.warehouse != default or not Path(_EARLIER_DEFAULT).is_file():
         return _nothing_landed(settings, text)
     text = f"{_EARLIER_DEFAULT} exists. It was the default; now the default is {default}. Keep using the earlier file."
-    return Finding(Verdict.TROUBLE, "warehouse", text, _set("warehouse", _EARLIER_DEFAULT))
+    return Finding(Verdict.PROBLEM, "warehouse", text, _set("warehouse", _EARLIER_DEFAULT))
 
 
 def _nothing_landed(settings: Settings, text: str) -> Finding:
@@ -553,7 +553,7 @@ def _landed(settings: Settings, text: str, gaps: Sequence[Problem] | None) -> Fi
     place = f"1 day has gaps, {first}" if len(days) == 1 else f"{len(days):,} days have gaps, from {first} to {last}"
     others = f" (and {len(gaps) - 1:,} more)" if len(gaps) > 1 else ""
     text = f"{text} {place}. {gaps[0]}{others}. If a run is in progress, wait until it ends, then try again."
-    return Finding(Verdict.TROUBLE, "warehouse", text, _launch(settings, "fetch_missing", first, last))
+    return Finding(Verdict.PROBLEM, "warehouse", text, _launch(settings, "fetch_missing", first, last))
 
 
 def _launch(settings: Settings, command: str, first: dt.date, last: dt.date) -> str:

@@ -39,9 +39,9 @@ def findings(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) -
     return {finding.subject: finding for finding in examine(settings, region_urls)}
 
 
-def troubles(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) -> dict[str, str]:
+def problems(settings: Settings, region_urls: Mapping[str, str] = REGION_URLS) -> dict[str, str]:
     found = findings(settings, region_urls).values()
-    return {finding.subject: finding.text for finding in found if finding.verdict is Verdict.TROUBLE}
+    return {finding.subject: finding.text for finding in found if finding.verdict is Verdict.PROBLEM}
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def test_the_region_that_takes_the_key_is_named(start_sandbox: StartSandbox) -> 
     other, own = start_sandbox(api_key="other"), start_sandbox()
     urls = {"us": other.url, "eu": own.url, "global": other.url}
     settings = Settings.of(api_key="sandbox-key")
-    assert troubles(settings, urls) == {"key": "Region us refuses the key (401), but region eu accepts it."}
+    assert problems(settings, urls) == {"key": "Region us refuses the key (401), but region eu accepts it."}
     assert findings(settings, urls)["key"].remedy == "(echo; echo SYNTHFLOW_REGION=eu) >> .env"
-    nowhere = troubles(Settings.of(api_key="wrong"), urls)
+    nowhere = problems(Settings.of(api_key="wrong"), urls)
     assert nowhere["key"].startswith("Every region refuses the key (401). Make a new key")
 
 
@@ -77,17 +77,17 @@ def test_a_key_is_not_shown_to_regions_that_its_owner_did_not_choose(
 ) -> None:
     chosen, other = start_sandbox(), start_sandbox()
     settings = settings_for(chosen, api_key="wrong")
-    assert "remove SYNTHFLOW_BASE_URL" in troubles(settings, {"us": other.url, "eu": other.url})["key"]
+    assert "remove SYNTHFLOW_BASE_URL" in problems(settings, {"us": other.url, "eu": other.url})["key"]
     assert other.api.requests == []
 
 
 def test_no_key_and_no_host() -> None:
-    assert "is not set" in troubles(Settings.of(), {"us": "http://127.0.0.1:9/v2"})["key"]
+    assert "is not set" in problems(Settings.of(), {"us": "http://127.0.0.1:9/v2"})["key"]
     unknown = "http://no-such-host.invalid/v2"
-    said = troubles(Settings.of(), {"us": unknown})
+    said = problems(Settings.of(), {"us": unknown})
     assert re.search("cannot be resolved .*Check network", said["host"])
     assert "is not set" in said["key"]
-    assert "Check SYNTHFLOW_BASE_URL, and network" in troubles(Settings.of(base_url=unknown))["host"]
+    assert "Check SYNTHFLOW_BASE_URL, and network" in problems(Settings.of(base_url=unknown))["host"]
 
 
 def test_a_closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_a_closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     settings = Settings.of(api_key="key", base_url=f"http://127.0.0.1:{port}/v2")
-    assert troubles(settings)["API"].startswith("Cannot connect to 127.0.0.1")
+    assert problems(settings)["API"].startswith("Cannot connect to 127.0.0.1")
 
 
 def test_5xx_are_reported_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,53 +103,53 @@ def test_5xx_are_reported_within_seconds(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("synthflow_assets.api.retries._SHORTEST_SECONDS", 0.05)
     requests: list[dict[str, str]] = []
     with serving(lambda _: (503, b""), requests) as url:
-        assert troubles(Settings.of(api_key="key", base_url=url))["API"].startswith("Server overloaded (503)")
+        assert problems(Settings.of(api_key="key", base_url=url))["API"].startswith("Server overloaded (503)")
     assert len(requests) < 5
 
 
 def test_clock(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
-    said = troubles(settings_for(start_sandbox(clock_behind_seconds=600)))
+    said = problems(settings_for(start_sandbox(clock_behind_seconds=600)))
     assert re.match(r"This machine's clock is (599|600|601) s ahead of the API's", said["clock"])
 
 
 def test_an_address_that_is_not_the_apis(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
     sandbox = start_sandbox()
-    said = troubles(settings_for(sandbox, base_url=sandbox.url.removesuffix("/v2")))
+    said = problems(settings_for(sandbox, base_url=sandbox.url.removesuffix("/v2")))
     assert list(said) == ["API"]
     assert "does not end in /v2" in said["API"]
 
 
 def test_agents(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
-    assert "ghost" in troubles(settings_for(start_sandbox(), model_ids="ghost"))["agents"]
-    unlisted = troubles(settings_for(start_sandbox(assistants_endpoint=False)))
+    assert "ghost" in problems(settings_for(start_sandbox(), model_ids="ghost"))["agents"]
+    unlisted = problems(settings_for(start_sandbox(assistants_endpoint=False)))
     assert "set SYNTHFLOW_MODEL_IDS to their ids" in unlisted["agents"]
 
 
 def test_an_api_that_ignores_the_window(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
     settings = settings_for(start_sandbox(faults={"ignore_window": 1000}))
-    assert "ignores from_date and to_date" in troubles(settings)["window"]
+    assert "ignores from_date and to_date" in problems(settings)["window"]
 
 
 @pytest.mark.parametrize(
     ("fault", "says"),
     [("short_page", "distinct calls of the"), ("other_model", "belong to another agent")],
 )
-def test_responses_that_fail_a_run_are_trouble(
+def test_responses_that_fail_a_run_are_problems(
     start_sandbox: StartSandbox, settings_for: SettingsFor, fault: str, says: str
 ) -> None:
     """A run fails on these responses, so the doctor must report them."""
     sandbox = start_sandbox(faults={fault: 0.9999}, calls_per_day=60)
-    said = troubles(settings_for(sandbox, page_size=10))["fetch"]
+    said = problems(settings_for(sandbox, page_size=10))["fetch"]
     assert "cannot be fetched: " in said
     assert says in said
 
 
-def test_records_that_fail_a_run_are_trouble(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
+def test_records_that_fail_a_run_are_problems(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
     """They are decoded as in a run, but in memory alone."""
     healthy = start_sandbox(calls_per_day=60)
     assert re.match("All [1-9][0-9]* calls can be decoded", findings(settings_for(healthy))["records"].text)
     changed = start_sandbox(faults={"durations_as_fractions": 1e9}, calls_per_day=60)
-    said = troubles(settings_for(changed))["records"]
+    said = problems(settings_for(changed))["records"]
     assert "would not land: " in said
     assert "duration is a fraction" in said
     partly = findings(settings_for(start_sandbox(faults={"labels_as_objects": 1e9}, calls_per_day=60)))["records"]
@@ -171,7 +171,7 @@ def test_records_of_an_earlier_day_are_decoded_if_the_last_day_has_no_calls() ->
         return page(calls[int(query["offset"]) :][: int(query["limit"])] if is_listed else [], 9 * is_listed)
 
     with serving(respond) as url:
-        said = troubles(Settings.of(api_key="key", base_url=url))["records"]
+        said = problems(Settings.of(api_key="key", base_url=url))["records"]
     assert "9 of 9 records cannot be decoded" in said
     assert "duration is a fraction" in said
 
@@ -183,7 +183,7 @@ def test_records_of_an_earlier_day_are_decoded_if_the_last_day_has_no_calls() ->
         ({"model_id": "other"}, "4 records of another agent would be left out"),
     ],
 )
-def test_records_that_a_run_rejects_or_leaves_out_are_trouble(change: dict[str, str], says: str) -> None:
+def test_records_that_a_run_rejects_or_leaves_out_are_problems(change: dict[str, str], says: str) -> None:
     start_ms = day_bounds_ms(last_closed_day("UTC"), "UTC")[0]
 
     def respond(query: dict[str, str]) -> tuple[int, bytes]:
@@ -198,11 +198,11 @@ def test_records_that_a_run_rejects_or_leaves_out_are_trouble(change: dict[str, 
         return page(calls[int(query["offset"]) :][: int(query["limit"])] if is_listed else [], 10 * is_listed)
 
     with serving(respond) as url:
-        assert says in troubles(Settings.of(api_key="key", base_url=url))["records"]
+        assert says in problems(Settings.of(api_key="key", base_url=url))["records"]
 
 
 @pytest.mark.usefixtures("not_at_midnight")
-def test_a_response_that_would_lose_landed_calls_is_trouble(
+def test_a_response_that_would_lose_landed_calls_is_a_problem(
     start_sandbox: StartSandbox, settings_for: SettingsFor
 ) -> None:
     """A run does not replace what landed with what it cannot decode, even if most records are fine."""
@@ -219,14 +219,14 @@ def test_a_response_that_would_lose_landed_calls_is_trouble(
         ("statuses_as_null", "call_status is missing or empty in 60 of 60 calls"),
     ]:
         sandbox.api.config = dataclasses.replace(sandbox.api.config, faults={fault: 1e9})
-        assert says in troubles(settings)["records"]
+        assert says in problems(settings)["records"]
 
 
 def test_the_trial_of_a_run_writes_nothing(
     start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc/none")  # not writable
-    assert troubles(settings_for(start_sandbox(calls_per_day=60))) == {}
+    assert problems(settings_for(start_sandbox(calls_per_day=60))) == {}
     assert list(tmp_path.iterdir()) == []
     with LandingTrial(Partition(dt.date(2026, 3, 10), "m"), "UTC") as trial:
         row = trial._connection.execute("SELECT current_setting('temp_directory')").fetchone()
@@ -236,7 +236,7 @@ def test_the_trial_of_a_run_writes_nothing(
 def test_a_margin_shorter_than_calls(start_sandbox: StartSandbox, settings_for: SettingsFor) -> None:
     settings = settings_for(start_sandbox(window_filters="end"), window_margin_seconds=60)
     found = findings(settings)["margin"]
-    assert found.verdict is Verdict.TROUBLE
+    assert found.verdict is Verdict.PROBLEM
     assert "longer than SYNTHFLOW_WINDOW_MARGIN_SECONDS (60)" in found.text
     # The remedy is a command that works as it is, also on a file that an editor left without a last newline.
     Path(".env").write_text("SYNTHFLOW_REGION=eu")
@@ -244,7 +244,7 @@ def test_a_margin_shorter_than_calls(start_sandbox: StartSandbox, settings_for: 
     longest = int(re.search(r"took ([0-9,]+) s", found.text)[1].replace(",", ""))  # type: ignore[index]
     assert Settings.load().region == "eu"
     assert longest < Settings.load().window_margin_seconds < longest + 3601
-    assert troubles(settings_for(start_sandbox(), window_margin_seconds=60)) == {}
+    assert problems(settings_for(start_sandbox(), window_margin_seconds=60)) == {}
 
 
 @pytest.mark.parametrize(("calls", "verdict"), [(60, Verdict.OK), (0.4, Verdict.NOTE)])
@@ -264,11 +264,11 @@ def test_a_margin_shorter_than_the_time_before_a_start(
     sandbox = start_sandbox(window_filters=filters)
     found = findings(settings_for(sandbox, window_margin_seconds=60))
     assert found["window"].text == f"from_date filters the {time} of calls, to_date their {time}."
-    assert found["margin"].verdict is Verdict.TROUBLE
-    assert troubles(settings_for(sandbox)) == {}
+    assert found["margin"].verdict is Verdict.PROBLEM
+    assert problems(settings_for(sandbox)) == {}
 
 
-@pytest.mark.parametrize(("lookback_days", "verdict"), [(1, Verdict.TROUBLE), (3, Verdict.NOTE)])
+@pytest.mark.parametrize(("lookback_days", "verdict"), [(1, Verdict.PROBLEM), (3, Verdict.NOTE)])
 def test_calls_that_wait_longer_than_the_largest_margin(
     start_sandbox: StartSandbox, settings_for: SettingsFor, lookback_days: int, verdict: Verdict
 ) -> None:
@@ -279,7 +279,7 @@ def test_calls_that_wait_longer_than_the_largest_margin(
     found = _margin(60, 3600, lookback_days, reading)
     assert found.verdict is verdict
     assert "waited more than a day for their start" in found.text
-    assert ("SYNTHFLOW_LOOKBACK_DAYS=3" in found.remedy) is (verdict is Verdict.TROUBLE)
+    assert ("SYNTHFLOW_LOOKBACK_DAYS=3" in found.remedy) is (verdict is Verdict.PROBLEM)
 
 
 @pytest.fixture
@@ -304,7 +304,7 @@ def test_old_zone_data(use_zones: Callable[..., None], tmp_path: Path) -> None:
     (tmp_path / "tzdata.zi").write_text("# version 2024b\n# Zone data\n")
     use_zones(tmp_path)
     finding = _examine_timezone(Settings.of(timezone="America/Vancouver"), today)
-    assert finding.verdict is Verdict.TROUBLE
+    assert finding.verdict is Verdict.PROBLEM
     assert f"in {tmp_path} (2024b) is older" in finding.text
     assert "from 2026-11-02 on" in finding.text
     assert finding.remedy.endswith("install tzdata")
@@ -340,35 +340,35 @@ def test_warehouse(tmp_path: Path, empty_file: Path) -> None:
 
     text = tmp_path / "notes.txt"
     text.write_text("no database")
-    trouble = examined(warehouse=str(text))["warehouse"]
-    assert (trouble.verdict, "it is not a DuckDB file" in trouble.text) == (Verdict.TROUBLE, True)
-    trouble = examined(warehouse="/proc/none/a.duckdb")["warehouse"]
-    assert (trouble.verdict, "cannot be created" in trouble.text) == (Verdict.TROUBLE, True)
+    problem = examined(warehouse=str(text))["warehouse"]
+    assert (problem.verdict, "it is not a DuckDB file" in problem.text) == (Verdict.PROBLEM, True)
+    problem = examined(warehouse="/proc/none/a.duckdb")["warehouse"]
+    assert (problem.verdict, "cannot be created" in problem.text) == (Verdict.PROBLEM, True)
     foreign = tmp_path / "foreign.duckdb"
     duckdb.connect(str(foreign)).close()
-    trouble = examined(warehouse=str(foreign))["warehouse"]
-    assert (trouble.verdict, "lacks tables" in trouble.text) == (Verdict.TROUBLE, True)
+    problem = examined(warehouse=str(foreign))["warehouse"]
+    assert (problem.verdict, "lacks tables" in problem.text) == (Verdict.PROBLEM, True)
     own = tmp_path / "own.duckdb"
     shutil.copy(empty_file, own)
     found = examined(warehouse=str(own), export_dir=str(tmp_path / "out"))
     assert "Nothing has landed yet" in found["warehouse"].text
     assert found["exports"].text.endswith("out is writable.")
-    trouble = examined(export_dir="/proc/none")["exports"]
-    assert (trouble.verdict, "it is not writable" in trouble.text) == (Verdict.TROUBLE, True)
+    problem = examined(export_dir="/proc/none")["exports"]
+    assert (problem.verdict, "it is not writable" in problem.text) == (Verdict.PROBLEM, True)
 
 
-def test_a_report_that_would_replace_another_file_is_trouble(tmp_path: Path) -> None:
+def test_a_report_that_would_replace_another_file_is_a_problem(tmp_path: Path) -> None:
     """Each run failed at its last step, and the doctor found nothing wrong."""
     path = tmp_path / "warehouse.duckdb"
     settings = Settings.of(warehouse=str(path), report=str(path))
     urls = {"us": "http://no-such-host.invalid/v2"}
     said = f"The report cannot be written: {path} belongs to the warehouse; set SYNTHFLOW_REPORT to another path."
-    assert troubles(settings, urls)["report"] == said
+    assert problems(settings, urls)["report"] == said
     notes = tmp_path / "notes.html"
     notes.write_text("mine")
     assert (
         "notes.html is not a report; set"
-        in troubles(settings.model_copy(update={"report": str(notes)}), urls)["report"]
+        in problems(settings.model_copy(update={"report": str(notes)}), urls)["report"]
     )
 
 
@@ -403,7 +403,7 @@ def warehouse_at(settings: Settings, monkeypatch: pytest.MonkeyPatch, now: dt.da
 def test_gaps_are_trouble_and_the_command_repairs_them(
     start_sandbox: StartSandbox, settings_for: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The days before the first that landed and between others were not noticed, nor a day that was not due yet."""
+    """Days before the first landed one and between others were not noticed; a day that is not due yet is no gap."""
     settings = settings_for(start_sandbox(agents=1, calls_per_day=2), start_date=dt.date(2026, 3, 1))
     with SynthflowClient.from_settings(settings) as client:
         agents = resolve_agents(client, settings).agents
@@ -414,7 +414,7 @@ def test_gaps_are_trouble_and_the_command_repairs_them(
     due, early = dt.datetime(2026, 3, 9, 7, 30, tzinfo=dt.UTC), dt.datetime(2026, 3, 10, 6, 30, tzinfo=dt.UTC)
     for now in (due, early):
         found = warehouse_at(settings, monkeypatch, now)
-        assert found.verdict is Verdict.TROUBLE
+        assert found.verdict is Verdict.PROBLEM
         assert " calls from 2026-03-05 to 2026-03-08. 5 days have gaps, from 2026-03-01 to 2026-03-06." in found.text
         assert "2026-03-01 to 2026-03-04 " in found.text
         assert ": never landed (and 1 more)" in found.text
@@ -434,14 +434,14 @@ def test_gaps_are_trouble_and_the_command_repairs_them(
     assert (found.verdict, "The next run migrates them" in found.text) == (Verdict.NOTE, True)
 
 
-def test_a_margin_shorter_than_the_time_before_some_starts_is_trouble(
+def test_a_margin_shorter_than_the_time_before_some_starts_is_a_problem(
     start_sandbox: StartSandbox, settings_for: SettingsFor
 ) -> None:
     # Which of the latest calls were created early depends on the time of day.
     for seed in range(8):
         found = findings(settings_for(start_sandbox(agents=1, seed=seed, window_filters="early_creation")))
         if "a time before the start of some calls" in found["window"].text:
-            assert found["margin"].verdict is Verdict.TROUBLE
+            assert found["margin"].verdict is Verdict.PROBLEM
             assert "SYNTHFLOW_WINDOW_MARGIN_SECONDS=7200" in found["margin"].remedy
             return
     raise AssertionError("no samples differed")
