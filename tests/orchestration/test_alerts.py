@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner
 from slack_sdk import WebClient
 
+from synthflow_assets import loading
 from synthflow_assets.cli import main
-from synthflow_assets.days import last_closed_day, last_due_day
+from synthflow_assets.days import last_due_day
 from synthflow_assets.errors import AlertError, SettingsError
 from synthflow_assets.notify import Alert
 from synthflow_assets.orchestration.build import build_synthflow_defs
@@ -79,7 +80,79 @@ def subjects(inbox: Inbox) -> list[str]:
     return [json.loads(posted)["subject"] for posted in inbox.posted]
 
 
-def test_a_failed_run_is_reported_once_with_days_reason_and_link(
+def test_a_check_is_reported_once_and_again_when_it_fails_for_more_or_after_a_day_and_when_it_passes(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    inbox: Inbox,
+) -> None:
+    sandbox = start_sandbox(agents=1, calls_per_day=20)
+    settings = settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"))
+    alerting, warehouse = Alerting(settings, instance), Warehouse(settings.warehouse)
+    with warehouse.connect() as connection:
+        row = "INSERT INTO call_loads (day, model_id, loaded_at) VALUES ($1, 'a', now())"
+        connection.execute(row, [last_due_day(settings.timezone)])
+    details = []
+
+    def reported() -> list[str]:
+        alerting.check_freshness()
+        alerting.tick()
+        new = [json.loads(posted) for posted in inbox.posted if "fresh_per_model" in posted]
+        inbox.posted.clear()
+        details.extend(one["details"] for one in new)
+        return [one["subject"] for one in new]
+
+    failed = "synthflow: check fresh_per_model of synthflow/calls failed (error)"
+    alerting.tick()
+    assert reported() == []
+    with warehouse.connect() as connection:
+        connection.execute("UPDATE call_loads SET day = current_date - 5")
+    assert reported() == [failed]
+    assert "the latest landed day is" in details[0]
+    assert reported() == []
+    with warehouse.connect() as connection:
+        connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 6, 'b', now())")
+    assert reported() == [failed]
+    assert reported() == []
+    cursor = json.loads(str(alerting.cursor))
+    cursor["checks"]["synthflow/calls: fresh_per_model"]["reported_at"] -= 86_401
+    alerting.cursor = json.dumps(cursor)
+    assert reported() == [failed]
+    with warehouse.connect() as connection:
+        connection.execute("UPDATE call_loads SET day = $1", [last_due_day(settings.timezone)])
+    assert reported() == ["synthflow: check fresh_per_model of synthflow/calls passes again"]
+    assert reported() == []
+
+
+def test_a_check_that_was_red_between_two_ticks_is_reported_once_and_another_day_that_passes_does_not_resolve_it(
+    start_sandbox: StartSandbox,
+    settings_for: MakeSettings,
+    instance: dg.DagsterInstance,
+    inbox: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loading, "CONFIRM_AFTER_SECONDS", 0.0)
+    sandbox = start_sandbox(agents=1, calls_per_day=200, faults={"odd_records": 1.0})
+    alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
+    alerting.tick()
+    assert alerting.run(check="no_rejects").success
+    sandbox.api.store.config = dataclasses.replace(sandbox.api.config, faults={})
+    sandbox.api.store._selections.clear()
+    assert alerting.run(first="2026-03-07", last="2026-03-07", check="no_rejects").success
+    key = dg.AssetCheckKey(dg.AssetKey(["synthflow", "calls"]), "no_rejects")
+    record = instance.get_latest_asset_check_evaluation_record(key)
+    assert record is not None
+    assert record.status.name == "SUCCEEDED"
+    alerting.tick()
+    failed = "synthflow: check no_rejects of synthflow/calls failed (warning)"
+    assert [subject for subject in subjects(inbox) if "no_rejects" in subject] == [failed]
+    assert alerting.tick() == "nothing to send"
+    assert alerting.run(check="no_rejects").success
+    alerting.tick()
+    assert subjects(inbox)[-1] == "synthflow: check no_rejects of synthflow/calls passes again"
+
+
+def test_a_failed_run_is_reported_once_with_days_reason_and_link_and_when_it_has_succeeded(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=dt.date.fromisoformat(POISONED))
@@ -96,108 +169,12 @@ def test_a_failed_run_is_reported_once_with_days_reason_and_link(
     assert posted["details"].startswith("1 of 2 (day, agent) pairs failed: 2026-03-09 of Front Desk")
     assert posted["url"] == f"http://127.0.0.1:3000/runs/{failed.run_id}"
     assert alerting.tick() == "nothing to send"
-    sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=None)
-    assert alerting.run(first=POISONED, last=POISONED).success
-    assert "run synthflow_daily" not in " ".join(subjects(inbox)[1:])
-
-
-def test_a_stale_agent_turns_red_and_is_reported_once_until_something_changes(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
-) -> None:
-    sandbox = start_sandbox(agents=1, calls_per_day=20)
-    alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
-    yesterday = last_closed_day("UTC")
-    # Until 07:00, the day before yesterday is the one that is due.
-    assert alerting.run(f"{yesterday - dt.timedelta(days=1)}", f"{yesterday}").success
-    alerting.check_freshness()
+    assert not alerting.run(first=DAY, last=POISONED).success  # for the same reason
     alerting.tick()
-    assert not [subject for subject in subjects(inbox) if "fresh_per_model" in subject]
-    with Warehouse(alerting.definitions.resources["synthflow_warehouse"].database).connect() as connection:
-        connection.execute("DELETE FROM call_loads; DELETE FROM calls")
-        connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 5, 'a', now())")
-    for _ in range(2):
-        alerting.check_freshness()
-        alerting.tick()
-    reported = [json.loads(posted) for posted in inbox.posted if "fresh_per_model" in posted]
-    assert [one["subject"] for one in reported] == [
-        "synthflow: check fresh_per_model of synthflow/calls failed (error)"
-    ]
-    assert "the latest landed day is" in reported[0]["details"]
-
-
-def test_a_check_is_reported_again_when_it_fails_for_more_or_after_a_day_and_when_it_passes(
-    start_sandbox: StartSandbox,
-    settings_for: MakeSettings,
-    instance: dg.DagsterInstance,
-    inbox: Inbox,
-) -> None:
-    sandbox = start_sandbox(agents=1, calls_per_day=20)
-    settings = settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK"))
-    alerting, warehouse = Alerting(settings, instance), Warehouse(settings.warehouse)
-    with warehouse.connect() as connection:
-        connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 5, 'a', now())")
-
-    def reported() -> list[str]:
-        alerting.check_freshness()
-        alerting.tick()
-        new = [subject for subject in subjects(inbox) if "fresh_per_model" in subject]
-        inbox.posted.clear()
-        return new
-
-    failed = "synthflow: check fresh_per_model of synthflow/calls failed (error)"
-    alerting.tick()
-    assert reported() == [failed]
-    assert reported() == []
-    with warehouse.connect() as connection:
-        connection.execute("INSERT INTO call_loads (day, model_id, loaded_at) VALUES (current_date - 6, 'b', now())")
-    assert reported() == [failed]
-    assert reported() == []
-    cursor = json.loads(str(alerting.cursor))
-    cursor["checks"]["synthflow/calls: fresh_per_model"]["reported_at"] -= 86_401
-    alerting.cursor = json.dumps(cursor)
-    assert reported() == [failed]
-    with warehouse.connect() as connection:
-        connection.execute("UPDATE call_loads SET day = $1", [last_due_day(settings.timezone)])
-    assert reported() == ["synthflow: check fresh_per_model of synthflow/calls passes again"]
-    assert reported() == []
-
-
-def test_a_day_that_passes_does_not_resolve_another(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
-) -> None:
-    sandbox = start_sandbox(agents=1, calls_per_day=200, faults={"odd_records": 1.0})
-    alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
-
-    def reported(day: str) -> list[str]:
-        assert alerting.run(first=day, last=day, check="no_rejects").success
-        alerting.tick()
-        new = [subject.rpartition("synthflow/calls ")[2] for subject in subjects(inbox) if "no_rejects" in subject]
-        inbox.posted.clear()
-        return new
-
-    alerting.tick()
-    assert reported(DAY) == ["failed (warning)"]
-    sandbox.api.store.config = dataclasses.replace(sandbox.api.config, faults={})
-    sandbox.api.store._selections.clear()
-    assert reported("2026-03-07") == []
-    assert reported(DAY) == ["passes again"]
-
-
-def test_a_run_that_fails_again_for_the_same_reason_is_reported_once_and_when_it_has_succeeded(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
-) -> None:
-    sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=dt.date.fromisoformat(POISONED))
-    alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
-    alerting.tick()
-    for _ in range(2):
-        assert not alerting.run(first=DAY, last=POISONED).success
-        alerting.tick()
-    assert [one for one in subjects(inbox) if "run" in one] == [
-        "synthflow: run synthflow_daily for 2026-03-08 to 2026-03-09 failed"
-    ]
     sandbox.api.config = dataclasses.replace(sandbox.api.config, poisoned_day=None)
     assert alerting.run(first=POISONED, last=POISONED).success  # not all of its days
     alerting.tick()
+    assert not [one for one in subjects(inbox)[1:] if "run" in one]
     assert alerting.run(first=DAY, last=POISONED).success
     alerting.tick()
     assert [one for one in subjects(inbox) if "run" in one][1:] == [
@@ -318,26 +295,6 @@ def test_other_exceptions_and_other_peoples_failures_are_named_not_quoted(
     alerting.tick()
     details = [json.loads(posted)["details"] for posted in inbox.posted]
     assert set(details) == {"Step synthflow__theirs failed (Failure); see the log of the run."}
-
-
-def test_a_check_that_was_red_between_two_ticks_is_reported_once(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, inbox: Inbox
-) -> None:
-    sandbox = start_sandbox(agents=1, calls_per_day=20, faults={"odd_records": 1.0})
-    alerting = Alerting(settings_for(sandbox, alert_webhook_url=dg.EnvVar("THEIR_WEBHOOK")), instance)
-    alerting.tick()
-    assert alerting.run(check="no_rejects").success
-    sandbox.api.store.config = dataclasses.replace(sandbox.api.config, faults={})
-    assert alerting.run(first="2026-03-07", last="2026-03-07", check="no_rejects").success
-    key = dg.AssetCheckKey(dg.AssetKey(["synthflow", "calls"]), "no_rejects")
-    record = instance.get_latest_asset_check_evaluation_record(key)
-    assert record is not None
-    assert record.status.name == "SUCCEEDED"
-    alerting.tick()
-    assert [subject for subject in subjects(inbox) if "no_rejects" in subject] == [
-        "synthflow: check no_rejects of synthflow/calls failed (warning)"
-    ]
-    assert alerting.tick() == "nothing to send"
 
 
 def fail_runs(instance: dg.DagsterInstance, count: int, **tags: str) -> list[dg.DagsterRun]:

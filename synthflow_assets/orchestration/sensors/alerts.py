@@ -272,10 +272,12 @@ def _reason(steps: Collection[str], event: dg.DagsterEvent) -> str | None:
 
 def _check_alerts(workspace: Workspace, instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[Alert]:
     """Yield alerts about checks that fail, fail in more places, still fail after a day, or pass again."""
-    for check in (*CHECKS, *SCHEDULED_CHECKS):
-        key = check_key(workspace, check)
+    keys = [check_key(workspace, check) for check in (*CHECKS, *SCHEDULED_CHECKS)]
+    # One query for all checks, because the sensor ticks every minute.
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    for key in (key for key in keys if key in records):
         name = f"{key.asset_key.to_user_string()}: {key.name}"
-        latest = _evaluation(instance.get_latest_asset_check_evaluation_record(key))
+        latest = _evaluation(records[key])
         # Each run evaluates the check on its own days: it may have failed for other days before it passed now.
         failed = _failed_since(instance, key, cursor)
         for evaluation in (*failed, *([latest] if latest and not latest.passed else [])):
