@@ -115,7 +115,12 @@ def test_the_schedule_runs_once_in_each_hour_if_the_clock_is_set_forward(instanc
     }
 
 
-def test_a_day_that_was_fetched_every_hour_equals_one_that_was_fetched_once(
+# Of the runs that the schedules request on a day of 25 hours: midnight, 02:05 twice, noon, the last hour,
+# and those of the next night before and after the day is settled.
+EXECUTED = (0, 2, 3, 12, 24, 25, 26)
+
+
+def test_a_day_that_was_fetched_in_several_hours_equals_one_that_was_fetched_once(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     """On a day of 25 hours, with calls that come, end and are rejected meanwhile."""
@@ -123,30 +128,31 @@ def test_a_day_that_was_fetched_every_hour_equals_one_that_was_fetched_once(
     sandbox = start_sandbox(agents=1, calls_per_day=60, faults={"odd_records": 1.0})
     settings = settings_for(sandbox, timezone=BERLIN, start_date=day, include_today=True, lookback_days=1)
     once = settings.model_copy(update={"warehouse": str(tmp_path / "once.duckdb")})
-    midnight, calls, requests = midnight_of(day, BERLIN), [], []
-    for moment, request in requested(settings, instance, SCHEDULES, midnight, midnight + dt.timedelta(days=1, hours=5)):
-        requests.append(request)
-        is_last = request.run_key == day.isoformat()  # the daily run
-        is_noon = len(requests) == 13
-        run(sandbox, settings, moment, request, METRICS if is_last or is_noon else HOURLY)
-        if is_noon:
+    midnight, next_day = midnight_of(day, BERLIN), day + dt.timedelta(days=1)
+    ticks = list(requested(settings, instance, SCHEDULES, midnight, midnight + dt.timedelta(days=1, hours=5)))
+    requests = [request for _, request in ticks]
+    assert [days_of(request) for request in requests] == [[day]] * 25 + [[day, next_day]] * 5 + [[day]]
+    assert len({request.run_key for request in requests}) == len(requests)  # Dagster runs each key once
+    calls = []
+    for number in EXECUTED:
+        moment, request = ticks[number]
+        run(sandbox, settings, moment, request, METRICS if number == 12 else HOURLY)
+        if number == 12:
             with Warehouse(settings.warehouse).connect() as connection:
                 for check in CHECKS:
                     found = find_problems(connection, check, [day], settings, day - dt.timedelta(days=1))
                     assert [str(problem) for problem in found if check.name not in ODD] == []
-        if day in days_of(request) and not is_last:
-            landed = rows(settings, day, ("calls", "call_loads", *HOURLY))
-            calls.append(len(landed["calls"]))
-            begun = [hour for hour in local_hours(day, BERLIN) if hour.from_ms < moment.timestamp() * 1000]
-            assert len(landed["call_load_hourly"]) == len(landed["workspace_load_hourly"]) == len(begun), moment
-            is_settled = any(value is True for load in landed["call_loads"] for value in load)
-            assert is_settled is (moment > midnight + dt.timedelta(days=1, hours=1)), moment
-    next_day = day + dt.timedelta(days=1)
-    assert [days_of(request) for request in requests] == [[day]] * 25 + [[day, next_day]] * 5 + [[day]]
-    assert len({request.run_key for request in requests}) == len(requests)  # Dagster runs each key once
+        landed = rows(settings, day, ("calls", "call_loads", *HOURLY))
+        calls.append(len(landed["calls"]))
+        begun = [hour for hour in local_hours(day, BERLIN) if hour.from_ms < moment.timestamp() * 1000]
+        assert len(landed["call_load_hourly"]) == len(landed["workspace_load_hourly"]) == len(begun), moment
+        is_settled = any(value is True for load in landed["call_loads"] for value in load)
+        assert is_settled is (moment > midnight + dt.timedelta(days=1, hours=1)), moment
     assert calls == sorted(calls)
-    assert calls[0] < calls[12] < calls[-1]
-    run(sandbox, once, moment, request, METRICS)
+    assert calls[0] < calls[3] < calls[-1]
+    moment, request = ticks[-1]
+    for one in (settings, once):
+        run(sandbox, one, moment, request, METRICS)
     tables = ("calls", "call_rejects", "call_loads", *METRICS)
     assert rows(settings, day, tables) == rows(once, day, tables)
 
@@ -210,48 +216,38 @@ class Dagster:
         return {name: set(result.get_requested_partitions(dg.AssetKey(name))) for name in names}
 
 
-def test_runs_of_the_current_day_run_for_real_and_are_deleted_once_their_day_was_fetched_again(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
-) -> None:
-    sandbox = start_sandbox(agents=1, calls_per_day=60)
-    settings = settings_for(sandbox, start_date=dt.date(2026, 3, 10), include_today=True, lookback_days=1)
-    dagster = Dagster(instance, sandbox, settings)
-
-    def runs() -> set[str]:
-        return {run.run_id for run in instance.get_runs()}
-
-    first = dagster.run("synthflow_today_schedule", 2026, 3, 10, 14, 5)
-    last = dagster.run("synthflow_today_schedule", 2026, 3, 10, 23, 5)
-    [record] = instance.fetch_materializations(CALLS, limit=1).records
-    assert record.asset_materialization is not None
-    so_far_until = record.asset_materialization.metadata["so_far_until"].value
-    assert so_far_until == pytest.approx(dt.datetime(2026, 3, 10, 23, 5, tzinfo=dt.UTC).timestamp(), abs=60)
-    days_later = dagster.run("synthflow_today_schedule", 2026, 3, 15, 14, 5)
-    assert runs() == {last, days_later}  # the day has no other materialization than that of its last run
-    daily = dagster.run("synthflow_daily_schedule", 2026, 3, 11, 5)
-    next_hour = dagster.run("synthflow_today_schedule", 2026, 3, 15, 15, 5)
-    assert runs() == {days_later, daily, next_hour}
-    assert instance.all_logs(first) == instance.all_logs(last) == []
-    assert instance.get_materialized_partitions(CALLS) == {"2026-03-10", "2026-03-15"}
-
-
-def test_assets_downstream_see_the_day_so_far_and_the_day_when_it_is_over(
+def test_assets_downstream_see_the_day_so_far_and_superseded_runs_of_the_current_day_are_deleted(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
     sandbox = start_sandbox(agents=1, calls_per_day=60)
     settings = settings_for(sandbox, start_date=dt.date(2026, 3, 10), include_today=True, lookback_days=1)
     dagster = Dagster(instance, sandbox, settings)
     today, tomorrow = {"2026-03-10"}, {"2026-03-11"}
+
+    def runs() -> set[str]:
+        return {run.run_id for run in instance.get_runs()}
+
     dagster.automation(2026, 3, 10, 14)
-    dagster.run("synthflow_today_schedule", 2026, 3, 10, 14, 5)
+    first = dagster.run("synthflow_today_schedule", 2026, 3, 10, 14, 5)
+    [record] = instance.fetch_materializations(CALLS, limit=1).records
+    assert record.asset_materialization is not None
+    so_far_until = record.asset_materialization.metadata["so_far_until"].value
+    assert so_far_until == pytest.approx(dt.datetime(2026, 3, 10, 14, 5, tzinfo=dt.UTC).timestamp(), abs=60)
     assert dagster.automation(2026, 3, 10, 14, 6) == {"latest": today, "every_day": today}
-    dagster.run("synthflow_today_schedule", 2026, 3, 11, 0, 5)
+    second = dagster.run("synthflow_today_schedule", 2026, 3, 11, 0, 5)
     # The day before has changed too. `eager()` alone looks at the latest day.
     assert dagster.automation(2026, 3, 11, 0, 6) == {"latest": tomorrow, "every_day": today | tomorrow}
-    dagster.run("synthflow_today_schedule", 2026, 3, 11, 4, 5)
+    last = dagster.run("synthflow_today_schedule", 2026, 3, 11, 4, 5)
     assert dagster.automation(2026, 3, 11, 4, 6) == {"latest": tomorrow, "every_day": tomorrow}
-    dagster.run("synthflow_daily_schedule", 2026, 3, 11, 5)
+    daily = dagster.run("synthflow_daily_schedule", 2026, 3, 11, 5)
     assert dagster.automation(2026, 3, 11, 5, 1) == {"latest": set(), "every_day": today}
+    days_later = dagster.run("synthflow_today_schedule", 2026, 3, 15, 14, 5)
+    assert runs() == {last, daily, days_later}  # 2026-03-11 has no other materialization than that of its last run
+    late = dagster.run("synthflow_daily_schedule", 2026, 3, 12, 5)
+    next_hour = dagster.run("synthflow_today_schedule", 2026, 3, 15, 15, 5)
+    assert runs() == {daily, days_later, late, next_hour}
+    assert instance.all_logs(first) == instance.all_logs(second) == instance.all_logs(last) == []
+    assert instance.get_materialized_partitions(CALLS) == {"2026-03-10", "2026-03-11", "2026-03-15"}
 
 
 def test_an_hour_that_changes_nothing_leaves_the_data_version_of_the_day(tmp_path: Path) -> None:
