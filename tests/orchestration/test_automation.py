@@ -21,6 +21,7 @@ from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from tests.instances import without_checks
 
+AGENTS = dg.AssetKey(["synthflow", "agents"])
 CALLS = dg.AssetKey(["synthflow", "calls"])
 ACTIONS = dg.AssetKey(["synthflow", "actions_daily"])
 ASSETS = [dg.AssetKey(["synthflow", table]) for table in ("calls", "call_rejects", "call_loads", "actions_daily")]
@@ -52,29 +53,38 @@ class Morning:
         @dg.asset(partitions_def=partitions, deps=[ACTIONS], automation_condition=condition)
         def somebodys() -> None: ...
 
-        self._definitions = dg.Definitions.merge(ours, dg.Definitions([somebodys]))
+        @dg.asset(deps=[AGENTS], automation_condition=dg.AutomationCondition.eager())
+        def names() -> None: ...
+
+        self._definitions = dg.Definitions.merge(ours, dg.Definitions([somebodys, names]))
         self._job = without_checks(self._definitions.resolve_job_def("synthflow_daily"), ASSETS)
         self.tick()
 
     def outdated(self, days: list[str]) -> set[str]:
         return outdated(self._definitions, self._instance, ["calls", "actions_daily"], days)
 
-    def run(self, last: dt.date, first: dt.date = FIRST) -> list[str]:
-        """Fetch a day and those before it again; the days for which the asset downstream runs."""
+    def run(self, last: dt.date, first: dt.date = FIRST) -> tuple[list[str], bool]:
+        """Fetch a day and those before it again.
+
+        Returns:
+            The days for which the asset downstream of the actions runs, and whether the one of the agents runs.
+        """
         done = self._job.execute_in_process(instance=self._instance, tags=lookback_tags(first, last))
         assert done.success
         requested = self.tick()
-        assert self.tick() == []  # Dagster sees that they ran
+        assert self.tick() == ([], False)  # Dagster sees that they ran
         return requested
 
-    def tick(self) -> list[str]:
-        theirs = dg.AssetSelection.assets("somebodys")
+    def tick(self) -> tuple[list[str], bool]:
+        theirs = dg.AssetSelection.assets("somebodys", "names")
         result = dg.evaluate_automation_conditions(self._definitions, self._instance, theirs, cursor=self._cursor)
         self._cursor = result.cursor
         requested = sorted(result.get_requested_partitions(dg.AssetKey("somebodys")))
         for day in requested:
             self._instance.report_runless_asset_event(dg.AssetMaterialization("somebodys", partition=day))
-        return requested
+        if is_woken := result.get_num_requested(dg.AssetKey("names")) > 0:
+            self._instance.report_runless_asset_event(dg.AssetMaterialization("names"))
+        return requested, is_woken
 
 
 @pytest.fixture
@@ -82,17 +92,23 @@ def sandbox(start_sandbox: Callable[..., Sandbox]) -> Sandbox:
     return start_sandbox(agents=1, calls_per_day=5)
 
 
-def test_a_look_back_that_changes_nothing_wakes_no_eager_asset_downstream(
+def test_a_look_back_or_a_list_of_agents_that_is_the_same_wakes_no_eager_asset_downstream(
     sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:
     morning = Morning(settings_for(sandbox), instance)
     days = [FIRST + dt.timedelta(days=number) for number in range(4)]
-    for day in days[:3]:
-        assert morning.run(day) == [f"{day}"]
+    [model_id] = sandbox.model_ids
+    assert morning.run(days[0]) == ([f"{days[0]}"], True)
+    assert morning.run(days[1]) == ([f"{days[1]}"], False)
+    sandbox.api.store.agents[model_id] = replace(sandbox.api.store.agents[model_id], name="Nora")
+    assert morning.run(days[2]) == ([f"{days[2]}"], True)
     midnight_ms = int(dt.datetime(2026, 3, 9, tzinfo=dt.UTC).timestamp() * 1000)
-    sandbox.api.store.add_arrival(sandbox.model_ids[0], Window(midnight_ms, midnight_ms + 86_400_000))
+    sandbox.api.store.add_arrival(model_id, Window(midnight_ms, midnight_ms + 86_400_000))
     sandbox.api.store._selections.clear()
-    assert morning.run(days[3]) == ["2026-03-09", "2026-03-11"]
+    assert morning.run(days[3]) == (["2026-03-09", "2026-03-11"], False)
+    made = [record.asset_materialization for record in instance.fetch_materializations(AGENTS, limit=9).records]
+    versions = [(one.tags or {})["dagster/data_version"] for one in made if one]
+    assert len(versions) == len(set(versions)) == 2
 
 
 def test_a_changed_day_of_the_look_back_has_a_version_of_its_own_and_is_up_to_date(
@@ -126,36 +142,6 @@ def test_the_documented_asset_without_partitions_starts_before_the_backfill_is_c
         instance.report_runless_asset_event(dg.AssetMaterialization(rates, partition=FIRST.isoformat()))
         after = dg.evaluate_automation_conditions(module["defs"], instance, selected, cursor=before.cursor)
     assert (before.get_num_requested(weekly), after.get_num_requested(weekly)) == (0, 1)
-
-
-def test_agents_that_are_the_same_wake_no_eager_asset_downstream(
-    sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
-) -> None:
-    settings, cursor = settings_for(sandbox), None
-    agents = dg.AssetKey(["synthflow", "agents"])
-
-    @dg.asset(deps=[agents], automation_condition=dg.AutomationCondition.eager())
-    def names() -> None: ...
-
-    definitions = dg.Definitions.merge(build_synthflow_defs(settings), dg.Definitions([names]))
-    job = without_checks(definitions.resolve_job_def("synthflow_daily"), ASSETS[:3])
-    theirs = dg.AssetSelection.assets("names")
-    cursor = dg.evaluate_automation_conditions(definitions, instance, theirs).cursor
-    woken = []
-    for day, renamed in (("2026-03-08", None), ("2026-03-09", None), ("2026-03-10", "Nora"), ("2026-03-11", None)):
-        if renamed:
-            model_id = sandbox.model_ids[0]
-            sandbox.api.store.agents[model_id] = replace(sandbox.api.store.agents[model_id], name=renamed)
-        assert job.execute_in_process(instance=instance, partition_key=day).success
-        result = dg.evaluate_automation_conditions(definitions, instance, theirs, cursor=cursor)
-        cursor = result.cursor
-        if result.total_requested:
-            woken.append(day)
-            instance.report_runless_asset_event(dg.AssetMaterialization("names"))
-    assert woken == ["2026-03-08", "2026-03-10"]
-    made = [record.asset_materialization for record in instance.fetch_materializations(agents, limit=9).records]
-    versions = [(one.tags or {})["dagster/data_version"] for one in made if one]
-    assert len(versions) == len(set(versions)) == 2
 
 
 def test_a_day_of_the_look_back_is_up_to_date_with_an_asset_of_ones_own_upstream(

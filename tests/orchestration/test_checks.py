@@ -52,9 +52,14 @@ def run(
 
 
 def launch(
-    settings: Settings, instance: dg.DagsterInstance, command: str, *, checks: bool = True
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    command: str,
+    *,
+    checks: bool = True,
+    only: dg.AssetSelection | None = None,
 ) -> dict[str, dg.AssetCheckEvaluation]:
-    """Run what a `dg launch` command would run, with or without checks."""
+    """Run what a `dg launch` command would run, or only some of its assets, with or without checks."""
     words = shlex.split(command)
     options = dict(zip(words[2::2], words[3::2], strict=True))
     first, _, last = (options.get("--partition") or options["--partition-range"]).partition("...")
@@ -62,7 +67,7 @@ def launch(
     config = json.loads(options.get("--config-json", "{}"))
     with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # of Dagster's own parser
         assets = dg.AssetSelection.from_string(options["--assets"])
-    return run(settings, instance, assets, checks=checks, tags=tags, run_config=config)
+    return run(settings, instance, assets & only if only else assets, checks=checks, tags=tags, run_config=config)
 
 
 def ask(settings: Settings, instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
@@ -83,6 +88,7 @@ def test_every_check_says_what_to_do() -> None:
     assert [check.name for check in (*CHECKS, *SCHEDULED_CHECKS) if not check.remedy] == []
 
 
+LANDED = dg.AssetSelection.assets(*(["synthflow", name] for name in ("calls", "call_rejects", "call_loads")))
 REPAIRED = [
     ("complete", "UPDATE call_loads SET total_records = total_records + 3", "calls were fetched, the API states "),
     ("within_day", "UPDATE calls SET day = day - 1 WHERE day = '{last}'", "calls started on another day in UTC"),
@@ -138,7 +144,8 @@ def test_the_command_that_a_failed_check_names_repairs_it(
     description = said(ask(landed, instance, name))
     assert says.format(first=first) in description
     [command] = [part for part in re.findall("`([^`]+)`", description) if part.startswith("dg launch")]
-    launch(landed, instance, command, checks=False)
+    # A check of what landed passes as soon as it landed again. Gaps are also days whose metrics are missing.
+    launch(landed, instance, command, checks=False, only=LANDED if name in ("complete", "within_day") else None)
     assert ask(landed, instance, name).passed
 
 

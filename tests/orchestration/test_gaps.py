@@ -56,6 +56,11 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, when: dt.dat
     return list(evaluate_catch_up(definitions, instance, when).run_requests)
 
 
+def one_asset_of(definitions: dg.Definitions) -> dg.JobDefinition:
+    """Return the daily job of one asset, for runs that are not executed: Dagster stores an event for each asset."""
+    return without_checks(definitions.resolve_job_def("synthflow_daily"), ["call_rates_daily"])
+
+
 def execute(
     definitions: dg.Definitions, instance: dg.DagsterInstance, request: dg.RunRequest
 ) -> dg.ExecuteInProcessResult:
@@ -123,7 +128,7 @@ def test_metrics_that_fail_are_tried_again_after_longer_and_longer_waits(
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     settings = settings_for(sandbox)
     definitions = build_synthflow_defs(settings)
-    job = definitions.resolve_job_def("synthflow_daily")
+    job = one_asset_of(definitions)
     land_once(sandbox, settings, FIRST, LAST)
     with Warehouse(settings.warehouse).connect() as connection:
         connection.execute("ALTER TABLE call_rates_daily RENAME TO set_aside")
@@ -153,7 +158,7 @@ def test_a_run_that_did_not_help_counts_as_failed(
     sandbox = start_sandbox(agents=1, calls_per_day=20)
     land_once(sandbox, settings_for(sandbox), FIRST, LAST)
     definitions = build_synthflow_defs(settings_for(sandbox, export_dir="exports"))
-    job = definitions.resolve_job_def("synthflow_daily")
+    job = one_asset_of(definitions)
     ran = []
     for hours in range(0, 24, 3):
         when = TICK + dt.timedelta(hours=hours)
@@ -219,8 +224,8 @@ def test_exports_and_a_report_that_are_older_than_the_metrics_are_gaps(
     (tmp_path / f"exports/actions_daily/{LAST}.parquet").unlink()
     assert gaps(settings) == [f"{LAST}: not exported since the table was written: actions_daily", older[0]]
     assert gaps(settings.model_copy(update={"export_dir": None})) == []
-    # A look-back lands the days again and computes them again.
-    assert run(settings, instance, FIRST, LAST).success
+    rewritten = ("actions_daily_export", "call_rates_daily_export", "call_report")
+    assert run(settings, instance, FIRST, LAST, assets=rewritten).success
     assert gaps(settings) == []
 
 
