@@ -33,9 +33,15 @@ AT = dt.datetime(2026, 3, 10, 12, 0, 9, 250_000, dt.UTC)
 
 
 def derive(**fields: Any) -> dict[str, Any]:
-    [row] = decode(call(**fields))
-    assert row["reason"] is None
+    [row] = derive_all([fields])
     return row
+
+
+def derive_all(fields_of_calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of several calls, which are decoded at once: most of the time is taken by the query."""
+    rows = decode(*(call(**fields) for fields in fields_of_calls))
+    assert {row["reason"] for row in rows} == {None}
+    return rows
 
 
 def action(
@@ -63,9 +69,10 @@ def derived_actions(*actions: dict[str, Any]) -> Any:
     return derive(executed_actions={one["name"]: one for one in actions})["actions"]
 
 
-def failed(**fields: Any) -> bool:
-    [one] = derived_actions(action(**fields))
-    return bool(one["failed"])
+def failed(cases: list[dict[str, Any]]) -> list[bool]:
+    """Return for the fields of several actions whether an action with them failed."""
+    rows = derive_all([{"executed_actions": {"a": action(**fields)}} for fields in cases])
+    return [bool(one["failed"]) for row in rows for one in row["actions"]]
 
 
 # Judge
@@ -83,32 +90,32 @@ def test_verdicts_are_those_of_the_checks() -> None:
     assert (row["judge_found_full_error"], row["judge_found_partial_or_error"]) == (False, True)
 
 
-@pytest.mark.parametrize(
-    ("value", "verdict"),
-    [
-        ("true", "true"),
-        (" FALSE ", "false"),
-        (True, "true"),
-        ("Not_Applicable", "not_applicable"),
-        (7, "7"),
-        ("8.5", "8.5"),
-        ("-1", "-1"),
-        ("", None),
-        ("  ", None),
-        (None, None),
-        # Evaluations in words may be what a person said; long numbers may be phone numbers.
-        ("agree", "other"),
-        ("Ada said yes", "other"),
-        ("4155550123", "other"),
-        (4155550123, "other"),
-        ("415.5550123", "other"),
-        ({"score": "Ada"}, "other"),
-        (["Ada"], "other"),
-    ],
-)
-def test_a_verdict_is_a_closed_word_or_a_score(value: Any, verdict: str | None) -> None:
-    expected = {} if verdict is None else {"opinion": verdict}
-    assert derive(judge_results={"opinion": value})["judge_verdicts"] == expected
+VERDICTS = [
+    ("true", "true"),
+    (" FALSE ", "false"),
+    (True, "true"),
+    ("Not_Applicable", "not_applicable"),
+    (7, "7"),
+    ("8.5", "8.5"),
+    ("-1", "-1"),
+    ("", None),
+    ("  ", None),
+    (None, None),
+    # Evaluations in words may be what a person said; long numbers may be phone numbers.
+    ("agree", "other"),
+    ("Ada said yes", "other"),
+    ("4155550123", "other"),
+    (4155550123, "other"),
+    ("415.5550123", "other"),
+    ({"score": "Ada"}, "other"),
+    (["Ada"], "other"),
+]
+
+
+def test_a_verdict_is_a_closed_word_or_a_score() -> None:
+    rows = derive_all([{"judge_results": {"opinion": value}} for value, _ in VERDICTS])
+    found = [(value, row["judge_verdicts"]) for (value, _), row in zip(VERDICTS, rows, strict=True)]
+    assert found == [(value, {} if verdict is None else {"opinion": verdict}) for value, verdict in VERDICTS]
 
 
 def test_only_what_stands_beside_its_check_explains_it() -> None:
@@ -168,54 +175,52 @@ def test_nothing_ran(executed: Any) -> None:
     assert derive(executed_actions=executed)["actions"] == []
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"error_message": "timeout"},
-        {"return_value": {"status": "transfer-failed-timeout"}},
-        {"return_value": {"status": "Transfer_Failed"}},
-        {"return_value": {"status": "error"}},
-        {"return_value": {"status": " Failed"}},
-        {"return_value": {"status": "failure"}},
-        {"return_value": {"success": False}},
-        {"return_value": {"success": "False"}},
-        {"return_value": {"error": "no such slot"}},
-        {"return_value": {"error": {"code": 5}}},
-        {"return_value": {"status_code": 400}},
-        {"return_value": {"status_code": "503"}},
-        {"return_value_status": "failed"},
-        {"return_value_status": "transfer-failed-connection-error"},
-    ],
-    ids=str,
-)
-def test_each_sign_of_a_failure_is_enough(fields: dict[str, Any]) -> None:
-    assert failed(**fields)
-    if isinstance(fields.get("return_value"), dict):  # as in the documents: an object, not a text
-        whole = {**action(), "return_value": fields["return_value"]}
-        assert derive(executed_actions={"a": whole})["actions"][0]["failed"]
+FAILURES = [
+    {"error_message": "timeout"},
+    {"return_value": {"status": "transfer-failed-timeout"}},
+    {"return_value": {"status": "Transfer_Failed"}},
+    {"return_value": {"status": "error"}},
+    {"return_value": {"status": " Failed"}},
+    {"return_value": {"status": "failure"}},
+    {"return_value": {"success": False}},
+    {"return_value": {"success": "False"}},
+    {"return_value": {"error": "no such slot"}},
+    {"return_value": {"error": {"code": 5}}},
+    {"return_value": {"status_code": 400}},
+    {"return_value": {"status_code": "503"}},
+    {"return_value_status": "failed"},
+    {"return_value_status": "transfer-failed-connection-error"},
+]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        {"error_message": None},
-        {"error_message": "  "},
-        {"return_value": {"status": "transfer-success"}},
-        {"return_value": {"status": "ok", "success": True, "error": None, "status_code": 200}},
-        {"return_value": {"error": ""}},
-        {"return_value": {"error": False}},
-        {"return_value": {"error": {}}},
-        {"return_value": "not JSON at all {"},
-        {"return_value": [1, 2]},
-        {"return_value": None},
-        {"return_value_status": "success"},
-        {"return_value": {"message": "the transfer-failed earlier, error"}},
-    ],
-    ids=str,
-)
-def test_without_a_sign_nothing_failed(fields: dict[str, Any]) -> None:
-    assert not failed(**fields)
+def test_each_sign_of_a_failure_is_enough() -> None:
+    missed = [fields for fields, has_failed in zip(FAILURES, failed(FAILURES), strict=True) if not has_failed]
+    assert missed == []
+    # As in the documents: an object, not a text.
+    objects = [fields for fields in FAILURES if isinstance(fields.get("return_value"), dict)]
+    rows = derive_all([{"executed_actions": {"a": {**action(), **fields}}} for fields in objects])
+    assert [fields for fields, row in zip(objects, rows, strict=True) if not row["actions"][0]["failed"]] == []
+
+
+NO_FAILURES = [
+    {},
+    {"error_message": None},
+    {"error_message": "  "},
+    {"return_value": {"status": "transfer-success"}},
+    {"return_value": {"status": "ok", "success": True, "error": None, "status_code": 200}},
+    {"return_value": {"error": ""}},
+    {"return_value": {"error": False}},
+    {"return_value": {"error": {}}},
+    {"return_value": "not JSON at all {"},
+    {"return_value": [1, 2]},
+    {"return_value": None},
+    {"return_value_status": "success"},
+    {"return_value": {"message": "the transfer-failed earlier, error"}},
+]
+
+
+def test_without_a_sign_nothing_failed() -> None:
+    assert [fields for fields, has_failed in zip(NO_FAILURES, failed(NO_FAILURES), strict=True) if has_failed] == []
 
 
 @pytest.mark.parametrize(
@@ -267,7 +272,11 @@ def test_a_repeated_action_does_not_affect_others() -> None:
 
 
 def variables(**fields: Any) -> list[tuple[Any, ...]]:
-    return [tuple(one.values()) for one in derive(**fields)["variables"]]
+    return variables_of(derive(**fields))
+
+
+def variables_of(row: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [tuple(one.values()) for one in row["variables"]]
 
 
 COLLECTED = {
@@ -303,28 +312,29 @@ def test_nothing_was_to_be_collected(collected: Any) -> None:
     assert variables(collected_variables=collected) == []
 
 
-@pytest.mark.parametrize(
-    ("returned", "collected"),
-    [
-        ({"Preferred Day": "Thursday"}, True),
-        ({"Preferred Day": 5}, True),
-        ({"Preferred Day": None}, False),
-        ({"extract_info_Preferred Day": "Thursday"}, True),
-        ({"info_extractor_Preferred Day": 5}, True),
-        ({"extract_info_Preferred Day": False}, True),
-        ({"extract_info_Preferred Day": {"a": {"b": 1}}}, True),
-        ({"extract_info_Preferred Day": None}, False),
-        ({"extract_info_Preferred Day": " "}, False),
-        ({"extract_info_Preferred Day": {}}, False),
-        ({}, False),
-        (None, False),
-        ("not JSON {", False),
-    ],
-    ids=str,
-)
-def test_what_an_extractor_found(returned: Any, collected: bool) -> None:
-    extractor = action("Day", EXTRACT, return_value=returned, parameters_hard_coded={"identifier": "Preferred Day"})
-    assert variables(executed_actions={"Day": extractor}) == [("Preferred Day", "extractor", collected)]
+EXTRACTED = [
+    ({"Preferred Day": "Thursday"}, True),
+    ({"Preferred Day": 5}, True),
+    ({"Preferred Day": None}, False),
+    ({"extract_info_Preferred Day": "Thursday"}, True),
+    ({"info_extractor_Preferred Day": 5}, True),
+    ({"extract_info_Preferred Day": False}, True),
+    ({"extract_info_Preferred Day": {"a": {"b": 1}}}, True),
+    ({"extract_info_Preferred Day": None}, False),
+    ({"extract_info_Preferred Day": " "}, False),
+    ({"extract_info_Preferred Day": {}}, False),
+    ({}, False),
+    (None, False),
+    ("not JSON {", False),
+]
+
+
+def test_what_an_extractor_found() -> None:
+    hard_coded = {"identifier": "Preferred Day"}
+    extractors = [action("Day", EXTRACT, return_value=one, parameters_hard_coded=hard_coded) for one, _ in EXTRACTED]
+    rows = derive_all([{"executed_actions": {"Day": extractor}} for extractor in extractors])
+    found = [(returned, variables_of(row)) for (returned, _), row in zip(EXTRACTED, rows, strict=True)]
+    assert found == [(returned, [("Preferred Day", "extractor", collected)]) for returned, collected in EXTRACTED]
 
 
 def test_an_extractor_without_an_identifier_names_nothing() -> None:
@@ -379,73 +389,77 @@ def test_the_code_of_a_telephony_error(message: str | None, code: str | None) ->
     assert derive(error_message=message)["telephony_error_code"] == code
 
 
-@pytest.mark.parametrize(
-    ("status", "end_reason", "outcome"),
-    [
-        ("completed", "human_goodbye", "person_reached"),
-        ("Completed ", None, "person_reached"),
-        ("completed", "voicemail", "voicemail"),
-        ("completed", "Voicemail_message_left", "voicemail"),
-        ("completed", "no_voicemail", "person_reached"),
-        ("hangup_on_voicemail", "human_goodbye", "voicemail"),
-        ("left-voicemail", None, "voicemail"),
-        ("no-answer", "voicemail", "no_answer"),
-        ("NO_ANSWER", None, "no_answer"),
-        ("busy", None, "busy"),
-        ("failed", "error", "failed"),
-        ("canceled", None, "canceled"),
-        ("user_canceled", None, "canceled"),
-        ("in_progress", None, "open"),
-        ("pending", None, "open"),
-        ("registered", None, "open"),
-        ("spam", None, "other"),
-        ("from the future", None, "other"),
-        ("", None, "other"),
-        (None, "voicemail", "other"),
-    ],
-)
-def test_every_call_has_one_outcome(status: str | None, end_reason: str | None, outcome: str) -> None:
-    assert derive(call_status=status, end_call_reason=end_reason)["call_outcome"] == outcome
+OUTCOMES = [
+    ("completed", "human_goodbye", "person_reached"),
+    ("Completed ", None, "person_reached"),
+    ("completed", "voicemail", "voicemail"),
+    ("completed", "Voicemail_message_left", "voicemail"),
+    ("completed", "no_voicemail", "person_reached"),
+    ("hangup_on_voicemail", "human_goodbye", "voicemail"),
+    ("left-voicemail", None, "voicemail"),
+    ("no-answer", "voicemail", "no_answer"),
+    ("NO_ANSWER", None, "no_answer"),
+    ("busy", None, "busy"),
+    ("failed", "error", "failed"),
+    ("canceled", None, "canceled"),
+    ("user_canceled", None, "canceled"),
+    ("in_progress", None, "open"),
+    ("pending", None, "open"),
+    ("registered", None, "open"),
+    ("spam", None, "other"),
+    ("from the future", None, "other"),
+    ("", None, "other"),
+    (None, "voicemail", "other"),
+]
+
+
+def test_every_call_has_one_outcome() -> None:
+    rows = derive_all([{"call_status": status, "end_call_reason": reason} for status, reason, _ in OUTCOMES])
+    assert [(*one[:2], row["call_outcome"]) for one, row in zip(OUTCOMES, rows, strict=True)] == OUTCOMES
 
 
 OWN, LEAD, OTHER = "+14155550199", "+14155550100", "+14155550123"
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        LEAD,
-        "14155550100",
-        "+1 (415) 555-0100",
-        "\u00a0+1\u2011415\u2011555\u20110100 ",
-        "0014155550100",
-        "tel:+1-415-555-0100;ext=5",
-        "sip:+14155550100@10.0.0.1:5060;transport=udp",
-        "SIPS:%2B14155550100@example.com",
-        '"Ada 2" <sip:+14155550100@example.com>;tag=77',
-        "+1(0)4155550100",
-    ],
-)
-def test_a_caller_is_the_same_however_the_number_is_written(written: str) -> None:
-    record = call(type_of_call="inbound", phone_number_from=written, phone_number_to=OWN)
-    [kept], [hashed], [dropped] = (decode(record, pii=pii, key="k") for pii in ("keep", "hash", "drop"))
+WRITTEN = [
+    LEAD,
+    "14155550100",
+    "+1 (415) 555-0100",
+    "\u00a0+1\u2011415\u2011555\u20110100 ",
+    "0014155550100",
+    "tel:+1-415-555-0100;ext=5",
+    "sip:+14155550100@10.0.0.1:5060;transport=udp",
+    "SIPS:%2B14155550100@example.com",
+    '"Ada 2" <sip:+14155550100@example.com>;tag=77',
+    "+1(0)4155550100",
+]
+
+
+def test_a_caller_is_the_same_however_the_number_is_written() -> None:
+    records = [call(type_of_call="inbound", phone_number_from=written, phone_number_to=OWN) for written in WRITTEN]
+
+    def keys(pii: str) -> dict[str, str | None]:
+        rows = decode(*records, pii=pii, key="k")
+        return {written: row["caller_key"] for written, row in zip(WRITTEN, rows, strict=True)}
+
     [plain] = decode(call(type_of_call="inbound", phone_number_from=LEAD), pii="hash", key="k")
-    assert kept["caller_key"] == "14155550100"
-    assert hashed["caller_key"] == plain["caller_key"] == plain["phone_number_from"]
-    assert dropped["caller_key"] is None
+    assert keys("keep") == dict.fromkeys(WRITTEN, "14155550100")
+    assert keys("hash") == dict.fromkeys(WRITTEN, plain["caller_key"])
+    assert plain["caller_key"] == plain["phone_number_from"] is not None
+    assert keys("drop") == dict.fromkeys(WRITTEN)
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        None, "", "anonymous", "Restricted", "unknown", "sip:anonymous@anonymous.invalid", "sip:1001@10.0.0.1",
-        "sip:ada2000000@example.com", "+1 415 555 0100 or 0101", "call 4155550100", "911", "0000000000", "+266696687",
-        "+1234567890123456", OWN, "tel:+1-415-555-0199", "1" * 64,
-    ],
-)  # fmt: skip
-def test_nobody_can_be_told_apart_by_it(written: str | None) -> None:
-    row = derive(type_of_call="inbound", phone_number_from=written, agent_phone_number=OWN)
-    assert row["caller_key"] is None
+NOBODY = [
+    None, "", "anonymous", "Restricted", "unknown", "sip:anonymous@anonymous.invalid", "sip:1001@10.0.0.1",
+    "sip:ada2000000@example.com", "+1 415 555 0100 or 0101", "call 4155550100", "911", "0000000000", "+266696687",
+    "+1234567890123456", OWN, "tel:+1-415-555-0199", "1" * 64,
+]  # fmt: skip
+
+
+def test_nobody_can_be_told_apart_by_it() -> None:
+    common = {"type_of_call": "inbound", "agent_phone_number": OWN}
+    rows = derive_all([{**common, "phone_number_from": written} for written in NOBODY])
+    assert {written: row["caller_key"] for written, row in zip(NOBODY, rows, strict=True)} == dict.fromkeys(NOBODY)
 
 
 @pytest.mark.parametrize(
