@@ -9,7 +9,6 @@ import contextlib
 import gc
 import importlib
 import importlib.metadata
-import itertools
 import json
 import os
 import runpy
@@ -147,9 +146,10 @@ def fork_script(script: str, fds: Sequence[int]) -> int:
     """Fork a process that runs a script, as `python -c` would, with some file descriptors. Returns its id."""
     if child := os.fork():
         return child
-    kept = [2, *sorted(fds), os.sysconf("SC_OPEN_MAX")]
-    for before, after in itertools.pairwise(kept):
-        os.closerange(before + 1, after)
+    for number in map(int, os.listdir("/dev/fd")):  # noqa: PTH208
+        if number > 2 and number not in fds:
+            with contextlib.suppress(OSError):  # the folder itself
+                os.close(number)
     try:
         exec(script, {})  # noqa: S102
     finally:
