@@ -1,12 +1,16 @@
-"""Damage that each check must find: (check, SQL that does the damage, part of the problem that the check names)."""
+"""Damage that each check must find: (check, SQL that does the damage, part of the problem that the check names).
 
+If the damage causes several problems, there is a tuple with a part of each.
+"""
+
+import re
 from collections.abc import Iterator
 
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
-from synthflow_assets.warehouse.tables import MetricTable
+from synthflow_assets.warehouse.tables import Column, MetricTable
 
 
-def _damage_that_recounts_find(table: MetricTable) -> Iterator[tuple[str, str, str]]:
+def _damage_that_recounts_find(table: MetricTable) -> Iterator[tuple[str, str, str | tuple[str, ...]]]:
     """Yield damage to each number that the check `recount_TABLE` counts again."""
     name, check = f"synthflow.{table.name}", f"recount_{table.name}"
     yield check, f"DELETE FROM {name}", "landed, but not computed"
@@ -15,20 +19,40 @@ def _damage_that_recounts_find(table: MetricTable) -> Iterator[tuple[str, str, s
         quiet = "SELECT * REPLACE (DATE '2026-03-10' AS day, 'quiet' AS model_id) FROM synthflow.call_loads LIMIT 1"
         if "model_id" in table.grain:
             yield check, f"INSERT INTO synthflow.call_loads {quiet}", " quiet: landed, but not computed"
+    # The numbers are damaged together, and each must be named: a check takes as long for one as for all.
+    counts = [declared.column for declared in table.recounts]
+    for change in ("+ 1", "- 1"):
+        says = tuple(f": {column} " for column in counts)
+        yield check, _set(name, {column: f"{column} {change}" for column in counts}), says
     for declared in table.recounts:
-        for change in ("+ 1", "- 1"):
-            yield check, f"UPDATE {name} SET {declared.column} = {declared.column} {change}", f"{declared.column}"
         if declared.share:
             yield check, f"UPDATE {name} SET {declared.share} = {declared.share} / 2", "sums to 0.5, expected 1"
+    yield from ((check, damage, says) for damage, says in _wrong_ratios(table))
+    # Of several wrong statistics, the check names one, so each is damaged alone.
     for column in table.columns:
-        if column.ratio:
-            says = f"{column.name} is not {column.formula} in "
-            yield check, f"UPDATE {name} SET {column.name} = {column.name} + 0.001", says
-            if not column.required:
-                yield check, f"UPDATE {name} SET {column.name} = NULL", says
         if any(column.name.endswith(f"_{one.name}") for one in table.statistics):
             change = f"SET {column.name} = {column.name} + 1 WHERE {column.name} IS NOT NULL"
             yield check, f"UPDATE {name} {change}", f"{column.name} is "
+
+
+def _wrong_ratios(table: MetricTable) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for ratios in _independent([column for column in table.columns if column.ratio]):
+        for change, damaged in (("{} + 0.001", ratios), ("NULL", [one for one in ratios if not one.required])):
+            if damaged:
+                says = tuple(f"{column.name} is not {column.formula} in " for column in damaged)
+                values = {column.name: change.format(column.name) for column in damaged}
+                yield _set(f"synthflow.{table.name}", values), says
+
+
+def _independent(ratios: list[Column]) -> list[list[Column]]:
+    """Return the ratios in groups in which none is computed from another one of the group."""
+    names = {column.name for column in ratios}
+    dependent = [column for column in ratios if names & set(re.findall(r"\w+", str(column.formula)))]
+    return [[column for column in ratios if column not in dependent], *([column] for column in dependent)]
+
+
+def _set(table: str, values: dict[str, str]) -> str:
+    return f"UPDATE {table} SET {', '.join(f'{column} = {value}' for column, value in values.items())}"
 
 
 SHIFTED_REASONS = (
