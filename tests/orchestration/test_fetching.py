@@ -271,12 +271,14 @@ def test_only_missing_asks_again_for_what_is_not_settled(
 
 
 def test_a_repeated_run_goes_on_where_the_failed_one_stopped(
-    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
+    start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance, land_once: LandOnce
 ) -> None:
     sandbox = poisoned(start_sandbox)
     settings = settings_for(sandbox)
-    assert run(settings, instance, FIRST, FIRST, assets=LANDED).success  # an older run's days are fetched again
+    land_once(sandbox, settings, FIRST, FIRST)  # the days of another run are fetched again
+    sandbox.api.requests.clear()
     failed = run(settings, instance, assets=LANDED)
+    assert len({asked["from_date"] for asked in sandbox.api.requests}) == 3
     mend(sandbox)
     sandbox.api.requests.clear()
     parents = {"dagster/parent_run_id": failed.run_id, "dagster/root_run_id": failed.run_id}
