@@ -43,9 +43,11 @@ def serving(respond: Respond, requests: list[dict[str, str]] | None = None) -> I
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=[0.005], daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v2"
-    server.shutdown()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v2"
+    finally:  # also after an error that a test expects: a server that runs on looks for requests 200 times a second
+        server.shutdown()
+        server.server_close()
 
 
 def page(records: list[Any], total: int) -> tuple[int, bytes]:
