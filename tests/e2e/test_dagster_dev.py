@@ -49,6 +49,7 @@ class Deployment:
     environment: dict[str, str]  # with the Dagster home
     pid: int
     first_output: str = ""  # before any run
+    poll_seconds: float = 0.2
 
     @property
     def log(self) -> Path:
@@ -113,7 +114,7 @@ class Deployment:
     def wait_until(self, reached: Callable[[], Any], what: str) -> Any:
         """Wait until it is reached, for as long as four minutes. If it is not, the error shows what happened."""
         try:
-            return wait_until(reached, what)
+            return wait_until(reached, what, poll_seconds=self.poll_seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.seen()}") from None
 
@@ -158,7 +159,7 @@ def range_tags(first: dt.date, last: dt.date) -> list[dict[str, str]]:
     return [{"key": f"dagster/asset_partition_range_{end}", "value": day.isoformat()} for end, day in ends.items()]
 
 
-def wait_until(reached: Callable[[], Any], what: str, seconds: float = 240) -> Any:
+def wait_until(reached: Callable[[], Any], what: str, seconds: float = 240, poll_seconds: float = 0.2) -> Any:
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -168,7 +169,7 @@ def wait_until(reached: Callable[[], Any], what: str, seconds: float = 240) -> A
         if found:
             return found
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.2)
+        time.sleep(poll_seconds)
 
 
 @pytest.fixture(scope="module")

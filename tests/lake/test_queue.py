@@ -98,7 +98,7 @@ def wait_for_runs(instance: dg.DagsterInstance, log: Path) -> None:
             assert {status.value for status in statuses} == {"SUCCESS"}, log.read_text()[-5000:]
             return
         assert time.monotonic() - begun < PATIENCE_SECONDS, f"{statuses}\n{log.read_text()[-5000:]}"
-        time.sleep(0.2)
+        time.sleep(0.5)  # each look is a new connection to PostgreSQL
 
 
 def compare_with_a_file(settings: Settings, lake: Lake, days: list[dt.date]) -> None:

@@ -87,7 +87,16 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
             for name, command in commands.items()
         }
         assert set(services) == {"code", "webserver", "daemon"}
-        server = Deployment(web_port, tmp_path, instance, lake.warehouse(), sandbox, environment, services["webserver"])
+        server = Deployment(
+            web_port,
+            tmp_path,
+            instance,
+            lake.warehouse(),
+            sandbox,
+            environment,
+            services["webserver"],
+            poll_seconds=0.5,  # each look is a new connection to PostgreSQL
+        )
         loaded = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename }
             } } } }"""
 
