@@ -273,7 +273,7 @@ def _reason(steps: Collection[str], event: dg.DagsterEvent) -> str | None:
 def _check_alerts(workspace: Workspace, instance: dg.DagsterInstance, cursor: _AlertCursor) -> Iterator[Alert]:
     """Yield alerts about checks that fail, fail in more places, still fail after a day, or pass again."""
     keys = [check_key(workspace, check) for check in (*CHECKS, *SCHEDULED_CHECKS)]
-    # One query for all checks, because the sensor ticks every minute.
+    # One query for all checks, because the sensor ticks every 30 s.
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     for key in (key for key in keys if key in records):
         name = f"{key.asset_key.to_user_string()}: {key.name}"
