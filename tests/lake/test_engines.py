@@ -21,7 +21,7 @@ from tests.lake.conftest import Lake
 DAY = dt.date(2026, 3, 10)
 START_MS = 1_773_100_800_000
 NOW = dt.datetime(2026, 3, 12, tzinfo=dt.UTC)
-RACES = 4
+RACES = 2
 
 
 def fill(staging: Staging, partition: Partition, *ids: str) -> ReadyBatch:

@@ -56,12 +56,12 @@ def sandbox() -> Iterator[Sandbox]:
 def landed(sandbox: Sandbox, shared: SharedByWorkers, postgres: str) -> tuple[Path, Lake]:
     """A file and a lake with the same days of the same workspace, and their metrics. Two days landed twice.
 
-    One thread writes the file, several threads the lake.
+    One thread writes the file, two threads the lake.
     """
     settings = Settings.of(api_key=DEFAULT_API_KEY, base_url=sandbox.url)
 
     def fill(lake: Lake, folder: Path) -> None:
-        for threads, warehouse in (("1", Warehouse(folder / "w.duckdb")), ("3", lake.warehouse())):
+        for threads, warehouse in (("1", Warehouse(folder / "w.duckdb")), ("2", lake.warehouse())):
             with SynthflowClient.from_settings(settings) as client, pytest.MonkeyPatch.context() as environment:
                 environment.setenv(THREADS_VARIABLE, threads)
                 agents = resolve_agents(client, settings).agents
