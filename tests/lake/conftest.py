@@ -67,7 +67,7 @@ class SharedByWorkers:
             if not state["users"]:
                 for lake in state.get("lakes", {}).values():
                     administer(postgres, f"DROP DATABASE {name_of(Lake(*lake).dsn)} WITH (FORCE)")
-                if SERVER_VARIABLE not in os.environ:
+                if not os.environ.get(SERVER_VARIABLE):
                     running_server(Path(state["server"])).stop()
                 shutil.rmtree(state["server"], ignore_errors=True)
                 state.clear()
