@@ -87,6 +87,7 @@ def test_dagster_reads_the_servers_instance(database: str, tmp_path: Path, monke
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
         assert queue.max_concurrent_runs == 4
+        assert queue.max_user_code_failure_retries == 10  # a queued run outlasts a restart of the code server
         assert instance.run_monitoring_enabled
         assert instance.run_retries_max_retries == 2
         assert instance.get_run_records() == []  # the tables are there, and can be asked

@@ -6,6 +6,7 @@ What compose itself does is left out: there are no containers, so hosts and fold
 import datetime as dt
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,6 +34,13 @@ def running(forks: Forks, command: list[str], environment: dict[str, str], log: 
     finally:
         os.kill(service, signal.SIGTERM)
         forks.exit_code(service, seconds=60)
+
+
+def wait_until_healthy(forks: Forks, check: list[str], environment: dict[str, str], log: Path) -> None:
+    """Repeat the health check of a service until it passes."""
+    deadline = time.monotonic() + 120
+    while forks.exit_code(forks.command(check, log.parent, environment, log)) != 0:
+        assert time.monotonic() < deadline, log.read_text()
 
 
 def end(service: int) -> None:
@@ -82,11 +90,13 @@ def test_a_queued_run_goes_from_the_webserver_by_the_daemon_to_the_code_server(
             for name, service in compose["services"].items()
             if name != "postgres"
         }
-        services = {
-            name: parts.enter_context(running(forks, command, own[name], tmp_path / f"{name}.log"))
-            for name, command in commands.items()
-        }
-        assert set(services) == {"code", "webserver", "daemon"}
+        services = {}
+        for name in sorted(commands, key=lambda name: "code" in compose["services"][name]["depends_on"]):
+            services[name] = parts.enter_context(running(forks, commands[name], own[name], tmp_path / f"{name}.log"))
+            if name == "code":  # compose starts the others when it is healthy
+                _, *health = [here.get(word, word) for word in compose["services"][name]["healthcheck"]["test"]]
+                wait_until_healthy(forks, health, own[name], tmp_path / "health.log")
+        assert list(services) == ["code", "webserver", "daemon"]
         server = Deployment(
             web_port,
             tmp_path,
