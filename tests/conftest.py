@@ -48,7 +48,7 @@ os.environ.setdefault(THREADS_VARIABLE, "1")
 LONGEST = (
     ("tests/e2e/test_dagster_dev.py", "tests/e2e/test_commands.py", "tests/e2e/test_crashes.py"),
     ("tests/e2e/test_empty_folder.py", "tests/e2e/test_projects.py"),
-    ("tests/lake/test_many_writers.py", "tests/lake/test_server.py", "tests/lake/test_queue.py"),
+    ("tests/lake/test_many_writers.py", "tests/lake/test_server.py"),
     ("tests/report/test_page.py", "tests/report/test_numbers.py", "tests/report/test_today.py"),
 )
 

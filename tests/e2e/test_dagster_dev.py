@@ -67,10 +67,10 @@ class Deployment:
     def set_config(self, **config: Any) -> None:
         self.sandbox.api.config = dataclasses.replace(self.sandbox.api.config, **config)
 
-    def backfill(self, first: dt.date, last: dt.date, **fetch: Any) -> str:
-        """Launch a backfill of all assets, as the UI does. Returns its id."""
+    def backfill(self, first: dt.date, last: dt.date, assets: Sequence[str] = (), **fetch: Any) -> str:
+        """Launch a backfill of these assets, or of `ASSETS`, as the UI does. Returns its id."""
         params = {
-            "assetSelection": [{"path": ["synthflow", name]} for name in ASSETS],
+            "assetSelection": [{"path": ["synthflow", name]} for name in assets or ASSETS],
             "partitionNames": [day.isoformat() for day in days(first, last)],
             "runConfigData": {"ops": {"synthflow__fetch_calls": {"config": fetch}}} if fetch else {},
         }
@@ -82,11 +82,13 @@ class Deployment:
         assert "backfillId" in answer, answer
         return str(answer["backfillId"])
 
-    def launch(self, job: str, assets: Sequence[str] = (), **execution: Any) -> str:
+    def launch(self, job: str, assets: Sequence[str] = (), *, checks: bool = True, **execution: Any) -> str:
         """Launch a job, or some assets of it, as the UI's launchpad does. Returns the id of the run."""
         selector: dict[str, Any] = {**SELECTOR, "jobName": job}
         if assets:
             selector["assetSelection"] = [{"path": ["synthflow", name]} for name in assets]
+        if not checks:
+            selector["assetCheckSelection"] = []
         answer = self.ask(
             """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
                 ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }""",
