@@ -14,8 +14,8 @@ from synthflow_assets.warehouse.connection import Warehouse
 from tests.lake.conftest import Lake
 from tests.writers import Writers
 
-KILLS = 6
-WRITERS = 3
+KILLS = 4
+WRITERS = 2
 CALLS = 150
 DAYS = ("2026-03-09", "2026-04-02")
 
