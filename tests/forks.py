@@ -6,13 +6,16 @@ that it reads. The script itself opens no connection, because those of DuckDB an
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import importlib.metadata
+import inspect
 import json
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -55,6 +58,15 @@ COMMANDS = (
 )
 
 SCHEDULE_SECONDS = 20
+
+# How many processes of Python a command starts by `python -m`.
+STARTED_BY = {
+    ("synthflow-assets", "demo"): 1,
+    ("synthflow-assets", "dev"): 1,
+    ("dagster_dg_cli.cli", "dev"): 3,  # a code server's proxy, the webserver and the daemon
+    ("dagster", "code-server"): 1,
+    ("dagster-daemon", "run"): 1,  # its code server, unless the workspace names one that runs
+}
 
 
 class Forks:
@@ -156,6 +168,69 @@ def fork_script(script: str, fds: Sequence[int]) -> int:
         os._exit(0)
 
 
+def fork_what_is_executed(count: int) -> None:
+    """Fork the first processes that this process would start by `python -m`, because they would import Dagster again.
+
+    They are forked now, and wait until they are needed. Call it before the process opens connections or starts threads.
+    """
+    spares: list[tuple[int, socket.socket]] = []
+    for _ in range(count):
+        ours, theirs = socket.socketpair()
+        if child := os.fork():
+            theirs.close()
+            spares.append((child, ours))
+        else:
+            for left in (ours, *(other for _, other in spares)):
+                left.close()
+            do_what_is_asked(theirs)
+    execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+
+    def fork_or_execute(process: Any, args: Sequence[str], *others: Any) -> None:
+        given = inspect.signature(execute).bind(process, args, *others).arguments
+        has_pipes = {given["p2cread"], given["c2pread"], given["errread"]} != {-1}
+        if not spares or has_pipes or list(args[:2]) != [sys.executable, "-m"]:
+            execute(process, args, *others)
+            return
+        process.pid, asking = spares.pop()
+        process._child_created = True
+        fds = {number: number for number in given["pass_fds"]}
+        fds |= {to: fd for to, fd in ((1, given["c2pwrite"]), (2, given["errwrite"])) if fd != -1}
+        question = {
+            "command": ["python", *args[1:]],
+            "folder": str(given["cwd"] or Path.cwd()),
+            "env": dict(os.environ if given["env"] is None else given["env"]),
+            "session": given["start_new_session"],
+            "fds": list(fds),
+        }
+        with asking:
+            socket.send_fds(asking, [b"."], list(fds.values()))
+            asking.sendall(json.dumps(question).encode() + b"\n")
+            assert asking.recv(1), "the forked process has ended"
+
+    subprocess.Popen._execute_child = fork_or_execute  # type: ignore[attr-defined]
+
+
+def do_what_is_asked(asked: socket.socket) -> NoReturn:
+    """Wait for a command and do it, with the open files of the process that asked; end with that process."""
+    dot, received, *_ = socket.recv_fds(asked, 1, 10)
+    if not dot:
+        os._exit(0)
+    with asked.makefile() as lines:
+        question = json.loads(lines.readline())
+    if question["session"]:
+        os.setsid()
+    asked.sendall(b".")
+    asked.close()
+    # Above all numbers that they will have.
+    copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in received]
+    for fd in received:
+        os.close(fd)
+    for copy, number in zip(copies, question["fds"], strict=True):
+        os.dup2(copy, number)
+        os.close(copy)
+    do_and_end(question)
+
+
 def shorten_intervals() -> None:
     """Shorten what Dagster's daemon waits for, and has no setting for."""
     from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
@@ -187,11 +262,12 @@ def answer(text: object) -> None:
 
 
 def become(question: dict[str, Any]) -> None:
-    """Do in a forked process what was asked for, with its output in a file."""
-    output = os.open(question["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
+    """Do in a forked process what was asked for, with its output in the file that was asked for."""
+    if "output" in question:
+        output = os.open(question["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
     if "function" in question:
         module, name = question["function"].split(":")
         getattr(importlib.import_module(module), name)(question["argument"])
@@ -200,16 +276,19 @@ def become(question: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(question["env"])
     name, *arguments = question["command"]
+    is_module = name == "python"
+    if is_module:
+        _, name, *arguments = arguments
     leave_out_other_components()
-    if name == "dagster-daemon":
+    if name in ("dagster-daemon", "dagster._daemon"):
         shorten_intervals()
+    fork_what_is_executed(STARTED_BY.get((name, *arguments[:1]), 0))  # type: ignore[arg-type]
     fork_what_is_spawned()
     paths = [path for path in question["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
-    if name == "python":
-        _, module, *arguments = arguments
+    if is_module:
         sys.path[:0] = ["", *paths]
-        sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.argv = [name, *arguments]
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
         return
     sys.path[:0] = paths
     sys.argv = [str(Path(sys.executable).with_name(name)), *arguments]
@@ -241,6 +320,7 @@ def import_modules(names: Sequence[str]) -> None:
     for name in names:
         importlib.import_module(name)
     gc.freeze()
+    gc.set_threshold(50_000)  # for what the processes import; a fifth of that time would go into the search for garbage
     gc.enable()
     # Python 3.12 and later warn of threads. Those of the imported libraries only wait for work.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)

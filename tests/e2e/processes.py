@@ -21,8 +21,6 @@ from synthflow_assets.warehouse.schema import VIEWS
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-# For PYTHONPATH: the folder of sitecustomize.py, which saves time, and the one that it imports from.
-SITE = os.pathsep.join([str(Path(__file__).with_name("site")), str(ROOT)])
 
 ASSET_COUNT = 4 + len(METRIC_TABLES) + len(VIEWS) + 1
 

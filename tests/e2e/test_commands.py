@@ -1,7 +1,7 @@
 """The commands in a clone: real processes, real Dagster, real HTTP.
 
 One test of each command starts it as users do; others fork it from a process that has imported Dagster.
-test_projects.py and the demo start `dg` itself.
+test_projects.py starts `dg` itself, and test_empty_folder.py `dev` with all its processes.
 """
 
 import datetime as dt

@@ -24,7 +24,7 @@ from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.e2e.processes import ASSET_COUNT, ROOT, SITE, asset_count, free_port, time_zones, wait_for_end_of_processes
+from tests.e2e.processes import ASSET_COUNT, ROOT, asset_count, free_port, time_zones
 from tests.forks import SCHEDULE_SECONDS, Forks
 
 DAY = dt.timedelta(days=1)
@@ -196,7 +196,6 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterat
             "DAGSTER_HOME": str(home),
             "SYNTHFLOW_PREVIEWS": "false",  # test_empty_folder.py looks at one; they take a third of a run's time
             "SYNTHFLOW_MAX_CONNECTIONS": "4",  # so that a run lasts long enough to be killed
-            "PYTHONPATH": SITE,
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",  # until a killed run is started again
         }
         instance = dg.DagsterInstance.from_config(str(home))
@@ -217,11 +216,19 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterat
             made.first_output = made.log.read_text(encoding="utf-8")
             yield made
         finally:
+            started = psutil.Process(pid).children(recursive=True)
             os.kill(pid, signal.SIGHUP)  # as a terminal that is closed
             ended = forks.exit_code(pid, seconds=60)
             instance.dispose()
         assert ended == 0, made.log.read_text(encoding="utf-8")
-        wait_for_end_of_processes(folder)
+        wait_until(lambda: not any(is_alive(one) for one in started), "the end of Dagster's processes", seconds=60)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def end_of(deployment: Deployment, backfill: str) -> str:
