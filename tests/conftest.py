@@ -202,7 +202,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests of the folders and files in `SLOW`, and those that need a browser, and run them first."""
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()) or SLOW & set(item.path.parts):
+        # Not the parts above: a clone may be in a folder of the name `lake`.
+        if "browser" in getattr(item, "fixturenames", ()) or SLOW & set(item.path.relative_to(config.rootpath).parts):
             item.add_marker("slow")
     deal_out(items, workers=getattr(config, "workerinput", {"workercount": 1})["workercount"])
 
