@@ -7,6 +7,7 @@ import json
 import time
 import zlib
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ import numpy.typing as npt
 
 from synthflow_assets.sandbox.calls import DAY_MS, DayOfCalls, SandboxAgent, agents, day_of_calls, odd_records, render
 from synthflow_assets.sandbox.config import SandboxConfig
+
+# One of the records of a day has 5 MB, and each request asks for up to three days.
+_odd_records = lru_cache(maxsize=8)(odd_records)
 
 _LONGEST_CALL_MS = 3_100_000  # of the made-up calls; how far before a window their starts may lie
 # How far after a window a call may start, if `window_filters` is creation or scheduled start.
@@ -151,7 +155,7 @@ class CallStore:
         if "odd_records" in self.config.faults:
             for day in range(from_ms // DAY_MS, -(-to_ms // DAY_MS)):
                 noon = day * DAY_MS + DAY_MS // 2
-                extra += [ExtraCall(noon, noon + 25_000, record) for _, record in odd_records(model_id, noon)]
+                extra += [ExtraCall(noon, noon + 25_000, record) for _, record in _odd_records(model_id, noon)]
         return extra
 
     def _select(self, agent: SandboxAgent, window: Window) -> Selection:
