@@ -1,4 +1,4 @@
-"""Six days of ticks with a moved clock: the catch-up starts few runs, and no check is red at night."""
+"""Five days of ticks with a moved clock: the catch-up starts few runs, and no check is red at night."""
 
 import dataclasses
 import datetime as dt
@@ -22,8 +22,8 @@ from synthflow_assets.warehouse.loads import settled_partitions
 from tests.orchestration.test_definitions import evaluate_catch_up
 
 START = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)  # the night before the first daily run
-DAYS = 6
-DELETED_ON = 3
+DAYS = 5
+DELETED_ON = 2
 HOURS_CHECKED = (0, 6, 7, 12)  # before and after the day before is due
 
 
@@ -71,7 +71,7 @@ class Workspace:
             ]
 
 
-def test_few_runs_in_six_days_and_no_check_is_red_at_night(
+def test_few_runs_in_five_days_and_no_check_is_red_at_night(
     start_sandbox: Callable[..., Sandbox],
     settings_for: Callable[..., Settings],
     instance: dg.DagsterInstance,
