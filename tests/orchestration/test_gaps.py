@@ -39,7 +39,8 @@ from synthflow_assets.settings import Settings
 from tests.instances import without_checks
 
 metrics.compute_metrics = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-job = without_checks(build_synthflow_defs(Settings.load()).resolve_job_def("synthflow_daily"))
+job = build_synthflow_defs(Settings.load()).resolve_job_def("synthflow_daily")
+job = without_checks(job, ["calls", "call_rejects", "call_loads", "call_rates_daily"])
 tags = {{"dagster/asset_partition_range_start": "{FIRST}", "dagster/asset_partition_range_end": "{LAST}"}}
 with dg.DagsterInstance.get() as instance:
     job.execute_in_process(instance=instance, tags=tags)
@@ -160,7 +161,7 @@ def test_a_run_that_did_not_help_counts_as_failed(
     definitions = build_synthflow_defs(settings_for(sandbox, export_dir="exports"))
     job = one_asset_of(definitions)
     ran = []
-    for hours in range(0, 24, 3):
+    for hours in (0, 3, 6, 9, 18, 21):
         when = TICK + dt.timedelta(hours=hours)
         for request in tick(definitions, instance, when):
             with freeze_time(when + dt.timedelta(minutes=2)):
