@@ -47,7 +47,7 @@ def metadata_of(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, dic
 def test_a_run_over_days_writes_one_report_and_one_picture_a_metric(
     start_sandbox: StartSandbox, settings_for: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
-    settings = settings_for(start_sandbox(), start_date=f"{FIRST}", previews=True)
+    settings = settings_for(start_sandbox(calls_per_day=60), start_date=f"{FIRST}", previews=True)
     pictured = ("call_duration_daily", "disconnect_reasons_daily", "workspace_load_hourly")
     assert run(settings, instance, "calls", *pictured, "call_outcomes_daily", "call_rates_daily", "call_report").success
     shown = metadata_of(instance, REPORT)
@@ -110,7 +110,7 @@ def test_a_report_that_is_too_large_is_shown_with_a_warning(
     land_once: LandOnce,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sandbox = start_sandbox()
+    sandbox = start_sandbox(agents=1, calls_per_day=20)
     land_once(sandbox, settings_for(sandbox), f"{FIRST}", f"{LAST}", computed=True)
     monkeypatch.setattr(report_module, "LARGEST_BYTES", 100_000)
     assert run(settings_for(sandbox, start_date=f"{FIRST}"), instance, "call_report").success

@@ -104,8 +104,7 @@ def test_dependencies_and_code_versions_are_added_to_ours_and_other_attributes_a
 def test_a_run_with_added_attributes_fetches_before_it_computes(
     start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:
-    sandbox = start_sandbox(agents=1, calls_per_day=20, poisoned_day=None)
-    settings = settings_for(sandbox, export_dir="out")
+    settings = settings_for(start_sandbox(agents=1, calls_per_day=20))
 
     def changed(props: SynthflowAssetProps) -> dg.AssetSpec:
         return props.spec.replace_attributes(
@@ -122,7 +121,7 @@ def test_a_run_with_added_attributes_fetches_before_it_computes(
         instance=instance, partition_key=DAY
     )
     order = [event.asset_key.path[-1] for event in done.get_asset_materialization_events()]
-    assert order.index("calls") < order.index("call_rates_daily") < order.index("call_rates_daily_export")
+    assert order.index("calls") < order.index("call_rates_daily") < order.index("call_report")
     with Warehouse(settings.warehouse).connect(read_only=True) as connection:
         assert connection.execute("SELECT sum(calls) > 0 FROM call_rates_daily").fetchone() == (True,)
     recomputed = without_checks(defs.resolve_job_def("synthflow_recompute")).execute_in_process(instance=instance)
