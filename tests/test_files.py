@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -74,12 +75,7 @@ def modes(folder: Path) -> dict[str, set[int]]:
 
 @pytest.mark.parametrize(
     ("group_access", "mask", "file_mode", "folder_mode"),
-    [
-        ("none", 0o022, 0o600, 0o700),
-        ("read", 0o022, 0o640, 0o750),
-        ("write", 0o002, 0o660, 0o770),
-        ("read", 0o077, 0o600, 0o700),
-    ],
+    [("none", 0o022, 0o600, 0o700), ("write", 0o002, 0o660, 0o770)],
 )
 def test_written_files_are_private_unless_they_are_opened_to_the_group(
     start_sandbox: Callable[..., Sandbox],
@@ -94,7 +90,7 @@ def test_written_files_are_private_unless_they_are_opened_to_the_group(
     umask(mask)
     data = tmp_path / "data"
     settings = settings_for(
-        start_sandbox(agents=1, calls_per_day=20, same_volume=True),
+        start_sandbox(agents=1, calls_per_day=6, same_volume=True),
         warehouse=str(data / "here" / "w.duckdb"),
         export_dir=str(data / "exports"),
         recordings=str(data / "audio"),
@@ -105,6 +101,8 @@ def test_written_files_are_private_unless_they_are_opened_to_the_group(
     warehouse = write_everything(settings, data / "here" / "backup.duckdb")
     assert modes(data) == {"files": {file_mode}, "folders": {folder_mode}}
     assert umask(mask) == mask
+    if group_access == "none":
+        return
     # A file that replaces another one gets its mode, with any setting.
     for path in data.rglob("*"):
         if path.is_file():
@@ -115,6 +113,32 @@ def test_written_files_are_private_unless_they_are_opened_to_the_group(
     back_up(warehouse, data / "here" / "backup.duckdb", replace=True)
     write_report(warehouse, settings, settings.report_path, DAY, DAY)
     assert modes(data)["files"] == {0o644}
+
+
+@pytest.mark.parametrize(
+    ("group_access", "mask", "file_mode", "folder_mode"),
+    [
+        ("none", 0o022, 0o600, 0o700),
+        ("read", 0o022, 0o640, 0o750),
+        ("write", 0o022, 0o640, 0o750),
+        ("write", 0o002, 0o660, 0o770),
+        ("read", 0o077, 0o600, 0o700),
+    ],
+)
+def test_the_umask_restricts_private_files_further(
+    tmp_path: Path,
+    umask: Callable[[int], int],
+    group_access: Literal["none", "read", "write"],
+    mask: int,
+    file_mode: int,
+    folder_mode: int,
+) -> None:
+    umask(mask)
+    with private_files(group_access):
+        (tmp_path / "file").touch()
+        (tmp_path / "folder").mkdir()
+    assert modes(tmp_path) == {"files": {file_mode}, "folders": {folder_mode}}
+    assert umask(mask) == mask
 
 
 def test_the_umask_is_restored_when_blocks_of_several_threads_overlap(umask: Callable[[int], int]) -> None:
@@ -135,16 +159,24 @@ def test_the_umask_is_restored_when_blocks_of_several_threads_overlap(umask: Cal
     assert umask(0o022) == 0o022
 
 
-@pytest.mark.parametrize("finish", ["load", "maintain", "forget"])
-def test_spilled_files_of_a_killed_process_are_private_and_soon_removed(
-    tmp_path: Path, empty_file: Path, umask: Callable[[int], int], finish: str
-) -> None:
-    umask(0o000)
-    warehouse = Warehouse(shutil.copy(empty_file, tmp_path / "w.duckdb"))
+@pytest.fixture(scope="module")
+def killed_while_spilling(tmp_path_factory: pytest.TempPathFactory, empty_file: Path) -> Path:
+    """The folder of a warehouse whose writer was killed. Tests copy it, because the writer takes longer."""
+    folder = tmp_path_factory.mktemp("killed")
+    warehouse = Warehouse(shutil.copy(empty_file, folder / "w.duckdb"))
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO forgotten BY NAME SELECT 'a' AS phone_hash, 'b' AS salt, now() AS forgotten_at")
-    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_SPILLING, warehouse.location], check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_SPILLING, warehouse.location], check=False, umask=0)
     assert done.returncode == -signal.SIGKILL
+    return folder
+
+
+@pytest.mark.parametrize("finish", ["load", "maintain", "forget"])
+def test_spilled_files_of_a_killed_process_are_private_and_soon_removed(
+    tmp_path: Path, killed_while_spilling: Path, finish: str
+) -> None:
+    shutil.copytree(killed_while_spilling, tmp_path, dirs_exist_ok=True)
+    warehouse = Warehouse(tmp_path / "w.duckdb")
     [spilled] = [path for path in tmp_path.iterdir() if path.is_dir()]
     assert any(b"TRANSCRIPTMARK" in path.read_bytes() for path in spilled.iterdir())
     assert stat.S_IMODE(spilled.stat().st_mode) == 0o700
