@@ -98,8 +98,10 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
     first = client.list_calls(model_id, from_date=now_ms - days * _DAY_MS, to_date=now_ms)
     page_seconds = time.monotonic() - started
     trees = [_tree(call) for call in first.calls]
-    samples, further = _samples(first, trees, open_statuses, now_ms)
     experiments = _Experiments(client, model_id)
+    honours_window = experiments.honours_window(now_ms)
+    # Without windows, the experiments would find out nothing, and read five pages for each call.
+    samples, further = _samples(first, trees, open_statuses, now_ms) if honours_window else ([], [])
     from_sides = [experiments.from_side(sample) for sample in samples]
     # One call with a time long before its start suffices: for calls like that, the margin must be longer.
     early = [sample for sample, side in zip(samples, from_sides, strict=True) if side == "before"]
@@ -131,7 +133,7 @@ def probe(client: SynthflowClient, model_id: str, open_statuses: Sequence[str], 
         examined=len(samples) + len(further),
         from_inclusive=from_inclusive,
         to_inclusive=to_inclusive,
-        honours_window=experiments.honours_window(now_ms),
+        honours_window=honours_window,
         honours_offset=experiments.honours_offset(first, now_ms - days * _DAY_MS, now_ms),
         refuses_larger_pages=experiments.refuses_larger_pages(),
         lists_open_calls=True if has_open_calls else None,
