@@ -13,6 +13,7 @@ from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from tests.report.conftest import DESKTOP, FIRST, LAST, PHONE, Open
 from tests.report.reading import facts_of
+from tests.report.test_numbers import EVERYONE, headline, shown_change
 
 YESTERDAY = LAST - dt.timedelta(days=1)
 UNTIL = dt.datetime.combine(LAST, dt.time(14, 5), dt.UTC)
@@ -45,10 +46,22 @@ def calls_until(warehouse: Warehouse, day: dt.date, time: dt.time, agents: str =
 def test_the_day_so_far_is_compared_with_the_same_hours_of_the_same_weekday(
     on_the_last_day: Warehouse, open_report: Open
 ) -> None:
-    report = open_report(on_the_last_day, FIRST, YESTERDAY)
+    first = YESTERDAY - dt.timedelta(days=9)
+    report = open_report(on_the_last_day, first, YESTERDAY)
     assert_today_is_compared(report.page, on_the_last_day, "%")
+    # Without today, the days of the report are compared with those before them, which are in it for this.
+    now, before = (
+        headline(on_the_last_day, first - days, YESTERDAY - days, EVERYONE)["calls"]
+        for days in (dt.timedelta(0), dt.timedelta(days=10))
+    )
+    assert report.headline()["calls"] == now
+    assert report.page.inner_text("#headline-calls-change") == shown_change(now, before)
     report.choose_agents("Agent 1")
     assert_today_is_compared(report.page, on_the_last_day, "agent-1")
+    report.page.set_viewport_size(PHONE["viewport"])
+    assert report.page.locator("#today").is_visible()
+    assert report.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    report.page.set_viewport_size(DESKTOP["viewport"])
 
 
 def assert_today_is_compared(page: Page, on_the_last_day: Warehouse, agents: str) -> None:
@@ -82,7 +95,7 @@ def test_before_the_first_hour_is_over_there_is_nothing_to_compare(
         connection.execute("UPDATE call_loads SET fetched_until = date_trunc('day', fetched_until) + INTERVAL 5 MINUTE")
         connection.execute("DELETE FROM calls WHERE start_time > (SELECT max(fetched_until) FROM call_loads)")
         compute_metrics(connection, [LAST], Settings.of())
-    page = open_report(Warehouse(str(early)), FIRST, YESTERDAY).page
+    page = open_report(Warehouse(str(early)), YESTERDAY, YESTERDAY).page
     assert page.inner_text("#today-name").endswith("until 00:05")
     assert page.is_hidden("#today-calls-change")
     assert page.inner_text("#today-compared") == "No changes are shown: the first hour is not over."
@@ -92,11 +105,3 @@ def test_a_day_that_was_over_is_not_today(warehouse: Warehouse, tmp_path: Path) 
     """Without these facts, the page hides what it says about today: see test_every_chart_is_drawn_and_described."""
     write_report(warehouse, Settings.of(), tmp_path / "report.html", FIRST, YESTERDAY)
     assert facts_of(tmp_path / "report.html")["today"] is None
-
-
-def test_today_fits_on_a_phone(on_the_last_day: Warehouse, open_report: Open) -> None:
-    page = open_report(on_the_last_day, FIRST, YESTERDAY).page
-    page.set_viewport_size(PHONE["viewport"])
-    assert page.locator("#today").is_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.set_viewport_size(DESKTOP["viewport"])

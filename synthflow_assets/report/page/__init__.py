@@ -30,8 +30,7 @@ def render(content: Content, settings: Settings, made_at: dt.datetime) -> bytes:
     """
     facts = {**content.facts, "timezone": settings.timezone, "short_call_seconds": settings.short_call_seconds}
     library, script, style = _library(), page_script(), _text("page.css")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    page = environment.from_string(_text("page.html.j2")).render(
+    page = _template().render(
         title=f"Voice agent calls, {facts['from']} to {facts['to']}",
         facts=facts,
         short_calls=_minutes_text(settings.short_call_seconds),
@@ -49,6 +48,12 @@ def render(content: Content, settings: Settings, made_at: dt.datetime) -> bytes:
 def _minutes_text(seconds: int) -> str:
     """Return a duration as the page writes it: minutes:seconds."""
     return f"{seconds // 60}:{seconds % 60:02} min"
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(_text("page.html.j2"))
 
 
 @cache
