@@ -21,9 +21,10 @@ from synthflow_assets.warehouse.schema import AGENTS, CALL_LOADS, CALL_RECORDING
 from synthflow_assets.warehouse.tables import Column, Table, View
 
 try:
+    from yaml import CSafeDumper as SafeDumper
     from yaml import CSafeLoader as SafeLoader  # eight times as fast
 except ImportError:  # PyYAML was built without libyaml
-    from yaml import SafeLoader  # type: ignore[assignment]
+    from yaml import SafeDumper, SafeLoader  # type: ignore[assignment]
 
 DATABASE = "warehouse"  # the alias under which docs/dbt.md attaches the warehouse
 _FIRST_LINE = "# Written by `synthflow-assets dbt-sources`. Run it again after an upgrade.\n"
@@ -72,9 +73,8 @@ def dbt_sources(
         "schema": schema,
         "tables": [_table(table, (keys or {}).get(table.name) or [*prefix, table.name]) for table in tables],
     }
-    text = yaml.safe_dump(
-        {"version": 2, "sources": [described]}, sort_keys=False, width=_LONGEST_LINE, allow_unicode=True
-    )
+    content = {"version": 2, "sources": [described]}
+    text = yaml.dump(content, Dumper=SafeDumper, sort_keys=False, width=_LONGEST_LINE, allow_unicode=True)
     return _FIRST_LINE + text
 
 

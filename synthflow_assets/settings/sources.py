@@ -265,8 +265,12 @@ def _is_meant_for_us(name: str, known: Iterable[str]) -> bool:
     squeezed = _squeezed(_BEFORE_NAME.sub("", name, count=1))
     if squeezed.startswith(_squeezed(PREFIX)):
         return squeezed != _squeezed(PREFIX)
-    names = [_squeezed(one) for one in known]
-    return not _OTHER_PREFIX.search(name) and bool(get_close_matches(squeezed, names, 1, _ALIKE))
+    return not _OTHER_PREFIX.search(name) and _is_like(squeezed, tuple(map(_squeezed, known)))
+
+
+@cache  # settings are read many times in a process, whose environment stays the same
+def _is_like(squeezed: str, names: tuple[str, ...]) -> bool:
+    return bool(get_close_matches(squeezed, names, 1, _ALIKE))
 
 
 @cache
