@@ -119,6 +119,7 @@ def land(
         execute("note_strays")
         stray_days = [day for (day,) in connection.execute("SELECT DISTINCT day FROM temp.strays").fetchall()]
         parameters.update(bounds_parameters(sorted({*run_days, *stray_days}), batch.timezone))
+        execute("note_staged")
         if vanished_fields == "keep":
             execute("note_earlier")
         for name in ("note_unlisted", "delete_calls", "delete_rejects", "delete_loads", "note_moved"):
@@ -134,7 +135,7 @@ def land(
             connection.execute("DROP TABLE temp.earlier")
         for name in ("note_stored_rejects", "insert_rejects", "insert_loads", "recount_unlisted", "recount_strays"):
             execute(name)
-        for table in ("strays", "unlisted", "moved", "repeated", "stored_rejects"):
+        for table in ("strays", "staged", "unlisted", "moved", "repeated", "stored_rejects"):
             connection.execute(f"DROP TABLE temp.{table}")
 
     _with_little_memory(connection, lambda: write(connection, replace))

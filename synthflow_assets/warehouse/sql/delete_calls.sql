@@ -4,4 +4,4 @@ DELETE FROM calls
 WHERE
     (day, model_id) IN (SELECT (unnest($days::DATE[]), unnest($model_ids::VARCHAR[])))
     AND (coalesce(listed_day, day), model_id) IN (SELECT (unnest($days::DATE[]), unnest($model_ids::VARCHAR[])))
-    AND call_id NOT IN (SELECT call_id FROM ({staged}) WHERE reason IS NOT NULL AND call_id IS NOT NULL)
+    AND call_id NOT IN (SELECT call_id FROM temp.staged WHERE reason IS NOT NULL AND call_id IS NOT NULL)

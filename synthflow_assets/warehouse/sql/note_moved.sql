@@ -8,10 +8,10 @@ SELECT
     -- A stray that is replaced by itself.
     (call_id, day, model_id) IN (
         SELECT (call_id, day, model_id)
-        FROM ({staged})
+        FROM temp.staged
         WHERE listed_day IS NOT NULL
     ) AS stays
 FROM calls
 WHERE
     day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[]) + 7
-    AND call_id IN (SELECT call_id FROM ({staged}) WHERE reason IS NULL)
+    AND call_id IN (SELECT call_id FROM temp.staged WHERE reason IS NULL)

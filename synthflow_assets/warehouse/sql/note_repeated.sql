@@ -7,10 +7,10 @@ FROM (
     SELECT *, row_number() OVER (PARTITION BY call_id ORDER BY listed_day IS NOT NULL, day DESC, model_id) AS nth
     FROM (
         SELECT filename, file_row_number, day, listed_day, model_id, call_id
-        FROM ({staged})
+        FROM temp.staged
         WHERE reason IS NULL AND hash(call_id) IN (
             SELECT hash(call_id)
-            FROM ({staged})
+            FROM temp.staged
             WHERE reason IS NULL
             GROUP BY hash(call_id)
             HAVING count(*) > 1

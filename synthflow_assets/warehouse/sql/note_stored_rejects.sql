@@ -9,9 +9,9 @@ SELECT
     rejected.call_id,
     rejected.reason,
     rejected.day = calls.day AND rejected.model_id = calls.model_id AS is_same_partition,
-    is_same_partition AND rejected.call_id NOT IN (SELECT call_id FROM ({staged}) WHERE reason IS NULL) AS is_kept,
+    is_same_partition AND rejected.call_id NOT IN (SELECT call_id FROM temp.staged WHERE reason IS NULL) AS is_kept,
     calls.is_open,
     calls.start_time
-FROM (SELECT * FROM ({staged}) WHERE reason IS NOT NULL) AS rejected
+FROM (SELECT * FROM temp.staged WHERE reason IS NOT NULL) AS rejected
 JOIN (SELECT *, coalesce({is_open}, false) AS is_open FROM calls) AS calls USING (call_id)
 WHERE calls.day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[]) + 7

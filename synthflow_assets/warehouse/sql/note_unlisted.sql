@@ -3,7 +3,7 @@
 CREATE OR REPLACE TEMP TABLE unlisted AS
 WITH unidentified AS MATERIALIZED (
     SELECT DISTINCT day, model_id
-    FROM ({staged})
+    FROM temp.staged
     WHERE reason IS NOT NULL AND coalesce(trim(call_id, E' \t\n\r'), '') = '' AND NOT $accept_deleted
 )
 FROM calls
@@ -13,6 +13,6 @@ WHERE
     -- The condition on `unidentified` is there because it is usually empty, and the ids of a large batch take memory.
     AND call_id NOT IN (
         SELECT call_id
-        FROM ({staged})
+        FROM temp.staged
         WHERE call_id IS NOT NULL AND (day, model_id) IN (SELECT (day, model_id) FROM unidentified)
     )
