@@ -163,60 +163,46 @@ def test_a_day_of_the_look_back_is_up_to_date_with_an_asset_of_ones_own_upstream
     assert outdated(definitions, instance, ["calls", "actions_daily"], [f"{FIRST}"]) == set()
 
 
-def test_only_what_a_changed_setting_outdates_is_computed_again(
-    sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance
-) -> None:
-    days = [f"{FIRST + dt.timedelta(days=number)}" for number in range(2)]
-    settings = settings_for(sandbox, export_dir="out")
-    tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]}
-    daily = without_checks(build_synthflow_defs(settings).resolve_job_def("synthflow_daily"))
-    assert daily.execute_in_process(instance=instance, tags=tags).success
-
-    def recompute(settings: Settings) -> set[tuple[str, str | None]]:
-        job = without_checks(build_synthflow_defs(settings).resolve_job_def("synthflow_recompute"))
-        done = job.execute_in_process(instance=instance)
-        assert done.success
-        found = done.filter_events(lambda event: event.is_step_materialization)
-        return {(event.asset_key.path[-1], event.partition) for event in found if event.asset_key}
-
-    assert recompute(settings) == set()
-    names = [table.name for table in METRIC_TABLES]
-    assert outdated(build_synthflow_defs(settings), instance, names, days) == set()
-    changed = settings.model_copy(update={"short_call_seconds": 3600})
-    tables = ("call_duration_daily", "call_rates_daily")
-    written = {(f"{table}{kind}", day) for table in tables for kind in ("", "_export") for day in days}
-    assert outdated(build_synthflow_defs(changed), instance, names, days) == set(tables)
-    assert recompute(changed) == written | {("call_report", days[1])}
-    frame = Warehouse(settings.warehouse).read_frame("call_duration_daily")
-    assert (frame["short_calls"] == frame["connected_calls"]).all()
-    assert recompute(changed) == set()
-    assert outdated(build_synthflow_defs(changed), instance, names, days) == set()
-
-
-def test_a_repeat_of_recompute_writes_the_exports_and_the_report_that_failed(
+def test_only_what_a_changed_setting_outdates_is_computed_again_also_after_a_failure(
     sandbox: Sandbox, settings_for: Callable[..., Settings], instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    """The metrics were computed, and logged as computed, before the exports failed."""
-    day, report = "2026-03-08", tmp_path / "report.html"
+    """If the exports fail, the metrics were computed, and logged as computed, before."""
+    days = [f"{FIRST + dt.timedelta(days=number)}" for number in range(2)]
+    report, folder = tmp_path / "report.html", tmp_path / "out/call_duration_daily"
     settings = settings_for(sandbox, export_dir=str(tmp_path / "out"), report=str(report))
-    job = without_checks(build_synthflow_defs(settings).resolve_job_def("synthflow_daily"))
-    assert job.execute_in_process(instance=instance, partition_key=day).success
-    changed, before = settings.model_copy(update={"short_call_seconds": 3600}), report.read_text()
-    again = without_checks(build_synthflow_defs(changed).resolve_job_def("synthflow_recompute"))
-    folder = tmp_path / "out/call_rates_daily"
+    definitions = build_synthflow_defs(settings)
+    tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]}
+    daily = without_checks(definitions.resolve_job_def("synthflow_daily"))
+    assert daily.execute_in_process(instance=instance, tags=tags).success
+
+    def recompute(definitions: dg.Definitions, *, fails: bool = False) -> set[tuple[str, str | None]]:
+        job = without_checks(definitions.resolve_job_def("synthflow_recompute"))
+        done = job.execute_in_process(instance=instance, raise_on_error=False)
+        assert done.success is not fails
+        logged = instance.all_logs(done.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        found = [entry.get_dagster_event() for entry in logged]
+        return {(event.asset_key.path[-1], event.partition) for event in found if event.asset_key}
+
+    assert recompute(definitions) == set()
+    names = [table.name for table in METRIC_TABLES]
+    assert outdated(definitions, instance, names, days) == set()
+    changed = build_synthflow_defs(settings.model_copy(update={"short_call_seconds": 3600}))
+    tables = ("call_duration_daily", "call_rates_daily")
+    assert outdated(changed, instance, names, days) == set(tables)
+    before = report.read_text()
     folder.rename(tmp_path / "aside")
     folder.write_text("not a folder")
-    assert not again.execute_in_process(instance=instance, raise_on_error=False).success
+    written = recompute(changed, fails=True)
     assert report.read_text() != before  # what can be written is written
     os.utime(report, (0, 0))
     folder.unlink()
     (tmp_path / "aside").rename(folder)
-
-    def written() -> set[str]:
-        done = again.execute_in_process(instance=instance)
-        return {event.asset_key.path[-1] for event in done.get_asset_materialization_events()}
-
-    assert {"call_rates_daily_export", "call_report"} <= written()
-    exported = duckdb.read_parquet(str(folder / f"{day}.parquet"))
-    assert exported.project("short_calls = connected_calls").fetchall() == [(True,)]
-    assert written() == set()
+    report_of_last = {("call_report", days[1])}
+    assert written == {(table, day) for table in tables for day in days} | report_of_last
+    assert recompute(changed) == {(f"{table}_export", day) for table in tables for day in days} | report_of_last
+    frame = Warehouse(settings.warehouse).read_frame("call_duration_daily")
+    assert (frame["short_calls"] == frame["connected_calls"]).all()
+    exported = duckdb.read_parquet(str(folder / "*.parquet"))
+    assert exported.project("short_calls = connected_calls").fetchall() == [(True,)] * 2
+    assert recompute(changed) == set()
+    assert outdated(changed, instance, names, days) == set()
