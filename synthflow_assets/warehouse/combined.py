@@ -59,7 +59,7 @@ class CombinedWarehouse:
     def _connect(self, spill_folder: str) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = new_connection()
         try:
-            connection.execute(f"SET TimeZone = 'UTC'; SET temp_directory = {quoted(spill_folder)}")
+            connection.execute(f"SET TimeZone = 'UTC'; SET temp_directory = {quoted(spill_folder)}; SET threads = 1")
             schemas = self._attach_all(connection)
             combined = [name for name in TABLES if name not in _NOT_COMBINED] + [view.name for view in VIEWS]
             for name in combined:
@@ -69,6 +69,7 @@ class CombinedWarehouse:
                 ]
                 connection.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL BY NAME '.join(parts)}")
             create_macros(connection, "temp.main", "TEMP MACRO")
+            connection.execute("RESET threads")  # as when one warehouse is opened
             yield connection
         except duckdb.CatalogException as error:
             raise WarehouseUnusableError(

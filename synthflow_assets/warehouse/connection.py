@@ -102,8 +102,10 @@ class Warehouse:
         connection = new_connection()
         try:
             with nullcontext() if read_only else self.write_lock(connection):
+                # USE reads the catalog of a lake. Eight threads take twice the processor time of one.
+                connection.execute("SET threads = 1")
                 self.attach(connection, "warehouse", read_only=read_only)
-                connection.execute(f"USE warehouse; SET temp_directory = {quoted(spill_folder)}")
+                connection.execute(f"USE warehouse; RESET threads; SET temp_directory = {quoted(spill_folder)}")
                 connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
                 created = migrate(
                     connection,

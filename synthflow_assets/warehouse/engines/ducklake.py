@@ -36,6 +36,8 @@ class _Step(NamedTuple):
     in_parts: bool = False
 
 
+# The schema of PostgreSQL that DuckLake uses by default. If it is named, DuckDB does not list the tables of all others.
+_CATALOG_SCHEMA = "'public'"
 _numbers = itertools.count()  # for unique names, because two lakes may be attached at once
 # Files are kept for one day after they expired, for readers of an older snapshot and writers that have not committed.
 _STEPS = (
@@ -136,7 +138,9 @@ class DuckLakeEngine(Engine):
                 open_bucket(connection, "s3://")
             except duckdb.Error as error:
                 raise unusable(self.location, error) from None
-        options = ["READ_ONLY"] if read_only else []
+        options = [f"META_SCHEMA {_CATALOG_SCHEMA}"]
+        if read_only:
+            options.append("READ_ONLY")
         if self._data_path and not read_only:
             options.append(f"DATA_PATH {quoted(_data_path(self._data_path))}")
         else:
@@ -236,7 +240,8 @@ class DuckLakeEngine(Engine):
         """Return the data path that the catalog stores; None if it contains no lake."""
         name = f"catalog_{next(_numbers)}"
         try:
-            connection.execute(f"ATTACH {quoted(self._catalog)} AS {name} (TYPE postgres, READ_ONLY)")
+            options = f"TYPE postgres, READ_ONLY, SCHEMA {_CATALOG_SCHEMA}"
+            connection.execute(f"ATTACH {quoted(self._catalog)} AS {name} ({options})")
             row = connection.execute(f"SELECT value FROM {name}.ducklake_metadata WHERE key = 'data_path'").fetchone()
         except duckdb.CatalogException:
             row = None
