@@ -13,8 +13,10 @@ import pytest
 
 from synthflow_assets.errors import WarehouseLockedError, WarehouseUnusableError
 from synthflow_assets.settings import Settings
+from synthflow_assets.warehouse.combined import CombinedWarehouse
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.engines.base import unusable
+from tests.conftest import THREADS_VARIABLE
 
 HOLD = """
 import duckdb, sys, time
@@ -52,6 +54,15 @@ def test_the_first_statement_may_be_a_relation(tmp_path: Path, read_only: bool) 
         pass
     with warehouse.connect(read_only=read_only) as connection:
         assert connection.sql("SELECT count(*) FROM calls").fetchall() == [(0,)]
+
+
+def test_queries_use_all_threads(empty_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only opening uses one."""
+    monkeypatch.setenv(THREADS_VARIABLE, "3")
+    warehouse = Warehouse(empty_file)
+    for opened in (warehouse.connect(read_only=True), CombinedWarehouse({"acme": warehouse}).connect()):
+        with opened as connection:
+            assert connection.execute("SELECT current_setting('threads')").fetchone() == (3,)
 
 
 def test_a_short_wait_is_not_logged(tmp_path: Path) -> None:
