@@ -49,6 +49,11 @@ def test_a_lake_is_made_replaced_and_read(kind: str, request: pytest.FixtureRequ
     warehouse = lake.warehouse()
     assert not warehouse.exists()
     assert warehouse.can_be_made()
+    with pytest.raises(WarehouseUnusableError, match="there is no lake yet"):
+        warehouse.read_frame("calls")
+    with pytest.raises(WarehouseUnusableError, match="set SYNTHFLOW_LAKE_DATA_PATH"):
+        load(Warehouse(lake.location), "a1")
+    assert not warehouse.exists()
     load(warehouse, "a1", "a2")
     [summary] = load(warehouse, "a2", "a3", "a4")
     assert summary.landed == 3
@@ -57,13 +62,14 @@ def test_a_lake_is_made_replaced_and_read(kind: str, request: pytest.FixtureRequ
     assert reader.exists()
     assert stored_ids(reader) == ["a2", "a3", "a4"]
     assert reader.read_frame("calls", DAY, DAY)["duration_seconds"].tolist() == [5, 5, 5]
+    with pytest.raises(WarehouseUnusableError, match="is not the data path of this lake; unset it"):
+        load(Warehouse(lake.location, data_path=f"{lake.data_path}-elsewhere"), "a1")
 
 
 def test_writers_wait_for_the_lock_and_readers_do_not(lake: Lake) -> None:
-    load(lake.warehouse(), "a1")
     said: list[str] = []
     with lake.warehouse().connect():
-        assert stored_ids(lake.warehouse(lock_wait_seconds=0.1)) == ["a1"]
+        assert stored_ids(lake.warehouse(lock_wait_seconds=0.1)) == []
         with (
             pytest.raises(WarehouseLockedError, match="held by another run for more than 3 s"),
             lake.warehouse(lock_wait_seconds=2.6, on_wait=said.append).connect(),
@@ -73,11 +79,11 @@ def test_writers_wait_for_the_lock_and_readers_do_not(lake: Lake) -> None:
         with Warehouse(lake.location, "acme", data_path=lake.data_path, lock_wait_seconds=0.3).connect():
             pass
     assert len(said) == 1
-    load(lake.warehouse(lock_wait_seconds=0.3), "a1")
+    with lake.warehouse(lock_wait_seconds=0.3).connect():
+        pass
 
 
 def test_the_lock_ends_with_the_process(lake: Lake) -> None:
-    load(lake.warehouse(), "a1")
     code = (
         "import os, sys; from synthflow_assets.warehouse.connection import Warehouse\n"
         "with Warehouse(sys.argv[1]).connect(): print('held', flush=True); sys.stdin.read()"
@@ -182,17 +188,3 @@ def test_a_password_of_the_environment_is_in_no_error(monkeypatch: pytest.Monkey
         load(warehouse, "a1")
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_new_lake_needs_a_data_path(new_lake: Lake) -> None:
-    with pytest.raises(WarehouseUnusableError, match="set SYNTHFLOW_LAKE_DATA_PATH"):
-        load(Warehouse(new_lake.location), "a1")
-    load(new_lake.warehouse(), "a1")
-    with pytest.raises(WarehouseUnusableError, match="is not the data path of this lake; unset it"):
-        load(Warehouse(new_lake.location, data_path="/tmp/elsewhere"), "a1")  # noqa: S108
-
-
-def test_reading_creates_no_lake(new_lake: Lake) -> None:
-    with pytest.raises(WarehouseUnusableError, match="there is no lake yet"):
-        new_lake.warehouse().read_frame("calls")
-    assert not new_lake.warehouse().exists()
