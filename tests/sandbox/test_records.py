@@ -37,7 +37,8 @@ def actions(calls: list[Record]) -> list[Record]:
 @pytest.mark.parametrize("agent", range(6))
 @pytest.mark.parametrize("small", [False, True])
 def test_every_record_has_a_documented_shape(agent: int, small: bool) -> None:
-    for seed, day in ((7, 0), (8, 1), (9, -400)):
+    # A small record differs in its conversation only.
+    for seed, day in ((7, 0),) if small else ((7, 0), (8, 1), (9, -400)):
         found = texts(agent=agent, day=day, seed=seed, small_records=small)
         assert len(found) == 300
         for text in found:
@@ -99,13 +100,13 @@ USUAL = {"endless_calls", "empty_judge_results", "empty_actions", "actions_witho
 def test_other_shapes_are_faults_by_name(fault: str) -> None:
     assert fault in FAULTS
     changes = 0
-    for text in texts(agent=2):
+    for text in texts(agent=2, calls_per_day=60):
         other = json.loads(changed(text, RECORD_FAULTS[fault]))
         if other != json.loads(text):
             changes += 1
             with pytest.raises(ValidationError):
                 Call.model_validate(other)
-    assert changes > 100
+    assert changes > 20
 
 
 def test_the_default_workspace_has_the_frequencies_that_were_seen() -> None:
@@ -183,13 +184,14 @@ def test_actions_before_a_call_have_the_time_of_their_configuration() -> None:
 
 
 def test_records_have_the_sizes_that_were_seen() -> None:
-    sizes = sorted(len(text) for agent in (0, 2) for text in texts(agent=agent, calls_per_day=5000))
+    of_support = texts(agent=2, calls_per_day=5000)
+    sizes = sorted(map(len, [*texts(agent=0, calls_per_day=5000), *of_support]))
     assert 4_000 < sum(sizes) / len(sizes) < 8_000
-    persons = [len(text) for text in texts(agent=2, calls_per_day=5000) if '"call_status":"completed"' in text]
+    persons = [len(text) for text in of_support if '"call_status":"completed"' in text]
     assert sum(2_000 < size < 20_000 for size in persons) / len(persons) > 0.9
     assert 100_000 < sizes[-1] < 130_000
     assert 5 < sum(size > 100_000 for size in sizes) < 60
-    small = [len(text) for text in texts(calls_per_day=5000, small_records=True)]
+    small = [len(text) for text in texts(calls_per_day=1000, small_records=True)]
     assert 1_500 < sum(small) / len(small) < 2_600
 
 
