@@ -242,6 +242,20 @@ def shorten_intervals() -> None:
     scheduler.SECONDS_IN_MINUTE = SCHEDULE_SECONDS  # between looks at the schedules
 
 
+def keep_connections() -> None:
+    """Keep Dagster's connections to PostgreSQL, as its webserver does; by default, each query opens a new one.
+
+    To start a process of PostgreSQL takes ten times as long as a query.
+    """
+    from sqlalchemy import pool
+
+    class Kept(pool.QueuePool):
+        def __init__(self, creator: Any, **others: Any) -> None:
+            super().__init__(creator, pool_size=2, max_overflow=-1, **others)
+
+    pool.NullPool = Kept  # type: ignore[assignment, misc]
+
+
 def leave_out_other_components() -> None:
     """Keep Dagster from importing and describing the components of other packages, each time it loads a `defs` folder.
 
@@ -282,6 +296,8 @@ def become(question: dict[str, Any]) -> None:
     leave_out_other_components()
     if name in ("dagster-daemon", "dagster._daemon"):
         shorten_intervals()
+    if "DAGSTER_PG_DB" in os.environ:
+        keep_connections()
     fork_what_is_executed(STARTED_BY.get((name, *arguments[:1]), 0))  # type: ignore[arg-type]
     fork_what_is_spawned()
     paths = [path for path in question["env"].get("PYTHONPATH", "").split(os.pathsep) if path]

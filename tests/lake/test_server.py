@@ -117,6 +117,8 @@ def services(
     config["run_monitoring"]["poll_interval_seconds"] = 2
     with pytest.MonkeyPatch.context() as monkeypatch:
         instance = instance_of(config, home, lake.dsn, monkeypatch)  # and its PostgreSQL is in the environment now
+        # Each look at a run would be a new connection.
+        instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3600, max_overflow=20)
         workspace["load_from"][0]["grpc_server"] |= {"host": "127.0.0.1", "port": code_port}
         (home / "workspace.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
         environment = {
@@ -145,7 +147,7 @@ def services(
                 sandbox,
                 environment,
                 started.running["webserver"],
-                poll_seconds=0.5,  # each look is a new connection to PostgreSQL
+                poll_seconds=0.5,
             )
             driver.wait_until(lambda: is_loaded(driver), "the definitions of the code server")
             yield started, driver
