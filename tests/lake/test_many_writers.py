@@ -139,8 +139,11 @@ def test_processes_share_the_request_rate(
     elapsed = seen[-1][0] - first
     assert processes * requests / elapsed < rate * 1.2
     # Nor within any second. Slots are reserved for half a second, and may be used half a second late.
-    for at, count in seen:
-        later = [other for moment, other in seen if at <= moment <= at + 1.0]
-        assert later[-1] - count <= rate * 1.5 + processes
-    # And most of the rate is used.
-    assert processes * requests / elapsed > rate * 0.5
+    assert most_within(1.0, seen) <= rate * 1.5 + processes
+    # And most of the rate is used. A busy machine may stop the processes for a while, but not in all of the time.
+    assert most_within(2.0, seen) > 2.0 * rate * 0.5
+
+
+def most_within(seconds: float, seen: list[tuple[float, int]]) -> int:
+    """Return how many requests came within so many seconds, at most."""
+    return max(max(other for moment, other in seen if at <= moment <= at + seconds) - count for at, count in seen)
