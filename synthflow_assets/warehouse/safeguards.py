@@ -316,16 +316,20 @@ def _count_calls(connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decod
 def _count_values(
     connection: duckdb.DuckDBPyConnection, batch: ReadyBatch, decoded: str, *, keeps: bool, drops: bool
 ) -> dict[Partition, dict[str, _Loss]]:
+    parameters = {
+        "files": [str(path) for path in batch.files],
+        "days": [partition.day for partition in batch.partitions],
+    }
+    # If nothing landed near these days, nothing can vanish. Planning the comparison takes a tenth of a small landing.
+    landed = "SELECT 1 FROM calls WHERE day BETWEEN list_min($days::DATE[]) - 7 AND list_max($days::DATE[]) + 7 LIMIT 1"
+    if not execute_named(connection, landed, parameters).fetchall():
+        return {}
     # With `drop`, the setting removes personal values, not the API.
     compared = [value for value in _VALUES if not (drops and value.column.personal)]
     had = [f"count_if({value.is_in('landed')})" for value in compared]
     lost = [f"count_if({value.is_lost(keeps=keeps)})" for value in compared]
     query = sql_file(_SQL, "vanished_values.sql", "is_open").replace("{decoded}", decoded)
     query = query.replace("{had}", ", ".join(had)).replace("{vanished}", ", ".join(lost))
-    parameters = {
-        "files": [str(path) for path in batch.files],
-        "days": [partition.day for partition in batch.partitions],
-    }
     return {
         Partition(day, model_id): {
             value.name: _Loss(lost, had) for value, had, lost in zip(compared, *lists, strict=True)

@@ -60,12 +60,12 @@ class Workspace:
     def load(
         self, *faults: str, pii: str = "keep", requests: float = 1e9, accept_deleted: bool = False
     ) -> list[LoadSummary | FailedPartition]:
-        """Fetch and land the days, while the first requests have the faults; then compute the metrics."""
+        """Fetch and land the days, while the first requests have the faults."""
         self.set_faults(*faults, requests=requests)
         settings = self.settings.model_copy(update={"pii": pii})
         with SynthflowClient.from_settings(settings) as client:
             agents = resolve_agents(client, settings).agents
-            outcomes = list(
+            return list(
                 load_calls(
                     client,
                     self.warehouse,
@@ -76,9 +76,6 @@ class Workspace:
                     log=self.said.append,
                 )
             )
-        with self.warehouse.connect() as connection:
-            compute_metrics(connection, DAYS, settings)
-        return outcomes
 
     def set_faults(self, *faults: str, requests: float = 1e9) -> None:
         self.sandbox.api.config = dataclasses.replace(self.sandbox.api.config, faults=dict.fromkeys(faults, requests))
@@ -103,8 +100,9 @@ class Workspace:
             return connection.execute("SELECT * EXCLUDE (loaded_at) FROM calls ORDER BY ALL").fetchall()
 
     def rows(self) -> dict[str, list[Any]]:
-        """The rows of calls, rejects and all metrics."""
-        with self.warehouse.connect(read_only=True) as connection:
+        """The rows of calls, of rejects, and of all metrics, which are computed for this."""
+        with self.warehouse.connect() as connection:
+            compute_metrics(connection, DAYS, self.settings)
             tables = [table.name for table in METRIC_TABLES]
             found = {name: connection.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in tables}
             for name in ("calls", "call_rejects"):
@@ -113,7 +111,7 @@ class Workspace:
         return found
 
 
-CONFIG = {"agents": 2, "calls_per_day": 30, "same_volume": True}
+CONFIG = {"agents": 2, "calls_per_day": 15, "same_volume": True}
 Rows = dict[str, list[Any]]
 
 
@@ -299,7 +297,7 @@ def test_landed_calls_do_not_move_to_another_day_until_that_is_accepted(look_bac
     assert len(failed) == len(DAYS)
     for outcome in failed:
         assert isinstance(outcome.error, VanishedCallsError)
-        assert re.match(r"\d+ of 30 calls that landed before start on another day now\. Nothing", str(outcome.error))
+        assert re.match(r"\d+ of 15 calls that landed before start on another day now\. Nothing", str(outcome.error))
     assert look_back.rows(look_back.after, "starts_a_day_early") == look_back.rows(
         look_back.before, "starts_a_day_early"
     )
@@ -324,7 +322,7 @@ def test_times_that_were_never_right_are_implausible(
     assert problems[right] == []
     as_long = r"\d+ of \d+ calls last a hundred times as long as their connection"
     assert any(re.fullmatch(as_long, one) for one in problems[longer])
-    assert "all 30 calls that the API listed for this day start on another day" in problems[early]
+    assert "all 15 calls that the API listed for this day start on another day" in problems[early]
 
 
 def test_judges_that_were_late_or_switched_off_do_not_fail_a_day(workspace: Workspace) -> None:
@@ -569,10 +567,14 @@ def of(partition: Partition, count: int, **fields: Any) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("agents", "days", "over"),
-    [(2, 1, "all agents of the day"), (1, 2, "all days of the agent"), (2, 2, None)],
+    ("agents", "days", "over", "what"),
+    [
+        (2, 1, "all agents of the day", "calls"),
+        (1, 2, "all days of the agent", "values"),
+        (2, 2, None, "calls"),
+        (2, 2, None, "values"),
+    ],
 )
-@pytest.mark.parametrize("what", ["calls", "values"])
 def test_batches_of_a_run_are_judged_together(
     warehouse: Warehouse, agents: int, days: int, over: str | None, what: str
 ) -> None:
