@@ -124,6 +124,7 @@ def sql_file(package: str, name: str, *included: str) -> str:
     return text
 
 
+@cache
 def without_comments(query: str) -> str:
     """Return an SQL text without comments, blank lines and line breaks."""
     lines = (re.sub(r"^((?:[^'-]|'[^']*'|-(?!-))*)--.*", r"\1", line) for line in query.splitlines())

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -125,10 +126,15 @@ def table_spec(
         metadata={
             "dagster/table_name": workspace.table_name(table.name),
             "dagster/uri": workspace.settings.warehouse,
-            "dagster/column_schema": dg.TableSchema(columns=[_table_column(column) for column in table.columns]),
+            "dagster/column_schema": _table_schema(table),
             **(metadata or {}),
         },
     )
+
+
+@cache  # a code location may have many workspaces
+def _table_schema(table: Table | View) -> dg.TableSchema:
+    return dg.TableSchema(columns=[_table_column(column) for column in table.columns])
 
 
 def _table_column(column: Column) -> dg.TableColumn:
