@@ -19,7 +19,7 @@ from synthflow_assets.api.client import SynthflowClient
 from synthflow_assets.days import last_closed_day
 from synthflow_assets.loading import load_calls, resolve_agents
 from synthflow_assets.metrics import compute_metrics
-from synthflow_assets.orchestration.build import build_module_defs, build_synthflow_defs
+from synthflow_assets.orchestration.build import build_module_defs
 from synthflow_assets.quality import CHECKS, SCHEDULED_CHECKS
 from synthflow_assets.sandbox import store
 from synthflow_assets.sandbox.config import DEFAULT_API_KEY, SandboxConfig
@@ -27,7 +27,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.texts import from_markdown
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.instances import without_checks
+from tests.instances import definitions_of, without_checks
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
@@ -45,7 +45,7 @@ def run(
 ) -> dict[str, dg.AssetCheckEvaluation]:
     """Run a selection, with or without its checks, and return their evaluations by name."""
     job = dg.define_asset_job("chosen", selection)
-    made = dg.Definitions.merge(build_synthflow_defs(settings), dg.Definitions(jobs=[job])).resolve_job_def("chosen")
+    made = dg.Definitions.merge(definitions_of(settings), dg.Definitions(jobs=[job])).resolve_job_def("chosen")
     chosen = made if checks else without_checks(made)
     result = chosen.execute_in_process(instance=instance, raise_on_error=False, **how)
     return {one.check_name: one for one in result.get_asset_check_evaluations()}

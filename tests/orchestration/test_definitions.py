@@ -22,7 +22,7 @@ from synthflow_assets.settings import Settings, VariableSecret
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.metric_tables import METRIC_TABLES
 from synthflow_assets.warehouse.schema import VIEWS
-from tests.instances import ScheduleContext, without_checks
+from tests.instances import ScheduleContext, definitions_of, without_checks
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
@@ -45,7 +45,7 @@ def run(
         # As `Settings.load()` would have found it; removed by clean_environment.
         os.environ["SYNTHFLOW_API_KEY"] = settings.api_key.get_secret_value()
         settings = settings.model_copy(update={"api_key": VariableSecret("SYNTHFLOW_API_KEY")})
-    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    job = definitions_of(settings).resolve_job_def("synthflow_daily")
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last or first}
     if not checks:
         job = without_checks(job, assets)

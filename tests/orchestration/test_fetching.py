@@ -16,7 +16,7 @@ from synthflow_assets.quality import CHECKS, Check
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.instances import without_checks
+from tests.instances import definitions_of, without_checks
 
 StartSandbox = Callable[..., Sandbox]
 MakeSettings = Callable[..., Settings]
@@ -39,7 +39,7 @@ def run(
     **config: Any,
 ) -> dg.ExecuteInProcessResult:
     os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"
-    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    job = definitions_of(settings).resolve_job_def("synthflow_daily")
     job = job.get_subset(asset_selection=keys_of(assets)) if checks else without_checks(job, keys_of(assets))
     days = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     return job.execute_in_process(

@@ -17,7 +17,7 @@ from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
 from synthflow_assets.warehouse.schema import AGENTS, TABLES
-from tests.instances import without_checks
+from tests.instances import definitions_of, without_checks
 from tests.report.reading import columns_of
 
 FIRST, LAST = dt.date(2026, 3, 8), dt.date(2026, 3, 10)
@@ -32,7 +32,7 @@ def run(settings: Settings, instance: dg.DagsterInstance, *assets: str) -> dg.Ex
     """Run assets of the daily job, or all of them, without checks."""
     os.environ["SYNTHFLOW_API_KEY"] = "sandbox-key"
     days = {"dagster/asset_partition_range_start": f"{FIRST}", "dagster/asset_partition_range_end": f"{LAST}"}
-    job = build_synthflow_defs(settings).resolve_job_def("synthflow_daily")
+    job = definitions_of(settings).resolve_job_def("synthflow_daily")
     return without_checks(job, assets).execute_in_process(instance=instance, tags=days, raise_on_error=False)
 
 
