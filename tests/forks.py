@@ -116,7 +116,7 @@ class Forks:
         deadline = time.monotonic() + seconds
         while (code := self.poll(child)) is None:
             assert time.monotonic() < deadline, f"process {child} has not ended after {seconds:.0f} s"
-            time.sleep(0.01)
+            time.sleep(0.05)  # each look wakes two processes
         return code
 
     def poll(self, child: int) -> int | None:

@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from synthflow_assets.metrics import compute_metrics
 from synthflow_assets.sandbox.server import Sandbox
 from synthflow_assets.settings import Settings
 from synthflow_assets.warehouse.connection import Warehouse
-from tests.e2e.processes import BIN, environment, run
+from tests.e2e.processes import BIN, environment
 from tests.forks import Forks
 
 DAY = dt.date(2026, 3, 10)
@@ -35,9 +34,14 @@ MODEL = """select sum(person_reached_calls) / sum(calls) as share_reached
 from {{ source('synthflow', 'call_rates_daily') }}
 where model_id in (select model_id from {{ source('synthflow', 'call_actions') }})
 """
-# One process for all commands, because dbt takes seconds to start, and one manifest, because it takes seconds to parse.
-DBT = """
+# One process for all commands and the graph, because dbt and dagster_dbt take seconds to import. One manifest, because
+# it takes seconds to parse. Not the process of the tests, because dagster_dbt imports modules that warn.
+BUILD_AND_GRAPH = """
+import json
+import dagster as dg
+from dagster_dbt import DbtCliResource, dbt_assets
 from dbt.cli.main import dbtRunner
+from synthflow_assets import Settings, build_synthflow_defs
 
 def run(*command, manifest=None):
     result = dbtRunner(manifest).invoke(["--quiet", "--warn-error", *command])
@@ -47,14 +51,6 @@ def run(*command, manifest=None):
 manifest = run("parse")
 run("source", "freshness", manifest=manifest)
 run("build", manifest=manifest)
-"""
-
-# In a process of its own, because dagster_dbt imports modules that warn.
-GRAPH = """
-import json
-import dagster as dg
-from dagster_dbt import DbtCliResource, dbt_assets
-from synthflow_assets import Settings, build_synthflow_defs
 
 @dbt_assets(manifest="target/manifest.json")
 def analytics(context, dbt: DbtCliResource):
@@ -90,8 +86,9 @@ def project(start_sandbox: Callable[..., Sandbox], settings_for: Callable[..., S
 
 def test_dbt_reads_the_tables_and_dagster_sees_one_graph(project: Path, forks: Forks) -> None:
     forks.run(project, "synthflow-assets", "dbt-sources", "--output", "models/sources.yml", env=environment())
-    env = environment(DBT_SEND_ANONYMOUS_USAGE_STATS="false")
-    run(project, sys.executable, "-c", DBT, env=env)
+    (project / "build_and_graph.py").write_text(BUILD_AND_GRAPH)
+    env = environment(DBT_SEND_ANONYMOUS_USAGE_STATS="false", PATH=f"{BIN}:{os.environ['PATH']}")
+    printed = forks.run(project, "python", "-m", "build_and_graph", env=env)
     results = json.loads((project / "target" / "run_results.json").read_text("utf-8"))["results"]
     assert {result["status"] for result in results} == {"pass", "success"}
     assert len(results) > 100
@@ -102,8 +99,6 @@ def test_dbt_reads_the_tables_and_dagster_sees_one_graph(project: Path, forks: F
         [(share,)] = connection.execute("FROM reached").fetchall()
     assert 0 < share < 1
 
-    (project / "graph.py").write_text(GRAPH)
-    env = environment(PATH=f"{BIN}:{os.environ['PATH']}")
-    parents, known = json.loads(forks.run(project, "python", "-m", "graph", env=env).splitlines()[-1])
+    parents, known = json.loads(printed.splitlines()[-1])
     assert "synthflow/call_rates_daily" in parents
     assert set(parents) <= set(known)
