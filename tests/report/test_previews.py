@@ -38,6 +38,7 @@ def draw() -> Iterator[Draw]:
             warnings: list[str] = []
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("synthflow_assets.report.previews.Worker", lambda: nullcontext(worker))
+                patch.setattr(drawing, "TIMEOUT_SECONDS", 120)  # other tests may use the processors
                 markdown = previews(charts, warnings.append)
             assert warnings == []
             return markdown
