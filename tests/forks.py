@@ -111,7 +111,7 @@ class Forks:
         assert ended == code, said
         return said
 
-    def exit_code(self, child: int, seconds: float = 180) -> int:
+    def exit_code(self, child: int, seconds: float = 600) -> int:
         """Wait for the end of a process. Returns its exit code, or the number of its signal as a negative one."""
         deadline = time.monotonic() + seconds
         while (code := self.poll(child)) is None:
