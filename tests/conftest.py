@@ -63,8 +63,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One for each processor, and three more for slow tests, which often wait."""
-    return (os.cpu_count() or 1) + 3 * (config.option.markexpr != "not slow")
+    """One for each processor, and one more for slow tests, which often wait. Each collects all tests once more."""
+    return (os.cpu_count() or 1) + (config.option.markexpr != "not slow")
 
 
 @pytest.fixture(scope="session")
