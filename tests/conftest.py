@@ -63,7 +63,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One for each processor, and one more for slow tests, which often wait. Each collects all tests once more."""
+    """One for each processor, and one more for slow tests, which often wait. Every worker collects all tests."""
     return (os.cpu_count() or 1) + (config.option.markexpr != "not slow")
 
 
